@@ -1,0 +1,45 @@
+"""The door for arrays: what is checked of them before an operation, fast or from scratch, runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
+    """The named arguments as JAX arrays of one dtype; None stays None.
+
+    Raises:
+      TypeError: where one is not an array, or two dtypes differ, saying how to convert.
+    """
+    arrays = {name: _as_array(name, value) for name, value in named.items()}
+    given = {name: array for name, array in arrays.items() if array is not None}
+    (first, model), *rest = given.items()
+    for name, array in rest:
+        if array.dtype != model.dtype:
+            raise TypeError(
+                f"{first} is {model.dtype} but {name} is {array.dtype}; convert one, for instance "
+                f"{name}.astype({first}.dtype)"
+            )
+    return tuple(arrays.values())
+
+
+def _as_array(name: str, value: Any) -> jax.Array | None:
+    if value is None:
+        return None
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        raise TypeError(
+            f"{name} must be an array, got {type(value).__name__}; use jnp.asarray({name})"
+        )
+    array = jnp.asarray(value)
+    if array.dtype == jnp.bool_:
+        raise TypeError(f"{name} is bool; convert it, for instance {name}.astype(jnp.float32)")
+    return array
+
+
+def require_floating(x: jax.Array) -> None:
+    """Refuses an integer x where the result is a fraction."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"x is {x.dtype}, whose mean is no {x.dtype}; use x.astype(jnp.float32)")

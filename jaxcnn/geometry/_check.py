@@ -1,0 +1,48 @@
+"""Checks that turn what a person typed into the integers the geometry works with."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from jaxcnn.errors import InputError
+
+
+def integer(name: str, value: Any, *, least: int) -> int:
+    """``value`` as a Python int, or an error that names the argument and its bound."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}"
+        )
+    try:
+        number = operator.index(value)
+    except TypeError:  # an array that is not an integer scalar, or a size not known yet
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}") from None
+    if number < least:
+        raise InputError(f"{name} must be an integer >= {least}, got {number}; use {least} or more")
+    return number
+
+
+def per_axis(name: str, value: Any, axes: int, *, least: int) -> tuple[int, ...]:
+    """One integer for each of ``axes`` axes: an int serves them all, a sequence gives one each."""
+    if not is_sequence(value):
+        return (integer(name, value, least=least),) * axes
+    if len(value) != axes:
+        raise InputError(
+            f"{name} {tuple(value)!r} has {len(value)} entries for {axes} spatial "
+            f"{'axis' if axes == 1 else 'axes'}; give one integer, or {axes} of them"
+        )
+    return tuple(integer(f"{name}[{i}]", entry, least=least) for i, entry in enumerate(value))
+
+
+def choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """``value`` if it is one of ``choices``."""
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether ``value`` lists things; a name does not, though it has a length."""
+    return hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, str)

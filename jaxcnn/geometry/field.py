@@ -1,0 +1,51 @@
+"""Receptive fields of chains of windows, on one axis.
+
+Through a window of extent F', stride s and padding (lo, hi) a field of size r, jump j and start a
+becomes r + (F' - 1)j, s*j and a - lo*j. Source: A. Araujo, W. Norris, J. Sim, "Computing
+Receptive Fields of Convolutional Neural Networks", Distill 2019, doi:10.23915/distill.00021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jaxcnn.geometry.window import Window
+
+
+@dataclass(frozen=True)
+class Field:
+    """The stretch of the network's input that one output depends on.
+
+    Attributes:
+      size: cells from the first to the last that the output can see, padding included.
+      jump: cells the field moves from one output to the next: the stride relative to the input.
+      start: the first cell of output 0's field; negative where it begins in the padding.
+
+    >>> Field().through(Window(7, 3, padding=(1, 1)))
+    Field(size=3, jump=1, start=-1)
+    """
+
+    size: int = 1
+    jump: int = 1
+    start: int = 0
+
+    def through(self, window: Window) -> Field:
+        """The field of this one's outputs once ``window`` has been laid over them."""
+        return Field(
+            size=self.size + (window.extent - 1) * self.jump,
+            jump=self.jump * window.stride,
+            start=self.start - window.padding[0] * self.jump,
+        )
+
+
+def receptive_field(chain: Iterable[Window]) -> Field:
+    """The field of one output of a chain of windows, first window first.
+
+    >>> receptive_field([Window(28, 4, 2, (1, 1)), Window(14, 4, 2, (1, 1))])
+    Field(size=10, jump=4, start=-3)
+    """
+    field = Field()
+    for window in chain:
+        field = field.through(window)
+    return field

@@ -1,0 +1,178 @@
+"""Paddings by name and by number, resolved to the pair (lo, hi) that the formula takes.
+
+    VALID        (0, 0)                   every window lies inside the input
+    SAME         outputs = ceil(N/s)      an odd cell goes after (TensorFlow, lax)
+    SAME_LOWER   outputs = ceil(N/s)      an odd cell goes before (ONNX)
+    FULL         (F'-1, F'-1)             every window that meets the input
+    CAUSAL       (F'-1, 0)                no output sees a later cell
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry.window import decimal, effective_filter
+
+Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
+"""How padding is given: a name, one int for all, an int for each axis, or a pair for each axis."""
+
+NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
+
+
+def padding_total(size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1) -> int:
+    """lo + hi for which the window has exactly ``output`` outputs: (k-1)s + F' - N.
+
+    A negative number counts the cells that would have to be cut off.
+    """
+    size = integer("size", size, least=1)
+    output = integer("output", output, least=1)
+    stride = integer("stride", stride, least=1)
+    return (output - 1) * stride + effective_filter(filter, dilation) - size
+
+
+def padding_for_output(
+    size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1
+) -> tuple[int, int]:
+    """The pair (lo, hi) that gives ``output`` outputs; an odd cell goes after.
+
+    Raises:
+      InputError: where even without padding there are more outputs, or cells are left over.
+
+    >>> padding_for_output(7, 3, 7)
+    (1, 1)
+    >>> padding_for_output(224, 7, 112, stride=2)
+    (2, 3)
+    """
+    total = padding_total(size, filter, output, stride=stride, dilation=dilation)
+    if total < 0:
+        raise InputError(
+            f"size {size} with filter {filter}, stride {stride}, dilation {dilation} reaches "
+            f"{output} outputs only if {-total} of its cells are cut off; use size {size + total}, "
+            f"a larger filter or stride, or ask for more outputs"
+        )
+    return total // 2, total - total // 2
+
+
+def size_preserving_padding(
+    size: int, filter: int, *, stride: int = 1, dilation: int = 1
+) -> tuple[int, int]:
+    """The pair (lo, hi) for which there are as many outputs as inputs, k = N.
+
+    On both sides alike iff p = ((N-1)s + F' - N)/2 is whole; otherwise (at stride 1: for even
+    filters) the pair is uneven, with the odd cell after.
+
+    >>> size_preserving_padding(7, 3)
+    (1, 1)
+    >>> size_preserving_padding(7, 4)
+    (1, 2)
+    """
+    return padding_for_output(size, filter, size, stride=stride, dilation=dilation)
+
+
+def describe_size_preserving_padding(
+    size: int, filter: int, *, stride: int = 1, dilation: int = 1
+) -> str:
+    """What keeps the size, in words, with the formula filled in.
+
+    >>> describe_size_preserving_padding(7, 3)
+    'padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7'
+    >>> describe_size_preserving_padding(7, 4)
+    'padding ((7 - 1)*1 + 4 - 7)/2 = 1.5 is not whole: the uneven pair (1, 2) keeps size 7'
+    """
+    low, high = size_preserving_padding(size, filter, stride=stride, dilation=dilation)
+    half = decimal(Fraction(low + high, 2))
+    extent = effective_filter(filter, dilation)
+    formula = f"padding (({size} - 1)*{stride} + {extent} - {size})/2 = {half}"
+    if low == high:
+        return f"{formula} on both sides keeps size {size}"
+    return f"{formula} is not whole: the uneven pair {(low, high)} keeps size {size}"
+
+
+def named_padding(
+    name: str, size: int, filter: int, *, stride: int = 1, dilation: int = 1
+) -> tuple[int, int]:
+    """The pair (lo, hi) that a padding's name stands for on one axis.
+
+    >>> named_padding("SAME", 224, 7, stride=2), named_padding("CAUSAL", 10, 3, dilation=2)
+    ((2, 3), (4, 0))
+    """
+    name = choice("padding", name.upper() if isinstance(name, str) else name, NAMES)
+    extent = effective_filter(filter, dilation)
+    if name == "VALID":
+        return 0, 0
+    if name == "FULL":
+        return extent - 1, extent - 1
+    if name == "CAUSAL":
+        return extent - 1, 0
+    output = -(-integer("size", size, least=1) // integer("stride", stride, least=1))
+    total = max(0, padding_total(size, filter, output, stride=stride, dilation=dilation))
+    small, large = total // 2, total - total // 2
+    return (small, large) if name == "SAME" else (large, small)
+
+
+def resolve_padding(
+    padding: Padding,
+    sizes: Sequence[int],
+    filters: Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+) -> tuple[tuple[int, int], ...]:
+    """One (lo, hi) pair for each axis, from any of the ways to give padding.
+
+    An int pads every side of every axis; a sequence has one entry for each axis, an int for
+    both sides or a pair (before, after).
+
+    >>> resolve_padding("SAME", (7, 8), (3, 4))
+    ((1, 1), (1, 2))
+    >>> resolve_padding([1, (0, 2)], (7, 8), (3, 4))
+    ((1, 1), (0, 2))
+    """
+    axes = len(sizes)
+    if isinstance(padding, str):
+        strides = per_axis("stride", stride, axes, least=1)
+        dilations = per_axis("dilation", dilation, axes, least=1)
+        return tuple(
+            named_padding(padding, size, filter, stride=s, dilation=d)
+            for size, filter, s, d in zip(sizes, filters, strides, dilations, strict=True)
+        )
+    if not is_sequence(padding):
+        low = _padding_entry("padding", padding)
+        return (low,) * axes
+    if len(padding) != axes:
+        pair = tuple(padding)
+        hint = f"; for one axis, use (({pair[0]}, {pair[1]}),)" if axes == 1 and len(pair) == 2 else ""
+        raise InputError(
+            f"padding {pair!r} has {len(pair)} entries for {axes} spatial "
+            f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "
+            f"integer or a pair (before, after){hint}"
+        )
+    return tuple(_padding_entry(f"padding[{i}]", entry) for i, entry in enumerate(padding))
+
+
+def _padding_entry(name: str, entry: Any) -> tuple[int, int]:
+    if not is_sequence(entry):
+        if entry is None or isinstance(entry, str):
+            raise TypeError(
+                f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
+                f"for each axis, got {entry!r}"
+            )
+        return (_cells(name, entry),) * 2
+    if len(entry) != 2:
+        raise InputError(
+            f"{name} must be an integer or a pair (before, after), got {tuple(entry)!r}"
+        )
+    return _cells(name, entry[0]), _cells(name, entry[1])
+
+
+def _cells(name: str, value: Any) -> int:
+    try:
+        return integer(name, value, least=0)
+    except InputError:
+        raise InputError(
+            f"{name} must be an integer >= 0, got {value}; to cut cells off, slice the input instead"
+        ) from None

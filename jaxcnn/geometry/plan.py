@@ -1,0 +1,103 @@
+"""A network's plan: what each layer does to the size, and what it costs, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxcnn.geometry.field import Field
+from jaxcnn.geometry.window import Window
+
+COLUMNS = ("layer", "output", "parameters", "multiply-adds", "field", "stride", "lost")
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One layer of a plan, for one example.
+
+    Attributes:
+      name: what the layer is, in a few words.
+      output: the output's shape without the batch axis, (*spatial, C).
+      parameters: numbers that are learnt.
+      multiply_adds: products summed for one example.
+      field: the receptive field of one output on each axis of the network's input.
+      lost: input cells at the end of each axis that this layer never reads.
+    """
+
+    name: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    field: tuple[Field, ...]
+    lost: tuple[int, ...]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of :data:`COLUMNS`."""
+        return (
+            self.name,
+            by(self.output),
+            f"{self.parameters:,}",
+            f"{self.multiply_adds:,}",
+            by(f.size for f in self.field),
+            by(f.jump for f in self.field),
+            by(self.lost) if any(self.lost) else "0",
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chain of layers, with the input they start from; ``str`` gives the table."""
+
+    input: tuple[int, ...]
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(row.multiply_adds for row in self.rows)
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """The table's lines as text: the input, a line for each layer, the totals."""
+        ones = by([1] * (len(self.input) - 1))
+        first = ("input", by(self.input), "", "", ones, ones, "")
+        total = ("total", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "", "", "")
+        return [first, *(row.cells() for row in self.rows), total]
+
+    def __str__(self) -> str:
+        lines = [COLUMNS, *self.lines()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if i < 2 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
+
+
+def plan_row(
+    name: str,
+    windows: Sequence[Window],
+    channels: int,
+    before: Sequence[Field],
+    *,
+    parameters: int = 0,
+    multiply_adds: int = 0,
+) -> PlanRow:
+    """The row of a layer that lays ``windows`` over outputs whose fields are ``before``."""
+    return PlanRow(
+        name,
+        (*(window.output for window in windows), channels),
+        parameters,
+        multiply_adds,
+        tuple(field.through(window) for field, window in zip(before, windows, strict=True)),
+        tuple(window.lost for window in windows),
+    )
+
+
+def by(sizes: Sequence[int]) -> str:
+    """Sizes as they are spoken of: ``28x28x1``."""
+    return "x".join(map(str, sizes))

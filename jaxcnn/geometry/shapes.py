@@ -1,0 +1,241 @@
+"""The shapes of whole operations: what a convolution or a pool makes of its arrays' shapes.
+
+Arguments are normalised here, once; what runs on arrays gets frozen numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.sizes import windows
+from jaxcnn.geometry.window import Window, real_cells
+
+
+@dataclass(frozen=True)
+class ConvShapes:
+    """A checked convolution: x (N, *spatial, C_in) with kernel (*F, C_in/groups, C_out).
+
+    Attributes:
+      batch: N, or None where x came without a batch axis.
+      windows: one :class:`Window` for each spatial axis.
+      in_channels: C_in.
+      out_channels: C_out, the number of filters.
+      groups: into how many parts the channels are divided.
+    """
+
+    batch: int | None
+    windows: tuple[Window, ...]
+    in_channels: int
+    out_channels: int
+    groups: int
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The output's spatial sizes."""
+        return tuple(window.output for window in self.windows)
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The output's shape, with a batch axis iff x had one."""
+        return (*_batch_axis(self.batch), *self.spatial, self.out_channels)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(window.stride for window in self.windows)
+
+    @property
+    def paddings(self) -> tuple[tuple[int, int], ...]:
+        return tuple(window.padding for window in self.windows)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        return tuple(window.dilation for window in self.windows)
+
+    @property
+    def terms(self) -> int:
+        """Products summed for one output: taps times channels in a group."""
+        return math.prod(w.filter for w in self.windows) * (self.in_channels // self.groups)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds for one example, those with padding counted."""
+        return self.terms * self.out_channels * math.prod(self.spatial)
+
+
+def conv_shapes(
+    x: Sequence[int],
+    kernel: Sequence[int],
+    bias: Sequence[int] | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    rounding: str = "exact",
+) -> ConvShapes:
+    """Checks the shapes and arguments of a convolution and lays its windows.
+
+    Args:
+      x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
+      kernel: (*F, C_in/groups, C_out); its rank tells how many spatial axes there are.
+      bias: (C_out,), or None.
+      stride, padding, dilation, groups, rounding: as in :func:`jaxcnn.conv`.
+
+    Raises:
+      InputError: naming the argument and the numbers, and what to type instead.
+
+    >>> conv_shapes((7, 7, 3), (3, 3, 3, 6)).output
+    (5, 5, 6)
+    """
+    x, kernel = tuple(x), tuple(kernel)
+    axes = len(kernel) - 2
+    if axes < 1:
+        raise InputError(
+            f"kernel of shape {kernel} has {len(kernel)} axes; it needs at least 3: one or more "
+            f"filter sizes, then C_in/groups and C_out, as in (3, 3, 1, 8)"
+        )
+    batch, spatial, channels = split_shape(x, axes, f"kernel of shape {kernel}")
+    groups = integer("groups", groups, least=1)
+    in_group, out_channels = kernel[-2:]
+    for name, value in (("C_in/groups", in_group), ("C_out", out_channels)):
+        if value < 1:
+            raise InputError(f"kernel of shape {kernel} has {name} = {value}; use 1 or more")
+    if channels % groups:
+        raise InputError(
+            f"groups {groups} does not divide the {channels} channels of x {x}; use "
+            f"{_divisors(channels)}"
+        )
+    if channels != in_group * groups:
+        raise InputError(
+            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} with "
+            f"groups {groups} takes {in_group}*{groups} = {in_group * groups}; use a kernel of shape "
+            f"{(*kernel[:-2], channels // groups, out_channels)}"
+            + (f", or groups={channels // in_group}" if channels % in_group == 0 else "")
+        )
+    if out_channels % groups:
+        raise InputError(
+            f"groups {groups} does not divide the {out_channels} filters of kernel {kernel}; use "
+            f"{_divisors(math.gcd(channels, out_channels))}"
+        )
+    if bias is not None and tuple(bias) != (out_channels,):
+        raise InputError(
+            f"bias of shape {tuple(bias)} does not fit the {out_channels} filters of kernel "
+            f"{kernel}; use shape ({out_channels},)"
+        )
+    laid = windows(
+        spatial, kernel[:-2], stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return ConvShapes(batch, laid, channels, out_channels, groups)
+
+
+@dataclass(frozen=True)
+class PoolShapes:
+    """A checked pool over x (N, *spatial, C), which leaves the channels alone.
+
+    Attributes:
+      batch: N, or None where x came without a batch axis.
+      windows: one :class:`Window` for each spatial axis.
+      channels: C.
+    """
+
+    batch: int | None
+    windows: tuple[Window, ...]
+    channels: int
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The output's spatial sizes."""
+        return tuple(window.output for window in self.windows)
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The output's shape, with a batch axis iff x had one."""
+        return (*_batch_axis(self.batch), *self.spatial, self.channels)
+
+    @property
+    def paddings(self) -> tuple[tuple[int, int], ...]:
+        return tuple(window.padding for window in self.windows)
+
+
+def pool_shapes(
+    x: Sequence[int],
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> PoolShapes:
+    """Checks the shape and arguments of a pool and lays its windows.
+
+    Args:
+      x: (N, *spatial, C); or (*spatial, C) where ``window`` lists one size for each axis.
+      window: its size, one for all spatial axes or one each.
+      stride: None takes the window's size, so that windows neither overlap nor leave gaps.
+      padding, dilation, rounding: as in :func:`jaxcnn.conv`.
+
+    Raises:
+      InputError: as for a convolution, and where a window would hold nothing but padding.
+
+    >>> pool_shapes((8, 28, 28, 3), 2).output
+    (8, 14, 14, 3)
+    """
+    x = tuple(x)
+    if is_sequence(window):
+        axes, asked = len(window), f"window {tuple(window)!r}"
+    else:
+        axes, asked = max(1, len(x) - 2), f"window {window!r}"
+    batch, spatial, channels = split_shape(x, axes, asked)
+    laid = windows(
+        spatial,
+        window,
+        stride=window if stride is None else stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+    )
+    for axis in laid:
+        empty = [k for k, real in enumerate(real_cells(axis)) if not real]
+        if empty:
+            raise InputError(
+                f"{axis.axis} {axis.size} with window {axis.filter}, dilation {axis.dilation}, "
+                f"stride {axis.stride}, padding {axis.padding}: output {empty[0]} would pool "
+                f"nothing but padding; use less padding or a smaller dilation"
+            )
+    return PoolShapes(batch, laid, channels)
+
+
+def split_shape(
+    x: tuple[int, ...], axes: int, other: str
+) -> tuple[int | None, tuple[int, ...], int]:
+    """x's shape as (batch or None, spatial sizes, channels), given how many axes are spatial."""
+    if len(x) not in (axes + 1, axes + 2):
+        raise InputError(
+            f"x of shape {x} has {len(x)} axes; {other} ({axes} spatial "
+            f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
+            f"for one example, (*spatial, C)"
+        )
+    batch = x[0] if len(x) == axes + 2 else None
+    spatial, channels = x[-axes - 1 : -1], x[-1]
+    if channels < 1:
+        raise InputError(f"x of shape {x} has {channels} channels; use 1 or more")
+    return batch, spatial, channels
+
+
+def _batch_axis(batch: int | None) -> tuple[int, ...]:
+    return () if batch is None else (batch,)
+
+
+def _divisors(number: int) -> str:
+    """The divisors of ``number``, as a list to choose from.
+
+    >>> _divisors(6)
+    '1, 2, 3 or 6'
+    """
+    *some, last = [d for d in range(1, number + 1) if number % d == 0]
+    return f"{', '.join(map(str, some))} or {last}" if some else str(last)

@@ -1,0 +1,199 @@
+"""A window sliding along one axis: the formula that everything in jaxcnn obeys.
+
+    k = (N + lo + hi - F')/s + 1,     F' = d(F - 1) + 1
+
+N is the size of the axis, F the size of the filter, s the stride, d the dilation, (lo, hi) the
+zero cells added before and after; k, the number of outputs, must be a whole number >= 1.
+Derivation: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
+arXiv:1603.07285, relationships 1 to 6 (which floor where this module refuses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice, integer
+
+ROUNDINGS = ("exact", "floor")
+
+_NOUNS = {"width": "column", "depth": "slice", "length": "cell"}
+
+
+def effective_filter(filter: int, dilation: int = 1) -> int:
+    """The cells a filter spans from its first tap to its last: F' = d(F - 1) + 1.
+
+    >>> effective_filter(3, 2)
+    5
+    """
+    filter = integer("filter", filter, least=1)
+    return integer("dilation", dilation, least=1) * (filter - 1) + 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A filter laid along one axis; one that exists has a legal layout, for it is checked here.
+
+    Attributes:
+      size: N, cells on the axis.
+      filter: F, taps of the filter.
+      stride: s, cells from one placement of the filter to the next.
+      padding: (lo, hi), cells added before and after.
+      dilation: d, cells from one tap to the next.
+      rounding: ``"exact"`` refuses a layout that leaves cells at the end unread, ``"floor"``
+        drops them.
+      axis: what the axis is called in errors.
+
+    Raises:
+      InputError: (a ValueError) where k is below 1 or, with ``"exact"``, not a whole number.
+      TypeError: where an entry is not an integer.
+
+    >>> Window(7, 3, stride=2).output
+    3
+    >>> print(Window(7, 3, stride=2))
+    (7 + 0 + 0 - 3)/2 + 1 = 3
+    """
+
+    size: int
+    filter: int
+    stride: int = 1
+    padding: tuple[int, int] = (0, 0)
+    dilation: int = 1
+    rounding: str = "exact"
+    axis: str = "size"
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "size", integer(self.axis, self.size, least=1))
+        put(self, "filter", integer("filter", self.filter, least=1))
+        put(self, "stride", integer("stride", self.stride, least=1))
+        put(self, "dilation", integer("dilation", self.dilation, least=1))
+        low, high = self.padding
+        padding = (integer("padding", low, least=0), integer("padding", high, least=0))
+        put(self, "padding", padding)
+        choice("rounding", self.rounding, ROUNDINGS)
+        if self.padded < self.extent:
+            raise InputError(self._too_small())
+        if self.rounding == "exact" and self.unread:
+            raise InputError(self._inexact())
+
+    @property
+    def extent(self) -> int:
+        """F', the cells the filter spans."""
+        return effective_filter(self.filter, self.dilation)
+
+    @property
+    def padded(self) -> int:
+        """The size after padding, N + lo + hi."""
+        return self.size + sum(self.padding)
+
+    @property
+    def quotient(self) -> Fraction:
+        """k before rounding."""
+        return Fraction(self.padded - self.extent, self.stride) + 1
+
+    @property
+    def output(self) -> int:
+        """k, the number of placements of the filter."""
+        return self.quotient.__floor__()
+
+    @property
+    def unread(self) -> int:
+        """Cells at the end of the padded axis that no placement reaches."""
+        return (self.padded - self.extent) % self.stride
+
+    @property
+    def lost(self) -> int:
+        """The cells among :attr:`unread` that belong to the input rather than to the padding."""
+        return max(0, self.unread - self.padding[1])
+
+    def __str__(self) -> str:
+        (low, high), k = self.padding, decimal(self.quotient)
+        line = f"({self.size} + {low} + {high} - {self.extent})/{self.stride} + 1 = {k}"
+        return line if self.quotient == self.output else f"{line}, floored to {self.output}"
+
+    def _asked(self) -> str:
+        dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
+        return (
+            f"{self.axis} {self.size} with filter {self.filter}{dilated}, stride {self.stride}, "
+            f"padding {self.padding}"
+        )
+
+    def _too_small(self) -> str:
+        low, high = self.padding
+        missing = self.extent - self.padded
+        wider = (low + missing // 2, high + missing - missing // 2)
+        spans = f" (which spans {self.extent} cells)" if self.dilation != 1 else ""
+        return (
+            f"{self._asked()} has no output: the filter{spans} is larger than the padded "
+            f"{self.axis} {self.padded}. Use padding {wider}, {self.axis} {self.size + missing} "
+            f"or more, or a smaller filter{' or dilation' if self.dilation != 1 else ''}."
+        )
+
+    def _inexact(self) -> str:
+        low, high = self.padding
+        rest, stride, k = self.unread, self.stride, decimal(self.quotient)
+        noun = _NOUNS.get(self.axis, "row")
+        unread = f"{rest} {noun}{'s' if rest > 1 else ''} at the end"
+        if self.lost < rest:
+            unread += " (of padding)" if self.lost == 0 else f" ({rest - self.lost} of padding)"
+        pairs = [(low, high + stride - rest)]
+        if high >= rest:
+            pairs.insert(0, (low, high - rest))
+        sizes = [self.size + stride - rest]
+        if self.size > rest and self.padded - rest >= self.extent:
+            sizes.insert(0, self.size - rest)
+        return (
+            f"{self._asked()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} + 1 = "
+            f"{k} outputs; {k} is not an integer: {unread} would never be read. "
+            f"Use padding {' or '.join(map(str, pairs))}, "
+            f"{self.axis} {' or '.join(map(str, sizes))}, "
+            f'or rounding="floor" to drop {"it" if rest == 1 else "them"}.'
+        )
+
+
+def decimal(number: Fraction) -> str:
+    """A fraction as a person writes it: exact where it ends within four places, else cut off.
+
+    >>> decimal(Fraction(225, 2)), decimal(Fraction(7, 3)), decimal(Fraction(5))
+    ('112.5', '2.333...', '5')
+    """
+    scaled = number * 10**4
+    if scaled.denominator != 1:
+        return f"{float(Fraction(int(number * 1000), 1000)):.3f}..."
+    return f"{float(number):.4f}".rstrip("0").rstrip(".")
+
+
+def axis_names(axes: int) -> tuple[str, ...]:
+    """What the spatial axes of an array are called.
+
+    >>> axis_names(2)
+    ('height', 'width')
+    """
+    known = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+    return known.get(axes) or tuple(f"axis {i}" for i in range(axes))
+
+
+def real_cells(window: Window) -> tuple[int, ...]:
+    """For each output, how many of the cells it reads belong to the input, not to the padding.
+
+    >>> real_cells(Window(7, 3, padding=(1, 1)))
+    (2, 3, 3, 3, 3, 3, 2)
+    """
+    low, _ = window.padding
+    starts = range(-low, -low + window.output * window.stride, window.stride)
+    taps = range(0, window.extent, window.dilation)
+    return tuple(sum(0 <= start + tap < window.size for tap in taps) for start in starts)
+
+
+def as_sizes(name: str, value: Any) -> Sequence[int]:
+    """A sequence of sizes, or an error that says so."""
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must list one size for each axis, got {value!r}; use ({value!r},)"
+        ) from None

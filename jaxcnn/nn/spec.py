@@ -1,0 +1,225 @@
+"""Descriptions of layers: what a stack is built from, planned by, and written down as.
+
+A description has a text form, one word a layer, that commands take and runs record:
+
+    conv:32:f4:s2:p1:relu      32 filters of 4x4, stride 2, padding 1, then ReLU
+    max:f2                     max pooling, windows of 2x2, as many apart
+
+First the kind (conv, max, avg) and, for conv, the number of filters; then, in any order, f filter,
+s stride, p padding, d dilation, g groups, a named padding (same, same_lower, full, causal), an
+activation, ``nobias`` and ``floor``. Axes that differ are joined by x (f3x5), two sides that differ
+by a hyphen (p1-2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
+from jaxcnn.geometry._check import is_sequence, per_axis
+from jaxcnn.geometry.field import Field
+from jaxcnn.geometry.padding import NAMES
+from jaxcnn.geometry.plan import plan_row
+from jaxcnn.nn.activations import ACTIVATIONS, activation
+
+POOLS = ("max", "avg")
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """A convolution of ``channels`` filters, as in :class:`jaxcnn.nn.Conv`.
+
+    ``filter`` may be one size for all spatial axes.
+    """
+
+    channels: int
+    filter: int | Sequence[int]
+    stride: int | Sequence[int] = 1
+    padding: Padding = "VALID"
+    dilation: int | Sequence[int] = 1
+    groups: int = 1
+    activation: str = "linear"
+    use_bias: bool = True
+    rounding: str = "exact"
+
+    def filters(self, axes: int) -> tuple[int, ...]:
+        """The filter's size on each of ``axes`` axes."""
+        return per_axis("filter", self.filter, axes, least=1)
+
+    def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
+        """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
+        activation(self.activation)
+        filters = self.filters(len(input) - 1)
+        per_group = input[-1] // self.groups if input[-1] % self.groups == 0 else input[-1]
+        shapes = conv_shapes(
+            input,
+            (*filters, per_group, self.channels),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            rounding=self.rounding,
+        )
+        return plan_row(
+            str(self),
+            shapes.windows,
+            self.channels,
+            fields,
+            parameters=(shapes.terms + self.use_bias) * self.channels,
+            multiply_adds=shapes.multiply_adds,
+        )
+
+    def __str__(self) -> str:
+        words = [f"conv:{self.channels}:f{_axes(self.filter)}", *_window_words(self, 1)]
+        words += [f"g{self.groups}"] if self.groups != 1 else []
+        words += [self.activation] if self.activation != "linear" else []
+        words += ["nobias"] if not self.use_bias else []
+        return ":".join(words)
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`."""
+
+    kind: str
+    window: int | Sequence[int]
+    stride: int | Sequence[int] | None = None
+    padding: Padding = "VALID"
+    dilation: int | Sequence[int] = 1
+    rounding: str = "exact"
+
+    def __post_init__(self) -> None:
+        if self.kind not in POOLS:
+            raise InputError(f"pool must be one of {', '.join(POOLS)}, got {self.kind!r}")
+
+    def windows(self, axes: int) -> tuple[int, ...]:
+        """The window's size on each of ``axes`` axes."""
+        return per_axis("window", self.window, axes, least=1)
+
+    def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
+        """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
+        shapes = pool_shapes(
+            input,
+            self.windows(len(input) - 1),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            rounding=self.rounding,
+        )
+        return plan_row(str(self), shapes.windows, input[-1], fields)
+
+    def __str__(self) -> str:
+        words = [f"{self.kind}:f{_axes(self.window)}", *_window_words(self, None)]
+        return ":".join(words)
+
+
+Spec = ConvSpec | PoolSpec
+
+
+def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:
+    """Lays the layers one after another over an input (*spatial, C) and reports each.
+
+    Raises:
+      InputError: where a layer does not fit what the one before it gives, naming the layer.
+
+    >>> print(plan((7, 7, 1), [ConvSpec(6, 3), ConvSpec(10, 3)]))
+    layer       output  parameters  multiply-adds  field  stride  lost
+    input       7x7x1                                1x1     1x1
+    conv:6:f3   5x5x6           60          1,350    3x3     1x1     0
+    conv:10:f3  3x3x10         550          4,860    5x5     1x1     0
+    total                      610          6,210
+    """
+    shape = tuple(input)
+    if len(shape) < 2:
+        raise InputError(
+            f"input {shape} must be (*spatial, channels), two numbers or more, as in (28, 28, 1)"
+        )
+    fields = (Field(),) * (len(shape) - 1)
+    rows = []
+    for number, layer in enumerate(layers, start=1):
+        with speaking_as(f"layer {number} ({layer})"):
+            row = layer.row(shape, fields)
+        rows.append(row)
+        shape, fields = row.output, row.field
+    return Plan(tuple(input), tuple(rows))
+
+
+def parse(word: str) -> Spec:
+    """The layer that a word of the text form describes.
+
+    >>> parse("conv:32:f4:s2:p1:relu")
+    ConvSpec(channels=32, filter=4, stride=2, padding=1, dilation=1, groups=1, \
+activation='relu', use_bias=True, rounding='exact')
+    >>> str(parse("max:f2"))
+    'max:f2'
+    """
+    kind, *parts = word.split(":")
+    found: dict[str, object] = {}
+    if kind == "conv":
+        names = {"f": "filter", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
+        if parts and parts[0].isdecimal():
+            found["channels"] = int(parts.pop(0))
+    elif kind in POOLS:
+        names = {"f": "window", "s": "stride", "p": "padding", "d": "dilation"}
+        found["kind"] = kind
+    else:
+        raise InputError(_unreadable(word, f"{kind!r} is no kind of layer"))
+    for part in parts:
+        key, value = _read_part(part, names, conv=kind == "conv")
+        if key is None:
+            raise InputError(_unreadable(word, f"{part!r} is not understood"))
+        if key in found:
+            raise InputError(_unreadable(word, f"{part!r} sets {key} a second time"))
+        found[key] = value
+    for needed in ("channels", "filter") if kind == "conv" else ("window",):
+        if needed not in found:
+            raise InputError(_unreadable(word, f"it does not say the {needed}"))
+    return ConvSpec(**found) if kind == "conv" else PoolSpec(**found)
+
+
+def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, object]:
+    if part.upper() in NAMES:
+        return "padding", part.upper()
+    if part == "floor":
+        return "rounding", "floor"
+    if conv and part == "nobias":
+        return "use_bias", False
+    if conv and part in ACTIVATIONS:
+        return "activation", part
+    if re.fullmatch(r"p\d+(-\d+)?(x\d+(-\d+)?)*", part):
+        sides = [tuple(map(int, axis.split("-"))) for axis in part[1:].split("x")]
+        if len(sides) == 1 and len(sides[0]) == 1:
+            return "padding", sides[0][0]
+        return "padding", tuple((side[0], side[-1]) for side in sides)
+    if re.fullmatch(r"[fsd]\d+(x\d+)*", part):
+        sizes = tuple(map(int, part[1:].split("x")))
+        return names[part[0]], sizes[0] if len(sizes) == 1 else sizes
+    if conv and re.fullmatch(r"g\d+", part):
+        return "groups", int(part[1:])
+    return None, None
+
+
+def _unreadable(word: str, why: str) -> str:
+    return (
+        f"layer {word!r}: {why}; write it as conv:32:f3:s1:p1:relu (filters, then f filter, "
+        f"s stride, p padding, d dilation, g groups, an activation) or as max:f2 or avg:f2"
+    )
+
+
+def _window_words(spec: ConvSpec | PoolSpec, stride: int | None) -> list[str]:
+    words = [f"s{_axes(spec.stride)}"] if spec.stride != stride else []
+    if isinstance(spec.padding, str):
+        words += [spec.padding.lower()] if spec.padding.upper() != "VALID" else []
+    else:
+        words.append("p" + _axes(spec.padding))
+    words += [f"d{_axes(spec.dilation)}"] if spec.dilation != 1 else []
+    return words + (["floor"] if spec.rounding == "floor" else [])
+
+
+def _axes(value: object) -> str:
+    if not is_sequence(value):
+        return str(value)
+    return "x".join("-".join(map(str, v)) if is_sequence(v) else str(v) for v in value)

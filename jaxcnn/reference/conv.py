@@ -1,0 +1,60 @@
+"""Convolution, as its definition reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.arrays import as_arrays
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import Padding, conv_shapes
+from jaxcnn.reference.taps import pad, taps
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    rounding: str = "exact",
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """The sum, over the filter's taps f and the channels c of a group, of input times weight.
+
+        y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.conv`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6)))[0, 0]
+    Array([27., 27., 27., 27., 27., 27.], dtype=float32)
+    """
+    with speaking_as("conv"):
+        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+        shapes = conv_shapes(
+            x.shape,
+            kernel.shape,
+            None if bias is None else bias.shape,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            rounding=rounding,
+        )
+    batched = x if shapes.batch is not None else x[None]
+    out_shape = (batched.shape[0], *shapes.spatial, groups, shapes.out_channels // groups)
+    y = jnp.zeros(out_shape, x.dtype)
+    for tap, cells in taps(pad(batched, shapes.windows), shapes.windows):
+        by_group = cells.reshape(*cells.shape[:-1], groups, -1)
+        weights = kernel[tap].reshape(-1, *out_shape[-2:])
+        y = y + jnp.einsum("n...gc,cgo->n...go", by_group, weights, precision=precision)
+    y = y.reshape(*y.shape[:-2], shapes.out_channels)
+    y = y if shapes.batch is not None else y[0]
+    return y if bias is None else y + bias

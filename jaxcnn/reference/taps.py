@@ -1,0 +1,28 @@
+"""What a filter's tap sees: the one step that every definition here is a sum or a maximum of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.geometry import Window
+
+
+def pad(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
+    """x (N, *spatial, C) with cells of ``value`` around its spatial axes."""
+    return jnp.pad(x, [(0, 0), *(w.padding for w in windows), (0, 0)], constant_values=value)
+
+
+def taps(
+    padded: jax.Array, windows: Sequence[Window]
+) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
+    """Each tap (f_1, f_2, ...) with the cells it meets, (N, *k, C): output i reads i*s + d*f."""
+    for tap in product(*(range(w.filter) for w in windows)):
+        cells = padded
+        for axis, (f, w) in enumerate(zip(tap, windows, strict=True), start=1):
+            places = [i * w.stride + w.dilation * f for i in range(w.output)]
+            cells = jnp.take(cells, jnp.array(places), axis=axis)
+        yield tap, cells
