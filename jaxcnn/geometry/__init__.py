@@ -23,7 +23,7 @@ from jaxcnn.geometry.sizes import (
     transposed_output_size,
     windows,
 )
-from jaxcnn.geometry.window import Window, effective_filter, real_cells
+from jaxcnn.geometry.window import Window, effective_filter, padded_cells, real_cells
 
 __all__ = [
     "ConvShapes",
@@ -40,6 +40,7 @@ __all__ = [
     "named_padding",
     "output_size",
     "output_sizes",
+    "padded_cells",
     "padding_for_output",
     "padding_total",
     "pool_shapes",

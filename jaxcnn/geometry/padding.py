@@ -1,10 +1,10 @@
 """Paddings by name and by number, resolved to the pair (lo, hi) that the formula takes.
 
-    VALID        (0, 0)                   every window lies inside the input
-    SAME         outputs = ceil(N/s)      an odd cell goes after (TensorFlow, lax)
-    SAME_LOWER   outputs = ceil(N/s)      an odd cell goes before (ONNX)
-    FULL         (F'-1, F'-1)             every window that meets the input
-    CAUSAL       (F'-1, 0)                no output sees a later cell
+VALID        (0, 0)                   every window lies inside the input
+SAME         outputs = ceil(N/s)      an odd cell goes after (TensorFlow, lax)
+SAME_LOWER   outputs = ceil(N/s)      an odd cell goes before (ONNX)
+FULL         (F'-1, F'-1)             every window that meets the input
+CAUSAL       (F'-1, 0)                no output sees a later cell
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
 
 
-def padding_total(size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1) -> int:
+def padding_total(
+    size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1
+) -> int:
     """lo + hi for which the window has exactly ``output`` outputs: (k-1)s + F' - N.
 
     A negative number counts the cells that would have to be cut off.
@@ -145,7 +147,9 @@ def resolve_padding(
         return (low,) * axes
     if len(padding) != axes:
         pair = tuple(padding)
-        hint = f"; for one axis, use (({pair[0]}, {pair[1]}),)" if axes == 1 and len(pair) == 2 else ""
+        hint = (
+            f"; for one axis, use (({pair[0]}, {pair[1]}),)" if axes == 1 and len(pair) == 2 else ""
+        )
         raise InputError(
             f"padding {pair!r} has {len(pair)} entries for {axes} spatial "
             f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "

@@ -92,6 +92,8 @@ def conv_shapes(
     >>> conv_shapes((7, 7, 3), (3, 3, 3, 6)).output
     (5, 5, 6)
     """
+    if rounding == "ceil":
+        raise InputError('rounding "ceil" is for pooling; use "floor", or padding that is exact')
     x, kernel = tuple(x), tuple(kernel)
     axes = len(kernel) - 2
     if axes < 1:

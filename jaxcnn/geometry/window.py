@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import choice, integer
 
-ROUNDINGS = ("exact", "floor")
+ROUNDINGS = ("exact", "floor", "ceil")
 
 _NOUNS = {"width": "column", "depth": "slice", "length": "cell"}
 
@@ -44,7 +45,8 @@ class Window:
       padding: (lo, hi), cells added before and after.
       dilation: d, cells from one tap to the next.
       rounding: ``"exact"`` refuses a layout that leaves cells at the end unread, ``"floor"``
-        drops them.
+        drops them, ``"ceil"`` reads them with one placement more, which overhangs the padded end
+        (unless it would start beyond the input: then it is left out, as in PyTorch).
       axis: what the axis is called in errors.
 
     Raises:
@@ -75,7 +77,7 @@ class Window:
         padding = (integer("padding", low, least=0), integer("padding", high, least=0))
         put(self, "padding", padding)
         choice("rounding", self.rounding, ROUNDINGS)
-        if self.padded < self.extent:
+        if self.output < 1:
             raise InputError(self._too_small())
         if self.rounding == "exact" and self.unread:
             raise InputError(self._inexact())
@@ -98,12 +100,25 @@ class Window:
     @property
     def output(self) -> int:
         """k, the number of placements of the filter."""
-        return self.quotient.__floor__()
+        if self.rounding != "ceil":
+            return floor(self.quotient)
+        last_start = (ceil(self.quotient) - 1) * self.stride
+        return ceil(self.quotient) - (last_start >= self.size + self.padding[0])
+
+    @property
+    def end(self) -> int:
+        """The cell of the padded axis after the last one that is read."""
+        return (self.output - 1) * self.stride + self.extent
 
     @property
     def unread(self) -> int:
         """Cells at the end of the padded axis that no placement reaches."""
-        return (self.padded - self.extent) % self.stride
+        return max(0, self.padded - self.end)
+
+    @property
+    def overhang(self) -> int:
+        """Cells that the last placement reads beyond the padded axis; only with ``"ceil"``."""
+        return max(0, self.end - self.padded)
 
     @property
     def lost(self) -> int:
@@ -113,7 +128,7 @@ class Window:
     def __str__(self) -> str:
         (low, high), k = self.padding, decimal(self.quotient)
         line = f"({self.size} + {low} + {high} - {self.extent})/{self.stride} + 1 = {k}"
-        return line if self.quotient == self.output else f"{line}, floored to {self.output}"
+        return line if self.quotient == self.output else f"{line}, rounded to {self.output}"
 
     def _asked(self) -> str:
         dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
@@ -183,10 +198,26 @@ def real_cells(window: Window) -> tuple[int, ...]:
     >>> real_cells(Window(7, 3, padding=(1, 1)))
     (2, 3, 3, 3, 3, 3, 2)
     """
-    low, _ = window.padding
-    starts = range(-low, -low + window.output * window.stride, window.stride)
+    return _cells_between(window, 0, window.size)
+
+
+def padded_cells(window: Window) -> tuple[int, ...]:
+    """For each output, how many of the cells it reads lie on the padded axis.
+
+    Less than the filter's taps only where ``rounding="ceil"`` lets the last window overhang.
+
+    >>> padded_cells(Window(6, 3, stride=2, padding=(0, 0), rounding="ceil"))
+    (3, 3, 2)
+    """
+    low, high = window.padding
+    return _cells_between(window, -low, window.size + high)
+
+
+def _cells_between(window: Window, first: int, end: int) -> tuple[int, ...]:
+    origin = -window.padding[0]
+    starts = range(origin, origin + window.output * window.stride, window.stride)
     taps = range(0, window.extent, window.dilation)
-    return tuple(sum(0 <= start + tap < window.size for tap in taps) for start in starts)
+    return tuple(sum(first <= start + tap < end for tap in taps) for start in starts)
 
 
 def as_sizes(name: str, value: Any) -> Sequence[int]:

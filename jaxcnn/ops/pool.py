@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 
@@ -13,7 +12,7 @@ from jax import lax
 
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
-from jaxcnn.geometry import Padding, PoolShapes, Window, pool_shapes, real_cells
+from jaxcnn.geometry import Padding, PoolShapes, Window, padded_cells, pool_shapes, real_cells
 
 
 def max_pool(
@@ -95,9 +94,8 @@ def avg_pool(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
     total = _fold(x, shapes, jnp.add, 0)
-    if count_include_pad:
-        return total / math.prod(axis.filter for axis in shapes.windows)
-    counts = reduce(np.multiply.outer, [np.array(real_cells(axis)) for axis in shapes.windows])
+    count = padded_cells if count_include_pad else real_cells
+    counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
     return total / jnp.asarray(counts[..., None], x.dtype)
 
 
@@ -124,7 +122,9 @@ def _fold(
     """
     first = x.ndim - 1 - len(shapes.windows)
     pads = [(0, 0, 0)] * x.ndim
-    pads[first:-1] = [(*axis.padding, 0) for axis in shapes.windows]
+    pads[first:-1] = [
+        (axis.padding[0], axis.padding[1] + axis.overhang, 0) for axis in shapes.windows
+    ]
     x = lax.pad(x, jnp.asarray(neutral, x.dtype), pads)
     for offset, axis in reversed(list(enumerate(shapes.windows))):
         x = reduce(combine, _taps(x, axis, first + offset))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
-from jaxcnn.reference.taps import pad, taps
+from jaxcnn.reference.taps import overhang, pad, taps
 
 
 def max_pool(
@@ -36,13 +36,11 @@ def max_pool(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
     batched = x if shapes.batch is not None else x[None]
-    real = pad(jnp.ones_like(batched, bool), shapes.windows, False)
+    laid = shapes.windows
+    cells_of = overhang(pad(batched, laid), laid)
+    real_of = overhang(pad(jnp.ones_like(batched, bool), laid, False), laid, False)
     best = found = None
-    for (_, cells), (_, is_real) in zip(
-        taps(pad(batched, shapes.windows), shapes.windows),
-        taps(real, shapes.windows),
-        strict=True,
-    ):
+    for (_, cells), (_, is_real) in zip(taps(cells_of, laid), taps(real_of, laid), strict=True):
         if best is None:
             best, found = cells, is_real
             continue
@@ -76,8 +74,10 @@ def avg_pool(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
     batched = x if shapes.batch is not None else x[None]
-    counted = pad(jnp.ones_like(batched), shapes.windows, 1 if count_include_pad else 0)
-    total = sum(cells for _, cells in taps(pad(batched, shapes.windows), shapes.windows))
-    count = sum(cells for _, cells in taps(counted, shapes.windows))
+    laid = shapes.windows
+    cells_of = overhang(pad(batched, laid), laid)
+    counts_of = overhang(pad(jnp.ones_like(batched), laid, 1 if count_include_pad else 0), laid)
+    total = sum(cells for _, cells in taps(cells_of, laid))
+    count = sum(cells for _, cells in taps(counts_of, laid))
     mean = total / count
     return mean if shapes.batch is not None else mean[0]

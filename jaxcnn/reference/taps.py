@@ -13,7 +13,14 @@ from jaxcnn.geometry import Window
 
 def pad(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
     """x (N, *spatial, C) with cells of ``value`` around its spatial axes."""
-    return jnp.pad(x, [(0, 0), *(w.padding for w in windows), (0, 0)], constant_values=value)
+    around = [w.padding for w in windows]
+    return jnp.pad(x, [(0, 0), *around, (0, 0)], constant_values=value)
+
+
+def overhang(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
+    """A padded x with the cells of ``value`` that the last windows read beyond its end."""
+    beyond = [(0, w.overhang) for w in windows]
+    return jnp.pad(x, [(0, 0), *beyond, (0, 0)], constant_values=value)
 
 
 def taps(
