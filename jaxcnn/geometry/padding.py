@@ -178,5 +178,5 @@ def _cells(name: str, value: Any) -> int:
         return integer(name, value, least=0)
     except InputError:
         raise InputError(
-            f"{name} must be an integer >= 0, got {value}; to cut cells off, slice the input instead"
+            f"{name} must be an integer >= 0, got {value}; to cut cells off, slice the input"
         ) from None

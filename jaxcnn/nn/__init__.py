@@ -1,4 +1,4 @@
-"""Flax NNX layers and stacks of them. Imports operations and geometry; knows nothing of training."""
+"""Flax NNX layers and stacks of them. Imports operations and geometry, never training."""
 
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, PoolSpec, parse, plan

@@ -1,0 +1,5 @@
+"""``python -m jaxcnn``, the same as ``jaxcnn``."""
+
+from jaxcnn.cli import main
+
+main()

@@ -1,0 +1,40 @@
+"""The command line: one thin file a command; nothing imports this package.
+
+Exit codes: 0; 2 for usage, impossible arithmetic and unusable files; 130 for a run ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from jaxcnn.cli.evaluate import evaluate
+from jaxcnn.cli.plan import plan
+from jaxcnn.cli.size import size
+from jaxcnn.cli.train import train
+from jaxcnn.errors import InputError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Exact, tested, trainable convolutions for JAX.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (size, plan, train, evaluate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs the command line; a person's mistake is one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"jaxcnn: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `jaxcnn plan | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,88 @@
+"""MNIST, the handwritten digits of LeCun, Cortes and Burges, embedded in the package.
+
+Licence of the four data files: CC BY-SA 3.0; see ``mnist_files/README.md``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxcnn.errors import InputError
+
+FOLDER = Path(__file__).parent / "mnist_files"
+
+# The files as published, by the SHA-256 of their compressed bytes.
+DIGESTS = {
+    "train-images": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
+    "train-labels": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+    "t10k-images": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
+    "t10k-labels": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
+}
+
+_SPLITS = {"train": ("train", 0, 55_000), "validation": ("train", 55_000, 60_000)}
+_SPLITS["test"] = ("t10k", 0, 10_000)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Labelled images of digits.
+
+    Attributes:
+      images: (N, 28, 28, 1), uint8, 0 for paper and 255 for ink.
+      labels: (N,), uint8, the digit.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_mnist(split: str = "train", *, folder: Path | str = FOLDER) -> Digits:
+    """One split of MNIST.
+
+    Args:
+      split: ``"train"``, the first 55,000 of the 60,000 training digits; ``"validation"``, the
+        last 5,000, to choose settings by; ``"test"``, the 10,000 test digits, to report.
+      folder: where the four compressed IDX files lie.
+
+    Raises:
+      InputError: (a ValueError) where a file is missing or is not what was published.
+
+    >>> digits = load_mnist("test")
+    >>> digits.images.shape, digits.labels[:4].tolist()
+    ((10000, 28, 28, 1), [7, 2, 1, 0])
+    """
+    if split not in _SPLITS:
+        raise InputError(f"split must be one of {', '.join(map(repr, _SPLITS))}, got {split!r}")
+    prefix, first, end = _SPLITS[split]
+    images = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz")
+    labels = _read(Path(folder) / f"{prefix}-labels-idx1-ubyte.gz")
+    return Digits(images[first:end, ..., None], labels[first:end])
+
+
+def _read(path: Path) -> np.ndarray:
+    """The array in a compressed IDX file of unsigned bytes, once its digest has been checked."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); reinstall jaxcnn to have it back"
+        ) from None
+    digest = hashlib.sha256(content).hexdigest()
+    expected = DIGESTS[path.name.split("-idx")[0]]
+    if digest != expected:
+        raise InputError(
+            f"{path} is damaged or altered: its {len(content)} bytes have SHA-256 "
+            f"{digest[:16]}..., not {expected[:16]}...; reinstall jaxcnn to have it back"
+        )
+    plain = gzip.decompress(content)
+    axes = plain[3]  # the header: two zeros, the type, the number of axes, then a size for each
+    sizes = np.frombuffer(plain, ">u4", count=axes, offset=4)
+    return np.frombuffer(plain, np.uint8, offset=4 + 4 * axes).reshape(sizes)

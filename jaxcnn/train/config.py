@@ -1,0 +1,94 @@
+"""The settings of a training run: checked when they are made, kept as JSON beside its results."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry import Plan
+from jaxcnn.geometry._check import integer
+from jaxcnn.nn.spec import Spec, parse, plan
+
+# 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
+DIGITS_LAYERS = (
+    "conv:32:f4:s2:p1:relu",
+    "conv:64:f4:s2:p1:relu",
+    "conv:64:f3:p1:relu",
+    "conv:10:f7",
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, and how; the defaults train the digits network.
+
+    Attributes:
+      layers: the stack, in the text form of :mod:`jaxcnn.nn.spec`; its last layer gives one number
+        a class.
+      epochs: passes over the 55,000 training images.
+      batch_size: images a step; it must divide 55,000, so that no image is left out.
+      learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
+      weight_decay: of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
+      max_shift: training images are moved by up to this many cells on each axis.
+      seed: of weights, order and augmentation.
+    """
+
+    layers: tuple[str, ...] = DIGITS_LAYERS
+    epochs: int = 8
+    batch_size: int = 125
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.1
+    max_shift: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for name, least in (("epochs", 1), ("batch_size", 1), ("max_shift", 0), ("seed", 0)):
+            integer(name, getattr(self, name), least=least)
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} must be a finite number >= 0, got {value}")
+        self.plan()
+
+    def specs(self) -> list[Spec]:
+        """The layers, read."""
+        return [parse(word) for word in self.layers]
+
+    def plan(self, input: tuple[int, ...] = (28, 28, 1)) -> Plan:
+        """The plan of the stack over images of the digits' size."""
+        return plan(input, self.specs())
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Steps in one pass over ``images`` images."""
+        if images % self.batch_size:
+            near = [b for b in range(1, images + 1) if images % b == 0]
+            below = max(b for b in near if b <= self.batch_size or b == 1)
+            above = min((b for b in near if b > self.batch_size), default=below)
+            raise InputError(
+                f"batch_size {self.batch_size} does not divide the {images} training images: "
+                f"{images % self.batch_size} would be left out of every epoch; "
+                f"use {below} or {above}"
+            )
+        return images // self.batch_size
+
+    def to_json(self) -> str:
+        """The settings as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """The settings in such a text; an unknown or missing name is an error."""
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"settings are not JSON: {error}") from None
+        names = {field.name for field in fields(cls)}
+        if not isinstance(found, dict) or set(found) != names:
+            given = sorted(found) if isinstance(found, dict) else type(found).__name__
+            raise InputError(f"settings must have the names {sorted(names)}, got {given}")
+        return cls(**found)

@@ -1,0 +1,255 @@
+"""The training loop: input, step, evaluation, checkpoint, in the order in which they happen."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.data import Digits, load_mnist
+from jaxcnn.environment import environment
+from jaxcnn.train import pictures
+from jaxcnn.train.config import TrainConfig
+from jaxcnn.train.run import Run, replacing, restore
+from jaxcnn.train.step import Metrics, Trainer, TrainState, epoch_order, evaluate, make_trainer
+
+REPORT_SECONDS = 0.2  # between reports of progress; each waits for the device
+
+
+class Data(NamedTuple):
+    """What is trained on, what settings are chosen by, and what is reported."""
+
+    train: Digits
+    validation: Digits
+    test: Digits
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+      step, total_steps: steps done and to do in all.
+      epoch, epochs: the epoch under way, from 1, and how many there are.
+      loss: mean over the last steps, in nats.
+      accuracy: share of their images told right.
+      images_per_second: over the time since the last report.
+      validation_accuracy: at the end of the last epoch, None in the first.
+    """
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+      folder: the run's.
+      step: steps done.
+      seconds: of training in this process, compilation and validation included.
+      validation_accuracy: at the end of the last whole epoch, None before.
+      test_loss, test_accuracy: on the test set, None where the run was interrupted.
+    """
+
+    folder: Path
+    step: int
+    seconds: float
+    validation_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+
+
+def train(
+    config: TrainConfig,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    data: Data | None = None,
+) -> Result:
+    """Trains a stack and leaves a run folder (:mod:`jaxcnn.train.run`).
+
+    A first Ctrl-C ends the run after the program under way, with a checkpoint from which it can be
+    resumed; the resumed run ends with the very numbers of an uninterrupted one.
+
+    Args:
+      config: the settings.
+      folder: a new or empty one; with ``resume``, what an earlier run of these settings left.
+      resume: goes on from the folder's newest checkpoint.
+      report: called a few times a second.
+      data: None for MNIST.
+
+    Raises:
+      InputError: (a ValueError) where settings, folder, data files or checkpoint cannot be used.
+    """
+    data = data or Data(*(load_mnist(split) for split in Data._fields))
+    count = len(data.train)
+    steps = config.steps_per_epoch(count)
+    total = steps * config.epochs
+    trainer = make_trainer(config, data.train.images.shape[1:], total)
+    run = Run.open(folder) if resume else Run.create(folder, config)
+    state = restore(run, trainer) if resume else trainer.init()
+    done = int(state.step)
+    run.rewind_metrics(done)
+    journal = _Journal(run, report, config, total, steps)
+
+    images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
+    held_out = jnp.asarray(data.validation.images), jnp.asarray(data.validation.labels)
+    # On a CPU lax's convolutions run several times slower inside a loop than outside one, so there
+    # a program is one step; elsewhere it is what is left of the epoch.
+    longest = 1 if jax.default_backend() == "cpu" else steps
+
+    with _interruption() as interrupted:
+        while done < total and not interrupted():
+            epoch, first = divmod(done, steps)
+            order = epoch_order(config.seed, epoch, count, config.batch_size)
+            while first < steps and not interrupted():
+                length = min(longest, steps - first)
+                state, metrics = trainer.run(state, images, labels, order, first, length)
+                first, done = first + length, done + length
+                journal.add(done, metrics, trainer.schedule)
+            journal.flush()
+            if first == steps:
+                journal.validate(done, evaluate(trainer.predict, state.params, *held_out)[0])
+            run.checkpoints.save(done, state)
+
+    seconds = time.perf_counter() - journal.start
+    metrics = None
+    if done == total:
+        metrics = _test(run, trainer, state, data.test)
+    _draw(run, state)
+    return _result(run, journal, done, seconds, metrics)
+
+
+class _Journal:
+    """Writes what steps saw and reports it, without waiting for the device at every step."""
+
+    def __init__(
+        self,
+        run: Run,
+        report: Callable[[Progress], None],
+        config: TrainConfig,
+        total: int,
+        steps: int,
+    ) -> None:
+        self.run, self.report, self.config = run, report, config
+        self.total, self.steps = total, steps
+        self.start = self.last = time.perf_counter()
+        self.pending: list[tuple[int, Metrics, Callable[[Any], Any]]] = []
+        accuracies = [m["accuracy"] for m in run.metrics() if m["split"] == "validation"]
+        self.validation_accuracy = accuracies[-1] if accuracies else None
+
+    def add(self, step: int, metrics: Metrics, schedule: Callable[[Any], Any]) -> None:
+        self.pending.append((step, metrics, schedule))
+        if time.perf_counter() - self.last > REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.pending:
+            return
+        lines = []
+        for end, metrics, schedule in self.pending:
+            losses, accuracies = np.asarray(metrics.loss), np.asarray(metrics.accuracy)
+            numbers = np.arange(end - len(losses), end)
+            rates = np.asarray(schedule(numbers))
+            for step, loss, accuracy, rate in zip(
+                numbers + 1, losses, accuracies, rates, strict=True
+            ):
+                line = {"split": "train", "step": int(step), "loss": float(loss)}
+                lines.append(line | {"accuracy": float(accuracy), "learning_rate": float(rate)})
+        self.pending.clear()
+        self.run.append_metrics(lines)
+        now = time.perf_counter()
+        images, self.last, elapsed = len(lines) * self.config.batch_size, now, now - self.last
+        self.report(
+            Progress(
+                step=lines[-1]["step"],
+                total_steps=self.total,
+                epoch=-(-lines[-1]["step"] // self.steps),
+                epochs=self.config.epochs,
+                loss=sum(line["loss"] for line in lines) / len(lines),
+                accuracy=sum(line["accuracy"] for line in lines) / len(lines),
+                images_per_second=images / elapsed,
+                validation_accuracy=self.validation_accuracy,
+            )
+        )
+
+    def validate(self, step: int, metrics: Metrics) -> None:
+        self.validation_accuracy = float(metrics.accuracy)
+        line = {"split": "validation", "step": step, "loss": float(metrics.loss)}
+        self.run.append_metrics([line | {"accuracy": self.validation_accuracy}])
+        self.last = time.perf_counter()
+
+
+def _test(run: Run, trainer: Trainer, state: TrainState, digits: Digits) -> Metrics:
+    images, labels = jnp.asarray(digits.images), jnp.asarray(digits.labels)
+    metrics, logits = evaluate(trainer.predict, state.params, images, labels)
+    line = {"split": "test", "step": int(state.step), "loss": float(metrics.loss)}
+    run.append_metrics([line | {"accuracy": float(metrics.accuracy)}])
+    with replacing(run.folder / "mistakes.png") as path:
+        pictures.mistakes(path, digits, np.asarray(logits))
+    return metrics
+
+
+def _draw(run: Run, state: TrainState) -> None:
+    metrics = run.metrics()
+    if metrics:
+        with replacing(run.folder / "curves.png") as path:
+            pictures.curves(path, metrics)
+    kernel = next((leaf for leaf in jax.tree.leaves(state.params) if leaf.ndim == 4), None)
+    if kernel is not None:
+        with replacing(run.folder / "filters.png") as path:
+            pictures.filters(path, np.asarray(kernel))
+
+
+def _result(
+    run: Run, journal: _Journal, step: int, seconds: float, metrics: Metrics | None
+) -> Result:
+    result = Result(
+        folder=run.folder,
+        step=step,
+        seconds=seconds,
+        validation_accuracy=journal.validation_accuracy,
+        test_loss=None if metrics is None else float(metrics.loss),
+        test_accuracy=None if metrics is None else float(metrics.accuracy),
+    )
+    summary = asdict(result) | {"folder": run.folder.name} | environment()
+    run.write("summary.json", json.dumps(summary, indent=2) + "\n")
+    return result
+
+
+@contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C inside the block into a flag; a second one is an interrupt again."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag.is_set
+        return
+
+    def first(number: int, frame: object) -> None:
+        flag.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield flag.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,127 @@
+"""The training step and evaluation as pure functions of arrays on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import lax
+
+from jaxcnn.nn import Stack
+from jaxcnn.train.augment import random_shift
+from jaxcnn.train.config import TrainConfig
+
+
+class TrainState(NamedTuple):
+    """All that training changes."""
+
+    step: jax.Array  # (), int32: steps done
+    params: nnx.State  # the stack's parameters
+    opt_state: optax.OptState
+
+
+class Metrics(NamedTuple):
+    """What a step saw, before its update."""
+
+    loss: jax.Array  # (): mean cross-entropy in nats
+    accuracy: jax.Array  # (): share of the batch told right
+
+
+class Trainer(NamedTuple):
+    """A network with its optimiser, as functions of the state.
+
+    Attributes:
+      init: () -> TrainState, the same from the same seed.
+      run: (state, images, labels, order, first, count) -> (state, Metrics of shape (count,)): the
+        steps ``first`` to ``first + count - 1`` of the epoch whose order is given, in one compiled
+        program; the state is donated.
+      predict: (params, images) -> logits (N, classes).
+      schedule: step -> learning rate.
+    """
+
+    init: Callable[[], TrainState]
+    run: Callable[..., tuple[TrainState, Metrics]]
+    predict: Callable[[nnx.State, jax.Array], jax.Array]
+    schedule: optax.Schedule
+
+
+def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps: int) -> Trainer:
+    """The functions that train the configured stack on images (N, *image_shape) of uint8."""
+
+    def build() -> Stack:
+        return Stack(image_shape, config.specs(), rngs=nnx.Rngs(config.seed))
+
+    # The structure alone: the arrays come from the state.
+    graph = nnx.split(nnx.eval_shape(build))[0]
+    schedule = optax.cosine_onecycle_schedule(total_steps, config.learning_rate, pct_start=0.2)
+    optimiser = optax.adamw(schedule, weight_decay=config.weight_decay)
+    key = jax.random.key(config.seed)
+
+    def init() -> TrainState:
+        params = nnx.state(build(), nnx.Param)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
+
+    def logits(params: nnx.State, images: jax.Array) -> jax.Array:
+        x = images.astype(jnp.float32) / 255
+        return nnx.merge(graph, params)(x).reshape(len(images), -1)
+
+    def loss(params: nnx.State, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Metrics]:
+        y = logits(params, images)
+        nats = optax.softmax_cross_entropy_with_integer_labels(y, labels).mean()
+        return nats, Metrics(nats, (y.argmax(-1) == labels).mean())
+
+    def step(
+        images: jax.Array, labels: jax.Array, state: TrainState, batch: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        moved = random_shift(jax.random.fold_in(key, state.step), images[batch], config.max_shift)
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            state.params, moved, labels[batch].astype(jnp.int32)
+        )
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    @partial(jax.jit, donate_argnames="state", static_argnames="count")
+    def run(
+        state: TrainState,
+        images: jax.Array,
+        labels: jax.Array,
+        order: jax.Array,
+        first: jax.Array,
+        count: int,
+    ) -> tuple[TrainState, Metrics]:
+        batches = lax.dynamic_slice_in_dim(order, first, count)
+        if count > 1:
+            return lax.scan(partial(step, images, labels), state, batches)
+        # Not a scan of one step: XLA's CPU compiler would treat it as a loop all the same.
+        state, metrics = step(images, labels, state, batches[0])
+        return state, jax.tree.map(lambda number: number[None], metrics)
+
+    return Trainer(init, run, jax.jit(logits), schedule)
+
+
+@partial(jax.jit, static_argnames=("images", "batch_size"))
+def epoch_order(seed: int, epoch: int, images: int, batch_size: int) -> jax.Array:
+    """Which images each step of an epoch sees: (steps, batch_size), every image once."""
+    key = jax.random.fold_in(jax.random.key(seed), epoch)
+    return jax.random.permutation(key, images).reshape(-1, batch_size)
+
+
+def evaluate(
+    predict: Callable[[nnx.State, jax.Array], jax.Array],
+    params: nnx.State,
+    images: jax.Array,
+    labels: jax.Array,
+    *,
+    batch_size: int = 1000,
+) -> tuple[Metrics, jax.Array]:
+    """The mean loss and accuracy over all images, and the logits (N, classes)."""
+    parts = [predict(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+    y = jnp.concatenate(parts)
+    nats = optax.softmax_cross_entropy_with_integer_labels(y, labels.astype(jnp.int32)).mean()
+    return Metrics(nats, (y.argmax(-1) == labels).mean()), y

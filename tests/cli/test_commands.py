@@ -1,0 +1,141 @@
+"""The command line as a person meets it: what is printed, and the exit code."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import jaxcnn.cli as cli
+from jaxcnn.cli.tables import shape
+from jaxcnn.train import TrainConfig, train
+from tests.train.small import CONFIG, small_data
+
+
+def run(monkeypatch, capfd, *words):
+    """Exit code, standard output and standard error of a command."""
+    monkeypatch.setattr(sys, "argv", ["jaxcnn", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capfd.readouterr()
+    return end.value.code or 0, out, err
+
+
+def test_size_prints_the_formula_with_the_numbers_in_it(monkeypatch, capfd):
+    words = "size 7 --filter 3 --stride 2 --pad 1".split()
+    code, out, err = run(monkeypatch, capfd, *words)
+    assert (code, err) == (0, "")
+    assert "k = (7 + 1 + 1 - 3)/2 + 1 = 4" in out
+
+
+def test_size_says_how_to_keep_the_size(monkeypatch, capfd):
+    _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "3")
+    assert "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7" in out
+    _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "4", "-p", "same")
+    assert "1.5 is not whole: the uneven pair (1, 2) keeps size 7" in out
+
+
+def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
+    code, out, _ = run(monkeypatch, capfd, *"size 224 -f 7 -s 2 -p 3 --floor".split())
+    assert code == 0
+    assert "112.5, rounded to 112" in out
+    assert "1 of 230 cells at the end never read" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("size 7 -f 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--floor"]),
+        ("size 224 -f 7 -s 2 -p 3", ["112.5 is not an integer", "(3, 2) or (3, 4)", "223 or 225"]),
+        ("size 2 -f 3", ["filter is larger than the padded size 2", "padding (0, 1)"]),
+        ("size 7 -f 3 -s 0", ["stride must be an integer >= 1, got 0"]),
+        ("size 7 -f 3 -p most", ["padding must be one of 'VALID'", "got 'MOST'"]),
+        ("size 7 -f 3 -p 1,2,3", ["pad '1,2,3' must be a number, a pair"]),
+        ("plan -i 28", ["input '28' is no shape"]),
+        ("plan -i big", ["input 'big' is no shape", "28x28x1"]),
+        ("plan -i 7x7x1 conv:6:f3:s3", ["layer 1 (conv:6:f3:s3): height 7", "2.333..."]),
+        ("plan dense:6", ["'dense' is no kind of layer", "conv:32:f3"]),
+        ("evaluate nowhere", ["nowhere is no run folder"]),
+        ("train --resume nowhere", ["nowhere is no run folder"]),
+        ("train --resume runs/a --seed 3", ["leave out --seed"]),
+        ("train --epochs 0", ["epochs must be an integer >= 1, got 0"]),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
+    monkeypatch, capfd, tmp_path, words, parts
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(monkeypatch, capfd, *words.split())
+    assert code == 2
+    assert err.startswith("jaxcnn: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+    assert all(part in err for part in parts), err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["size", "size seven -f 3", "size 7", "no-such-command"])
+def test_a_wrong_usage_is_told_and_exits_with_2(monkeypatch, capfd, words):
+    code, out, err = run(monkeypatch, capfd, *words.split())
+    assert code == 2
+    assert "Traceback" not in out + err
+    assert err
+
+
+def test_plan_prints_the_worked_example(monkeypatch, capfd):
+    code, out, _ = run(monkeypatch, capfd, *"plan -i 7x7x1 conv:6:f3:relu conv:10:f3:relu".split())
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[2] == ["conv:6:f3:relu", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
+    assert lines[3] == ["conv:10:f3:relu", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
+
+
+def test_plan_without_layers_is_that_of_the_digits_network(monkeypatch, capfd):
+    _, out, _ = run(monkeypatch, capfd, "plan")
+    assert out.strip() == str(TrainConfig().plan())
+
+
+def test_a_shape_is_read_as_it_is_spoken_of():
+    assert shape("28x28x1") == (28, 28, 1)
+
+
+def test_train_and_evaluate_tell_the_same_result(monkeypatch, capfd, tmp_path):
+    data = small_data(200)
+    monkeypatch.setattr("jaxcnn.train.loop.load_mnist", lambda split: getattr(data, split))
+    monkeypatch.setattr("jaxcnn.train.run.load_mnist", lambda split: getattr(data, split))
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+    code, out, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
+    assert (code, err) == (0, "")
+    told = next(line for line in out.splitlines() if line.startswith("test accuracy"))
+    assert "after 8 steps" in told
+    code, out, _ = run(monkeypatch, capfd, "evaluate", str(tmp_path / "run"))
+    assert code == 0
+    assert out.split(", after")[0] == told.split(", after")[0]
+    code, _, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
+    assert code == 2
+    assert "is there already" in err
+
+
+def test_an_interrupted_training_exits_as_a_shell_expects(monkeypatch, tmp_path):
+    def stop_at_once(config, folder, **_):
+        return train(config, folder, data=small_data(100), report=interrupt)
+
+    def interrupt(progress):
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+    monkeypatch.setattr("jaxcnn.train.train", stop_at_once)
+    result = CliRunner().invoke(cli.app, ["train", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 130
+    assert f"jaxcnn train --resume {tmp_path / 'run'}" in result.output
+
+
+def test_the_module_runs_as_the_command_does():
+    words = [sys.executable, "-m", "jaxcnn", "size", "7", "-f", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "= 5" in done.stdout

@@ -1,0 +1,177 @@
+import json
+import os
+import signal
+from dataclasses import replace
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from jaxcnn.data import Digits
+from jaxcnn.train import Run, evaluate_run, train
+from jaxcnn.train.run import replacing, restore
+from jaxcnn.train.step import make_trainer
+from tests.train.small import CONFIG, small_data
+
+PICTURES = ("curves.png", "filters.png", "mistakes.png")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return small_data()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data):
+    """A run that was never interrupted."""
+    return train(CONFIG, tmp_path_factory.mktemp("runs") / "whole", data=data)
+
+
+def numbers(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def state_of(folder):
+    run = Run.open(folder)
+    return restore(run, make_trainer(run.config, (28, 28, 1), total_steps=20))
+
+
+def test_a_run_leaves_settings_metrics_checkpoint_and_pictures(finished, data):
+    folder = finished.folder
+    assert Run.open(folder).config == CONFIG
+    lines = numbers(folder)
+    steps = [line["step"] for line in lines if line["split"] == "train"]
+    assert steps == list(range(1, 21))
+    assert [line["step"] for line in lines if line["split"] == "validation"] == [10, 20]
+    assert lines[-1]["split"] == "test"
+    assert lines[-1]["accuracy"] == finished.test_accuracy
+    for name in PICTURES:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["versions"]["jax"] == jax.__version__
+    assert int(state_of(folder).step) == finished.step == 20
+
+
+def test_training_beats_guessing(finished):
+    losses = [line["loss"] for line in numbers(finished.folder) if line["split"] == "train"]
+    assert np.mean(losses[-3:]) < 0.9 * np.log(10)  # ln 10 nats: ten digits, all alike
+    assert finished.test_accuracy > 0.2
+
+
+def test_evaluation_of_a_run_gives_what_the_run_ended_with(finished, data):
+    step, metrics = evaluate_run(finished.folder, data.test)
+    assert (step, float(metrics.accuracy)) == (20, finished.test_accuracy)
+    assert float(metrics.loss) == finished.test_loss
+
+
+@pytest.mark.parametrize("stop_at", [4, 10, 13])
+def test_an_interrupted_run_resumed_ends_with_the_very_numbers(
+    finished, data, tmp_path, stop_at, monkeypatch
+):
+    monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)  # a report after every step
+
+    def ctrl_c(progress):
+        if progress.step == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    stopped = train(CONFIG, tmp_path / "run", data=data, report=ctrl_c)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert stopped.step == stop_at
+    assert stopped.test_accuracy is None
+    assert evaluate_run(tmp_path / "run", data.test)[0] == stop_at  # usable as it is
+
+    resumed = train(CONFIG, tmp_path / "run", data=data, resume=True)
+    assert resumed.test_loss == finished.test_loss
+    assert numbers(tmp_path / "run") == numbers(finished.folder)
+    chex.assert_trees_all_equal(state_of(tmp_path / "run"), state_of(finished.folder))
+
+
+def test_lines_of_steps_after_the_checkpoint_are_done_again(finished, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)
+
+    def killed(progress):
+        if progress.step == 14:
+            raise SystemError
+
+    with pytest.raises(SystemError):
+        train(CONFIG, tmp_path / "run", data=data, report=killed)
+    assert len(numbers(tmp_path / "run")) == 15
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"split": "tr')  # as a crash would leave it
+    assert int(state_of(tmp_path / "run").step) == 10
+    train(CONFIG, tmp_path / "run", data=data, resume=True)
+    assert numbers(tmp_path / "run") == numbers(finished.folder)
+
+
+def test_the_seed_alone_decides(finished, data, tmp_path):
+    other = train(replace(CONFIG, seed=1, epochs=1), tmp_path / "other", data=data)
+    again = train(replace(CONFIG, seed=1, epochs=1), tmp_path / "again", data=data)
+    assert numbers(other.folder) == numbers(again.folder)
+    assert numbers(other.folder)[0]["loss"] != numbers(finished.folder)[0]["loss"]
+
+
+def test_a_folder_in_use_is_left_alone(finished, data):
+    before = (finished.folder / "config.json").read_bytes()
+    with pytest.raises(ValueError, match="is there already; resume it with --resume"):
+        train(replace(CONFIG, seed=5), finished.folder, data=data)
+    assert (finished.folder / "config.json").read_bytes() == before
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no run folder"):
+        evaluate_run(tmp_path)
+    (tmp_path / "config.json").write_text('{"epochs": 1}')
+    with pytest.raises(ValueError, match=r"config\.json: settings must have the names"):
+        evaluate_run(tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG.to_json())
+    with pytest.raises(ValueError, match="no checkpoint to restore"):
+        evaluate_run(tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    with pytest.raises(ValueError, match="no complete checkpoint"):
+        evaluate_run(tmp_path)
+
+
+def every_file(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("spoil", ["empty", "half", "another network"])
+def test_a_checkpoint_that_is_not_one_is_refused_in_one_line(finished, data, tmp_path, spoil):
+    run = Run.create(tmp_path / "run", CONFIG)
+    state = state_of(finished.folder)
+    if spoil == "another network":
+        other = replace(CONFIG, layers=("conv:5:f4:s4:relu", "conv:10:f7"))
+        state = make_trainer(other, (28, 28, 1), total_steps=20).init()
+    run.checkpoints.save(20, state)
+    if spoil != "another network":
+        for path in every_file(run.folder / "checkpoint"):
+            content = path.read_bytes()
+            path.write_bytes(b"" if spoil == "empty" else content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"checkpoint.*20.*checkpoint of this network") as error:
+        evaluate_run(run.folder, data.test)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(SystemError), replacing(path) as new:
+        new.write_text("ne")
+        raise SystemError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with replacing(path) as new:
+        new.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_pictures_are_drawn_of_a_network_that_makes_no_mistake(tmp_path, data):
+    from jaxcnn.train import pictures
+
+    few = Digits(data.test.images[:4], data.test.labels[:4])
+    pictures.mistakes(tmp_path / "none.png", few, np.eye(10)[few.labels])
+    pictures.filters(tmp_path / "one.png", np.zeros((3, 5, 2, 1)))
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())

@@ -1,0 +1,129 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxcnn.nn import Stack
+from jaxcnn.train import TrainConfig
+from jaxcnn.train.augment import random_shift
+from jaxcnn.train.step import epoch_order, evaluate, make_trainer
+from tests.train.small import CONFIG, small_data
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    digits = small_data().train
+    return jnp.asarray(digits.images), jnp.asarray(digits.labels)
+
+
+def test_an_epoch_sees_every_image_once_and_the_next_in_another_order():
+    first, second = (np.asarray(epoch_order(3, epoch, 600, 50)) for epoch in (0, 1))
+    for order in (first, second):
+        assert order.shape == (12, 50)
+        assert sorted(order.ravel()) == list(range(600))
+    assert (first != second).any()
+    assert (first == np.asarray(epoch_order(3, 0, 600, 50))).all()
+
+
+def test_a_shift_moves_whole_images_by_no_more_than_asked():
+    # One bright cell in the middle of each image: where it goes tells the shift.
+    images = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0)
+    moved = random_shift(jax.random.key(0), images, 2)
+    chex.assert_shape(moved, images.shape)
+    places = np.argwhere(np.asarray(moved[..., 0]))
+    assert (places[:, 0] == np.arange(200)).all()
+    moves = {tuple(place) for place in places[:, 1:] - 4}
+    assert moves == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
+
+
+def test_no_shift_leaves_images_alone():
+    images = jax.random.uniform(jax.random.key(1), (3, 5, 6, 2))
+    chex.assert_trees_all_equal(random_shift(jax.random.key(0), images, 0), images)
+
+
+def test_the_steps_of_a_scanned_program_are_the_steps_taken_one_by_one(arrays):
+    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
+    order = epoch_order(0, 0, 500, 50)
+    scanned, metrics = trainer.run(trainer.init(), *arrays, order, 2, 6)
+    state, singles = trainer.init(), []
+    for step in range(2, 8):
+        state, single = trainer.run(state, *arrays, order, step, 1)
+        singles.append(single)
+    stepped = jax.tree.map(lambda *parts: jnp.concatenate(parts), *singles)
+    # Two programs, compiled apart, may round apart: six updates of entries of order 1.
+    chex.assert_trees_all_close(metrics, stepped, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-5)
+    assert int(scanned.step) == int(state.step) == 6
+
+
+def test_a_step_is_what_optax_and_autodiff_say(arrays):
+    config = TrainConfig(layers=CONFIG.layers, batch_size=50, max_shift=0)
+    trainer = make_trainer(config, (28, 28, 1), total_steps=10)
+    order = epoch_order(0, 0, 500, 50)
+    stack = Stack((28, 28, 1), config.specs(), rngs=nnx.Rngs(0))
+    graph, params = nnx.split(stack)
+    images, labels = (array[order[0]] for array in arrays)
+
+    def loss(params):
+        logits = nnx.merge(graph, params)(images / 255.0)[:, 0, 0]
+        rows = jnp.arange(len(labels))
+        return -jnp.mean(jax.nn.log_softmax(logits)[rows, labels])
+
+    nats, grads = jax.value_and_grad(loss)(params)
+    optimiser = optax.adamw(trainer.schedule(0), weight_decay=config.weight_decay)
+    updates, _ = optimiser.update(grads, optimiser.init(params), params)
+    want = optax.apply_updates(params, updates)
+    state, metrics = trainer.run(trainer.init(), *arrays, order, 0, 1)
+    # Adam's first update is the rate times the gradient's sign, which rounding cannot enlarge.
+    chex.assert_trees_all_close(state.params, want, atol=1e-6)
+    np.testing.assert_allclose(metrics.loss[0], nats, rtol=1e-5)
+
+
+def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(arrays):
+    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=1)
+    params = trainer.init().params
+    whole, logits = evaluate(trainer.predict, params, *arrays, batch_size=500)
+    parts, _ = evaluate(trainer.predict, params, *arrays, batch_size=120)
+    right = sum(int(np.argmax(y)) == label for y, label in zip(logits, arrays[1], strict=True))
+    assert float(whole.accuracy) == pytest.approx(right / 500)
+    assert float(parts.accuracy) == float(whole.accuracy)
+    assert float(parts.loss) == pytest.approx(float(whole.loss), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be an integer >= 1, got 2.5"),
+        ({"learning_rate": -1.0}, "learning_rate must be a finite number >= 0, got -1.0"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"weight_decay": float("nan")}, "weight_decay must be a finite number >= 0, got nan"),
+        ({"layers": ("conv:8:f4:s5",)}, "layer 1 .* 5.8 is not an integer"),
+        ({"layers": ("convolution:8",)}, "write it as conv:32:f3"),
+        ({"seed": -1}, "seed must be an integer >= 0, got -1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_when_they_are_made(change, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        TrainConfig(**change)
+
+
+def test_a_batch_size_that_leaves_images_out_is_refused_with_two_that_do_not():
+    with pytest.raises(ValueError, match=r"88 would be left out .* use 125 or 200") as error:
+        TrainConfig(batch_size=128).steps_per_epoch(55_000)
+    for size in (125, 200):
+        assert str(size) in str(error.value)
+    assert TrainConfig(batch_size=125).steps_per_epoch(55_000) == 440
+
+
+def test_settings_survive_their_text_form():
+    assert TrainConfig.from_json(CONFIG.to_json()) == CONFIG
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"epochs": 3}', "{not json"])
+def test_a_text_that_holds_no_settings_is_refused(text):
+    with pytest.raises(ValueError, match="settings"):
+        TrainConfig.from_json(text)
