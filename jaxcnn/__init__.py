@@ -10,32 +10,76 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import data, geometry, nn, ops, reference, train
+    from jaxcnn import data, geometry, inspect, nn, ops, reference, testing, train
     from jaxcnn.errors import InputError
-    from jaxcnn.ops import avg_pool, conv, max_pool
+    from jaxcnn.inspect import lint
+    from jaxcnn.ops import (
+        adaptive_avg_pool,
+        adaptive_max_pool,
+        avg_pool,
+        blur_pool,
+        causal_conv,
+        causal_conv_state,
+        causal_conv_stream,
+        conv,
+        conv_transpose,
+        depthwise_conv,
+        global_avg_pool,
+        global_lp_pool,
+        global_max_pool,
+        kernel_from_keras,
+        kernel_from_torch,
+        kernel_to_keras,
+        kernel_to_torch,
+        local_conv,
+        lp_pool,
+        max_pool,
+        max_pool_with_indices,
+        max_unpool,
+        min_pool,
+        pad,
+        pixel_shuffle,
+        pixel_unshuffle,
+        separable_conv,
+    )
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "geometry", "nn", "ops", "reference", "train")
-_NAMES = {
-    "InputError": "jaxcnn.errors",
-    "avg_pool": "jaxcnn.ops",
-    "conv": "jaxcnn.ops",
-    "max_pool": "jaxcnn.ops",
-}
-
-__all__ = [
-    "InputError",
+_MODULES = ("data", "geometry", "inspect", "nn", "ops", "reference", "testing", "train")
+_OPS = (
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "avg_pool",
+    "blur_pool",
+    "causal_conv",
+    "causal_conv_state",
+    "causal_conv_stream",
     "conv",
-    "data",
-    "geometry",
+    "conv_transpose",
+    "depthwise_conv",
+    "global_avg_pool",
+    "global_lp_pool",
+    "global_max_pool",
+    "kernel_from_keras",
+    "kernel_from_torch",
+    "kernel_to_keras",
+    "kernel_to_torch",
+    "local_conv",
+    "lp_pool",
     "max_pool",
-    "nn",
-    "ops",
-    "reference",
-    "train",
-]
+    "max_pool_with_indices",
+    "max_unpool",
+    "min_pool",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "separable_conv",
+)
+_NAMES = {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"} | dict.fromkeys(
+    _OPS, "jaxcnn.ops"
+)
+
+__all__ = sorted([*_MODULES, *_NAMES])
 
 
 def __getattr__(name: str) -> Any:

@@ -42,4 +42,6 @@ def _as_array(name: str, value: Any) -> jax.Array | None:
 def require_floating(x: jax.Array) -> None:
     """Refuses an integer x where the result is a fraction."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"x is {x.dtype}, whose mean is no {x.dtype}; use x.astype(jnp.float32)")
+        raise TypeError(
+            f"x is {x.dtype}, but the result is made of fractions; use x.astype(jnp.float32)"
+        )

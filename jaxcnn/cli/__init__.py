@@ -1,6 +1,7 @@
 """The command line: one thin file a command; nothing imports this package.
 
-Exit codes: 0; 2 for usage, impossible arithmetic and unusable files; 130 for a run ended by Ctrl-C.
+Exit codes: 0; 1 where ``lint`` finds something; 2 for usage, impossible arithmetic and unusable
+files; 130 for a run ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import typer
 
 from jaxcnn.cli.evaluate import evaluate
+from jaxcnn.cli.lint import lint
 from jaxcnn.cli.plan import plan
 from jaxcnn.cli.size import size
 from jaxcnn.cli.train import train
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, train, evaluate):
+for command in (size, plan, lint, train, evaluate):
     app.command()(command)
 
 

@@ -1,21 +1,9 @@
-"""Tables and shapes as the commands read and print them."""
+"""Tables as the commands print them."""
 
 from __future__ import annotations
 
-import re
-
-from jaxcnn.errors import InputError
 from jaxcnn.geometry import Plan
 from jaxcnn.geometry.plan import COLUMNS
-
-
-def shape(text: str) -> tuple[int, ...]:
-    """The shape in a text such as ``28x28x1``."""
-    if not re.fullmatch(r"\d+(x\d+)+", text):
-        raise InputError(
-            f"input {text!r} is no shape; write sizes and channels joined by x, as in 28x28x1"
-        )
-    return tuple(map(int, text.split("x")))
 
 
 def print_plan(plan: Plan) -> None:

@@ -4,6 +4,8 @@ Imports no JAX, and nothing of jaxcnn but its errors. Everything else in the pac
 sizes here; nothing else computes one.
 """
 
+from jaxcnn.geometry import conventions
+from jaxcnn.geometry.boundary import BOUNDARIES, pad_windows, source_cell
 from jaxcnn.geometry.field import Field, receptive_field
 from jaxcnn.geometry.padding import (
     Padding,
@@ -15,17 +17,28 @@ from jaxcnn.geometry.padding import (
     size_preserving_padding,
 )
 from jaxcnn.geometry.plan import Plan, PlanRow
+from jaxcnn.geometry.relatives import (
+    causal_shapes,
+    causal_state_shape,
+    causal_stream_shapes,
+    depthwise_shapes,
+    local_shapes,
+    separable_shapes,
+)
 from jaxcnn.geometry.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
 from jaxcnn.geometry.sizes import (
     exact_sizes,
     output_size,
     output_sizes,
     transposed_output_size,
+    transposed_window,
     windows,
 )
+from jaxcnn.geometry.transposed import conv_transpose_shapes
 from jaxcnn.geometry.window import Window, effective_filter, padded_cells, real_cells
 
 __all__ = [
+    "BOUNDARIES",
     "ConvShapes",
     "Field",
     "Padding",
@@ -33,13 +46,21 @@ __all__ = [
     "PlanRow",
     "PoolShapes",
     "Window",
+    "causal_shapes",
+    "causal_state_shape",
+    "causal_stream_shapes",
     "conv_shapes",
+    "conv_transpose_shapes",
+    "conventions",
+    "depthwise_shapes",
     "describe_size_preserving_padding",
     "effective_filter",
     "exact_sizes",
+    "local_shapes",
     "named_padding",
     "output_size",
     "output_sizes",
+    "pad_windows",
     "padded_cells",
     "padding_for_output",
     "padding_total",
@@ -47,7 +68,10 @@ __all__ = [
     "real_cells",
     "receptive_field",
     "resolve_padding",
+    "separable_shapes",
     "size_preserving_padding",
+    "source_cell",
     "transposed_output_size",
+    "transposed_window",
     "windows",
 ]

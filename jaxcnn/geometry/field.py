@@ -3,12 +3,15 @@
 Through a window of extent F', stride s and padding (lo, hi) a field of size r, jump j and start a
 becomes r + (F' - 1)j, s*j and a - lo*j. Source: A. Araujo, W. Norris, J. Sim, "Computing
 Receptive Fields of Convolutional Neural Networks", Distill 2019, doi:10.23915/distill.00021.
+For graphs, transposed convolutions and the very cells that are read, see
+:class:`jaxcnn.geometry.reads.Reads`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from jaxcnn.geometry.window import Window
 
@@ -19,7 +22,8 @@ class Field:
 
     Attributes:
       size: cells from the first to the last that the output can see, padding included.
-      jump: cells the field moves from one output to the next: the stride relative to the input.
+      jump: cells the field moves from one output to the next: the stride relative to the input; a
+        fraction after a transposed convolution, which has several outputs to a cell.
       start: the first cell of output 0's field; negative where it begins in the padding.
 
     >>> Field().through(Window(7, 3, padding=(1, 1)))
@@ -27,7 +31,7 @@ class Field:
     """
 
     size: int = 1
-    jump: int = 1
+    jump: int | Fraction = 1
     start: int = 0
 
     def through(self, window: Window) -> Field:

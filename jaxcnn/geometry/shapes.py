@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.sizes import windows
 from jaxcnn.geometry.window import Window, real_cells
@@ -26,6 +27,7 @@ class ConvShapes:
       in_channels: C_in.
       out_channels: C_out, the number of filters.
       groups: into how many parts the channels are divided.
+      boundary: what the padding is filled with, one of :data:`jaxcnn.geometry.BOUNDARIES`.
     """
 
     batch: int | None
@@ -33,11 +35,18 @@ class ConvShapes:
     in_channels: int
     out_channels: int
     groups: int
+    boundary: str = "zeros"
 
     @property
     def spatial(self) -> tuple[int, ...]:
         """The output's spatial sizes."""
         return tuple(window.output for window in self.windows)
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """The shape of x, with a batch axis iff it has one."""
+        sizes = (window.size for window in self.windows)
+        return (*_batch_axis(self.batch), *sizes, self.in_channels)
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -77,6 +86,8 @@ def conv_shapes(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     rounding: str = "exact",
+    boundary: str = "zeros",
+    mask: Sequence[int] | None = None,
 ) -> ConvShapes:
     """Checks the shapes and arguments of a convolution and lays its windows.
 
@@ -84,7 +95,8 @@ def conv_shapes(
       x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
       kernel: (*F, C_in/groups, C_out); its rank tells how many spatial axes there are.
       bias: (C_out,), or None.
-      stride, padding, dilation, groups, rounding: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, groups, rounding, boundary: as in :func:`jaxcnn.conv`.
+      mask: the mask's shape, axis by axis the kernel's or 1; or None.
 
     Raises:
       InputError: naming the argument and the numbers, and what to type instead.
@@ -92,21 +104,12 @@ def conv_shapes(
     >>> conv_shapes((7, 7, 3), (3, 3, 3, 6)).output
     (5, 5, 6)
     """
-    if rounding == "ceil":
-        raise InputError('rounding "ceil" is for pooling; use "floor", or padding that is exact')
+    require_floor_or_exact(rounding)
     x, kernel = tuple(x), tuple(kernel)
-    axes = len(kernel) - 2
-    if axes < 1:
-        raise InputError(
-            f"kernel of shape {kernel} has {len(kernel)} axes; it needs at least 3: one or more "
-            f"filter sizes, then C_in/groups and C_out, as in (3, 3, 1, 8)"
-        )
-    batch, spatial, channels = split_shape(x, axes, f"kernel of shape {kernel}")
+    filters = split_kernel("kernel", kernel, "C_in/groups", "C_out")
+    batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     groups = integer("groups", groups, least=1)
     in_group, out_channels = kernel[-2:]
-    for name, value in (("C_in/groups", in_group), ("C_out", out_channels)):
-        if value < 1:
-            raise InputError(f"kernel of shape {kernel} has {name} = {value}; use 1 or more")
     if channels % groups:
         raise InputError(
             f"groups {groups} does not divide the {channels} channels of x {x}; use "
@@ -115,8 +118,8 @@ def conv_shapes(
     if channels != in_group * groups:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} with "
-            f"groups {groups} takes {in_group}*{groups} = {in_group * groups}; use a kernel of shape "
-            f"{(*kernel[:-2], channels // groups, out_channels)}"
+            f"groups {groups} takes {in_group}*{groups} = {in_group * groups}; use a kernel of "
+            f"shape {(*filters, channels // groups, out_channels)}"
             + (f", or groups={channels // in_group}" if channels % in_group == 0 else "")
         )
     if out_channels % groups:
@@ -124,15 +127,14 @@ def conv_shapes(
             f"groups {groups} does not divide the {out_channels} filters of kernel {kernel}; use "
             f"{_divisors(math.gcd(channels, out_channels))}"
         )
-    if bias is not None and tuple(bias) != (out_channels,):
-        raise InputError(
-            f"bias of shape {tuple(bias)} does not fit the {out_channels} filters of kernel "
-            f"{kernel}; use shape ({out_channels},)"
-        )
+    require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
+    if mask is not None:
+        require_mask(tuple(mask), kernel)
     laid = windows(
-        spatial, kernel[:-2], stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    return ConvShapes(batch, laid, channels, out_channels, groups)
+    check_boundary(boundary, laid)
+    return ConvShapes(batch, laid, channels, out_channels, groups, boundary)
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,48 @@ def split_shape(
     if channels < 1:
         raise InputError(f"x of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels
+
+
+def split_kernel(name: str, kernel: tuple[int, ...], *channels: str) -> tuple[int, ...]:
+    """The filter sizes of a kernel (*F, ...), whose last two axes are called ``channels``."""
+    if len(kernel) < 3:
+        raise InputError(
+            f"{name} of shape {kernel} has {len(kernel)} axes; it needs at least 3: one or more "
+            f"filter sizes, then {' and '.join(channels)}, as in (3, 3, 1, 8)"
+        )
+    for axis, value in zip(channels, kernel[-2:], strict=True):
+        if value < 1:
+            raise InputError(f"{name} of shape {kernel} has {axis} = {value}; use 1 or more")
+    return kernel[:-2]
+
+
+def require_bias(bias: Sequence[int] | None, channels: int, whose: str) -> None:
+    """Refuses a bias that is not one number for each of ``channels``."""
+    if bias is not None and tuple(bias) != (channels,):
+        raise InputError(
+            f"bias of shape {tuple(bias)} does not fit {whose}; use shape ({channels},)"
+        )
+
+
+def require_floor_or_exact(rounding: str) -> None:
+    """Refuses the rounding that only pools know."""
+    if rounding == "ceil":
+        raise InputError('rounding "ceil" is for pooling; use "floor", or padding that is exact')
+
+
+def require_mask(mask: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+    """Refuses a mask that is not, axis by axis, of the kernel's size or 1."""
+    # Of the kernel's rank, and not merely broadcastable: a mask (3, 3) would align with the
+    # channels of a kernel (3, 3, 3, 3) and not, as it is surely meant, with its taps.
+    fits = len(mask) == len(kernel) and all(m in (1, k) for m, k in zip(mask, kernel, strict=True))
+    if fits:
+        return
+    taps = mask == kernel[:-2]
+    hint = "mask[..., None, None]" if taps else f"shape {kernel}, or 1 where all share an entry"
+    raise InputError(
+        f"mask of shape {mask} does not fit kernel of shape {kernel}, whose axes it needs one by "
+        f"one; use {hint}"
+    )
 
 
 def _batch_axis(batch: int | None) -> tuple[int, ...]:

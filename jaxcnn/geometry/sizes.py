@@ -141,37 +141,101 @@ def transposed_output_size(
     ``rounding="floor"``, have had up to s-1 cells more; ``output_padding`` (0 to s-1) says how
     many of them there are. By name, SAME and SAME_LOWER give N = k*s.
 
-    >>> transposed_output_size(4, 4, stride=2, padding=1)
-    8
-    >>> transposed_output_size(3, 3, stride=2), transposed_output_size(3, 3, stride=2, padding="SAME")
-    (7, 6)
+    >>> transposed_output_size(4, 4, stride=2, padding=1), transposed_output_size(3, 3, stride=2)
+    (8, 7)
+    >>> transposed_output_size(3, 3, stride=2, padding="SAME")
+    6
     """
-    size = integer("size", size, least=1)
+    return transposed_window(
+        size,
+        filter,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        output_padding=output_padding,
+    ).size
+
+
+def transposed_window(
+    size: int,
+    filter: int,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = 0,
+    dilation: int = 1,
+    output_size: int | None = None,
+    output_padding: int = 0,
+    axis: str = "size",
+) -> Window:
+    """The window, with k = ``size`` outputs, that a transposed convolution is the transpose of.
+
+    With stride s there are s sizes that give k outputs (with ``rounding="floor"``); which one is
+    meant is said by ``output_padding``, as in :func:`transposed_output_size`, or by ``output_size``
+    itself, which takes any of the s sizes under a name too: SAME gives k outputs for
+    (k-1)s + 1 ... ks cells.
+
+    Raises:
+      InputError: where no size is left, or ``output_size`` is none of them, saying which there are.
+
+    >>> transposed_window(3, 3, stride=2, output_size=8).size
+    8
+    >>> transposed_window(3, 3, stride=2, padding="SAME", output_size=5).padding
+    (1, 1)
+    """
+    size = integer(axis, size, least=1)
     stride = integer("stride", stride, least=1)
     extra = integer("output_padding", output_padding, least=0)
     extent = effective_filter(filter, dilation)
     if extra >= stride:
         raise InputError(
             f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have one output more; use 0 to {stride - 1}, or size {size + 1}"
+            f"transposes would have one output more; use 0 to {stride - 1}, or {axis} {size + 1}"
         )
+    if extra and output_size is not None:
+        raise InputError(
+            f"output_size {output_size} and output_padding {extra} say the same thing twice; use "
+            f"one of them"
+        )
+    asked = (
+        f"{axis} {size} transposed with filter {filter}, stride {stride}, dilation {dilation}, "
+        f"padding"
+    )
     if isinstance(padding, str) and padding.upper().startswith("SAME"):
         choice("padding", padding.upper(), NAMES)
         if extra:
             raise InputError(
                 f"padding {padding.upper()} fixes the output at size*stride = {size * stride}, "
-                f"output_padding was {extra}; use output_padding=0, or give the padding as a pair"
+                f"output_padding was {extra}; use output_size, or give the padding as a pair"
             )
-        return size * stride
-    pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
-    full = (size - 1) * stride + extent - sum(pair) + extra
-    if full < 1:
-        raise InputError(
-            f"size {size} transposed with filter {filter}, stride {stride}, dilation {dilation}, "
-            f"padding {pair} gives ({size} - 1)*{stride} + {extent} - {sum(pair)} + {extra} = {full} "
-            f"cells; use padding of at most {sum(pair) + full - 1} in all"
-        )
-    return full
+        asked = f"{asked} {padding.upper()}"
+        possible = range((size - 1) * stride + 1, size * stride + 1)
+        wanted = possible[-1]
+    else:
+        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
+        asked = f"{asked} {pair}"
+        least = (size - 1) * stride + extent - sum(pair)
+        possible = range(max(1, least), least + stride)
+        wanted = least + extra
+        if not possible or (output_size is None and wanted < 1):
+            raise InputError(
+                f"{asked} gives ({size} - 1)*{stride} + {extent} - {sum(pair)} + {extra} = "
+                f"{wanted} cells; use padding of at most {sum(pair) + wanted - 1} in all"
+            )
+    if output_size is not None:
+        wanted = integer("output_size", output_size, least=1)
+        if wanted not in possible:
+            raise InputError(
+                f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
+                f"outputs on {_listed(possible)} cells; use one of these"
+            )
+    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation)
+    return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+
+
+def _listed(numbers: range) -> str:
+    if len(numbers) <= 4:
+        return " or ".join(map(str, numbers))
+    return f"{numbers[0]} to {numbers[-1]}"
 
 
 def _one_axis(

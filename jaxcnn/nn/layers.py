@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -11,13 +12,13 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcnn import ops
-from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry._check import integer, is_sequence
-from jaxcnn.nn.activations import activation as activation_named
+from jaxcnn.geometry.shapes import require_mask
+from jaxcnn.nn._filtering import Filtering, Mask, check_filter, check_groups
 
 
-class Conv(nnx.Module):
+class Conv(Filtering):
     """Several filters, slid over the input, and an activation: activation(Wx + b) at each place.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
@@ -29,7 +30,8 @@ class Conv(nnx.Module):
       channels: filters, and so channels of the output.
       filter: the filters' size on each spatial axis, in cells; the number of entries is the
         number of axes.
-      stride, padding, dilation, groups, rounding, precision: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, groups, rounding, boundary, precision: as in :func:`jaxcnn.conv`.
+      mask: as in :func:`jaxcnn.conv`; kept with the layer, not trained.
       use_bias: whether a number is added to each feature map.
       activation: its name; ``"linear"`` for none. Weights start as a truncated normal of variance
         gain/fan_in, with the gain that suits it (2 for rectifiers: He et al., arXiv:1502.01852).
@@ -57,6 +59,8 @@ class Conv(nnx.Module):
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         rounding: str = "exact",
+        boundary: str = "zeros",
+        mask: jax.typing.ArrayLike | None = None,
         use_bias: bool = True,
         activation: str = "linear",
         dtype: DTypeLike | None = None,
@@ -65,46 +69,33 @@ class Conv(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         with speaking_as("Conv"):
-            in_channels = integer("in_channels", in_channels, least=1)
-            channels = integer("channels", channels, least=1)
-            groups = integer("groups", groups, least=1)
-            if not is_sequence(filter):
-                raise TypeError(
-                    f"filter must list one size for each spatial axis, got {filter!r}; for images "
-                    f"use ({filter!r}, {filter!r})"
-                )
-            filter = tuple(integer("filter", size, least=1) for size in filter)
-            for name, number in (("in_channels", in_channels), ("channels", channels)):
-                if number % groups:
-                    raise InputError(
-                        f"groups {groups} does not divide {name} {number}; use {name} "
-                        f"{number - number % groups or groups} or {number + groups - number % groups}"
-                    )
-            self.activation = activation
-            gain = activation_named(activation).gain
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.groups, self.rounding, self.precision = groups, rounding, precision
-        self.dtype = dtype
-        init = nnx.initializers.variance_scaling(gain, "fan_in", "truncated_normal")
-        shape = (*filter, in_channels // groups, channels)
-        self.kernel = nnx.Param(init(rngs.params(), shape, param_dtype))
-        self.bias = nnx.Param(jnp.zeros((channels,), param_dtype)) if use_bias else None
+            groups = check_groups(groups, in_channels=in_channels, channels=channels)
+            shape = (*check_filter(filter), in_channels // groups, channels)
+            if mask is not None:
+                require_mask(jnp.shape(mask), shape)
+            super().__init__(
+                activation,
+                dtype,
+                param_dtype,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+                rounding=rounding,
+                boundary=boundary,
+                precision=precision,
+            )
+        self.mask = None if mask is None else Mask(jnp.asarray(mask))
+        self.kernel = self.draw(rngs, shape, fan_in=math.prod(shape[:-1]))
+        self.bias = self.zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
-        dtype = self.dtype or jnp.result_type(x, kernel)
         y = ops.conv(
-            jnp.asarray(x, dtype),
-            kernel.astype(dtype),
-            None if bias is None else bias.astype(dtype),
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            rounding=self.rounding,
-            precision=self.precision,
+            *self.in_one_dtype(x, self.kernel, self.bias),
+            mask=None if self.mask is None else self.mask[...],
+            **self.arguments,
         )
-        return activation_named(self.activation).function(y)
+        return self.activate(y)
 
 
 class MaxPool(nnx.Module):

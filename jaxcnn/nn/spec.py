@@ -26,6 +26,7 @@ from jaxcnn.geometry.plan import plan_row
 from jaxcnn.nn.activations import ACTIVATIONS, activation
 
 POOLS = ("max", "avg")
+KINDS = ("conv", *POOLS)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ activation='relu', use_bias=True, rounding='exact')
         names = {"f": "window", "s": "stride", "p": "padding", "d": "dilation"}
         found["kind"] = kind
     else:
-        raise InputError(_unreadable(word, f"{kind!r} is no kind of layer"))
+        known = ", ".join(KINDS)
+        raise InputError(_unreadable(word, f"{kind!r} is no kind of layer; known are {known}"))
     for part in parts:
         key, value = _read_part(part, names, conv=kind == "conv")
         if key is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
-from jaxcnn.geometry import Padding, conv_shapes
+from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
+from jaxcnn.ops.pad import extend, taps_by_real
 
 
 def conv(
@@ -22,6 +24,8 @@ def conv(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     rounding: str = "exact",
+    boundary: str = "zeros",
+    mask: jax.typing.ArrayLike | None = None,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """Slides the filters of ``kernel`` over ``x``; at each place, one number a filter: Wx + b.
@@ -41,12 +45,18 @@ def conv(
       kernel: the filters; their rank says how many spatial axes there are.
       bias: added to each feature map.
       stride: cells from one placement of the filter to the next.
-      padding: zero cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
+      padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
       dilation: cells from one tap of the filter to the next.
       groups: parts into which the channels are divided; filter j sees part j // (C_out/groups).
       rounding: ``"exact"`` refuses a stride that leaves cells at the end unread; ``"floor"`` drops
         them, as other libraries do.
+      boundary: what the padding holds; 1234 padded by 2 is read as 00123400 (``"zeros"``),
+        32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or with
+        zeros that do not count (``"partial"``): before the bias, each output is multiplied by
+        taps/(taps on real cells), Liu et al., arXiv:1811.11718.
+      mask: multiplies the kernel, so that a tap masked by 0 or False gets neither value nor
+        gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
       precision: as in :func:`jax.lax.conv_general_dilated`.
 
     Raises:
@@ -71,19 +81,46 @@ def conv(
             dilation=dilation,
             groups=groups,
             rounding=rounding,
+            boundary=boundary,
+            mask=None if mask is None else jnp.shape(mask),
         )
+        if boundary == "partial":
+            require_floating(x)
+    if mask is not None:
+        kernel = kernel * jnp.asarray(mask, kernel.dtype)
+    return convolve(x, kernel, bias, shapes, precision)
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    shapes: ConvShapes,
+    precision: lax.PrecisionLike,
+) -> jax.Array:
+    """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
+    paddings = shapes.paddings
+    if shapes.boundary not in ("zeros", "partial"):
+        x = extend(x, shapes.windows, shapes.boundary)
+        paddings = ((0, 0),) * len(paddings)
     axes = len(shapes.windows)
     y = lax.conv_general_dilated(
         x if shapes.batch is not None else x[None],
         kernel,
         window_strides=shapes.strides,
-        padding=shapes.paddings,
+        padding=paddings,
         rhs_dilation=shapes.dilations,
         dimension_numbers=channels_last(axes),
         feature_group_count=shapes.groups,
         precision=precision,
     )
-    y = y if shapes.batch is not None else y[0]
+    return finish(y if shapes.batch is not None else y[0], bias, shapes)
+
+
+def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
+    """The sums under the windows, scaled to the real cells where that is asked, plus the bias."""
+    if shapes.boundary == "partial":
+        y = y * jnp.asarray(taps_by_real(shapes.windows), y.dtype)
     return y if bias is None else y + bias
 
 

@@ -1,18 +1,19 @@
-"""Pooling, the fast form: windows are folded one axis at a time, F_1 + F_2 steps for F_1 x F_2."""
+"""Pooling over sliding windows, the fast form."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
-from jaxcnn.geometry import Padding, PoolShapes, Window, padded_cells, pool_shapes, real_cells
+from jaxcnn.geometry import Padding, padded_cells, pool_shapes, real_cells
+from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.fold import fold, surround
 
 
 def max_pool(
@@ -34,7 +35,8 @@ def max_pool(
       window: the window's size, one for all spatial axes or one each. Where x has no batch axis,
         give one each: that is how it is recognised.
       stride: None takes the window's size.
-      padding, dilation, rounding: as in :func:`jaxcnn.conv`.
+      padding, dilation, rounding: as in :func:`jaxcnn.conv`; and with ``rounding="ceil"`` cells
+        left at the end get one window more, which overhangs.
 
     The gradient goes to the first maximum in the window, in row-major order, as in PyTorch. A NaN
     under the window is the result.
@@ -53,7 +55,46 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return _fold(x, shapes, _first_larger, lowest(x.dtype))
+    cells = surround(x, shapes.windows, lowest(x.dtype))
+    return fold(cells, shapes.windows, partial(reduce, _first_larger))
+
+
+def min_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> jax.Array:
+    """The smallest cell under each window, channel by channel; padding never wins.
+
+        x: (N, *spatial, C) or (*spatial, C)
+        returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
+
+    Args:
+      x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
+
+    The gradient goes to the first minimum in the window, in row-major order. A NaN under the window
+    is the result.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
+        nothing but padding.
+
+    >>> import jax.numpy as jnp
+    >>> min_pool(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))[..., 0]
+    Array([[ 0.,  2.],
+           [ 8., 10.]], dtype=float32)
+    """
+    with speaking_as("min_pool"):
+        (x,) = as_arrays(x=x)
+        shapes = pool_shapes(
+            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        )
+    cells = surround(x, shapes.windows, _highest(x.dtype))
+    return fold(cells, shapes.windows, partial(reduce, _first_smaller))
 
 
 def avg_pool(
@@ -93,10 +134,53 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    total = _fold(x, shapes, jnp.add, 0)
+    total = fold(surround(x, shapes.windows, 0), shapes.windows, add)
     count = padded_cells if count_include_pad else real_cells
     counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
     return total / jnp.asarray(counts[..., None], x.dtype)
+
+
+def lp_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    p: float = 2,
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> jax.Array:
+    """The p-norm of the cells under each window, channel by channel: (sum |x|^p)^(1/p).
+
+        x: (N, *spatial, C) or (*spatial, C), of a floating dtype
+        returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
+
+    Args:
+      x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
+      p: the order of the norm, a number >= 1.
+
+    The gradient at a window of zeros is 0. Sixteen-bit inputs are summed in float32.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
+        nothing but padding.
+      TypeError: where x is not floating.
+
+    Source: ONNX, operator LpPool; Gulcehre et al., arXiv:1311.1780.
+
+    >>> import jax.numpy as jnp
+    >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
+    Array([5., 0.], dtype=float32)
+    """
+    with speaking_as("lp_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        p = norm_order(p)
+        shapes = pool_shapes(
+            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        )
+    cells = surround(powers(x, p), shapes.windows, 0)
+    return root(fold(cells, shapes.windows, add), p).astype(x.dtype)
 
 
 def lowest(dtype: jnp.dtype) -> float | int:
@@ -104,37 +188,32 @@ def lowest(dtype: jnp.dtype) -> float | int:
     return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
 
 
+def _highest(dtype: jnp.dtype) -> float | int:
+    return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
+
+
+# `>` and not `maximum`: on a tie the earlier tap keeps the place, and so the gradient.
 def _first_larger(best: jax.Array, tap: jax.Array) -> jax.Array:
-    # `>` and not `maximum`: on a tie the earlier tap keeps the place, and so the gradient.
     return jnp.where((tap > best) | (tap != tap), tap, best)
 
 
-def _fold(
-    x: jax.Array,
-    shapes: PoolShapes,
-    combine: Callable[[jax.Array, jax.Array], jax.Array],
-    neutral: float,
-) -> jax.Array:
-    """Combines the cells of every window, the last spatial axis first.
-
-    In that order a tie is settled within the rows before it is settled between them, which is the
-    row-major order of the definition.
-    """
-    first = x.ndim - 1 - len(shapes.windows)
-    pads = [(0, 0, 0)] * x.ndim
-    pads[first:-1] = [
-        (axis.padding[0], axis.padding[1] + axis.overhang, 0) for axis in shapes.windows
-    ]
-    x = lax.pad(x, jnp.asarray(neutral, x.dtype), pads)
-    for offset, axis in reversed(list(enumerate(shapes.windows))):
-        x = reduce(combine, _taps(x, axis, first + offset))
-    return x
+def _first_smaller(best: jax.Array, tap: jax.Array) -> jax.Array:
+    return jnp.where((tap < best) | (tap != tap), tap, best)
 
 
-def _taps(x: jax.Array, window: Window, axis: int) -> list[jax.Array]:
-    """For each tap of the window, the padded cells under it, one for each output."""
-    last = (window.output - 1) * window.stride + 1
-    return [
-        lax.slice_in_dim(x, tap, tap + last, window.stride, axis)
-        for tap in range(0, window.extent, window.dilation)
-    ]
+add: Callable[[list[jax.Array]], jax.Array] = partial(reduce, jnp.add)
+
+
+def powers(x: jax.Array, p: float) -> jax.Array:
+    """|x|^p, in float32 at least: it leaves the range of 16 bits long before the norm does."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return (x * jnp.sign(x)) ** p  # not jnp.abs, whose derivative at 0 is 1
+
+
+def root(total: jax.Array, p: float) -> jax.Array:
+    """total^(1/p), whose gradient at 0, where it has none, is 0 and not a NaN."""
+    if p == 1:
+        return total
+    zero = total == 0
+    away = jnp.where(zero, 1, total)
+    return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))

@@ -6,7 +6,45 @@ differentiates them. They call no convolution or pooling of JAX's, and the fast 
 import each other; they meet in tests.
 """
 
+from jaxcnn.reference.adaptive import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    global_avg_pool,
+    global_lp_pool,
+    global_max_pool,
+)
+from jaxcnn.reference.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.reference.conv import conv
-from jaxcnn.reference.pool import avg_pool, max_pool
+from jaxcnn.reference.conv_transpose import conv_transpose
+from jaxcnn.reference.local import local_conv
+from jaxcnn.reference.pad import pad
+from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
+from jaxcnn.reference.resample import blur_pool, pixel_shuffle, pixel_unshuffle
+from jaxcnn.reference.separable import depthwise_conv, separable_conv
+from jaxcnn.reference.unpool import max_pool_with_indices, max_unpool
 
-__all__ = ["avg_pool", "conv", "max_pool"]
+__all__ = [
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
+    "blur_pool",
+    "causal_conv",
+    "causal_conv_state",
+    "causal_conv_stream",
+    "conv",
+    "conv_transpose",
+    "depthwise_conv",
+    "global_avg_pool",
+    "global_lp_pool",
+    "global_max_pool",
+    "local_conv",
+    "lp_pool",
+    "max_pool",
+    "max_pool_with_indices",
+    "max_unpool",
+    "min_pool",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "separable_conv",
+]

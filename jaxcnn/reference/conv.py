@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, conv_shapes
-from jaxcnn.reference.taps import pad, taps
+from jaxcnn.reference.pad import around, taps_by_real
+from jaxcnn.reference.taps import taps
 
 
 def conv(
@@ -24,11 +25,16 @@ def conv(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     rounding: str = "exact",
+    boundary: str = "zeros",
+    mask: jax.typing.ArrayLike | None = None,
     precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """The sum, over the filter's taps f and the channels c of a group, of input times weight.
 
         y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
+
+    with kernel * mask for the kernel where there is a mask, and, with the boundary "partial", the
+    sum times taps/(taps on real cells).
 
     Shapes, arguments and errors are those of :func:`jaxcnn.conv`, its fast twin.
 
@@ -47,14 +53,22 @@ def conv(
             dilation=dilation,
             groups=groups,
             rounding=rounding,
+            boundary=boundary,
+            mask=None if mask is None else jnp.shape(mask),
         )
+        if boundary == "partial":
+            require_floating(x)
+    if mask is not None:
+        kernel = kernel * jnp.asarray(mask, kernel.dtype)
     batched = x if shapes.batch is not None else x[None]
     out_shape = (batched.shape[0], *shapes.spatial, groups, shapes.out_channels // groups)
     y = jnp.zeros(out_shape, x.dtype)
-    for tap, cells in taps(pad(batched, shapes.windows), shapes.windows):
-        by_group = cells.reshape(*cells.shape[:-1], groups, -1)
+    for tap, cells in taps(around(batched, shapes.windows, boundary), shapes.windows):
+        by_group = cells.reshape(*cells.shape[:-1], groups, shapes.in_channels // groups)
         weights = kernel[tap].reshape(-1, *out_shape[-2:])
         y = y + jnp.einsum("n...gc,cgo->n...go", by_group, weights, precision=precision)
     y = y.reshape(*y.shape[:-2], shapes.out_channels)
     y = y if shapes.batch is not None else y[0]
+    if boundary == "partial":
+        y = y * taps_by_real(shapes.windows).astype(y.dtype)
     return y if bias is None else y + bias

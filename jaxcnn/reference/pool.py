@@ -1,15 +1,16 @@
-"""Pooling, as its definition reads."""
+"""Pooling over sliding windows, as its definition reads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
-from jaxcnn.geometry import Padding, pool_shapes
+from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
+from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.reference.taps import overhang, pad, taps
 
 
@@ -35,18 +36,32 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    batched = x if shapes.batch is not None else x[None]
-    laid = shapes.windows
-    cells_of = overhang(pad(batched, laid), laid)
-    real_of = overhang(pad(jnp.ones_like(batched, bool), laid, False), laid, False)
-    best = found = None
-    for (_, cells), (_, is_real) in zip(taps(cells_of, laid), taps(real_of, laid), strict=True):
-        if best is None:
-            best, found = cells, is_real
-            continue
-        wins = is_real & (~found | (cells > best) | jnp.isnan(cells))
-        best, found = jnp.where(wins, cells, best), found | is_real
-    return best if shapes.batch is not None else best[0]
+    return _first_best(x, shapes, jnp.greater)
+
+
+def min_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> jax.Array:
+    """The smallest real cell under each window; the first one, on a tie; a NaN, if there is one.
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.min_pool`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> min_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
+    Array([1., 0.], dtype=float32)
+    """
+    with speaking_as("min_pool"):
+        (x,) = as_arrays(x=x)
+        shapes = pool_shapes(
+            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        )
+    return _first_best(x, shapes, jnp.less)
 
 
 def avg_pool(
@@ -81,3 +96,63 @@ def avg_pool(
     count = sum(cells for _, cells in taps(counts_of, laid))
     mean = total / count
     return mean if shapes.batch is not None else mean[0]
+
+
+def lp_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    p: float = 2,
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> jax.Array:
+    """The p-th root of the sum of the p-th powers of the magnitudes under each window.
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.lp_pool`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
+    Array([5., 0.], dtype=float32)
+    """
+    with speaking_as("lp_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        p = norm_order(p)
+        shapes = pool_shapes(
+            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        )
+    batched = x if shapes.batch is not None else x[None]
+    laid = shapes.windows
+    cells_of = overhang(pad(batched, laid), laid)
+    norm = root(sum(magnitude(cells) ** p for _, cells in taps(cells_of, laid)), p)
+    return norm if shapes.batch is not None else norm[0]
+
+
+def magnitude(x: jax.Array) -> jax.Array:
+    """|x|; at 0, where that has no derivative, the constant 0."""
+    return jnp.where(x == 0, 0, jnp.abs(x))
+
+
+def root(total: jax.Array, p: float) -> jax.Array:
+    """total^(1/p); at 0, where that has no derivative, the constant 0."""
+    return jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / p))
+
+
+def _first_best(
+    x: jax.Array, shapes: PoolShapes, better: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    """The real cell of each window than which none is better, compared in row-major order."""
+    batched = x if shapes.batch is not None else x[None]
+    laid = shapes.windows
+    cells_of = overhang(pad(batched, laid), laid)
+    real_of = overhang(pad(jnp.ones_like(batched, bool), laid, False), laid, False)
+    best = found = None
+    for (_, cells), (_, is_real) in zip(taps(cells_of, laid), taps(real_of, laid), strict=True):
+        if best is None:
+            best, found = cells, is_real
+            continue
+        wins = is_real & (~found | better(cells, best) | jnp.isnan(cells))
+        best, found = jnp.where(wins, cells, best), found | is_real
+    return best if shapes.batch is not None else best[0]

@@ -1,5 +1,6 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import json
 import subprocess
 import sys
 
@@ -7,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 import jaxcnn.cli as cli
-from jaxcnn.cli.tables import shape
 from jaxcnn.train import TrainConfig, train
 from tests.train.small import CONFIG, small_data
 
@@ -51,10 +51,13 @@ def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
         ("size 7 -f 3 -s 0", ["stride must be an integer >= 1, got 0"]),
         ("size 7 -f 3 -p most", ["padding must be one of 'VALID'", "got 'MOST'"]),
         ("size 7 -f 3 -p 1,2,3", ["pad '1,2,3' must be a number, a pair"]),
-        ("plan -i 28", ["input '28' is no shape"]),
-        ("plan -i big", ["input 'big' is no shape", "28x28x1"]),
+        ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
+        ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
+        ("plan nowhere:net max:f2", ["nowhere:net names a model, which comes alone"]),
+        ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
+        ("plan -i big", ["input 'big' is no shape", "224x224x3"]),
         ("plan -i 7x7x1 conv:6:f3:s3", ["layer 1 (conv:6:f3:s3): height 7", "2.333..."]),
-        ("plan dense:6", ["'dense' is no kind of layer", "conv:32:f3"]),
+        ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:f3"]),
         ("evaluate nowhere", ["nowhere is no run folder"]),
         ("train --resume nowhere", ["nowhere is no run folder"]),
         ("train --resume runs/a --seed 3", ["leave out --seed"]),
@@ -95,8 +98,27 @@ def test_plan_without_layers_is_that_of_the_digits_network(monkeypatch, capfd):
     assert out.strip() == str(TrainConfig().plan())
 
 
-def test_a_shape_is_read_as_it_is_spoken_of():
-    assert shape("28x28x1") == (28, 28, 1)
+NETS = """
+from flax import nnx
+
+def six():
+    return nnx.Conv(1, 6, (7, 7), strides=2, padding=((3, 3), (3, 3)), rngs=nnx.Rngs(0))
+"""
+
+
+def test_plan_and_lint_read_any_model_that_a_function_makes(monkeypatch, capfd, tmp_path):
+    (tmp_path / "some_nets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, out, _ = run(monkeypatch, capfd, *"plan some_nets:six -i 224x224x1".split())
+    assert code == 0
+    assert "112x112x6" in out
+    code, out, _ = run(monkeypatch, capfd, *"lint some_nets:six -i 224x224x1".split())
+    assert code == 1
+    assert "112.5" in out or "never read" in out
+    code, out, _ = run(monkeypatch, capfd, *"lint some_nets:six -i 224x224x1 --json".split())
+    assert code == 1
+    assert json.loads(out)
 
 
 def test_train_and_evaluate_tell_the_same_result(monkeypatch, capfd, tmp_path):

@@ -1,0 +1,88 @@
+"""Adaptive pools: as many bins as outputs are asked for, whatever the input's size.
+
+    bin i of k on N cells: from floor(i*N/k) up to, not including, ceil((i + 1)*N/k)
+
+PyTorch's rule. Where k divides N the bins are windows of N/k cells and that stride; otherwise
+neighbours share a cell. With one output it is the global pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry.pooling import require_cells, split_by, split_by_rank
+
+Bins = tuple[tuple[int, int], ...]
+"""For each output on an axis, the first cell of its bin and the one after its last."""
+
+
+def adaptive_bins(size: int, output: int) -> Bins:
+    """The bins of ``output`` outputs over ``size`` cells.
+
+    >>> adaptive_bins(6, 3), adaptive_bins(5, 3), adaptive_bins(2, 3)
+    (((0, 2), (2, 4), (4, 6)), ((0, 2), (1, 4), (3, 5)), ((0, 1), (0, 2), (1, 2)))
+    """
+    size = integer("size", size, least=1)
+    output = integer("output_size", output, least=1)
+    return tuple((i * size // output, -(-(i + 1) * size // output)) for i in range(output))
+
+
+@dataclass(frozen=True)
+class BinShapes:
+    """A checked pool of x (N, *spatial, C) over bins.
+
+    Attributes:
+      batch: N, or None where x came without a batch axis.
+      bins: the bins of each spatial axis.
+      channels: C.
+    """
+
+    batch: int | None
+    bins: tuple[Bins, ...]
+    channels: int
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The output's spatial sizes."""
+        return tuple(map(len, self.bins))
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The output's shape, with a batch axis iff x had one."""
+        return (*(() if self.batch is None else (self.batch,)), *self.spatial, self.channels)
+
+
+def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinShapes:
+    """Checks the shape of x and lays the bins.
+
+    Args:
+      x: (N, *spatial, C); or (*spatial, C) where ``output_size`` lists one for each axis.
+      output_size: the output's spatial sizes, one for all axes or one each.
+
+    Raises:
+      InputError: naming the argument and the numbers, and what to type instead.
+
+    >>> adaptive_shapes((8, 13, 10, 3), (6, 5)).output
+    (8, 6, 5, 3)
+    """
+    batch, spatial, channels = split_by(x, "output_size", output_size)
+    require_cells(spatial)
+    outputs = per_axis("output_size", output_size, len(spatial), least=1)
+    bins = tuple(adaptive_bins(n, k) for n, k in zip(spatial, outputs, strict=True))
+    return BinShapes(batch, bins, channels)
+
+
+def global_shapes(x: Sequence[int], rank: int | None = None) -> BinShapes:
+    """Checks the shape of x and lays one bin over each spatial axis.
+
+    Args:
+      x: (N, *spatial, C); or (*spatial, C) where ``rank`` says so.
+      rank: the number of spatial axes; None takes all between the first and the last.
+
+    >>> global_shapes((7, 9, 3), rank=2).bins
+    (((0, 7),), ((0, 9),))
+    """
+    batch, spatial, channels = split_by_rank(x, rank)
+    return BinShapes(batch, tuple(adaptive_bins(n, 1) for n in spatial), channels)

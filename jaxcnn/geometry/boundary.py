@@ -1,0 +1,115 @@
+"""What lies beyond the edge of an axis, by what happens to 1234 padded by 2 on both sides.
+
+zeros        00 1234 00
+reflect      32 1234 32     mirrored at the outermost cell, which is not repeated
+replicate    11 1234 44     the outermost cell again and again
+circular     34 1234 12     the axis is a ring
+partial      00 1234 00     then each output is multiplied by taps/(taps on real cells)
+
+"partial" is no padding of an array but a way to convolve, for it needs the window: G. Liu et al.,
+"Partial Convolution based Padding", arXiv:1811.11718.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice, is_sequence
+from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.sizes import windows
+from jaxcnn.geometry.window import Window, real_cells
+
+BOUNDARIES = ("zeros", "reflect", "replicate", "circular", "partial")
+
+
+def source_cell(position: int, size: int, boundary: str) -> int | None:
+    """The cell of 0 ... size-1 whose value is found at ``position``; None where it is zero.
+
+    >>> [source_cell(i, 4, "reflect") for i in range(-2, 6)]
+    [2, 1, 0, 1, 2, 3, 2, 1]
+    >>> [source_cell(i, 4, "zeros") for i in range(-2, 6)]
+    [None, None, 0, 1, 2, 3, None, None]
+    """
+    choice("boundary", boundary, BOUNDARIES)
+    if 0 <= position < size:
+        return position
+    if boundary == "reflect":
+        return -position if position < 0 else 2 * (size - 1) - position
+    if boundary == "replicate":
+        return 0 if position < 0 else size - 1
+    if boundary == "circular":
+        return position % size
+    return None
+
+
+def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
+    """``boundary`` if every window's padding can be filled that way.
+
+    Reflection has N-1 cells to mirror, a ring N to offer, and a share of real cells needs one.
+
+    Raises:
+      InputError: naming the axis and its numbers, and what to use instead.
+    """
+    choice("boundary", boundary, BOUNDARIES)
+    for axis in laid:
+        if boundary == "partial":
+            _require_real_cells(axis)
+        limit = {"reflect": axis.size - 1, "circular": axis.size}.get(boundary)
+        if limit is not None and max(axis.padding) > limit:
+            larger = axis.size + max(axis.padding) - limit
+            raise InputError(
+                f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
+                f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}; use padding "
+                f'of at most {limit}, {axis.axis} {larger} or more, or boundary="replicate"'
+            )
+    return boundary
+
+
+def _require_real_cells(axis: Window) -> None:
+    empty = [k for k, real in enumerate(real_cells(axis)) if not real]
+    if empty:
+        raise InputError(
+            f'boundary "partial" divides by the real cells under the window, and there are none '
+            f"under output {empty[0]} of {axis.axis} {axis.size} with filter {axis.filter}, "
+            f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}; use less "
+            f'padding, a smaller dilation, or boundary="zeros"'
+        )
+
+
+def pad_windows(
+    x: Sequence[int], padding: Padding, *, boundary: str = "zeros"
+) -> tuple[Window, ...]:
+    """One window of a single cell for each spatial axis of x; its outputs are the padded axis.
+
+    Args:
+      x: (N, *spatial, C); or (*spatial, C) where ``padding`` has one entry for each axis.
+      padding, boundary: as in :func:`jaxcnn.pad`.
+
+    Raises:
+      InputError: where they do not fit together, with what to use instead.
+
+    >>> [window.output for window in pad_windows((2, 7, 8, 3), [1, (0, 2)])]
+    [9, 10]
+    """
+    x = tuple(x)
+    if isinstance(padding, str):
+        raise InputError(
+            f"padding {padding!r} depends on a filter, which pad does not have; use an int, an int "
+            f"for each axis, or a pair (before, after) for each axis"
+        )
+    if boundary == "partial":
+        raise InputError(
+            'boundary "partial" needs the window of a convolution; use conv(..., '
+            'boundary="partial"), or boundary="zeros" here'
+        )
+    axes = len(padding) if is_sequence(padding) else max(1, len(x) - 2)
+    if len(x) not in (axes + 1, axes + 2):
+        raise InputError(
+            f"x of shape {x} has {len(x)} axes; padding {padding!r} ({axes} spatial "
+            f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
+            f"for one example, (*spatial, C)"
+        )
+    laid = windows(x[-axes - 1 : -1], 1, padding=padding)
+    check_boundary(boundary, laid)
+    return laid

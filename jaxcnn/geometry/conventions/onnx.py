@@ -1,0 +1,211 @@
+"""ONNX's arithmetic. Source: the operators' specification, opset 22, https://onnx.ai/onnx/operators.
+
+The arguments are the operators' attributes; ``pads`` lists all beginnings, then all ends. Strides
+are 1 where none are given, for pools too. GlobalMaxPool, GlobalAveragePool and GlobalLpPool are
+``global_max_pool``, ``global_avg_pool`` and ``global_lp_pool`` with ``keepdims=True``; DepthToSpace
+is ``pixel_shuffle`` with its mode for the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice, is_sequence, per_axis
+from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
+
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+_NAMES = {"SAME_UPPER": "SAME", "SAME_LOWER": "SAME_LOWER", "VALID": "VALID"}
+
+
+def conv(
+    kernel_shape: Sequence[int],
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: int | Sequence[int] = 1,
+    group: int = 1,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """Conv for :func:`jaxcnn.conv`.
+
+    SAME_UPPER is jaxcnn's SAME.
+
+    >>> conv((3, 3), pads=(1, 0, 2, 0))["padding"]
+    ((1, 2), (0, 0))
+    """
+    filters = filters_of("kernel_shape", kernel_shape)
+    return {
+        "stride": per_axis("strides", strides, len(filters), least=1),
+        "padding": _padding(auto_pad, pads, len(filters)),
+        "dilation": per_axis("dilations", dilations, len(filters), least=1),
+        "groups": group,
+        "rounding": "floor",
+    }
+
+
+def conv_transpose(
+    kernel_shape: Sequence[int],
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: int | Sequence[int] = 1,
+    group: int = 1,
+    output_padding: int | Sequence[int] = 0,
+    output_shape: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+    sizes: Sequence[int] | None = None,
+) -> Arguments:
+    """ConvTranspose for :func:`jaxcnn.conv_transpose`.
+
+        output = (k - 1)s + output_padding + F' - begin - end
+
+    With ``output_shape``, or with auto_pad SAME_* (k*s cells), the total begin + end follows from
+    this; the odd cell is cropped at the end for SAME_UPPER, at the beginning otherwise. Where the
+    total is negative nothing is cropped, and the cells are added at the end.
+
+    Args:
+      kernel_shape, auto_pad, dilations, group, output_padding, output_shape, pads, strides: the
+        operator's attributes; with ``output_shape`` the pads are not looked at.
+      sizes: the input's spatial sizes, k; only an ``output_shape`` needs them.
+
+    >>> conv_transpose((3,), strides=2, output_shape=(6,), sizes=(3,))["padding"]
+    ((1, 0),)
+    """
+    filters = filters_of("kernel_shape", kernel_shape)
+    axes = len(filters)
+    strides = per_axis("strides", strides, axes, least=1)
+    dilations = per_axis("dilations", dilations, axes, least=1)
+    extras = per_axis("output_padding", output_padding, axes, least=0)
+    reaches = extents(filters, dilations)
+    choice("auto_pad", auto_pad, AUTO_PADS)
+    if output_shape is not None:
+        if sizes is None:
+            raise InputError(
+                f"output_shape {tuple(output_shape)} is reached by cropping, and by how much "
+                f"depends on the input; give its spatial sizes too, sizes=x.shape[1:-1]"
+            )
+        wanted = per_axis("output_shape", output_shape, axes, least=1)
+        given = per_axis("sizes", sizes, axes, least=1)
+        totals = [
+            (k - 1) * s + extra + reach - out
+            for k, s, extra, reach, out in zip(given, strides, extras, reaches, wanted, strict=True)
+        ]
+    elif auto_pad.startswith("SAME"):
+        totals = [r - s + extra for r, s, extra in zip(reaches, strides, extras, strict=True)]
+    else:
+        pairs = _pairs(auto_pad, pads, axes)
+        crops = [(low, high - extra) for (low, high), extra in zip(pairs, extras, strict=True)]
+        return transposed(strides, crops, dilations, group)
+    crops = []
+    for total, extra in zip(totals, extras, strict=True):
+        smaller = max(total, 0) // 2
+        low = smaller if auto_pad == "SAME_UPPER" else max(total, 0) - smaller
+        crops.append((low, total - low - extra))
+    return transposed(strides, crops, dilations, group)
+
+
+def max_pool(
+    kernel_shape: Sequence[int],
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: int | Sequence[int] = 1,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """MaxPool for :func:`jaxcnn.max_pool` and ``max_pool_with_indices``.
+
+    With ``ceil_mode`` a last window overhangs, unless it would start beyond the input; where
+    auto_pad gives the size, there is nothing left to round.
+
+    >>> max_pool((3, 3), ceil_mode=1, pads=(0, 0, 1, 1))["rounding"]
+    'ceil'
+    """
+    windows = filters_of("kernel_shape", kernel_shape)
+    return {
+        "window": windows,
+        "stride": per_axis("strides", strides, len(windows), least=1),
+        "padding": _padding(auto_pad, pads, len(windows)),
+        "dilation": per_axis("dilations", dilations, len(windows), least=1),
+        "rounding": "ceil" if ceil_mode and auto_pad == "NOTSET" else "floor",
+    }
+
+
+def avg_pool(
+    kernel_shape: Sequence[int],
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: int | Sequence[int] = 1,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """AveragePool for :func:`jaxcnn.avg_pool`; sizes as for :func:`max_pool`.
+
+    >>> avg_pool((2, 2), count_include_pad=1)["count_include_pad"]
+    True
+    """
+    arguments = max_pool(
+        kernel_shape,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+        dilations=dilations,
+        pads=pads,
+        strides=strides,
+    )
+    return {**arguments, "count_include_pad": bool(count_include_pad)}
+
+
+def lp_pool(
+    kernel_shape: Sequence[int],
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: int | Sequence[int] = 1,
+    p: int = 2,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """LpPool for :func:`jaxcnn.lp_pool`; sizes as for :func:`max_pool`.
+
+    >>> lp_pool((2, 2), p=3)["p"]
+    3
+    """
+    arguments = max_pool(
+        kernel_shape,
+        auto_pad=auto_pad,
+        ceil_mode=ceil_mode,
+        dilations=dilations,
+        pads=pads,
+        strides=strides,
+    )
+    return {**arguments, "p": p}
+
+
+def _padding(
+    auto_pad: str, pads: Sequence[int] | None, axes: int
+) -> str | tuple[tuple[int, int], ...]:
+    choice("auto_pad", auto_pad, AUTO_PADS)
+    pairs = _pairs(auto_pad, pads, axes)
+    return pairs if auto_pad == "NOTSET" else _NAMES[auto_pad]
+
+
+def _pairs(auto_pad: str, pads: Sequence[int] | None, axes: int) -> tuple[tuple[int, int], ...]:
+    """(begin, end) for each axis, from ONNX's list of all beginnings and then all ends."""
+    if pads is None:
+        return ((0, 0),) * axes
+    if auto_pad != "NOTSET":
+        raise InputError(
+            f"pads {pads!r} and auto_pad {auto_pad!r} exclude each other; use auto_pad 'NOTSET', "
+            f"or no pads"
+        )
+    if not is_sequence(pads) or len(pads) != 2 * axes:
+        raise InputError(
+            f"pads {pads!r} must list {axes} beginnings and then {axes} ends, one for each spatial "
+            f"axis; use {(0,) * 2 * axes} for none"
+        )
+    ends = per_axis("pads", pads, 2 * axes, least=0)
+    return tuple(zip(ends[:axes], ends[axes:], strict=True))

@@ -1,0 +1,135 @@
+"""Looks a network over for what is known to go wrong with convolutions, layer by layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry.plan import by
+from jaxcnn.inspect.rules import RULES, Rule
+from jaxcnn.inspect.trace import trace
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One flaw of one layer.
+
+    Attributes:
+      code, rule: of the rule that found it.
+      layer: the layer's name and what it is.
+      where: file and line that asked for it, as far as known.
+      message: what is wrong, with the numbers.
+      change: what to change.
+    """
+
+    code: str
+    rule: str
+    layer: str
+    where: str
+    message: str
+    change: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`lint` found; ``str`` gives it as text.
+
+    Attributes:
+      input: the shape of one example.
+      layers: how many layers were looked at.
+      checked: the codes of the rules that were applied.
+      findings: in the order of the layers.
+    """
+
+    input: tuple[int, ...]
+    layers: int
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing was found, else 1."""
+        return int(bool(self.findings))
+
+    def to_json(self) -> str:
+        """The report as JSON, with its findings under ``findings``."""
+        return json.dumps({**asdict(self), "exit_code": self.exit_code}, indent=2)
+
+    def __str__(self) -> str:
+        found = len(self.findings)
+        looked = f"{self.layers} layers, input {by(self.input)}"
+        if not found:
+            return f"{looked}: nothing found"
+        lines, layer = [], None
+        for finding in self.findings:
+            if finding.layer != layer:
+                layer = finding.layer
+                lines.append(f"{layer}  {finding.where}".rstrip())
+            lines.append(f"  {finding.code} {finding.rule}: {finding.message}")
+            lines.append(f"  {'':{len(finding.code)}} -> {finding.change}")
+        return "\n".join([*lines, f"{looked}: {found} finding{'' if found == 1 else 's'}"])
+
+
+def lint(
+    model: Callable[..., Any],
+    input_shape: Sequence[int],
+    *,
+    select: Iterable[str] | None = None,
+    ignore: Iterable[str] = (),
+    dtype: DTypeLike = "float32",
+) -> Report:
+    """Reads a model and says, layer by layer, what its convolutions lose, shift and waste.
+
+    The model is traced, neither run nor changed; it may be written with any library. The rules,
+    with their reasons and sources, are :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
+
+    Args:
+      model: a Flax NNX module, or any function of one array.
+      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax.
+      select: codes of the rules to apply, such as ``["JC001", "JC004"]``; None applies all.
+      ignore: codes of rules to leave out.
+      dtype: of the input.
+
+    Raises:
+      InputError: where the model does not take such an input, or a code is no rule's.
+
+    >>> from flax import nnx
+    >>> stem = nnx.Conv(3, 64, (7, 7), strides=2, padding=((3, 3), (3, 3)), rngs=nnx.Rngs(0))
+    >>> print(lint(stem, (224, 224, 3), select=["JC001"]))
+    conv1 (conv 7x7 s2 p3)
+      JC001 rows dropped: height and width 224: (224 + 3 + 3 - 7)/2 + 1 = 112.5 outputs, cut to \
+112: 1 row of the padding at the end is never read
+            -> padding (3, 2) or (3, 4), or size 223 or 225
+    1 layers, input 224x224x3: 1 finding
+    """
+    rules = chosen(select, ignore)
+    network = trace(model, input_shape, dtype=dtype)
+    number = {id(layer): n for n, layer in enumerate(network.layers)}
+    found = [(number[id(flaw.layer)], rule, flaw) for rule in rules for flaw in rule.find(network)]
+    findings = tuple(
+        Finding(rule.code, rule.name, str(flaw.layer), flaw.layer.where, flaw.message, flaw.change)
+        for _, rule, flaw in sorted(found, key=lambda each: (each[0], each[1].code))
+    )
+    codes = tuple(rule.code for rule in rules)
+    return Report(network.input, len(network.layers), codes, findings)
+
+
+def chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, ...]:
+    """The rules that are selected and not ignored.
+
+    Raises:
+      InputError: where a code is no rule's.
+    """
+    codes = [rule.code for rule in RULES]
+    select = codes if select is None else list(select)
+    ignore = list(ignore)
+    for name, given in (("select", select), ("ignore", ignore)):
+        for code in given:
+            if code not in codes:
+                raise InputError(f"{name} has {code!r}, which is no rule; use {', '.join(codes)}")
+    return tuple(rule for rule in RULES if rule.code in select and rule.code not in ignore)

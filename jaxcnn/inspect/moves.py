@@ -1,0 +1,300 @@
+"""Operations that move cells without computing: reshapes, slices, paddings, loops over layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.steps import OUTSIDE, Slide
+from jaxcnn.inspect.elementwise import joined_along
+from jaxcnn.inspect.tracer import MOST_REPEATS, Rule, Tracer
+from jaxcnn.inspect.values import (
+    BATCH,
+    CHANNEL,
+    Rows,
+    Value,
+    axis_of,
+    label_of,
+    padded,
+    replaced,
+    reshaped,
+    spread,
+    union,
+    unmerged,
+)
+
+
+def same(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """Operations that say something about arrays and leave them alone."""
+    return values
+
+
+def reshape(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``reshape``."""
+    found = reshaped(values[0], eqn.outvars[0].aval.shape)
+    return [found] if found is not None else tracer.opaque(eqn, values[:1])
+
+
+def squeeze(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``squeeze``: axes of one place left out."""
+    gone = eqn.params["dimensions"]
+    axes = tuple(axis for dim, axis in enumerate(values[0].axes) if dim not in gone)
+    return [replace(values[0], axes=axes)]
+
+
+def transpose(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``transpose``."""
+    axes = tuple(values[0].axes[dim] for dim in eqn.params["permutation"])
+    return [replace(values[0], axes=axes)]
+
+
+def broadcast(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``broadcast_in_dim``: new axes, and axes of one place stretched."""
+    x, shape = values[0], eqn.params["shape"]
+    axes = [axis_of(size, None) for size in shape]
+    for dim, to in enumerate(eqn.params["broadcast_dimensions"]):
+        if x.shape[dim] == shape[to]:
+            axes[to] = x.axes[dim]
+    return [replace(x, axes=tuple(axes))]
+
+
+def cut(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``slice``."""
+    params, x = eqn.params, values[0]
+    strides = params["strides"] or (1,) * len(x.axes)
+    places = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
+    return [_sliced(tracer, eqn, x, [slice(*place) for place in places])]
+
+
+def split(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``split``: several slices along one axis."""
+    x, parts, start = values[0], [], 0
+    for size in eqn.params["sizes"]:
+        places = [slice(None)] * len(x.axes)
+        places[eqn.params["axis"]] = slice(start, start + size, 1)
+        parts.append(_sliced(tracer, eqn, x, places))
+        start += size
+    return parts
+
+
+def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
+    for dim, place in enumerate(places):
+        size = x.shape[dim]
+        taken = range(*place.indices(size))
+        if taken == range(size):
+            continue
+        x = _spatial(tracer, eqn, x, dim)
+        label = label_of(x.axes[dim])
+        if isinstance(label, int):
+            rows = x.rows_of(label)[place]
+            x = x.with_rows({label: rows}, axes=replaced(x.axes, dim, axis_of(len(rows), label)))
+            continue
+        gone = {label for _, label in x.axes[dim] if isinstance(label, int)}
+        if gone:  # a cut through axes that a reshape has merged: all of them are read
+            x = x.with_rows({label: (union(*x.rows_of(label)),) for label in gone})
+        kept = label if label in (BATCH, CHANNEL) else CHANNEL
+        x = replace(x, axes=replaced(x.axes, dim, axis_of(len(taken), kept)))
+    return x
+
+
+def _spatial(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
+    """x with an axis ready for a change of rows: a pool that is complete becomes a layer."""
+    x = unmerged(x, dim)
+    label = label_of(x.axes[dim])
+    if isinstance(label, int) and x.folded(label):
+        x = tracer.settle(x, eqn)
+    return x
+
+
+def pad(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``pad``, with zeros between cells too."""
+    x = values[0]
+    if x.base is None:
+        return tracer.opaque(eqn, values)
+    for dim, (low, high, between) in enumerate(eqn.params["padding_config"]):
+        if not (low or high or between):
+            continue
+        x = _spatial(tracer, eqn, x, dim)
+        label = label_of(x.axes[dim])
+        size = eqn.outvars[0].aval.shape[dim]
+        if isinstance(label, int):
+            rows = spread(x.rows_of(label), between + 1) if between else x.rows_of(label)
+            rows = padded(rows, x.base.sizes[label], low, high)
+            x = x.with_rows({label: rows})
+        x = replace(x, axes=replaced(x.axes, dim, axis_of(size, label)), biased=None)
+    return [x]
+
+
+def reverse(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``rev``."""
+    x = values[0]
+    for dim in eqn.params["dimensions"]:
+        x = _spatial(tracer, eqn, x, dim)
+        label = label_of(x.axes[dim])
+        if isinstance(label, int):
+            x = x.with_rows({label: x.rows_of(label)[::-1]})
+    return [x]
+
+
+def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``concatenate``: channels side by side, or an axis made longer."""
+    dim, size = eqn.params["dimension"], eqn.outvars[0].aval.shape[eqn.params["dimension"]]
+    labels = {label for v in values if v.base for _, label in v.axes[dim] if isinstance(label, int)}
+    if not labels:
+        x = joined_along(tracer, eqn, values)
+        return [replace(x, axes=replaced(x.axes, dim, axis_of(size, CHANNEL)))]
+    (label,) = labels if len(labels) == 1 else (None,)
+    values = [_spatial(tracer, eqn, v, dim) if v.base is not None else v for v in values]
+    moving = [v for v in values if v.base is not None]
+    first = moving[0]
+    others = [axis for axis in range(len(first.rows)) if axis != label]
+    if label is None or not all(
+        v.base is first.base and all(v.rows_of(a) == first.rows_of(a) for a in others)
+        for v in moving
+    ):
+        return _end_to_end(tracer, eqn, values, dim, label)
+    rows: Rows = ()
+    for v in values:
+        places = v.shape[dim]
+        rows += ((OUTSIDE,),) * places if v.base is None else _along(v, label, places)
+    x = first.with_rows({label: _zeros_numbered(rows, first.base.sizes[label])})
+    return [replace(x, axes=replaced(x.axes, dim, axis_of(size, label)))]
+
+
+def _along(value: Value, label: int, places: int) -> Rows:
+    rows = value.rows_of(label)
+    return rows if len(rows) == places else rows * places
+
+
+def _zeros_numbered(rows: Rows, size: int) -> Rows:
+    """The rows with constants before and after counted as padding."""
+    real = [place for place, row in enumerate(rows) if row != (OUTSIDE,)]
+    first, last = real[0], real[-1] + 1
+    return padded(rows[first:last], size, first, len(rows) - last)
+
+
+def _end_to_end(
+    tracer: Tracer, eqn: Any, values: list[Value], dim: int, label: int | None
+) -> list[Value]:
+    """Maps of different layers set end to end along a spatial axis."""
+    total, start, maps = eqn.outvars[0].aval.shape[dim], 0, []
+    if label is None or any(v.base is not None and label not in v.labels for v in values):
+        return tracer.opaque(eqn, values)
+    settled = [tracer.settle(v, eqn) if v.base is not None else v for v in values]
+    for v in settled:
+        size = v.shape[dim]
+        if v.base is not None:
+            layout: list[Slide | None] = [None] * len(v.base.sizes)
+            layout[label] = Slide(size, total, low=start, high=total - size - start)
+            maps.append(v.base.through(*layout))
+        start += size
+    base = Reads.joined(*maps)
+    first = next(v for v in settled if v.base is not None)
+    axes = replaced(first.axes, dim, axis_of(total, label))
+    layer = max(v.layer for v in settled)
+    return [Value(axes, base, (None,) * len(base.sizes), layer=layer)]
+
+
+def gather(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``gather`` of whole rows at places that are known, as in resizing to the nearest cell."""
+    x, places = values
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    if x.base is None or places.base is not None or len(numbers.start_index_map) != 1:
+        return tracer.opaque(eqn, values)
+    (dim,) = numbers.start_index_map
+    found = places.known.numbers if places.known is not None else None
+    whole = all(s == n for d, (s, n) in enumerate(zip(sizes, x.shape, strict=True)) if d != dim)
+    if (
+        found is None
+        or not whole
+        or sizes[dim] != 1
+        or numbers.collapsed_slice_dims != (dim,)
+        or len(places.axes) != 2
+        or numbers.operand_batching_dims
+    ):
+        return tracer.opaque(eqn, values)
+    x = _spatial(tracer, eqn, x, dim)
+    label = label_of(x.axes[dim])
+    count = prod(places.shape)
+    if isinstance(label, int):
+        if x.fold == "resize" and x.rows[label] is not None:
+            x = tracer.settle(x, eqn)
+        rows = tuple(x.rows_of(label)[place] for place in found[:, 0])
+        x = x.with_rows({label: rows}, fold="resize" if count > x.shape[dim] else x.fold)
+    others = [axis for d, axis in enumerate(x.axes) if d != dim]
+    axes, taken = [], iter(others)
+    for d in range(len(x.axes)):
+        axes.append(next(taken) if d in numbers.offset_dims else axis_of(count, label))
+    return [replace(x, axes=tuple(axes))]
+
+
+def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``scan``: a loop over layers, unrolled."""
+    params = eqn.params
+    body = params["jaxpr"]
+    consts, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
+    fixed, state, inputs = values[:consts], values[consts:carried], values[carried:]
+    inputs = [_step_of(value) for value in inputs]
+    outputs: list[Value] = []
+    for _ in range(params["length"] if params["length"] <= MOST_REPEATS else 1):
+        found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *inputs])
+        state, outputs = found[: params["num_carry"]], found[params["num_carry"] :]
+    stacked = [replace(v, axes=(axis_of(params["length"], None), *v.axes)) for v in outputs]
+    return [*state, *stacked]
+
+
+def _step_of(value: Value) -> Value:
+    """What one step of a loop gets of an array that it goes along."""
+    gone = {label for _, label in value.axes[0] if isinstance(label, int)}
+    rows = {label: (union(*value.rows_of(label)),) for label in gone}
+    value = value.with_rows(rows) if gone else value
+    return replace(value, axes=value.axes[1:], known=None)
+
+
+def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``while``: its body, once."""
+    body = eqn.params["body_jaxpr"]
+    return tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
+
+
+def branches(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``cond``: the last of its branches, the one for true."""
+    chosen = eqn.params["branches"][-1]
+    return tracer.run(chosen.jaxpr, chosen.consts, values[1:])
+
+
+def dynamic_slice(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``dynamic_slice``: from anywhere, so that a part may be any part."""
+    x = values[0]
+    if x.base is None:
+        return tracer.opaque(eqn, values)
+    axes = x.axes
+    for dim, size in enumerate(eqn.params["slice_sizes"]):
+        gone = {label for _, label in axes[dim] if isinstance(label, int)}
+        if size != x.shape[dim]:
+            x = x.with_rows({label: (union(*x.rows_of(label)),) * size for label in gone})
+            label = gone.pop() if len(gone) == 1 else CHANNEL
+            axes = replaced(axes, dim, axis_of(size, label))
+    return [replace(x, axes=axes)]
+
+
+RULES: dict[str, Rule] = {
+    "optimization_barrier": same,
+    "sharding_constraint": same,
+    "reshape": reshape,
+    "squeeze": squeeze,
+    "transpose": transpose,
+    "broadcast_in_dim": broadcast,
+    "slice": cut,
+    "split": split,
+    "pad": pad,
+    "rev": reverse,
+    "concatenate": concatenate,
+    "gather": gather,
+    "dynamic_slice": dynamic_slice,
+    "scan": scan,
+    "while": loop,
+    "cond": branches,
+}

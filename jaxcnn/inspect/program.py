@@ -1,0 +1,121 @@
+"""From a model to the program that it is: its jaxpr, and the names of the arrays it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.extend.core import ClosedJaxpr
+from jax.typing import DTypeLike
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import integer
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An array that a program uses besides its input: its name, and whether it is learnt."""
+
+    name: str
+    learnt: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced program.
+
+    Attributes:
+      jaxpr: its inputs are the weights, then x.
+      weights: one for each of the jaxpr's inputs but the last.
+      batched: whether x was given a batch axis, of one example.
+    """
+
+    jaxpr: ClosedJaxpr
+    weights: tuple[Weight, ...]
+    batched: bool
+
+
+def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLike) -> Program:
+    """Traces ``model`` on one example of the given shape; the model is not changed.
+
+    A Flax NNX module is traced in evaluation mode. Any other callable is called with x alone; where
+    it is a pytree (as Equinox modules are) its arrays are the weights, elsewhere the arrays that
+    it closes over are.
+
+    Raises:
+      InputError: where it takes x neither with a batch axis nor without, with the model's reasons.
+    """
+    shape = tuple(integer("input_shape", size, least=1) for size in shape)
+    if not callable(model):
+        raise InputError(
+            f"model of type {type(model).__name__} cannot be called; give a Flax NNX module or a "
+            f"function of one array"
+        )
+    call, arrays, weights = _opened(model)
+    reasons = []
+    for batched in (True, False):
+        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, jnp.dtype(dtype))
+        try:
+            jaxpr = jax.make_jaxpr(call)(arrays, x)
+        except Exception as error:  # the model's own, of whatever kind it raises
+            reasons.append(f"given {x.shape}, {_first_line(error)}")
+            continue
+        return Program(jaxpr, weights, batched)
+    raise InputError(
+        f"the model does not take an input of shape {shape}: {'; '.join(reasons)}. Give the shape "
+        f"of one example, as the model expects it"
+    )
+
+
+def _opened(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
+    """A function of (arrays, x), the arrays, and what they are."""
+    if isinstance(model, nnx.Module):
+        definition, state = nnx.split(model)
+        leaves, tree = jax.tree_util.tree_flatten(state)
+        variables = jax.tree_util.tree_flatten_with_path(
+            state, is_leaf=lambda node: isinstance(node, nnx.Variable)
+        )[0]
+        weights = tuple(
+            Weight(_path(path), isinstance(variable, nnx.Param))
+            for path, variable in variables
+            for _ in jax.tree_util.tree_leaves(variable)
+        )
+
+        def call_module(arrays: list[Any], x: jax.Array) -> Any:
+            copy = nnx.merge(definition, jax.tree_util.tree_unflatten(tree, arrays))
+            copy.eval()
+            return copy(x)
+
+        return call_module, leaves, weights
+    found, tree = jax.tree_util.tree_flatten_with_path(model)
+    array_at = [i for i, (_, leaf) in enumerate(found) if _is_array(leaf)]
+    weights = tuple(
+        Weight(_path(found[i][0]), bool(jnp.issubdtype(found[i][1].dtype, jnp.floating)))
+        for i in array_at
+    )
+
+    def call_pytree(arrays: list[Any], x: jax.Array) -> Any:
+        leaves = [leaf for _, leaf in found]
+        for i, array in zip(array_at, arrays, strict=True):
+            leaves[i] = array
+        return jax.tree_util.tree_unflatten(tree, leaves)(x)
+
+    return call_pytree, [found[i][1] for i in array_at], weights
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _path(path: Sequence[Any]) -> str:
+    names = (getattr(key, "name", getattr(key, "key", getattr(key, "idx", key))) for key in path)
+    return ".".join(str(name) for name in names)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

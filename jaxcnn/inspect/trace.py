@@ -1,0 +1,54 @@
+"""From a model to its layers: any callable that JAX can trace, from whatever library it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from jaxcnn.inspect import elementwise, moves, windows
+from jaxcnn.inspect.network import Network
+from jaxcnn.inspect.program import read_program
+from jaxcnn.inspect.tracer import Tracer
+
+_RULES = {**elementwise.RULES, **moves.RULES, **windows.RULES}
+
+
+def trace(
+    model: Callable[..., Any], input_shape: Sequence[int], *, dtype: DTypeLike = "float32"
+) -> Network:
+    """Reads a model's layers out of the program that it is traced to; nothing is computed.
+
+    Layouts are taken as they come: which axes of the input are spatial is learnt from the filters
+    and pools that are laid along them. Statistics of normalisations do not count as reads.
+
+    Args:
+      model: a Flax NNX module (read in evaluation mode, and left as it is), or any function of one
+        array; a pytree that is callable, as Equinox modules are, has its arrays for weights.
+      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax.
+      dtype: of the input.
+
+    Raises:
+      InputError: where the model does not take such an input, with its reason.
+
+    >>> from jax import lax, numpy as jnp
+    >>> def net(x):
+    ...     return lax.conv(x, jnp.ones((6, 3, 3, 3)), (1, 1), "VALID")
+    >>> network = trace(net, (3, 7, 7))
+    >>> str(network.layers[0]), network.layers[0].output, network.spatial
+    ('conv1 (conv 3x3)', (5, 5, 6), (1, 2))
+    """
+    program = read_program(model, input_shape, dtype)
+    offset = int(program.batched)
+    first = Tracer(program, range(offset, len(input_shape) + offset), _RULES)
+    first.walk()
+    spatial = sorted(axis + offset for axis in first.windowed)
+    tracer = Tracer(program, spatial, _RULES)
+    tracer.walk()
+    return Network(
+        tuple(input_shape),
+        tuple(axis - offset for axis in spatial),
+        tuple(tracer.layers),
+        tracer.origin,
+    )

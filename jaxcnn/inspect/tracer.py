@@ -1,0 +1,289 @@
+"""The walk through a traced program: layers are written down as they are met.
+
+What each kind of operation does to the arrays is said in ``elementwise``, ``moves`` and
+``windows``; here are the walk itself, and what they share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal
+
+from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.steps import Slide, Step, step_of
+from jaxcnn.inspect.equations import Recipe, inner_of, is_root, where
+from jaxcnn.inspect.network import LEARNING, Layer
+from jaxcnn.inspect.program import Program
+from jaxcnn.inspect.values import BATCH, CHANNEL, Axis, Value, axis_of
+
+Rule = Callable[["Tracer", Any, list[Value]], list[Value]]
+
+MOST_REPEATS = 64
+"""A loop over layers is unrolled; one over more steps than this is read as one step."""
+
+
+class Tracer:
+    """One walk through a program, with the given axes of x as the spatial ones.
+
+    Attributes:
+      layers: those met so far.
+      windowed: the spatial axes along which a filter or a pool was laid.
+      origin: the map that what is read is counted on.
+    """
+
+    def __init__(self, program: Program, spatial: Sequence[int], rules: dict[str, Rule]) -> None:
+        self.layers: list[Layer] = []
+        self.windowed: set[int] = set()
+        self.origin: Reads | None = None
+        self._program, self._rules = program, rules
+        self._learnt: dict[str, int] = {}
+        self._given: set[str] = set()
+        self._settled: dict[Any, tuple[Reads, int]] = {}
+        self._constants: dict[int, str] = {}
+        self._modules: dict[int, str] = {}
+        self._spatial = tuple(spatial)
+
+    def walk(self) -> None:
+        """Reads the whole program."""
+        jaxpr = self._program.jaxpr
+        *weights, x = [variable.aval for variable in jaxpr.jaxpr.invars]
+        inputs = []
+        for weight, aval in zip(self._program.weights, weights, strict=True):
+            if weight.learnt:
+                self._learnt[weight.name] = prod(aval.shape)
+            inputs.append(Value(_fixed_axes(aval.shape), weights=frozenset({weight.name})))
+        axes = []
+        for dim, size in enumerate(x.shape):
+            batch = self._program.batched and dim == 0
+            number = self._spatial.index(dim) if dim in self._spatial else CHANNEL
+            axes.append(axis_of(size, BATCH if batch else number))
+        base = Reads.of_input([x.shape[dim] for dim in self._spatial])
+        self.origin = base if self._spatial else None
+        inputs.append(Value(tuple(axes), base, (None,) * len(self._spatial)))
+        for value in self.run(jaxpr.jaxpr, jaxpr.consts, inputs):
+            if value.base is not None:
+                self.settle(value, None)
+        self.name_layers()
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
+        """The outputs of a jaxpr, given its inputs."""
+        known: dict[Any, Value] = {}
+
+        def value_of(atom: Any) -> Value:
+            if isinstance(atom, Literal):
+                return Value(_fixed_axes(np.shape(atom.val)), known=Recipe(atom.val))
+            return known[atom]
+
+        known.update(zip(jaxpr.constvars, map(self._constant, consts), strict=True))
+        known.update(zip(jaxpr.invars, inputs, strict=True))
+        for eqn in jaxpr.eqns:
+            outputs = self._outputs(eqn, [value_of(atom) for atom in eqn.invars])
+            known.update(zip(eqn.outvars, outputs, strict=True))
+        return [value_of(atom) for atom in jaxpr.outvars]
+
+    def _outputs(self, eqn: Any, values: list[Value]) -> list[Value]:
+        if not any(prod(variable.aval.shape) for variable in eqn.outvars):
+            return self.fixed(eqn, values)  # empty arrays
+        rule = self._rules.get(eqn.primitive.name)
+        if rule is not None and any(value.base is not None for value in values):
+            if rule is not self._rules["add"]:  # only that goes on with a window begun
+                values = [self.settle(v, eqn) if v.patchy else v for v in values]
+            return rule(self, eqn, values)
+        inner = inner_of(eqn)
+        if inner is not None:
+            return self.run(*inner, values)
+        if any(value.base is not None for value in values):
+            return self.opaque(eqn, values)
+        return self.fixed(eqn, values)
+
+    def fixed(self, eqn: Any, values: list[Value]) -> list[Value]:
+        """The outputs of an operation on weights and constants."""
+        weights = frozenset().union(*(value.weights for value in values))
+        root = is_root(eqn) or any(value.root for value in values)
+        recipe = None if weights else Recipe(eqn, tuple(value.known for value in values))
+        return [
+            Value(
+                _fixed_axes(variable.aval.shape),
+                weights=weights,
+                root=root,
+                known=recipe and replace(recipe, output=number),
+            )
+            for number, variable in enumerate(eqn.outvars)
+        ]
+
+    def opaque(self, eqn: Any, values: list[Value]) -> list[Value]:
+        """The outputs of an operation of which nothing is known: each reads all there is."""
+        moving = [self.settle(value, eqn) for value in values if value.base is not None]
+        axes = max(len(value.base.sizes) for value in moving)
+        maps = {v.base: None for v in moving if len(v.base.sizes) == axes}
+        base = Reads.joined(*(m.through(*map(Slide.whole, m.sizes)) for m in maps))
+        layer = max(value.layer for value in moving)
+        return [
+            Value(_fixed_axes(variable.aval.shape), base, (None,) * axes, layer=layer)
+            for variable in eqn.outvars
+        ]
+
+    def settle(self, value: Value, eqn: Any, keep: Sequence[int] = ()) -> Value:
+        """``value`` with its rows made a map, and a layer where they are one.
+
+        Rows of the axes in ``keep`` stay as they are.
+        """
+        kept = tuple(rows if axis in keep else None for axis, rows in enumerate(value.rows))
+        rows = tuple(None if axis in keep else rows for axis, rows in enumerate(value.rows))
+        if not any(rows):
+            return value
+        key = (value.base, rows, value.fold, value.pieces if value.patchy else None)
+        if key not in self._settled:
+            sizes = zip(value.base.sizes, rows, strict=True)
+            steps = tuple(None if row is None else step_of(size, row) for size, row in sizes)
+            reads = _made(value, steps)
+            kind, layer = _kind(steps, value.fold), value.layer
+            if kind:
+                if "global" not in kind:
+                    wide = [a for a, s in enumerate(steps) if s and (s.width > 1 or s.jump > 1)]
+                    self.windowed.update(value.labels.intersection(wide))
+                shown = tuple(
+                    Slide(n, n) if step is None else step
+                    for n, step in zip(value.base.sizes, steps, strict=True)
+                )
+                layer = self.write(
+                    kind, eqn, shown, value.base, reads, self.shown(value), channels_of(value)
+                )
+            self._settled[key] = reads, layer
+        reads, layer = self._settled[key]
+        changed = replace(
+            value, base=reads, rows=kept, fold="", pieces=frozenset(), layer=layer, statistic=False
+        )
+        return changed if layer == value.layer else replace(changed, biased=None, centred=None)
+
+    def shown(self, value: Value) -> tuple[int, ...]:
+        """The shape of an array as the plan writes it: (*spatial, C)."""
+        spatial = tuple(value.sizes[axis] for axis in sorted(value.labels))
+        if not spatial:  # before a generator's first map, or after the last
+            own = [[n for n, label in axis if label != BATCH] for axis in value.axes]
+            return tuple(prod(sizes) for sizes in own if prod(sizes) > 1) or (1,)
+        return (*spatial, channels_of(value))
+
+    def write(
+        self,
+        kind: str,
+        eqn: Any,
+        steps: tuple[Step, ...],
+        before: Reads,
+        reads: Reads,
+        output: tuple[int, ...],
+        in_channels: int,
+        weights: frozenset[str] = frozenset(),
+        **more: Any,
+    ) -> int:
+        """Adds a layer and gives its number."""
+        itemsize = eqn.outvars[0].aval.dtype.itemsize if eqn is not None else 4
+        self.layers.append(
+            Layer(
+                kind, "", where(eqn), steps, before, reads, output, in_channels, itemsize=itemsize
+            )
+        )
+        for key, entry in more.items():
+            setattr(self.layers[-1], key, entry)
+        self.give(weights, len(self.layers) - 1)
+        return len(self.layers) - 1
+
+    def name_layers(self) -> None:
+        """Names the layers: by the module whose arrays they use, else by kind and number."""
+        count: Counter[str] = Counter()
+        for number, layer in enumerate(self.layers):
+            own = self._modules.get(number, "")
+            name = own or layer.kind.replace(" ", "_")
+            count[name] += 1
+            again = count[name] > 1
+            layer.name = name if own and not again else f"{name}{'#' if own else ''}{count[name]}"
+
+    def give(self, weights: frozenset[str], layer: int) -> bool:
+        """Counts learnt arrays to a layer, if no layer has them yet; whether any is learnt."""
+        if layer >= 0:
+            paths = sorted(name.rpartition(".")[0] for name in weights)
+            if paths and self.layers[layer].kind in LEARNING:
+                self._modules.setdefault(layer, paths[0])
+            for name in sorted(weights - self._given):
+                if name in self._learnt:
+                    self._given.add(name)
+                    self.layers[layer].weights[name] = self._learnt[name]
+        return any(name in self._learnt for name in weights)
+
+    def take(self, weights: frozenset[str]) -> None:
+        """Takes learnt arrays back from the layers that have them."""
+        for layer in self.layers:
+            for name in weights & layer.weights.keys():
+                del layer.weights[name]
+        self._given -= weights
+
+    def rooted(self, value: Value, dims: Sequence[int]) -> Value:
+        """``value`` with its spatial axes labelled, if it is the first that has any."""
+        if value.base.sizes or self._spatial:
+            return value
+        sizes = [value.shape[dim] for dim in dims]
+        if self.origin is None:
+            self.origin = Reads.of_input(sizes)
+        if self.origin.sizes != tuple(sizes):
+            return value
+        axes = list(value.axes)
+        for number, dim in enumerate(dims):
+            axes[dim] = axis_of(value.shape[dim], number)
+        return replace(value, axes=tuple(axes), base=self.origin, rows=(None,) * len(dims))
+
+    def _constant(self, array: Any) -> Value:
+        if jax.dtypes.issubdtype(jax.numpy.result_type(array), jax.dtypes.extended):
+            return Value(_fixed_axes(array.shape))  # random keys
+        array_is_weight = jax.numpy.issubdtype(jax.numpy.result_type(array), np.floating)
+        if self._program.weights or not array_is_weight or not np.ndim(array):
+            return Value(_fixed_axes(np.shape(array)), known=Recipe(array))
+        name = self._constants.setdefault(id(array), f"<array {len(self._constants) + 1}>")
+        self._learnt[name] = prod(array.shape)
+        return Value(_fixed_axes(array.shape), weights=frozenset({name}))
+
+
+def channels_of(value: Value) -> int:
+    """Entries of an array at each place: all its axes but the spatial ones and the batch."""
+    atoms = (atom for axis in value.axes for atom in axis)
+    return prod(size for size, label in atoms if not isinstance(label, int) and label != BATCH)
+
+
+def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+    return tuple(axis_of(size, CHANNEL) for size in shape)
+
+
+def _made(value: Value, steps: Sequence[Step | None]) -> Reads:
+    """The map that the rows of a value make; of slices that are no whole window, their sum."""
+    if not value.patchy:
+        return value.base.through(*steps)
+    sizes = value.base.sizes
+    pieces = [
+        value.base.through(*(step_of(*each) for each in zip(sizes, piece, strict=True)))
+        for piece in sorted(value.pieces)
+    ]
+    return Reads.joined(*pieces)
+
+
+def _kind(steps: Sequence[Step | None], fold: str) -> str:
+    """What the layer that rows make is called; nothing where they only pad, crop or place."""
+    changed = [step for step in steps if step is not None]
+    slides = [step for step in changed if isinstance(step, Slide)]
+    if fold == "resize":
+        return "resize"
+    if fold and len(slides) == len(changed):
+        if all(step.output == 1 and len(step.taps) == step.size for step in slides):
+            return f"global {fold} pool"
+        if any(len(step.taps) > 1 for step in slides):
+            return f"{fold} pool"
+    if any(step.output > step.size and step.jump not in (0, 1) for step in changed):
+        return "resize"
+    if any(isinstance(step, Slide) and step.stride > 1 for step in changed):
+        return "patches" if any(len(step.taps) > 1 for step in slides) else "slice"
+    return ""

@@ -1,0 +1,261 @@
+"""The operations that make layers: convolutions, pools, dense layers, reductions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.steps import Slide, step_of
+from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
+from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union, unmerged
+
+
+def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``conv_general_dilated`` in any layout."""
+    x, kernel = values
+    params, taken = eqn.params, eqn.params["dimension_numbers"]
+    if x.base is None or kernel.base is not None or params["batch_group_count"] != 1:
+        return tracer.opaque(eqn, values)
+    (_, feature, *dims), (kernel_out, kernel_in, *filter_dims) = taken.lhs_spec, taken.rhs_spec
+    filters = [kernel.shape[dim] for dim in filter_dims]
+    slides = {
+        dim: Slide.laid(
+            x.shape[dim],
+            filters[i],
+            stride=params["window_strides"][i],
+            padding=params["padding"][i],
+            dilation=params["rhs_dilation"][i],
+            up=params["lhs_dilation"][i],
+        )
+        for i, dim in enumerate(dims)
+    }
+    groups, channels = params["feature_group_count"], kernel.shape[kernel_out]
+    x, slides, layout = laid(tracer, eqn, x, slides)
+    for _, label in x.axes[feature]:
+        if isinstance(label, int):
+            layout[label] = Slide.whole(x.sizes[label])
+    reads = x.base.through(*layout)
+    spread = prod(params["lhs_dilation"]) > 1
+    depthwise = 1 < groups == x.shape[feature]
+    kind = "transposed conv" if spread else "depthwise conv" if depthwise else "conv"
+    out = eqn.outvars[0].aval.shape
+    placed = prod(x.shape) * channels // groups if spread else prod(out) * kernel.shape[kernel_in]
+    number = tracer.write(
+        kind,
+        eqn,
+        tuple(slides.values()),
+        x.base,
+        reads,
+        (*(slide.output for slide in slides.values()), channels),
+        x.shape[feature],
+        kernel.weights,
+        groups=groups,
+        multiply_adds=placed * prod(filters),
+    )
+    axes = [()] * len(out)
+    for place, (to, dim) in enumerate(zip(taken.out_spec, taken.lhs_spec, strict=True)):
+        axes[to] = x.axes[dim] if place == 0 else axis_of(out[to], label_of(x.axes[dim]))
+    axes[taken.out_spec[1]] = axis_of(channels, CHANNEL)
+    for dim, to in zip(dims, taken.out_spec[2:], strict=True):
+        axes[to] = axis_of(out[to], spatial_label(x, dim))
+    return [_from_layer(x, tuple(axes), reads, number)]
+
+
+def spatial_label(x: Value, dim: int) -> int | str | None:
+    """The spatial axis that an axis of an array runs along, if it runs along one."""
+    label = label_of(x.axes[dim])
+    return label if isinstance(label, int) else None
+
+
+def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[Value]:
+    """``reduce_window`` and its kin: pools."""
+    x, params = values[0], eqn.params
+    if x.base is None or any(other.base is not None for other in values[1:]):
+        return tracer.opaque(eqn, values)
+    slides = {}
+    for dim, filter in enumerate(params["window_dimensions"]):
+        slide = Slide.laid(
+            x.shape[dim],
+            filter,
+            stride=params["window_strides"][dim],
+            padding=params["padding"][dim],
+            dilation=params["window_dilation"][dim],
+            up=params["base_dilation"][dim],
+        )
+        if slide != Slide(x.shape[dim], x.shape[dim]) and not _along_channels(x, dim):
+            slides[dim] = slide
+    if not slides:  # windows over channels, as in local response normalisation
+        return [replace(x, biased=None, centred=None)]
+    if not x.base.sizes:  # all of a generator's image is spatial, also an axis it does not pool
+        x = tracer.rooted(x, sorted(slides))
+    x, slides, layout = laid(tracer, eqn, x, slides)
+    reads = x.base.through(*layout)
+    axes = x.axes
+    for dim, slide in slides.items():
+        axes = replaced(axes, dim, axis_of(slide.output, spatial_label(x, dim)))
+    result = _from_layer(x, axes, reads, -1)
+    number = tracer.write(
+        kind,
+        eqn,
+        tuple(slides.values()),
+        x.base,
+        reads,
+        (*(slide.output for slide in slides.values()), channels_of(result)),
+        channels_of(x),
+    )
+    return [replace(result, layer=number)]
+
+
+def _along_channels(x: Value, dim: int) -> bool:
+    return bool(x.labels) and {label for _, label in x.axes[dim]} == {CHANNEL}
+
+
+def laid(
+    tracer: Tracer, eqn: Any, x: Value, slides: dict[int, Slide]
+) -> tuple[Value, dict[int, Slide], list[Slide | None]]:
+    """x ready for a layer with these layouts on its axes, the layouts, and those of x's map.
+
+    Padding that comes just before the layer becomes the layer's own.
+    """
+    for dim in slides:
+        x = unmerged(x, dim)
+    x = tracer.rooted(x, list(slides))
+    keep = {}
+    for dim, slide in slides.items():
+        label = spatial_label(x, dim)
+        if label is None:
+            continue
+        if len(slide.taps) > 1:
+            tracer.windowed.add(label)
+        if x.rows[label] is not None:
+            before = step_of(x.base.sizes[label], x.rows[label])
+            pads = isinstance(before, Slide) and before.taps == (0,) and before.stride == 1
+            # A cell that was cut off must not come back as padding.
+            if pads and all(
+                was >= 0 or now <= 0
+                for was, now in ((before.low, slide.low), (before.high, slide.high))
+            ):
+                keep[label] = before
+    x = tracer.settle(x, eqn, tuple(keep))
+    layout: list[Slide | None] = [None] * len(x.rows)
+    for dim, slide in slides.items():
+        label = spatial_label(x, dim)
+        if label in keep:
+            before = keep[label]
+            slide = replace(
+                slide,
+                size=before.size,
+                low=slide.low + before.low * slide.up,
+                high=slide.high + before.high * slide.up,
+                up=slide.up * before.up,
+            )
+        slides[dim] = slide
+        if label is not None:
+            layout[label] = slide
+    return x, slides, layout
+
+
+def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``dot_general``: a dense layer, or a resampling by a known matrix."""
+    summed, paired = eqn.params["dimension_numbers"]
+    if all(value.base is not None for value in values):  # attention
+        return tracer.opaque(eqn, values)
+    side = 0 if values[0].base is not None else 1
+    x, matrix = values[side], values[1 - side]
+    free = [d for d in range(len(x.axes)) if d not in (*summed[side], *paired[side])]
+    mixed = (*summed[1 - side], *paired[1 - side])
+    new = tuple(axis_of(size, CHANNEL) for d, size in enumerate(matrix.shape) if d not in mixed)
+    resampled = None
+    if len(summed[side]) == 1 and not paired[side]:
+        resampled = _resampled(tracer, x, matrix, summed[side][0], summed[1 - side][0])
+    if resampled is not None:
+        x, new = resampled, (resampled.axes[summed[side][0]],)
+    kept = tuple(x.axes[d] for d in free)
+    axes = (*(x.axes[d] for d in paired[side]), *((kept + new) if side == 0 else (new + kept)))
+    if resampled is not None:
+        return [replace(x, axes=axes)]
+    x = tracer.settle(x, eqn)
+    gone = {label for d in summed[side] for _, label in x.axes[d] if isinstance(label, int)}
+    layout = [Slide.whole(n) if axis in gone else None for axis, n in enumerate(x.base.sizes)]
+    reads = x.base.through(*layout)
+    terms = prod(x.shape[d] for d in summed[side])
+    result = _from_layer(x, axes, reads, -1)
+    number = tracer.write(
+        "dense",
+        eqn,
+        tuple(step for step in layout if step is not None),
+        x.base,
+        reads,
+        tracer.shown(result),
+        terms,
+        matrix.weights,
+        multiply_adds=prod(eqn.outvars[0].aval.shape) * terms,
+    )
+    return [replace(result, layer=number)]
+
+
+def _resampled(tracer: Tracer, x: Value, matrix: Value, dim: int, against: int) -> Value | None:
+    """x with an axis resampled by a matrix that is no weight, as image resizing does."""
+    label = spatial_label(x, dim)
+    numbers = matrix.known.numbers if matrix.known is not None else None
+    if label is None or numbers is None or numbers.ndim != 2 or x.folded(label):
+        return None
+    if x.fold == "resize" and x.rows[label] is not None:
+        x = tracer.settle(x, None)
+    weights = np.moveaxis(numbers, against, 0)
+    before = x.rows_of(label)
+    rows = tuple(union(*(before[c] for c in np.flatnonzero(column))) for column in weights.T)
+    axes = replaced(x.axes, dim, axis_of(len(rows), label))
+    return x.with_rows({label: rows}, axes=axes, fold="resize", biased=None)
+
+
+def reduction(tracer: Tracer, eqn: Any, values: list[Value], *, fold: str) -> list[Value]:
+    """``reduce_sum`` and its kin: statistics of a normalisation, or global pools."""
+    (x,) = values
+    gone = eqn.params["axes"]
+    atoms = [atom for dim in gone for atom in x.axes[dim]]
+    labels = sorted(label for _, label in atoms if isinstance(label, int))
+    if any(x.folded(axis) for axis in labels) and not x.statistic and x.fold:
+        x = tracer.settle(x, eqn)
+    axes = tuple(axis for dim, axis in enumerate(x.axes) if dim not in gone)
+    rows = {label: (union(*x.rows_of(label)),) for label in labels}
+    # Places that a reshape has split off an axis are the cells of a pool, not a statistic.
+    statistic = x.statistic or bool(labels) or any(label == CHANNEL for _, label in atoms)
+    return [
+        x.with_rows(
+            rows,
+            axes=axes,
+            fold=fold if labels or not statistic else x.fold,
+            statistic=statistic,
+            biased=None,
+            centred=None,
+        )
+        for _ in eqn.outvars
+    ]
+
+
+def _from_layer(x: Value, axes: tuple, reads: Reads, number: int) -> Value:
+    return Value(axes, reads, (None,) * len(reads.sizes), layer=number)
+
+
+RULES: dict[str, Rule] = {
+    "conv_general_dilated": convolution,
+    "dot_general": dense,
+    "reduce_window": partial(window, kind="pool"),
+    "reduce_window_max": partial(window, kind="max pool"),
+    "reduce_window_min": partial(window, kind="min pool"),
+    "reduce_window_sum": partial(window, kind="average pool"),
+    "reduce_sum": partial(reduction, fold="average"),
+    "reduce_max": partial(reduction, fold="max"),
+    "reduce_min": partial(reduction, fold="min"),
+    "reduce_prod": partial(reduction, fold="product"),
+    "reduce_and": partial(reduction, fold="min"),
+    "reduce_or": partial(reduction, fold="max"),
+    "argmax": partial(reduction, fold="max"),
+    "argmin": partial(reduction, fold="min"),
+}

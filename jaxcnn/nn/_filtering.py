@@ -1,0 +1,104 @@
+"""What all layers with filters share: parameters and how they start, dtypes, the activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.nn.activations import activation as activation_named
+
+
+class Mask(nnx.Variable):
+    """What a kernel is multiplied by: saved with the layer, not trained."""
+
+
+class Filtering(nnx.Module):
+    """A layer that computes activation(some convolution of x with its parameters).
+
+    Args:
+      activation, dtype, param_dtype: as in :class:`jaxcnn.nn.Conv`.
+      arguments: the convolution's own, kept as attributes and handed on by :attr:`arguments`.
+    """
+
+    def __init__(
+        self,
+        activation: str,
+        dtype: DTypeLike | None,
+        param_dtype: DTypeLike,
+        **arguments: Any,
+    ) -> None:
+        activation_named(activation)
+        self.activation = activation
+        self.dtype, self.param_dtype = dtype, param_dtype
+        self._handed_on = tuple(arguments)
+        for name, value in arguments.items():
+            setattr(self, name, value)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the layer says to its convolution besides the arrays."""
+        return {name: getattr(self, name) for name in self._handed_on}
+
+    def draw(
+        self,
+        rngs: nnx.Rngs,
+        shape: tuple[int, ...],
+        *,
+        fan_in: float,
+        gain: float | None = None,
+    ) -> nnx.Param:
+        """A truncated normal of variance gain/fan_in; the gain is the activation's, if not given.
+
+        fan_in is the number of products summed for one output, on average.
+        """
+        gain = activation_named(self.activation).gain if gain is None else gain
+        # variance_scaling divides by prod(shape[:-1]), which is fan_in for a plain kernel only.
+        init = nnx.initializers.variance_scaling(
+            gain * math.prod(shape[:-1]) / fan_in, "fan_in", "truncated_normal"
+        )
+        return nnx.Param(init(rngs.params(), shape, self.param_dtype))
+
+    def zeros(self, shape: tuple[int, ...]) -> nnx.Param:
+        """A bias as it starts."""
+        return nnx.Param(jnp.zeros(shape, self.param_dtype))
+
+    def in_one_dtype(self, *values: jax.Array | nnx.Param | None) -> tuple[jax.Array | None, ...]:
+        """The values as arrays of the layer's dtype, or of the one that suits them all."""
+        arrays = [value[...] if isinstance(value, nnx.Param) else value for value in values]
+        dtype = self.dtype or jnp.result_type(*(array for array in arrays if array is not None))
+        return tuple(None if array is None else jnp.asarray(array, dtype) for array in arrays)
+
+    def activate(self, y: jax.Array) -> jax.Array:
+        """The activation of every entry of y."""
+        return activation_named(self.activation).function(y)
+
+
+def check_filter(filter: Sequence[int]) -> tuple[int, ...]:
+    """The filter's size on each axis, or an error that says how to list it."""
+    if not is_sequence(filter):
+        raise TypeError(
+            f"filter must list one size for each spatial axis, got {filter!r}; for images use "
+            f"({filter!r}, {filter!r})"
+        )
+    return tuple(integer("filter", size, least=1) for size in filter)
+
+
+def check_groups(groups: int, **channels: int) -> int:
+    """``groups``, if every one of the named numbers of channels can be divided by it."""
+    groups = integer("groups", groups, least=1)
+    for name, number in channels.items():
+        number = integer(name, number, least=1)
+        if number % groups:
+            raise InputError(
+                f"groups {groups} does not divide {name} {number}; use {name} "
+                f"{number - number % groups or groups} or {number + groups - number % groups}"
+            )
+    return groups

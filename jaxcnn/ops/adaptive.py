@@ -1,0 +1,200 @@
+"""Pools that are told how many outputs to have: adaptive and global; the fast form.
+
+Like windows, bins are pooled one axis at a time: a mean of means and a maximum of maxima, since
+every bin of several axes is the product of one bin on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
+from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.pool import powers, root
+
+
+def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
+    """The largest cell of each of ``output_size`` bins.
+
+        x: (N, *spatial, C) or (*spatial, C)
+        returns (N, *output_size, C) or (*output_size, C)
+
+    Bin i of k on N cells goes from floor(i*N/k) up to, not including, ceil((i + 1)*N/k), as in
+    PyTorch; where k does not divide N, neighbours share a cell.
+
+    Args:
+      x: the input; channels last.
+      output_size: outputs, one number for all spatial axes or one each. Where x has no batch axis,
+        give one each: that is how it is recognised.
+
+    The gradient goes to the first maximum of a bin, in row-major order. A NaN in it is the result.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit.
+
+    >>> import jax.numpy as jnp
+    >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
+    Array([1., 3., 4.], dtype=float32)
+    """
+    with speaking_as("adaptive_max_pool"):
+        (x,) = as_arrays(x=x)
+        shapes = adaptive_shapes(x.shape, output_size)
+    return _pool_bins(x, shapes, _first_largest)
+
+
+def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
+    """The mean of each of ``output_size`` bins.
+
+        x: (N, *spatial, C) or (*spatial, C), of a floating dtype
+        returns (N, *output_size, C) or (*output_size, C)
+
+    Args:
+      x, output_size: as in :func:`adaptive_max_pool`, whose bins these are.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit.
+      TypeError: where x is not floating.
+
+    >>> import jax.numpy as jnp
+    >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
+    Array([0.5, 2. , 3.5], dtype=float32)
+    """
+    with speaking_as("adaptive_avg_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        shapes = adaptive_shapes(x.shape, output_size)
+    return _pool_bins(x, shapes, _mean)
+
+
+def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
+    """The largest cell of each channel.
+
+        x: (N, *spatial, C) or (*spatial, C)
+        returns (N, C) or (C,); with ``keepdims`` (N, 1, ..., 1, C) or (1, ..., 1, C)
+
+    Args:
+      x: the input; channels last.
+      rank: the number of spatial axes. None takes all axes between the first and the last; where x
+        has no batch axis, give it: that is how it is recognised.
+      keepdims: whether the spatial axes stay, with size 1.
+
+    The gradient goes to the first maximum in row-major order. A NaN is the result.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit.
+
+    >>> import jax.numpy as jnp
+    >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
+    Array([6., 7.], dtype=float32)
+    """
+    with speaking_as("global_max_pool"):
+        (x,) = as_arrays(x=x)
+        shapes = global_shapes(x.shape, rank)
+    return _finish(_pool_bins(x, shapes, _first_largest), shapes, keepdims)
+
+
+def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
+    """The mean of each channel.
+
+        x: (N, *spatial, C) or (*spatial, C), of a floating dtype
+        returns (N, C) or (C,); with ``keepdims`` (N, 1, ..., 1, C) or (1, ..., 1, C)
+
+    Args:
+      x, rank, keepdims: as in :func:`global_max_pool`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit.
+      TypeError: where x is not floating.
+
+    Source: Lin, Chen and Yan, arXiv:1312.4400.
+
+    >>> import jax.numpy as jnp
+    >>> global_avg_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
+    Array([3., 4.], dtype=float32)
+    """
+    with speaking_as("global_avg_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        shapes = global_shapes(x.shape, rank)
+    return _finish(_pool_bins(x, shapes, _mean), shapes, keepdims)
+
+
+def global_lp_pool(
+    x: jax.Array, p: float = 2, *, rank: int | None = None, keepdims: bool = False
+) -> jax.Array:
+    """The p-norm of each channel: (sum |x|^p)^(1/p).
+
+        x: (N, *spatial, C) or (*spatial, C), of a floating dtype
+        returns (N, C) or (C,); with ``keepdims`` (N, 1, ..., 1, C) or (1, ..., 1, C)
+
+    Args:
+      x, rank, keepdims: as in :func:`global_max_pool`.
+      p: the order of the norm, a number >= 1.
+
+    The gradient where all is zero is 0. Sixteen-bit inputs are summed in float32.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit.
+      TypeError: where x is not floating.
+
+    Source: ONNX, operator GlobalLpPool.
+
+    >>> import jax.numpy as jnp
+    >>> global_lp_pool(jnp.array([[3.0], [-4.0]]), rank=1)
+    Array([5.], dtype=float32)
+    """
+    with speaking_as("global_lp_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        p = norm_order(p)
+        shapes = global_shapes(x.shape, rank)
+    total = _pool_bins(powers(x, p), shapes, lambda cells, axis, _: jnp.sum(cells, axis))
+    return _finish(root(total, p).astype(x.dtype), shapes, keepdims)
+
+
+def _pool_bins(
+    x: jax.Array,
+    shapes: BinShapes,
+    pool: Callable[[jax.Array, int, np.ndarray | None], jax.Array],
+) -> jax.Array:
+    """Pools each axis's bins, the last axis first, which is where ties are settled first.
+
+    ``pool`` gets cells in which the axis after an axis of outputs holds the cells of their bins,
+    that axis, and which of the cells are real, or None where all are.
+    """
+    last = x.ndim - 2
+    for back, bins in enumerate(reversed(shapes.bins)):
+        x = pool(*_gather(x, bins, last - back))
+    return x
+
+
+def _gather(x: jax.Array, bins: Bins, axis: int) -> tuple[jax.Array, int, np.ndarray | None]:
+    starts, ends = np.array(bins).T
+    size, longest = x.shape[axis], int(max(ends - starts))
+    if longest * len(bins) == size:  # without overlap
+        return x.reshape(*x.shape[:axis], len(bins), longest, *x.shape[axis + 1 :]), axis + 1, None
+    cells = starts[:, None] + np.arange(longest)
+    real = (cells < ends[:, None]).reshape(len(bins), longest, *(1,) * (x.ndim - axis - 1))
+    # A short bin repeats its last cell, which no maximum notices.
+    gathered = jnp.take(x, np.minimum(cells, ends[:, None] - 1), axis, mode="clip")
+    return gathered, axis + 1, real
+
+
+def _first_largest(cells: jax.Array, axis: int, _: np.ndarray | None) -> jax.Array:
+    # Not jnp.max, whose gradient is shared out among equal cells.
+    place = jnp.argmax(cells, axis, keepdims=True)
+    return jnp.take_along_axis(cells, place, axis, mode="clip").squeeze(axis)
+
+
+def _mean(cells: jax.Array, axis: int, real: np.ndarray | None) -> jax.Array:
+    return jnp.mean(cells, axis, where=None if real is None else jnp.asarray(real))
+
+
+def _finish(y: jax.Array, shapes: BinShapes, keepdims: bool) -> jax.Array:
+    return y if keepdims else y.squeeze(tuple(range(y.ndim - 1 - len(shapes.bins), y.ndim - 1)))

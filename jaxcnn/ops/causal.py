@@ -1,0 +1,141 @@
+"""Causal convolution along time, the fast form, at once and chunk by chunk."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.arrays import as_arrays
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.ops.conv import conv, convolve
+
+
+def causal_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    rounding: str = "exact",
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """A convolution along one axis in which no output sees a later cell of ``x``.
+
+        x: (N, T, C_in) or (T, C_in)      kernel: (F, C_in // groups, C_out)      bias: (C_out,)
+        returns (N, k, C_out) or (k, C_out), with k = (T - 1)/stride + 1
+
+    The last tap meets the present, the first one the cell F' - 1 = dilation*(F - 1) before it;
+    what lies before the beginning is zero.
+
+    Args:
+      x: the input; time, then channels.
+      kernel: the filters.
+      bias: added to each feature map.
+      stride, dilation, groups, rounding, precision: as in :func:`jaxcnn.conv`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      TypeError: where dtypes differ, or an argument is of the wrong type.
+
+    Source: A. van den Oord et al., "WaveNet", arXiv:1609.03499, section 2.1.
+
+    >>> import jax.numpy as jnp
+    >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
+    Array([1., 3., 5.], dtype=float32)
+    """
+    with speaking_as("causal_conv"):
+        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+        shapes = causal_shapes(
+            x.shape,
+            kernel.shape,
+            None if bias is None else bias.shape,
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+            rounding=rounding,
+        )
+    return convolve(x, kernel, bias, shapes, precision)
+
+
+def causal_conv_state(
+    kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
+) -> jax.Array:
+    """The state before the first chunk: the F' - 1 zeros that precede the beginning.
+
+        kernel: (F, C_in // groups, C_out)
+        returns (batch, F' - 1, C_in), or (F' - 1, C_in) where ``batch`` is None
+
+    Args:
+      kernel, dilation, groups: as :func:`causal_conv_stream` will get them.
+      batch: N of the chunks, or None for chunks without a batch axis.
+
+    Raises:
+      InputError: (a ValueError) where an argument cannot be; TypeError for a wrong type.
+
+    >>> import jax.numpy as jnp
+    >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5).shape
+    (4, 10, 2)
+    """
+    with speaking_as("causal_conv_state"):
+        (kernel,) = as_arrays(kernel=kernel)
+        shape = causal_state_shape(kernel.shape, batch=batch, dilation=dilation, groups=groups)
+    return jnp.zeros(shape, kernel.dtype)
+
+
+def causal_conv_stream(
+    chunk: jax.Array,
+    state: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    dilation: int = 1,
+    groups: int = 1,
+    precision: lax.PrecisionLike = None,
+) -> tuple[jax.Array, jax.Array]:
+    """The next outputs of a :func:`causal_conv` whose input arrives in chunks.
+
+        chunk: (N, L, C_in) or (L, C_in), L >= 1      state: (N, F' - 1, C_in) or (F' - 1, C_in)
+        kernel: (F, C_in // groups, C_out)            bias: (C_out,)
+        returns outputs (N, L, C_out) or (L, C_out), and the state for the next chunk
+
+    Chunk after chunk, of any lengths, the outputs are those of :func:`causal_conv` with stride 1
+    on the whole input: each is the sum of the same products. Where sums are exact (integers, and
+    floats that hold them) the numbers are identical; else the compiled program may add in an
+    order that depends on L, and they agree to that rounding. Shapes of the state never change, so
+    this may be the body of :func:`jax.lax.scan`.
+
+    Args:
+      chunk: the cells that have arrived.
+      state: the last F' - 1 cells before them: :func:`causal_conv_state` at first, then what the
+        previous call returned.
+      kernel, bias, dilation, groups, precision: as in :func:`causal_conv`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      TypeError: where dtypes differ, or an argument is of the wrong type.
+
+    >>> import jax.numpy as jnp
+    >>> kernel = jnp.ones((2, 1, 1))
+    >>> state = causal_conv_state(kernel)
+    >>> some, state = causal_conv_stream(jnp.array([[1.0], [2.0]]), state, kernel)
+    >>> more, state = causal_conv_stream(jnp.array([[3.0]]), state, kernel)
+    >>> jnp.concatenate([some, more])[:, 0]
+    Array([1., 3., 5.], dtype=float32)
+    """
+    with speaking_as("causal_conv_stream"):
+        chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
+        causal_stream_shapes(
+            chunk.shape,
+            state.shape,
+            kernel.shape,
+            None if bias is None else bias.shape,
+            dilation=dilation,
+            groups=groups,
+        )
+    known = jnp.concatenate([state, chunk], axis=-2)
+    y = conv(known, kernel, bias, dilation=dilation, groups=groups, precision=precision)
+    return y, known[..., chunk.shape[-2] :, :]

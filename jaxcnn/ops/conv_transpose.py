@@ -1,0 +1,125 @@
+"""Transposed convolution, the fast form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.arrays import as_arrays
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import ConvShapes, Padding
+from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.ops.conv import channels_last
+
+
+def conv_transpose(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    output_size: int | Sequence[int] | None = None,
+    output_padding: int | Sequence[int] = 0,
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """The adjoint of :func:`jaxcnn.conv` with the same kernel and the same arguments.
+
+    For every x and y of fitting shapes, and up to rounding,
+
+        <conv(y, kernel, ...), x> = <y, conv_transpose(x, kernel, ...)>
+
+    so what conv takes from a cell to an output, this takes from that output back to the cell.
+
+        x: (N, *k, K) or (*k, K)      kernel: (*F, C // groups, K)      bias: (C,)
+        returns (N, *size, C) or (*size, C), with
+        size = (k - 1)*stride + F' - lo - hi + output_padding,   F' = dilation*(F - 1) + 1
+
+    The kernel is conv's: its last axis is the channels of the input here.
+
+    Args:
+      x: the input, shaped like an output of conv; channels last.
+      kernel: the filters; their rank says how many spatial axes there are.
+      bias: added to each channel of the result.
+      stride: cells of the result from one cell of x to the next.
+      padding: what conv pads and this cuts off: a name, an int, an int for each axis, or a pair
+        (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride.
+      dilation: cells from one tap of the filter to the next.
+      groups: parts into which the channels are divided, as in conv.
+      output_size: which of the ``stride`` sizes that conv takes to k is meant, for all spatial axes
+        or for each. None takes the smallest, and k*stride where the padding is a SAME.
+      output_padding: the same said by how much larger than the smallest the size is, 0 to
+        stride - 1. The cells at the end are read by no window where the padding is 0 there; they
+        get the bias alone. Not together with ``output_size``.
+      precision: as in :func:`jax.lax.conv_general_dilated`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      TypeError: where dtypes differ, or an argument is of the wrong type.
+
+    Source: Dumoulin and Visin, arXiv:1603.07285, chapter 4.
+
+    >>> import jax.numpy as jnp
+    >>> features, filters = jnp.ones((4, 4, 6)), jnp.ones((3, 3, 1, 6))
+    >>> conv_transpose(features, filters, stride=2).shape
+    (9, 9, 1)
+    >>> conv_transpose(features, filters, stride=2, padding="SAME").shape
+    (8, 8, 1)
+    """
+    with speaking_as("conv_transpose"):
+        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+        shapes = conv_transpose_shapes(
+            x.shape,
+            kernel.shape,
+            None if bias is None else bias.shape,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            output_size=output_size,
+            output_padding=output_padding,
+        )
+    y = lax.conv_general_dilated(
+        x if shapes.batch is not None else x[None],
+        _backwards(kernel, shapes),
+        window_strides=(1,) * len(shapes.windows),
+        padding=_adjoint_paddings(shapes),
+        lhs_dilation=shapes.strides,
+        rhs_dilation=shapes.dilations,
+        dimension_numbers=channels_last(len(shapes.windows)),
+        feature_group_count=shapes.groups,
+        precision=precision,
+    )
+    y = y if shapes.batch is not None else y[0]
+    return y if bias is None else y + bias
+
+
+def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
+    """(*F, C/groups, K) as (*F, K/groups, C): flipped, and in each group turned round.
+
+    conv's output i reads cell i*s + d*f - lo at tap f; so cell n meets output i at the tap with
+    d*f = n + lo - i*s: taps fall as outputs rise, in a filter read from its end.
+    """
+    *filters, _, out_channels = kernel.shape
+    flipped = jnp.flip(kernel, tuple(range(len(filters))))
+    by_group = flipped.reshape(*kernel.shape[:-1], shapes.groups, out_channels // shapes.groups)
+    return jnp.swapaxes(by_group, -3, -1).reshape(*filters, -1, shapes.in_channels)
+
+
+def _adjoint_paddings(shapes: ConvShapes) -> list[tuple[int, int]]:
+    """What makes a stride-1 convolution of the x spread out by the stride reach every cell.
+
+    Before: F'-1-lo cells. After: what is missing to the wanted size; in all size + F' - 1 cells are
+    read. Both may be negative: then lax cuts cells off, which conv's padding alone had reached.
+    """
+    pairs = []
+    for window in shapes.windows:
+        before = window.extent - 1 - window.padding[0]
+        spread = (window.output - 1) * window.stride + 1
+        pairs.append((before, window.size + window.extent - 1 - before - spread))
+    return pairs

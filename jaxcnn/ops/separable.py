@@ -1,0 +1,131 @@
+"""Depthwise and separable convolution, the fast form: grouped convolutions, one group a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from jax import lax
+
+from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import Padding
+from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
+from jaxcnn.ops.conv import convolve
+
+
+def depthwise_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+    boundary: str = "zeros",
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """Slides over each channel its own ``multiplier`` filters, and never mixes channels.
+
+        x: (N, *spatial, C) or (*spatial, C)      kernel: (*F, C, multiplier)
+        bias: (C * multiplier,)
+        returns (N, *k, C * multiplier) or (*k, C * multiplier), with k as in :func:`jaxcnn.conv`
+
+    Filter m of channel c gives feature map c*multiplier + m, as in TensorFlow and Keras.
+
+    Args:
+      x: the input; channels last.
+      kernel: the filters; their rank says how many spatial axes there are.
+      bias: added to each feature map.
+      stride, padding, dilation, rounding, boundary, precision: as in :func:`jaxcnn.conv`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      TypeError: where dtypes differ, or an argument is of the wrong type.
+
+    >>> import jax.numpy as jnp
+    >>> depthwise_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2))).shape
+    (5, 5, 6)
+    """
+    with speaking_as("depthwise_conv"):
+        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+        shapes = depthwise_shapes(
+            x.shape,
+            kernel.shape,
+            None if bias is None else bias.shape,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
+            boundary=boundary,
+        )
+        if boundary == "partial":
+            require_floating(x)
+    return convolve(x, _one_group_a_channel(kernel), bias, shapes, precision)
+
+
+def separable_conv(
+    x: jax.Array,
+    depthwise_kernel: jax.Array,
+    pointwise_kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+    boundary: str = "zeros",
+    precision: lax.PrecisionLike = None,
+) -> jax.Array:
+    """A depthwise convolution, then one of 1x1 filters that mixes its feature maps.
+
+        x: (N, *spatial, C) or (*spatial, C)
+        depthwise_kernel: (*F, C, multiplier)
+        pointwise_kernel: (1, ..., 1, C * multiplier, C_out), a 1 for each spatial axis
+        bias: (C_out,)
+        returns (N, *k, C_out) or (*k, C_out), with k as in :func:`jaxcnn.conv`
+
+    Args:
+      x: the input; channels last.
+      depthwise_kernel: the filters of each channel, as in :func:`depthwise_conv`.
+      pointwise_kernel: the weights that mix.
+      bias: added to each mixed feature map.
+      stride, padding, dilation, rounding, boundary: of the depthwise convolution, as in
+        :func:`jaxcnn.conv`.
+      precision: of both, as in :func:`jaxcnn.conv`.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      TypeError: where dtypes differ, or an argument is of the wrong type.
+
+    Source: F. Chollet, "Xception", arXiv:1610.02357 (without an activation in between).
+
+    >>> import jax.numpy as jnp
+    >>> separable_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 8))).shape
+    (5, 5, 8)
+    """
+    with speaking_as("separable_conv"):
+        x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
+            x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
+        )
+        first, second = separable_shapes(
+            x.shape,
+            depthwise_kernel.shape,
+            pointwise_kernel.shape,
+            None if bias is None else bias.shape,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
+            boundary=boundary,
+        )
+        if boundary == "partial":
+            require_floating(x)
+    maps = convolve(x, _one_group_a_channel(depthwise_kernel), None, first, precision)
+    return convolve(maps, pointwise_kernel, bias, second, precision)
+
+
+def _one_group_a_channel(kernel: jax.Array) -> jax.Array:
+    """(*F, C, multiplier) as (*F, 1, C * multiplier), whose filters lie group by group."""
+    return kernel.reshape(*kernel.shape[:-2], 1, -1)

@@ -1,0 +1,122 @@
+"""Max pooling that remembers where, and its way back; the fast form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.arrays import as_arrays
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import Padding, pool_shapes
+from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
+from jaxcnn.ops.fold import fold, surround
+from jaxcnn.ops.pool import lowest
+
+_PADDING = -1
+
+
+def max_pool_with_indices(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+) -> tuple[jax.Array, jax.Array]:
+    """:func:`jaxcnn.max_pool`, and for each output the cell that it was taken from.
+
+        x: (N, *spatial, C) or (*spatial, C)
+        returns values and indices, both (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
+
+    Args:
+      x, window, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
+
+    An index, int32, counts the cells of the unpadded spatial axes in row-major order:
+    row*width + column on an image. Of equal maxima the first is taken, of several NaNs the last, as
+    in PyTorch. ONNX's indices have (example*C + channel)*cells added.
+
+    Raises:
+      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
+        nothing but padding.
+
+    >>> import jax.numpy as jnp
+    >>> values, indices = max_pool_with_indices(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))
+    >>> indices[..., 0]
+    Array([[ 5,  7],
+           [13, 15]], dtype=int32)
+    """
+    with speaking_as("max_pool_with_indices"):
+        (x,) = as_arrays(x=x)
+        shapes = pool_shapes(
+            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        )
+    sizes = tuple(axis.size for axis in shapes.windows)
+    places = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
+    places = places if shapes.batch is None else places[None]
+    cells = (
+        surround(x, shapes.windows, lowest(x.dtype)),
+        surround(places, shapes.windows, _PADDING),
+    )
+    values, indices = fold(cells, shapes.windows, partial(reduce, _first_larger))
+    return values, jnp.broadcast_to(indices, values.shape)
+
+
+def max_unpool(
+    values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
+) -> jax.Array:
+    """Puts each value into the cell that its index names; all other cells are 0.
+
+        values, indices: (N, *k, C) or (*k, C)
+        returns (N, *output_size, C) or (*output_size, C)
+
+    Args:
+      values: what is put.
+      indices: where, as :func:`max_pool_with_indices` counts cells.
+      output_size: the result's spatial sizes, one for all axes or one each: those of the input of
+        the pool that is undone. Where the values have no batch axis, give one each.
+
+    Of several values for one cell (windows that overlap) the last in row-major order stays, and
+    gets the gradient. A value whose index lies outside of the result is left out.
+
+    Raises:
+      InputError: (a ValueError) where shapes do not fit.
+      TypeError: where the indices are no integers.
+
+    Source: Zeiler and Fergus, arXiv:1311.2901.
+
+    >>> import jax.numpy as jnp
+    >>> max_unpool(jnp.array([[3.0], [5.0]]), jnp.array([[1], [2]]), output_size=(4,))[:, 0]
+    Array([0., 3., 5., 0.], dtype=float32)
+    """
+    with speaking_as("max_unpool"):
+        (values,) = as_arrays(values=values)
+        (indices,) = as_arrays(indices=indices)
+        require_index_kind(indices.dtype)
+        shapes = unpool_shapes(values.shape, indices.shape, output_size)
+    examples, places = shapes.batch or 1, math.prod(shapes.spatial)
+    if shapes.batch == 0:
+        return jnp.zeros(shapes.output, values.dtype)
+    flat = (examples, places, shapes.channels)
+    # The last comer is found by scattering the values' numbers, not the values: a scatter has no
+    # order of its own, but the largest number is the same in any order.
+    example, number, channel = jnp.ix_(*(jnp.arange(n, dtype=jnp.int32) for n in flat))
+    last = jnp.full((examples, math.prod(shapes.sizes), shapes.channels), -1, jnp.int32)
+    last = last.at[example, indices.reshape(flat), channel].max(
+        number, mode="drop", wrap_negative_indices=False
+    )
+    found = jnp.take_along_axis(values.reshape(flat), jnp.maximum(last, 0), axis=1, mode="clip")
+    return jnp.where(last >= 0, found, 0).reshape(shapes.output)
+
+
+def _first_larger(
+    best: tuple[jax.Array, jax.Array], tap: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (largest, at), (value, place) = best, tap
+    # A real cell beats the padding even where both hold the lowest of all values.
+    wins = (value > largest) | (value != value) | (at == _PADDING)
+    return jnp.where(wins, value, largest), jnp.where(wins, place, at)

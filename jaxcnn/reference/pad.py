@@ -1,0 +1,51 @@
+"""Padding, cell by cell: where each new cell's value comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.arrays import as_arrays
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import Padding, Window
+from jaxcnn.geometry.boundary import pad_windows, source_cell
+from jaxcnn.reference.taps import taps
+
+
+def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array:
+    """Cell i of a padded axis, counted from -before, is the cell that the boundary's rule names.
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.pad`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> pad(jnp.array([[1], [2], [3], [4]]), [2], boundary="circular")[:, 0]
+    Array([3, 4, 1, 2, 3, 4, 1, 2], dtype=int32)
+    """
+    with speaking_as("pad"):
+        (x,) = as_arrays(x=x)
+        laid = pad_windows(x.shape, padding, boundary=boundary)
+    return around(x, laid, boundary)
+
+
+def around(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
+    """x (..., *spatial, C) with each window's padding, one axis after the other."""
+    for axis, window in enumerate(windows, start=x.ndim - 1 - len(windows)):
+        low, high = window.padding
+        sources = [
+            source_cell(position, window.size, boundary)
+            for position in range(-low, window.size + high)
+        ]
+        zero = jnp.zeros_like(jnp.take(x, 0, axis))
+        cells = [zero if source is None else jnp.take(x, source, axis) for source in sources]
+        x = jnp.stack(cells, axis)
+    return x
+
+
+def taps_by_real(windows: Sequence[Window]) -> jax.Array:
+    """(*k, 1): the filter's taps, divided at each place by those that meet a real cell."""
+    ones = jnp.ones((1, *(window.size for window in windows), 1))
+    real = sum(cells[0] for _, cells in taps(around(ones, windows, "zeros"), windows))
+    return math.prod(window.filter for window in windows) / real

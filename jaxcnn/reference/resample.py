@@ -1,0 +1,105 @@
+"""Resampling, as its definitions read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.errors import speaking_as
+from jaxcnn.geometry import Padding
+from jaxcnn.geometry.resampling import (
+    ShuffleShapes,
+    blur_shapes,
+    shuffle_shapes,
+    unshuffle_shapes,
+)
+from jaxcnn.reference.pad import around
+from jaxcnn.reference.taps import taps
+
+
+def blur_pool(
+    x: jax.Array,
+    *,
+    filter: int | Sequence[int] = 3,
+    stride: int | Sequence[int] = 2,
+    padding: Padding = "SAME_LOWER",
+    boundary: str = "reflect",
+    rounding: str = "exact",
+) -> jax.Array:
+    """The sum over the filter's taps f of x times prod_axes binomial(F - 1, f) / 2^(F - 1).
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.blur_pool`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), filter=(3,))[:, 0]
+    Array([2., 3.], dtype=float32)
+    """
+    with speaking_as("blur_pool"):
+        (x,) = as_arrays(x=x)
+        require_floating(x)
+        shapes = blur_shapes(
+            x.shape, filter, stride=stride, padding=padding, boundary=boundary, rounding=rounding
+        )
+    batched = x if shapes.batch is not None else x[None]
+    laid = shapes.windows
+    y = jnp.zeros((len(batched), *shapes.spatial, shapes.channels), x.dtype)
+    for tap, cells in taps(around(batched, laid, boundary), laid):
+        ways = math.prod(math.comb(w.filter - 1, f) for f, w in zip(tap, laid, strict=True))
+        y = y + cells * (ways / 2 ** sum(w.filter - 1 for w in laid))
+    return y if shapes.batch is not None else y[0]
+
+
+def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
+    """Each offset in the blocks, of every block at once, is given its channels of x.
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.pixel_shuffle`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> pixel_shuffle(jnp.arange(4).reshape(1, 1, 4), (2, 2))[..., 0]
+    Array([[0, 1],
+           [2, 3]], dtype=int32)
+    """
+    with speaking_as("pixel_shuffle"):
+        (x,) = as_arrays(x=x)
+        shapes = shuffle_shapes(x.shape, factor, order=order)
+    leading = () if shapes.batch is None else (shapes.batch,)
+    y = jnp.zeros((*leading, *shapes.fine, shapes.channels), x.dtype)
+    for cells, channels in _offsets(shapes):
+        y = y.at[cells].set(x[..., jnp.array(channels)])
+    return y
+
+
+def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
+    """Each offset in the blocks, of every block at once, gives its channels of the result.
+
+    Shapes, arguments and errors are those of :func:`jaxcnn.pixel_unshuffle`, its fast twin.
+
+    >>> import jax.numpy as jnp
+    >>> pixel_unshuffle(jnp.arange(4).reshape(2, 2, 1), (2, 2))[0, 0]
+    Array([0, 1, 2, 3], dtype=int32)
+    """
+    with speaking_as("pixel_unshuffle"):
+        (x,) = as_arrays(x=x)
+        shapes = unshuffle_shapes(x.shape, factor, order=order)
+    leading = () if shapes.batch is None else (shapes.batch,)
+    y = jnp.zeros((*leading, *shapes.coarse, shapes.stacked), x.dtype)
+    for cells, channels in _offsets(shapes):
+        y = y.at[..., jnp.array(channels)].set(x[cells])
+    return y
+
+
+def _offsets(shapes: ShuffleShapes) -> Iterator[tuple[tuple, list[int]]]:
+    """For each offset (i, j, ...) in a block: its cells on the fine side, its stacked channels."""
+    block = math.prod(shapes.factors)
+    for number, offset in enumerate(product(*(range(r) for r in shapes.factors))):
+        fine = (slice(i, None, r) for i, r in zip(offset, shapes.factors, strict=True))
+        if shapes.order == "CRD":
+            channels = [c * block + number for c in range(shapes.channels)]
+        else:
+            channels = [number * shapes.channels + c for c in range(shapes.channels)]
+        yield (..., *fine, slice(None)), channels

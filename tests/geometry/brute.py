@@ -1,0 +1,37 @@
+"""Windows laid by hand: every placement tried, one cell after the other, and counted."""
+
+from __future__ import annotations
+
+from itertools import product
+
+
+def placements(
+    size: int, filter: int, *, stride: int, padding: tuple[int, int], dilation: int, overhang=False
+) -> list[list[int]]:
+    """For each placement that fits, the cells under its taps; cell 0 is the input's first.
+
+    With ``overhang`` there is one more, which does not fit, if cells are left to read; but the last
+    one is left out if it starts beyond the input.
+    """
+    low, high = padding
+    found, first = [], -low
+    while True:
+        cells = [first + dilation * tap for tap in range(filter)]
+        if cells[-1] >= size + high:
+            break
+        found.append(cells)
+        first += stride
+    if overhang and found:
+        if found[-1][-1] < size + high - 1:
+            found.append(cells)
+        if found[-1][0] >= size:
+            found.pop()
+    return found
+
+
+def small_cases():
+    """Every layout with N <= 9, F <= 4, s <= 3, p <= 2 on each side, d <= 2."""
+    for size, filter, stride, low, high, dilation in product(
+        range(1, 10), range(1, 5), range(1, 4), range(3), range(3), range(1, 3)
+    ):
+        yield size, filter, {"stride": stride, "padding": (low, high), "dilation": dilation}

@@ -1,0 +1,252 @@
+"""What outputs read, against paths counted one by one and the formula of each step."""
+
+from fractions import Fraction
+from itertools import product
+from math import prod
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry import Window, receptive_field, transposed_output_size
+from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.steps import OUTSIDE, Slide, Table, step_of
+from tests.cases import few, many
+
+
+@st.composite
+def slides(draw, size, longest=12):
+    """A convolution's, a transposed convolution's or a pool's layout on an axis of that size."""
+    filter, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
+    try:
+        if draw(st.integers(0, 3)) == 0:
+            stride = draw(st.integers(1, 3))
+            slide = Slide.transposed(
+                size, filter, stride=stride, padding=padding, dilation=dilation
+            )
+        else:
+            stride = draw(st.integers(1, 3))
+            slide = Slide.of(Window(size, filter, stride, padding, dilation, "floor"))
+    except InputError:
+        slide = Slide(size, size)
+    return slide if 1 <= slide.output <= longest else Slide(size, size)
+
+
+@st.composite
+def graphs(draw, axes=(1, 2), joins=True):
+    """A map made by chains, branches and joins over an input of one or two axes."""
+    sizes = tuple(draw(st.lists(st.integers(1, 8), min_size=axes[0], max_size=axes[1])))
+    top = Reads.of_input(sizes)
+    for _ in range(draw(st.integers(0, 4))):
+        made = top.through(*(draw(slides(size)) for size in top.sizes))
+        if joins and made.sizes == top.sizes and draw(st.booleans()):
+            made = Reads.joined(made, top)
+        top = made
+    return top
+
+
+def paths(m, output):
+    """Each way from an output to a place of the infinite input, one by one."""
+    if not m.sources:
+        yield output
+        return
+    for parent, steps in m.sources:
+        options = [
+            [place] if step is None else _read(step, place)
+            for step, place in zip(steps, output, strict=True)
+        ]
+        for cell in product(*options):
+            yield from paths(parent, cell)
+
+
+def real_paths(m, output):
+    """Those of the ways that stay inside of every map."""
+    if any(not 0 <= place < size for place, size in zip(output, m.sizes, strict=True)):
+        return
+    if not m.sources:
+        yield output
+        return
+    for parent, steps in m.sources:
+        options = [
+            [place] if step is None else _read(step, place)
+            for step, place in zip(steps, output, strict=True)
+        ]
+        for cell in product(*options):
+            yield from real_paths(parent, cell)
+
+
+def _read(step, output):
+    """Cells c with c*up + low = output*stride + tap, found by trying every cell around."""
+    reach = range(-60, step.size + 60)
+    places = [output * step.stride + tap for tap in step.taps]
+    return [cell for cell in reach for place in places if cell * step.up + step.low == place]
+
+
+def an_output(draw, m):
+    return tuple(draw(st.integers(0, size - 1)) for size in m.sizes)
+
+
+@many
+@given(st.data())
+def test_counts_are_the_paths_that_stay_inside(data):
+    m = data.draw(graphs())
+    assume(m.most_paths < 2000)
+    output = an_output(data.draw, m)
+    found = list(real_paths(m, output))
+    counts = m.counts(output)
+    assert counts.sum() == len(found)
+    for cell in set(found):
+        assert counts[cell] == found.count(cell)
+
+
+@many
+@given(st.data())
+def test_cells_read_are_those_that_paths_end_at(data):
+    m = data.draw(graphs(axes=(1, 1)))
+    assume(m.most_paths < 2000)
+    (output,) = an_output(data.draw, m)
+    cells = sorted({cell for (cell,) in paths(m, (output,))})
+    assert list(m.cells_read(0, output)) == cells
+    assert m.span(0, output) == ((cells[0], cells[-1]) if cells else None)
+
+
+@many
+@given(st.data())
+def test_padding_share_is_the_share_of_paths_that_leave_the_input(data):
+    m = data.draw(graphs())
+    assume(m.most_paths < 2000)
+    share = m.padding_share()
+    for output in {an_output(data.draw, m) for _ in range(3)}:
+        total = sum(1 for _ in paths(m, output))
+        real = sum(1 for _ in real_paths(m, output))
+        # One division and one difference, each to within half a unit in the last place of 1.
+        assert abs(share[output] - float(1 - Fraction(real, max(total, 1)))) <= 2**-52 or not total
+
+
+@few
+@given(st.data())
+def test_rows_are_unread_where_no_output_counts_them(data):
+    m = data.draw(graphs())
+    outputs = product(*map(range, m.sizes))
+    read = sum(m.counts(output) for output in outputs) > 0
+    assert (m.read() == read).all()
+    for axis, rows in enumerate(m.unread()):
+        lines = read.any(axis=tuple(a for a in range(read.ndim) if a != axis))
+        assert list(rows) == [place for place, line in enumerate(lines) if not line]
+
+
+@many
+@given(st.data())
+def test_in_a_chain_of_windows_the_fields_are_those_of_the_formula(data):
+    size, chain = data.draw(st.integers(1, 60)), []
+    for _ in range(data.draw(st.integers(1, 4))):
+        try:
+            window = Window(
+                size,
+                data.draw(st.integers(1, 4)),
+                data.draw(st.integers(1, 3)),
+                (data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))),
+                data.draw(st.integers(1, 2)),
+                "floor",
+            )
+        except InputError:
+            break
+        chain.append(window)
+        size = window.output
+    assume(chain)
+    m = Reads.of_input((chain[0].size,))
+    for window in chain:
+        m = m.through(window)
+    assert m.fields == (receptive_field(chain),)
+
+
+@many
+@given(st.data())
+def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
+    m = data.draw(graphs(axes=(1, 1), joins=False))
+    (field,), (period,) = m.fields, m.periods
+    assume(m.most_paths < 2000 and period < m.sizes[0])
+    spans = []
+    for output in range(2 * period):
+        cells = [cell for (cell,) in paths(m, (output,))]
+        spans.append((min(cells), max(cells)) if cells else None)
+    assert field.size == max((last - first + 1 for first, last in filter(None, spans)), default=0)
+    for first, later in zip(spans[:period], spans[period:], strict=True):
+        moved = first and tuple(cell + field.jump * period for cell in first)
+        assert later == moved
+
+
+@many
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
+def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, filter, stride, pad):
+    try:
+        expected = transposed_output_size(size, filter, stride=stride, padding=(pad, pad))
+    except InputError:
+        return
+    slide = Slide.transposed(size, filter, stride=stride, padding=(pad, pad))
+    assert slide.output == expected
+
+
+@many
+@given(st.data())
+def test_a_regular_layout_is_recognised_by_what_it_reads(data):
+    slide = data.draw(slides(data.draw(st.integers(1, 12))))
+    assume(slide.up == 1)
+    found = step_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
+    assert isinstance(found, Slide)
+    assert [found.cells(o) for o in range(found.output)] == [
+        slide.cells(o) for o in range(slide.output)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "step"),
+    [
+        (((0,), (0,), (1,), (1,)), Slide(2, 4, (0, 1), 1, 1, 1, 2)),
+        (((OUTSIDE,), (0,), (OUTSIDE,), (1,)), Slide(2, 4, (0,), 1, 1, 0, 2)),
+        (((0, 1), (0, 1)), Slide(2, 2, (0, 1), 0, 0, 0)),
+        (((1,), (0,), (1,)), Table(2, ((1,), (0,), (1,)))),
+    ],
+    ids=["repeated", "zeros between", "broadcast", "reflected"],
+)
+def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
+    found = step_of(2, rows)
+    assert found == step
+
+
+def test_counts_beyond_64_bits_are_exact():
+    m = Reads.of_input((400,))
+    for _ in range(60):
+        m = m.through(Slide.laid(m.sizes[0], 3, padding=(1, 1)))
+    centre = m.counts((200,))[200]
+    # The central trinomial coefficient of (1 + x + x^2)^60.
+    row = [1]
+    for _ in range(60):
+        row = [sum(row[max(0, i - 2) : i + 1]) for i in range(len(row) + 2)]
+    assert centre == row[60] > 2**62
+
+
+def test_more_than_one_path_leads_through_branches():
+    image = Reads.of_input((5, 5))
+    tall = image.through(Window(5, 3, padding=(1, 1)), None)
+    wide = image.through(None, Window(5, 3, padding=(1, 1)))
+    cross = Reads.joined(tall, wide).counts((2, 2))
+    assert cross.tolist() == [
+        [0, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0],
+        [0, 1, 2, 1, 0],
+        [0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    assert prod(tall.sizes) == cross.size
+
+
+def test_layouts_for_other_sizes_are_refused():
+    with pytest.raises(InputError, match="cannot read a map of sizes"):
+        Reads.of_input((5,)).through(Window(6, 3))
+    with pytest.raises(InputError, match="one layout for each axis"):
+        Reads.of_input((5, 5)).through(Window(5, 3))
+    with pytest.raises(InputError, match="cannot be joined"):
+        Reads.joined(Reads.of_input((5,)), Reads.of_input((6,)))

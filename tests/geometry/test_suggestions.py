@@ -1,0 +1,132 @@
+"""Whatever an error tells a person to type instead is accepted."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry import (
+    conv_shapes,
+    output_size,
+    padding_for_output,
+    pool_shapes,
+    transposed_output_size,
+)
+from jaxcnn.testing import impossible_conv_problems
+from tests.cases import many
+from tests.geometry import drawn
+
+
+def _alternatives(message):
+    """What follows "Use": paddings, sizes (and whether more will do), whether to floor."""
+    advice = message.split(" Use ")[1]
+    paddings = [(int(a), int(b)) for a, b in re.findall(r"\((\d+), (\d+)\)", advice)]
+    listed = re.search(r"size (\d+)(?: or (\d+))?( or more)?", advice)
+    sizes = [int(number) for number in listed.groups()[:2] if number]
+    return paddings, sizes, bool(listed[3]), 'rounding="floor"' in advice
+
+
+@many
+@given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
+def test_what_an_impossible_size_suggests_is_possible(size, filter, stride, padding, dilation):
+    layout = {"stride": stride, "dilation": dilation}
+    try:
+        output_size(size, filter, padding=padding, **layout)
+        return
+    except InputError as error:
+        paddings, sizes, more, floor = _alternatives(str(error))
+    assert paddings
+    assert sizes
+    rounding = "floor" if more else "exact"
+    for pair in paddings:
+        assert output_size(size, filter, padding=pair, **layout) >= 1
+    for other in sizes:
+        for n in range(other, other + (3 if more else 1)):
+            assert output_size(n, filter, padding=padding, rounding=rounding, **layout) >= 1
+    assert floor != more
+    if floor:
+        assert output_size(size, filter, padding=padding, rounding="floor", **layout) >= 1
+    if more:  # the least that will do
+        with pytest.raises(InputError):
+            output_size(sizes[0] - 1, filter, padding=padding, **layout)
+
+
+@many
+@given(drawn.sizes, drawn.filters, st.integers(1, 60), drawn.strides, drawn.dilations)
+def test_what_an_unreachable_size_suggests_is_reached(size, filter, output, stride, dilation):
+    layout = {"stride": stride, "dilation": dilation}
+    try:
+        padding_for_output(size, filter, output, **layout)
+        return
+    except InputError as error:
+        other = int(re.search(r"use size (-?\d+)", str(error))[1])
+    assert padding_for_output(other, filter, output, **layout) == (0, 0)
+
+
+@many
+@given(st.integers(1, 5), drawn.filters, drawn.strides, drawn.pairs, st.integers(0, 9))
+def test_what_an_impossible_transposed_size_suggests_is_possible(
+    size, filter, stride, padding, extra
+):
+    try:
+        transposed_output_size(size, filter, stride=stride, padding=padding, output_padding=extra)
+        return
+    except InputError as error:
+        message = str(error)
+    if found := re.search(r"use 0 to (\d+), or size (\d+)", message):
+        most, other = map(int, found.groups())
+        assert transposed_output_size(100, filter, stride=stride, output_padding=most) > 0
+        assert other == size + 1
+        return
+    most = int(re.search(r"padding of at most (-?\d+) in all", message)[1])
+    assert most >= 0
+    got = transposed_output_size(
+        size, filter, stride=stride, padding=(0, most), output_padding=extra
+    )
+    assert got == 1
+
+
+@many
+@given(impossible_conv_problems().filter(lambda problem: problem.groups > 1))
+def test_what_wrong_groups_suggest_is_possible(problem):
+    try:
+        problem.shapes()
+    except (InputError, TypeError) as error:
+        message = str(error)
+    if not message.startswith("groups"):
+        return
+    numbers = [int(n) for n in re.findall(r"\d+", message.rsplit("use ", 1)[1])]
+    assert numbers
+    for groups in numbers:
+        kernel = (*problem.filter, problem.in_channels // groups, problem.out_channels)
+        ones = (1,) * len(problem.filter)
+        shapes = conv_shapes(
+            (*problem.filter, problem.in_channels),
+            (*ones, *kernel[-2:]),
+            groups=groups,
+        )
+        assert shapes.groups == groups
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "groups"), [((7, 7, 6), (3, 3, 2, 4), 1), ((7, 7, 3), (3, 3, 5, 4), 1)]
+)
+def test_what_wrong_channels_suggest_is_possible(x, kernel, groups):
+    with pytest.raises(InputError) as caught:
+        conv_shapes(x, kernel, groups=groups)
+    message = str(caught.value)
+    shape = tuple(
+        map(int, re.search(r"use a kernel of shape \(([\d, ]+)\)", message)[1].split(","))
+    )
+    assert conv_shapes(x, shape, groups=groups).output == (5, 5, 4)
+    if found := re.search(r"or groups=(\d+)", message):
+        # A kernel of four filters does not divide into every number of groups.
+        assert x[-1] == kernel[-2] * int(found[1])
+
+
+def test_what_a_pool_of_padding_alone_suggests_is_possible():
+    with pytest.raises(InputError, match=r"output 0 .* use less padding or a smaller dilation"):
+        pool_shapes((4, 1), (2,), stride=1, padding=[(2, 0)])
+    assert pool_shapes((4, 1), (2,), stride=1, padding=[(1, 0)]).output == (4, 1)

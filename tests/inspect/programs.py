@@ -1,0 +1,122 @@
+"""Networks to trace: drawn ones whose gradients tell what they read, and small known ones."""
+
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+from jax import lax
+
+IMAGE = ("NHWC", "HWIO", "NHWC")
+
+
+@st.composite
+def linear_networks(draw):
+    """A network of one channel whose weights are all one, and an input's shape, (H, W, 1).
+
+    Gradients of such a network count paths from outputs to cells.
+    """
+    sizes = tuple(draw(st.lists(st.integers(3, 9), min_size=2, max_size=2)))
+    layers = draw(st.lists(_layers(), min_size=1, max_size=3))
+
+    def network(x):
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return network, (*sizes, 1)
+
+
+@st.composite
+def _layers(draw):
+    makers = [_conv, _transposed, _pool, _padded, _branches, _folded, _upsampled]
+    layer = draw(st.sampled_from(makers))(draw)
+
+    def fitting(x):
+        """The layer where it fits and leaves few cells, else nothing."""
+        try:
+            made = layer(x)
+        except (TypeError, ValueError):
+            return x
+        return made if 0 < made.size <= 400 else x
+
+    return fitting
+
+
+def _pairs(draw, most):
+    return [(draw(st.integers(0, most)), draw(st.integers(0, most))) for _ in range(2)]
+
+
+def _ones(draw, most=3):
+    return jnp.ones((draw(st.integers(1, most)), draw(st.integers(1, most)), 1, 1))
+
+
+def _conv(draw):
+    kernel, pads = _ones(draw), _pairs(draw, 2)
+    strides, dilations = (tuple(draw(st.integers(1, 2)) for _ in range(2)) for _ in range(2))
+    return lambda x: lax.conv_general_dilated(
+        x, kernel, strides, pads, rhs_dilation=dilations, dimension_numbers=IMAGE
+    )
+
+
+def _transposed(draw):
+    kernel, stride = _ones(draw, 4), draw(st.integers(2, 3))
+    name = draw(st.sampled_from(["SAME", "VALID"]))
+    return lambda x: lax.conv_transpose(x, kernel, (stride, stride), name, dimension_numbers=IMAGE)
+
+
+def _pool(draw):
+    size, stride, pads = draw(st.integers(1, 3)), draw(st.integers(1, 2)), _pairs(draw, 1)
+    return lambda x: lax.reduce_window(
+        x, 0.0, lax.add, (1, size, size, 1), (1, stride, stride, 1), [(0, 0), *pads, (0, 0)]
+    )
+
+
+def _padded(draw):
+    mode, pads = draw(st.sampled_from(["constant", "reflect", "edge", "wrap"])), _pairs(draw, 2)
+    kernel = _ones(draw)
+    return lambda x: lax.conv_general_dilated(
+        jnp.pad(x, [(0, 0), *pads, (0, 0)], mode=mode),
+        kernel,
+        (1, 1),
+        "VALID",
+        dimension_numbers=IMAGE,
+    )
+
+
+def _branches(draw):
+    first, second = _ones(draw), _ones(draw)
+
+    def layer(x):
+        branch = [
+            lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=IMAGE)
+            for k in (first, second)
+        ]
+        return branch[0] + branch[1] + x
+
+    return layer
+
+
+def _folded(draw):
+    """A sum over windows as some libraries write it: slices, added up, one axis at a time."""
+    size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+
+    def layer(x):
+        for axis in (2, 1):
+            count = (x.shape[axis] - size) // stride
+            if count < 0:
+                raise ValueError("too small")
+            last = count * stride + 1
+            parts = [lax.slice_in_dim(x, t, t + last, stride, axis) for t in range(size)]
+            x = sum(parts[1:], start=parts[0])
+        return x
+
+    return layer
+
+
+def _upsampled(draw):
+    times = draw(st.integers(2, 3))
+    return lambda x: jnp.repeat(jnp.repeat(x, times, axis=1), times, axis=2)
+
+
+def ones_like_input(shape):
+    """An input for a network that was traced for examples of that shape."""
+    return jnp.asarray(np.ones((1, *shape)), jnp.float32)

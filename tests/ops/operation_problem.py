@@ -1,0 +1,93 @@
+"""A problem for any operation that is linear in each of its arrays, as jaxcnn.testing takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.geometry import ConvShapes
+from jaxcnn.geometry.boundary import BOUNDARIES, check_boundary
+from jaxcnn.testing.problems import Arrays, ConvProblem, _Problem
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class OperationProblem(_Problem):
+    """Arrays of these shapes, drawn from a seed, for an operation with these arguments."""
+
+    array_shapes: tuple[tuple[int, ...] | None, ...]
+    output_shape: tuple[int, ...]
+    roundings: int
+    gradient_roundings: tuple[int, ...]
+    reference: Callable[..., jax.Array]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    seed: int = 0
+
+    def arrays(self) -> Arrays:
+        return tuple(
+            None if shape is None else self.draw(shape, stream)
+            for stream, shape in enumerate(self.array_shapes)
+        )
+
+    def call(self, fn: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
+        return fn(*arrays, **self.kwargs)
+
+    @property
+    def tangent_roundings(self) -> int:
+        return self.roundings + 2
+
+    def majorant(self, *arrays: jax.Array | None) -> Arrays:
+        return jax.tree.map(jnp.abs, arrays)
+
+
+def with_kwargs(
+    problem: ConvProblem,
+    reference: Callable[..., jax.Array],
+    *,
+    array_shapes: tuple[tuple[int, ...] | None, ...] | None = None,
+    extra_roundings: int = 0,
+    **kwargs: Any,
+) -> OperationProblem:
+    """A convolution's problem, with other arguments and, where given, other arrays."""
+    bias = (problem.out_channels,) if problem.use_bias else None
+    return OperationProblem(
+        array_shapes=array_shapes or (problem.x_shape, problem.kernel_shape, bias),
+        output_shape=problem.output_shape,
+        roundings=problem.roundings + extra_roundings,
+        gradient_roundings=tuple(n + extra_roundings for n in problem.gradient_roundings),
+        reference=reference,
+        kwargs=kwargs,
+        dtype=problem.dtype,
+        seed=problem.seed,
+    )
+
+
+def boundaries_for(shapes: ConvShapes) -> list[str]:
+    """The boundary modes that can fill the padding of these windows."""
+
+    def allowed(boundary: str) -> bool:
+        try:
+            check_boundary(boundary, shapes.windows)
+        except ValueError:
+            return False
+        return True
+
+    return [boundary for boundary in BOUNDARIES if allowed(boundary)]
+
+
+def boundary_roundings(problem: ConvProblem) -> int:
+    """The roundings that a boundary mode adds at most, to a value or to a gradient.
+
+    Two for the share of real cells: it is rounded, and so is the product with it. In the gradient
+    of x a cell and its copies in the padding are added, fewer of them than padding cells in all.
+    """
+    padded = 1
+    for window in problem.shapes().windows:
+        padded *= 1 + sum(window.padding)
+    return 2 + padded

@@ -1,0 +1,174 @@
+"""Convolutions whose padding is not zero, or does not count, and kernels with a mask."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxcnn.geometry.boundary import BOUNDARIES
+from jaxcnn.ops.conv import conv
+from jaxcnn.ops.pad import pad
+from jaxcnn.reference.conv import conv as reference_conv
+from jaxcnn.testing import (
+    assert_gradients_match,
+    assert_lowers,
+    assert_matches_reference,
+    assert_obeys_geometry,
+    assert_transforms,
+    conv_problems,
+)
+from tests.ops.operation_problem import (
+    DTYPES,
+    boundaries_for,
+    boundary_roundings,
+    with_kwargs,
+)
+
+FORMS = pytest.mark.parametrize("form", [conv, reference_conv])
+
+
+@st.composite
+def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
+    """Padded convolutions with a boundary that fits, and every other time with a mask."""
+    problem = draw(
+        conv_problems(
+            dtypes=dtypes,
+            ranks=ranks,
+            max_cells=max_cells,
+            paddings=("numbers", "SAME", "FULL", "CAUSAL"),
+        )
+    )
+    kwargs = problem.kwargs | {"boundary": draw(st.sampled_from(boundaries_for(problem.shapes())))}
+    if draw(st.booleans()):
+        sizes = [draw(st.sampled_from((1, size))) for size in problem.kernel_shape]
+        kwargs["mask"] = np.random.default_rng(problem.seed).random(sizes) < 0.5
+    return with_kwargs(
+        problem, reference_conv, extra_roundings=boundary_roundings(problem), **kwargs
+    )
+
+
+@settings(max_examples=4, deadline=None)
+@given(boundary_problems())
+def test_values_and_gradients_are_those_of_the_index_rule(problem):
+    assert_obeys_geometry(conv, problem)
+    assert_matches_reference(conv, problem)
+    assert_gradients_match(conv, problem)
+
+
+@settings(max_examples=2, deadline=None)
+@given(boundary_problems(dtypes=("float32",), ranks=(1,)))
+def test_transformations_keep_the_numbers(problem):
+    assert_transforms(conv, problem)
+
+
+@FORMS
+@pytest.mark.parametrize("boundary", ["zeros", "reflect", "replicate", "circular"])
+def test_padding_first_and_convolving_then_is_the_same(form, boundary):
+    x = jnp.arange(60).reshape(1, 4, 5, 3) ** 2 % 17
+    kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
+    padding = [(2, 1), (0, 3)]
+    np.testing.assert_array_equal(
+        form(x, kernel, padding=padding, boundary=boundary),
+        form(pad(x, padding, boundary=boundary), kernel),
+    )
+
+
+@FORMS
+def test_circular_convolution_commutes_with_turning_the_ring(form):
+    x, kernel = jnp.arange(7)[:, None] ** 2, jnp.array([1, -2, 5])[:, None, None]
+
+    def fn(x):
+        return form(x, kernel, padding="SAME", boundary="circular")
+
+    np.testing.assert_array_equal(fn(jnp.roll(x, 3, axis=0)), jnp.roll(fn(x), 3, axis=0))
+
+
+@FORMS
+def test_partial_convolution_keeps_a_constant_image_constant(form):
+    x, kernel = jnp.full((5, 6, 1), 2.0), jnp.full((3, 3, 1, 1), 0.5)
+    y = form(x, kernel, jnp.array([1.0]), padding=2, boundary="partial")
+    # 9 taps of 0.5 on 2.0, whatever the share of real cells, and the bias is not scaled.
+    np.testing.assert_allclose(y, np.full((7, 8, 1), 10.0), rtol=4 * np.finfo("float32").eps)
+
+
+@FORMS
+def test_partial_is_zeros_where_no_window_meets_the_padding(form):
+    x, kernel = jnp.arange(9.0)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
+    partial = form(x, kernel, padding=1, boundary="partial")
+    zeros = form(x, kernel, padding=1)
+    np.testing.assert_array_equal(partial[1:-1], zeros[1:-1])
+    np.testing.assert_array_equal(partial[::8], 1.5 * zeros[::8])
+
+
+@FORMS
+def test_a_masked_tap_gets_neither_value_nor_gradient(form):
+    # PixelCNN's mask A: nothing below or to the right of the centre, nor the centre.
+    mask = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
+    x = jnp.arange(50.0).reshape(5, 5, 2) % 11 - 5
+    kernel = jnp.arange(1.0, 55).reshape(3, 3, 2, 3)
+
+    def fn(x, kernel):
+        return form(x, kernel, padding=1, mask=mask)
+
+    np.testing.assert_array_equal(fn(x, kernel), form(x, kernel * mask, padding=1))
+    np.testing.assert_array_equal(fn(x, kernel), fn(x, jnp.where(mask, kernel, 7.0)))
+    gradient = jax.grad(lambda kernel: (fn(x, kernel) ** 2).sum())(kernel)
+    assert (gradient[np.broadcast_to(mask == 0, kernel.shape)] == 0).all()
+    assert (gradient[np.broadcast_to(mask == 1, kernel.shape)] != 0).all()
+    # No output depends on a cell that comes later in row-major order, or on its own.
+    jacobian = jax.jacobian(lambda x: fn(x, kernel))(x).sum((2, 5)).reshape(25, 25)
+    assert (np.triu(jacobian) == 0).all()
+    assert (np.tril(jacobian) != 0).any()
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_it_lowers_for_every_platform(boundary):
+    def fn(x, kernel):
+        return conv(x, kernel, stride=2, padding=1, boundary=boundary, mask=kernel > 0)
+
+    args = jnp.ones((2, 5, 7, 2)), jnp.ones((3, 3, 2, 4))
+    assert_lowers(fn, args, returns=jax.ShapeDtypeStruct((2, 3, 4, 4), "float32"))
+    assert_lowers(jax.grad(lambda *a: fn(*a).sum(), (0, 1)), args)
+
+
+@FORMS
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_an_empty_batch_gives_an_empty_result(form, boundary):
+    y = form(jnp.ones((0, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), padding=1, boundary=boundary)
+    assert y.shape == (0, 5, 5, 4)
+
+
+X, KERNEL = jnp.ones((1, 3, 4, 2)), jnp.ones((3, 3, 2, 6))
+REFUSED = [
+    ({"boundary": "mirror"}, ValueError, ["boundary", "mirror", "'reflect'"]),
+    ({"boundary": "reflect", "padding": 3}, ValueError, ["at most 2 ", "height 3", "replicate"]),
+    ({"boundary": "circular", "padding": 4}, ValueError, ["at most 3 ", "height 3", "replicate"]),
+    (
+        {"boundary": "partial", "padding": [(3, 3), (1, 1)]},
+        ValueError,
+        ["partial", "output 0", "height 3", "(3, 3)", "less padding"],
+    ),
+    ({"mask": np.ones((3, 3))}, ValueError, ["mask", "(3, 3)", "mask[..., None, None]"]),
+    ({"mask": np.ones((3, 3, 2, 5))}, ValueError, ["(3, 3, 2, 5)", "(3, 3, 2, 6)"]),
+]
+
+
+@FORMS
+@pytest.mark.parametrize(("kwargs", "kind", "words"), REFUSED)
+def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(form, kwargs, kind, words):
+    with pytest.raises(kind) as caught:
+        form(X, KERNEL, **kwargs)
+    message = str(caught.value)
+    assert message.startswith("conv: ")
+    for word in words:
+        assert word in message
+
+
+@FORMS
+def test_shares_of_integers_are_refused(form):
+    with pytest.raises(TypeError, match=r"conv: x is int32.*astype"):
+        form(X.astype(int), KERNEL.astype(int), padding=1, boundary="partial")

@@ -1,0 +1,171 @@
+"""Resampling: shuffles move cells where the formula says; blurring is a convolution."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jaxcnn
+from jaxcnn.geometry.boundary import check_boundary
+from jaxcnn.geometry.resampling import ORDERS, binomial
+from jaxcnn.ops import resample
+from jaxcnn.ops.pad import pad
+from jaxcnn.reference import resample as reference_resample
+from jaxcnn.testing import assert_sums_close, pool_problems
+from tests.cases import DTYPES, few
+
+both = pytest.mark.parametrize("form", [resample, reference_resample], ids=["fast", "reference"])
+
+
+@st.composite
+def shuffles(draw):
+    """(coarse sizes, factors, channels, order, leading shape)"""
+    axes = draw(st.integers(1, 3))
+    coarse = tuple(draw(st.integers(1, 3)) for _ in range(axes))
+    factors = tuple(draw(st.integers(1, 3)) for _ in range(axes))
+    batch = draw(st.sampled_from([(), (0,), (2,)]))
+    return coarse, factors, draw(st.integers(1, 3)), draw(st.sampled_from(ORDERS)), batch
+
+
+@both
+@given(case=shuffles())
+def test_a_shuffle_moves_each_channel_where_the_formula_says(form, case):
+    coarse, factors, channels, order, batch = case
+    block = math.prod(factors)
+    x = np.arange(math.prod((*batch, *coarse)) * channels * block)
+    x = x.reshape(*batch, *coarse, channels * block)
+    y = form.pixel_shuffle(jnp.asarray(x), factors, order=order)
+    assert y.shape == (*batch, *(n * r for n, r in zip(coarse, factors, strict=True)), channels)
+    for cell, offset in product(np.ndindex(*coarse), np.ndindex(*factors)):
+        fine = tuple(h * r + i for h, r, i in zip(cell, factors, offset, strict=True))
+        number = np.ravel_multi_index(offset, factors)
+        for c in range(channels):
+            source = c * block + number if order == "CRD" else number * channels + c
+            np.testing.assert_array_equal(y[(..., *fine, c)], x[(..., *cell, source)])
+
+
+@both
+@given(case=shuffles())
+def test_unshuffling_undoes_shuffling(form, case):
+    coarse, factors, channels, order, batch = case
+    x = jnp.arange(math.prod((*batch, *coarse)) * channels * math.prod(factors))
+    x = x.reshape(*batch, *coarse, -1) if x.size else jnp.zeros((0, *coarse, math.prod(factors)))
+    y = form.pixel_shuffle(x, factors, order=order)
+    np.testing.assert_array_equal(form.pixel_unshuffle(y, factors, order=order), x)
+
+
+@both
+def test_one_factor_serves_all_axes_of_a_batch(form):
+    x = jnp.ones((2, 3, 4, 8))
+    assert form.pixel_shuffle(x, 2).shape == (2, 6, 8, 2)
+    assert form.pixel_unshuffle(x[:, :2], 2).shape == (2, 1, 2, 32)
+
+
+@pytest.mark.parametrize("filter", range(1, 8))
+def test_the_weights_are_those_of_two_taps_of_a_half_again_and_again(filter):
+    weights = np.ones(1)
+    for _ in range(filter - 1):
+        weights = np.convolve(weights, [0.5, 0.5])
+    np.testing.assert_array_equal(binomial(filter), weights)
+
+
+@st.composite
+def blurs(draw, **bounds):
+    """A pool's problem whose window is the filter, and a boundary that can fill its padding."""
+    bounds = {"kinds": ("avg",), "roundings": ("exact", "floor"), "max_dilation": 1} | bounds
+    problem = draw(pool_problems(**bounds))
+    able = []
+    for boundary in ("zeros", "reflect", "replicate", "circular"):
+        try:
+            check_boundary(boundary, problem.shapes().windows)
+        except ValueError:
+            continue
+        able.append(boundary)
+    return problem, draw(st.sampled_from(able))
+
+
+def arguments(problem, boundary):
+    names = ("stride", "padding", "rounding")
+    chosen = {name: problem.kwargs[name] for name in names}
+    return {"filter": problem.window, "boundary": boundary} | chosen
+
+
+def convolved(problem, boundary, x):
+    """The blur as a convolution of the padded x, by the definition, in float64."""
+    kernel = np.ones(())
+    for filter in problem.window:
+        kernel = np.multiply.outer(kernel, binomial(filter))
+    kernel = np.repeat(kernel[..., None, None], problem.channels, -1)
+    with jax.enable_x64(True):
+        padded = pad(jnp.asarray(x, "float64"), problem.shapes().paddings, boundary=boundary)
+        return jaxcnn.reference.conv(
+            padded,
+            jnp.asarray(kernel),
+            stride=problem.stride,
+            groups=problem.channels,
+            rounding="floor",
+        )
+
+
+@both
+@given(case=blurs(dtypes=DTYPES))
+def test_blurring_is_a_depthwise_convolution_of_the_padded_input(form, case):
+    problem, boundary = case
+    with problem.x64():
+        (x,) = problem.arrays()
+        got = form.blur_pool(x, **arguments(problem, boundary))
+    assert got.shape == problem.output_shape
+    assert got.dtype == x.dtype
+    x = np.asarray(x).astype(np.float64)
+    # On each axis a product and the sum; all together in the definition.
+    roundings = sum(problem.window) + math.prod(problem.window) + 2
+    want, magnitude = (convolved(problem, boundary, x) for x in (x, abs(x)))
+    assert_sums_close(got, want, magnitude, roundings=roundings)
+
+
+@few
+@given(blurs(dtypes=("float32", "float64"), max_cells=16))
+def test_the_gradient_of_blurring_is_its_references(case):
+    problem, boundary = case
+    gradients = []
+    with problem.x64():
+        (x,) = problem.arrays()
+        for form in (resample, reference_resample):
+
+            def blur(x, form=form):
+                return form.blur_pool(x, **arguments(problem, boundary))
+
+            y, pull_back = jax.vjp(blur, x)
+            gradients.append(pull_back(problem.draw(y.shape, 9))[0])
+            magnitude = pull_back(abs(problem.draw(y.shape, 9)))[0]
+    # A cell has copies in the padding, and meets every tap.
+    copies = math.prod(1 + sum(w.padding) for w in problem.shapes().windows)
+    roundings = 2 * (copies + sum(problem.window) + math.prod(problem.window))
+    assert_sums_close(*gradients, magnitude, roundings=roundings)
+
+
+@both
+@pytest.mark.parametrize("filter", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [7, 8])
+def test_what_is_the_same_everywhere_stays(form, filter, size):
+    x = jnp.full((1, size, size, 2), 3.0)
+    np.testing.assert_array_equal(form.blur_pool(x, filter=filter)[0, 0, 0], [3, 3])
+
+
+@both
+@pytest.mark.parametrize("filter", [1, 3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [8, 9])
+def test_outputs_lie_on_every_stride_th_cell_from_the_first(form, filter, stride, size):
+    y = form.blur_pool(jnp.arange(float(size)).reshape(-1, 1), filter=(filter,), stride=stride)
+    assert len(y) == -(-size // stride)
+    inner = slice(filter // stride, len(y) - filter // stride)
+    # On a ramp a symmetric filter is the cell in its middle.
+    np.testing.assert_array_equal(y[inner, 0], np.arange(0.0, size, stride)[inner])

@@ -1,0 +1,131 @@
+"""Max pooling with indices, and unpooling: each value comes from a cell, and goes back to it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jaxcnn
+from jaxcnn.ops import unpool
+from jaxcnn.reference import unpool as reference_unpool
+from jaxcnn.testing import pool_problems
+from tests.cases import DTYPES
+
+both = pytest.mark.parametrize("form", [unpool, reference_unpool], ids=["fast", "reference"])
+maxima = pool_problems(kinds=("max",), dtypes=DTYPES)
+
+
+def by_cells(problem, x):
+    """x (N, *spatial, C) with its spatial axes in one, as NumPy's."""
+    batch = 1 if problem.batch is None else problem.batch
+    return np.asarray(x).reshape(batch, -1, problem.channels)
+
+
+@both
+@given(problem=maxima)
+def test_the_values_are_the_maxima_and_lie_in_the_cells_that_are_named(form, problem):
+    with problem.x64():
+        (x,) = problem.arrays()
+        values, indices = problem.call(form.max_pool_with_indices, x)
+        want = problem.call(jaxcnn.max_pool, x)
+    assert indices.shape == values.shape == problem.output_shape
+    assert indices.dtype == jnp.int32
+    np.testing.assert_array_equal(values, want)
+    taken = np.take_along_axis(by_cells(problem, x), by_cells(problem, indices), axis=1)
+    np.testing.assert_array_equal(taken, by_cells(problem, values))
+
+
+@given(maxima)
+def test_both_forms_name_the_same_of_equal_cells(problem):
+    with problem.x64():
+        (x,) = problem.arrays()
+        _, got = problem.call(unpool.max_pool_with_indices, x)
+        _, want = problem.call(reference_unpool.max_pool_with_indices, x)
+    np.testing.assert_array_equal(got, want)
+
+
+@both
+def test_of_equal_maxima_the_first_is_named_and_of_nans_the_last(form):
+    x = jnp.zeros((2, 4, 1)).at[1, 2:].set(jnp.nan)
+    _, indices = form.max_pool_with_indices(x, (2, 2))
+    np.testing.assert_array_equal(indices[..., 0], [[0, 7]])
+
+
+@both
+@pytest.mark.parametrize("lowest", [-np.inf, np.iinfo(np.int32).min])
+def test_a_cell_is_named_and_not_the_padding_even_if_no_value_is_lower(form, lowest):
+    x = jnp.full((2, 2, 1), lowest)
+    _, indices = form.max_pool_with_indices(x, (2, 2), stride=1, padding=1)
+    np.testing.assert_array_equal(indices[..., 0], [[0, 0, 1], [0, 0, 1], [2, 2, 3]])
+
+
+@st.composite
+def unpoolings(draw):
+    """Values and indices, some of them shared and some outside, and the output's size."""
+    axes = draw(st.integers(1, 3))
+    sizes = tuple(draw(st.integers(1, 3)) for _ in range(axes))
+    batch = draw(st.sampled_from([(), (1,), (2,)]))
+    shape = (*batch, *(draw(st.integers(1, 2)) for _ in sizes), draw(st.integers(1, 2)))
+    draws = np.random.default_rng(draw(st.integers(0, 99)))
+    cells = int(np.prod(sizes))
+    indices = draws.integers(-1, cells + 1, shape).astype(draw(st.sampled_from(["int32", "int8"])))
+    return draws.normal(size=shape).astype("float32"), indices, sizes
+
+
+def one_by_one(values, indices, sizes):
+    """The unpooled array, and for each of its cells the number of the value it holds, or -1."""
+    by_batch = values.reshape(-1, *values.shape[-len(sizes) - 1 :])
+    where = indices.reshape(by_batch.shape)
+    cells = int(np.prod(sizes))
+    y = np.zeros((len(by_batch), cells, values.shape[-1]), values.dtype)
+    source = np.full(y.shape, -1)
+    for number, place in enumerate(np.ndindex(*by_batch.shape)):
+        if 0 <= where[place] < cells:
+            y[place[0], where[place], place[-1]] = by_batch[place]
+            source[place[0], where[place], place[-1]] = number
+    return y.reshape(*values.shape[: -len(sizes) - 1], *sizes, -1), source
+
+
+@both
+@given(case=unpoolings())
+def test_each_value_is_put_where_its_index_says_and_the_last_one_stays(form, case):
+    values, indices, sizes = case
+    want, _ = one_by_one(values, indices, sizes)
+    got = form.max_unpool(jnp.asarray(values), jnp.asarray(indices), output_size=sizes)
+    np.testing.assert_array_equal(got, want)
+
+
+@both
+@given(case=unpoolings())
+def test_the_gradient_of_unpooling_goes_to_the_value_that_stayed(form, case):
+    values, indices, sizes = case
+    y, source = one_by_one(values, indices, sizes)
+    cotangent = np.arange(1.0, 1 + y.size, dtype="float32").reshape(y.shape)
+    want = np.zeros(values.size, "float32")
+    kept = source.ravel() >= 0
+    want[source.ravel()[kept]] = cotangent.ravel()[kept]
+    _, pull_back = jax.vjp(
+        lambda v: form.max_unpool(v, jnp.asarray(indices), output_size=sizes), jnp.asarray(values)
+    )
+    np.testing.assert_array_equal(pull_back(jnp.asarray(cotangent))[0], want.reshape(values.shape))
+
+
+@both
+@given(problem=pool_problems(kinds=("max",), ties=(False,)))
+def test_unpooling_restores_the_maxima_and_nothing_else(form, problem):
+    (x,) = problem.arrays()
+    values, indices = problem.call(form.max_pool_with_indices, x)
+    restored = form.max_unpool(values, indices, output_size=problem.size)
+    named = np.zeros(by_cells(problem, x).shape, bool)
+    np.put_along_axis(named, by_cells(problem, indices), True, axis=1)
+    np.testing.assert_array_equal(restored, np.where(named.reshape(x.shape), x, 0))
+
+
+@both
+def test_one_output_size_serves_all_axes_of_a_batch(form):
+    values, indices = jnp.ones((2, 2, 2, 3)), jnp.zeros((2, 2, 2, 3), "int32")
+    assert form.max_unpool(values, indices, output_size=4).shape == (2, 4, 4, 3)

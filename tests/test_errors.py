@@ -1,0 +1,211 @@
+"""What a person gets who types what cannot be: the numbers, and a way out."""
+
+import re
+
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import jaxcnn
+from jaxcnn import geometry, nn, reference
+from jaxcnn.errors import InputError, speaking_as
+
+IMAGE, KERNEL = jnp.ones((2, 7, 7, 3)), jnp.ones((3, 3, 3, 6))
+
+# (words of the arguments, the kind of error, what its message holds: numbers, then the way out)
+CONV = [
+    ({"x": jnp.ones((7, 3))}, InputError, r"x of shape \(7, 3\) has 2 axes.*takes 4, \(N"),
+    ({"x": jnp.ones((1, 2, 7, 7, 3))}, InputError, r"has 5 axes.*or 3 for one example"),
+    (
+        {"x": jnp.ones((2, 7, 7, 4))},
+        InputError,
+        r"4 channels.*use a kernel of shape \(3, 3, 4, 6\)",
+    ),
+    ({"x": jnp.ones((2, 7, 7, 0))}, InputError, r"0 channels; use 1 or more"),
+    ({"x": jnp.ones((2, 0, 7, 3))}, InputError, r"height must be .* >= 1, got 0; use 1 or more"),
+    ({"x": jnp.ones((2, 7, 2, 3))}, InputError, r"width 2 with filter 3.*larger.*width 3 or more"),
+    ({"x": jnp.ones((2, 7, 7, 3), jnp.int32)}, TypeError, r"int32 .*float32; .*astype\(x.dtype\)"),
+    ({"x": jnp.ones((2, 7, 7, 3), jnp.bfloat16)}, TypeError, r"bfloat16 .*float32.*astype"),
+    ({"x": jnp.ones((2, 7, 7, 3), bool)}, TypeError, r"x is bool; .*x\.astype\(jnp\.float32\)"),
+    ({"x": [[1.0]]}, TypeError, r"x must be an array, got list; use jnp\.asarray\(x\)"),
+    ({"x": None}, TypeError, r"x must be an array, got NoneType"),
+    ({"kernel": jnp.ones((3, 6))}, InputError, r"\(3, 6\) has 2 axes.*at least 3.*\(3, 3, 1, 8\)"),
+    ({"kernel": jnp.ones((3, 3, 3, 0))}, InputError, r"C_out = 0; use 1 or more"),
+    ({"kernel": jnp.ones((3, 3, 0, 6))}, InputError, r"C_in/groups = 0; use 1 or more"),
+    ({"kernel": jnp.ones((0, 3, 3, 6))}, InputError, r"filter.* >= 1, got 0; use 1 or more"),
+    ({"kernel": None}, TypeError, r"kernel must be an array, got NoneType"),
+    ({"bias": jnp.ones(5)}, InputError, r"bias of shape \(5,\).*6 filters.*use shape \(6,\)"),
+    ({"bias": jnp.ones((1, 6))}, InputError, r"bias of shape \(1, 6\).*use shape \(6,\)"),
+    ({"bias": jnp.ones(6, jnp.float16)}, TypeError, r"bias is float16; .*bias\.astype\(x\.dtype\)"),
+    ({"bias": 1.0}, TypeError, r"bias must be an array, got float; use jnp\.asarray\(bias\)"),
+    ({"stride": 0}, InputError, r"stride must be an integer >= 1, got 0; use 1 or more"),
+    ({"stride": -2}, InputError, r"stride must be an integer >= 1, got -2; use 1 or more"),
+    ({"stride": 1.5}, TypeError, r"stride must be an integer >= 1, got 1\.5 of type float"),
+    ({"stride": True}, TypeError, r"stride must be an integer >= 1, got True of type bool"),
+    ({"stride": "2"}, TypeError, r"stride must be an integer >= 1, got '2' of type str"),
+    ({"stride": None}, TypeError, r"stride must be an integer >= 1, got None"),
+    ({"stride": (1, 2, 3)}, InputError, r"stride \(1, 2, 3\) has 3 entries for 2.*or 2 of them"),
+    ({"stride": (1, 0)}, InputError, r"stride\[1\] must be an integer >= 1, got 0"),
+    (
+        {"stride": 3},
+        InputError,
+        r"2\.333\.\.\. is not an integer: 1 row.*padding \(0, 2\), height 6",
+    ),
+    ({"stride": (1, 3)}, InputError, r"width 7 .* 1 column at the end.*width 6 or 9"),
+    ({"padding": "SAEM"}, InputError, r"one of 'VALID', 'SAME', .*'CAUSAL', got 'SAEM'"),
+    ({"padding": -1}, InputError, r"padding must be an integer >= 0, got -1; to cut .*slice"),
+    ({"padding": 0.5}, TypeError, r"padding must be an integer >= 0, got 0\.5 of type float"),
+    ({"padding": None}, TypeError, r"padding must be a name \(VALID, .*a pair .*got None"),
+    ({"padding": (1, 1, 1)}, InputError, r"\(1, 1, 1\) has 3 entries for 2.*one integer, or"),
+    (
+        {"padding": [(1, 1, 1), 1]},
+        InputError,
+        r"padding\[0\].*pair \(before, after\), got \(1, 1, 1",
+    ),
+    ({"padding": [1, (0, -3)]}, InputError, r"padding\[1\] must be an integer >= 0, got -3"),
+    ({"padding": ["SAME", 1]}, TypeError, r"padding\[0\] must be a name.*got 'SAME'"),
+    ({"dilation": 0}, InputError, r"dilation must be an integer >= 1, got 0; use 1 or more"),
+    ({"dilation": 2.0}, TypeError, r"dilation must be an integer >= 1, got 2\.0 of type float"),
+    ({"dilation": 4}, InputError, r"spans 9 cells.*padded height 7.*height 9 or more.*or dilation"),
+    ({"dilation": (1,)}, InputError, r"dilation \(1,\) has 1 entries for 2.*or 2 of them"),
+    ({"groups": 0}, InputError, r"groups must be an integer >= 1, got 0; use 1 or more"),
+    ({"groups": 2}, InputError, r"groups 2 does not divide the 3 channels.*; use 1 or 3"),
+    ({"groups": 3}, InputError, r"takes 3\*3 = 9; use a kernel of shape \(3, 3, 1, 6\)"),
+    ({"groups": 1.0}, TypeError, r"groups must be an integer >= 1, got 1\.0 of type float"),
+    ({"rounding": "ceil"}, InputError, r'"ceil" is for pooling; use "floor", or padding'),
+    ({"rounding": "down"}, InputError, r"one of 'exact', 'floor', 'ceil', got 'down'"),
+]
+
+POOL = [
+    ({"x": jnp.ones((6, 3))}, InputError, r"\(6, 3\) has 2 axes; window \(2, 2\).*takes 4.*or 3"),
+    ({"x": jnp.ones((2, 6, 6, 0))}, InputError, r"0 channels; use 1 or more"),
+    ({"x": jnp.ones((2, 0, 6, 3))}, InputError, r"height must be .*got 0; use 1 or more"),
+    ({"x": jnp.ones((2, 6, 6, 3), bool)}, TypeError, r"x is bool; .*astype"),
+    ({"x": [1.0]}, TypeError, r"x must be an array, got list; use jnp\.asarray\(x\)"),
+    ({"x": None}, TypeError, r"x must be an array, got NoneType"),
+    ({"window": 0}, InputError, r"must be an integer >= 1, got 0; use 1 or more"),
+    ({"window": (2,) * 4}, InputError, r"window \(2, 2, 2, 2\) \(4 spatial axes\) takes 6.*or 5"),
+    ({"window": 1.5}, TypeError, r"must be an integer >= 1, got 1\.5 of type float"),
+    ({"window": (7, 2)}, InputError, r"height 6 with filter 7.*Use padding \(0, 1\), height 7 or"),
+    ({"window": 5}, InputError, r"1\.2 outputs; .*1 row at the end.*height 5 or 10"),
+    ({"stride": 0}, InputError, r"stride must be an integer >= 1, got 0; use 1 or more"),
+    ({"stride": 3}, InputError, r"2\.333\.\.\. is not an integer: 1 row.*height 5 or 8"),
+    ({"stride": (2, 2, 2)}, InputError, r"stride \(2, 2, 2\) has 3 entries for 2.*or 2 of them"),
+    (
+        {"padding": (2, 0), "stride": 1},
+        InputError,
+        r"height 6 .*output 0 .*nothing but padding; use",
+    ),
+    ({"padding": "HALF"}, InputError, r"one of 'VALID', .*got 'HALF'"),
+    ({"padding": -1}, InputError, r"padding must be an integer >= 0, got -1; to cut .*slice"),
+    ({"dilation": -1}, InputError, r"dilation must be an integer >= 1, got -1; use 1 or more"),
+    ({"dilation": 6, "stride": 1}, InputError, r"spans 7 cells.*padded height 6.*height 7 or more"),
+    ({"rounding": "nearest"}, InputError, r"one of 'exact', 'floor', 'ceil', got 'nearest'"),
+]
+
+LAYER = [
+    ({"in_channels": 0}, InputError, r"in_channels must be an integer >= 1, got 0"),
+    ({"channels": 2.5}, TypeError, r"channels must be an integer >= 1, got 2\.5"),
+    ({"filter": 3}, TypeError, r"filter must list one size.*got 3; for images use \(3, 3\)"),
+    ({"filter": (3, 0)}, InputError, r"filter must be an integer >= 1, got 0"),
+    ({"groups": 3}, InputError, r"groups 3 does not divide in_channels 4; use in_channels 3 or 6"),
+    ({"groups": 4}, InputError, r"groups 4 does not divide channels 6; use channels 4 or 8"),
+    ({"activation": "rleu"}, InputError, r"activation must be one of linear, relu, .*got 'rleu'"),
+]
+
+SIZES = [
+    (lambda: geometry.output_size(0, 3), InputError, r"size must be an integer >= 1, got 0"),
+    (lambda: geometry.output_size(7.0, 3), TypeError, r"size must be an integer >= 1, got 7\.0"),
+    (lambda: geometry.output_size(7, 0), InputError, r"filter must be an integer >= 1, got 0"),
+    (lambda: geometry.output_size(7, 8), InputError, r"size 7 with filter 8.*\(0, 1\), size 8 or"),
+    (lambda: geometry.output_size(7, 3, padding="HALF"), InputError, r"'VALID', .*got 'HALF'"),
+    (lambda: geometry.output_size(7, 3, rounding="up"), InputError, r"'exact', .*got 'up'"),
+    (lambda: geometry.output_sizes(7, 3), TypeError, r"sizes must list one size.*use \(7,\)"),
+    (lambda: geometry.output_sizes((7, 7), (3, 3, 3)), InputError, r"3 entries for 2 spatial axes"),
+    (lambda: geometry.padding_for_output(9, 3, 2), InputError, r"5 of its cells.*use size 4"),
+    (
+        lambda: geometry.resolve_padding((1, 2), (7,), (3,)),
+        InputError,
+        r"\(1, 2\) has 2 entries for 1 spatial axis.*use \(\(1, 2\),\)",
+    ),
+    (
+        lambda: geometry.transposed_output_size(3, 3, stride=2, output_padding=2),
+        InputError,
+        r"output_padding 2 must be below stride 2.*use 0 to 1, or size 4",
+    ),
+    (
+        lambda: geometry.transposed_output_size(1, 2, padding=2),
+        InputError,
+        r"= -2 cells; use padding of at most 1 in all",
+    ),
+    (lambda: nn.plan((7,), [nn.ConvSpec(1, 3)]), InputError, r"\(7,\) must be .*\(28, 28, 1\)"),
+    (lambda: nn.PoolSpec("min", 2), InputError, r"pool must be one of max, avg, got 'min'"),
+    (
+        lambda: nn.plan((7, 7, 1), [nn.ConvSpec(1, 3, activation="rleu")]),
+        InputError,
+        r"layer 1 \(conv:1:f3:rleu\): activation must be one of linear.*got 'rleu'",
+    ),
+]
+
+
+def _names(table):
+    def name(value):
+        return f"{value.dtype}{value.shape}" if hasattr(value, "dtype") else repr(value)
+
+    return [" ".join(f"{k}={name(v)}" for k, v in spoilt.items()) for spoilt, _, _ in table]
+
+
+def _fails(call, kind, words, who=""):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    message = str(caught.value)
+    assert type(caught.value) is kind, message
+    assert message.startswith(who), message
+    assert re.search(words, message), message
+
+
+@pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast", "reference"])
+@pytest.mark.parametrize(("spoilt", "kind", "words"), CONV, ids=_names(CONV))
+def test_a_convolution_says_what_is_wrong(conv, spoilt, kind, words):
+    arguments = {"x": IMAGE, "kernel": KERNEL} | spoilt
+    _fails(lambda: conv(**arguments), kind, words, "conv: ")
+
+
+POOLS = [jaxcnn.max_pool, jaxcnn.avg_pool, reference.max_pool, reference.avg_pool]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=["max", "avg", "reference max", "reference avg"])
+@pytest.mark.parametrize(("spoilt", "kind", "words"), POOL, ids=_names(POOL))
+def test_a_pool_says_what_is_wrong(pool, spoilt, kind, words):
+    arguments = {"x": jnp.ones((2, 6, 6, 3)), "window": (2, 2)} | spoilt
+    _fails(lambda: pool(**arguments), kind, words, f"{pool.__name__}: ")
+
+
+@pytest.mark.parametrize("avg_pool", POOLS[1::2], ids=["fast", "reference"])
+def test_a_mean_of_integers_is_refused_and_says_how_to_convert(avg_pool):
+    whole = jnp.ones((2, 2, 1), jnp.int32)
+    words = r"x is int32.*use x\.astype\(jnp\.float32\)"
+    _fails(lambda: avg_pool(whole, (2, 2)), TypeError, words, "avg_pool: ")
+
+
+@pytest.mark.parametrize(("spoilt", "kind", "words"), LAYER, ids=_names(LAYER))
+def test_a_layer_says_what_is_wrong_when_it_is_made(spoilt, kind, words):
+    arguments = {"in_channels": 4, "channels": 6, "filter": (3, 3), "rngs": nnx.Rngs(0)} | spoilt
+    _fails(lambda: nn.Conv(**arguments), kind, words, "Conv: ")
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), SIZES)
+def test_a_size_says_what_is_wrong(call, kind, words):
+    _fails(call, kind, words)
+
+
+def test_an_input_error_is_a_value_error():
+    refused = pytest.raises(ValueError, match=r"^outer: inner: 3 is not 4$")
+    with refused, speaking_as("outer"), speaking_as("inner"):
+        raise InputError("3 is not 4")
+
+
+def test_a_defect_of_ours_is_not_dressed_up_as_a_persons_mistake():
+    with pytest.raises(KeyError) as caught, speaking_as("conv"):
+        raise KeyError("ours")
+    assert "conv" not in str(caught.value)

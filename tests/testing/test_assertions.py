@@ -1,0 +1,136 @@
+"""The kit finds what is wrong with a wrong convolution, and says of which problem."""
+
+import re
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import find, given, settings
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+import jaxcnn
+from jaxcnn import testing
+from jaxcnn.testing import (
+    ConvProblem,
+    PoolProblem,
+    assert_gradients_match,
+    assert_lowers,
+    assert_matches_reference,
+    assert_obeys_geometry,
+    assert_refuses,
+    assert_transforms,
+    conv_problems,
+)
+from tests.testing import broken
+
+CONV = ConvProblem(size=(5,), filter=(2,), in_channels=2, out_channels=2, use_bias=True)
+PLAIN = ConvProblem(size=(5,), filter=(2,))
+LOW = ConvProblem(size=(5,), filter=(2,), dtype="bfloat16")
+REMAINDER = ConvProblem(size=(5,), filter=(2,), stride=(2,))
+TIES = PoolProblem(size=(12,), window=(3,), ties=True)
+MAX = PoolProblem(size=(5,))
+PADDED = PoolProblem(kind="avg", size=(5,), padding=((1, 0),))
+
+FOUND = [
+    (assert_obeys_geometry, broken.drops_the_last_output, CONV, "shape"),
+    (assert_obeys_geometry, broken.shape_depends_on_tracing, CONV, "shape"),
+    (assert_obeys_geometry, broken.answers_in_float32, LOW, "bfloat16"),
+    (assert_refuses, broken.floors_without_a_word, REMAINDER, r"shape \(1, 2, 1\) was returned"),
+    (assert_matches_reference, broken.drops_the_last_output, CONV, r"shape \(1, 3, 2\) differs"),
+    (assert_matches_reference, broken.flips_the_filter, CONV, "6 roundings in float32 allow"),
+    (assert_matches_reference, broken.forgets_the_bias, CONV, "entries are beyond their bound"),
+    (assert_matches_reference, broken.multiplies_in_bfloat16, PLAIN, "roundings in float32 allow"),
+    (assert_matches_reference, broken.is_a_little_more_than_the_maximum, MAX, "allow 0 "),
+    (assert_matches_reference, broken.counts_the_padding, PADDED, r"at \[0, 0, 0\]"),
+    *(
+        (assert_gradients_match, partial(broken.scales_the_gradient, of=i), CONV, name)
+        for i, name in enumerate(("gradient of x", "gradient of kernel", "gradient of bias"))
+    ),
+    (assert_gradients_match, broken.takes_the_last_of_equal_maxima, TIES, "gradient of x"),
+    (assert_transforms, broken.rounds_otherwise_when_compiled, CONV, r"jit\(fn\) = fn"),
+    (assert_transforms, broken.maps_over_the_kernel_wrongly, PLAIN, r"vmap\(fn\) over kernel"),
+    (assert_transforms, broken.pulls_back_more_than_it_pushes, PLAIN, r"<J v, u> = <v, J\^T u>"),
+]
+
+
+@pytest.mark.parametrize(("law", "fn", "problem", "words"), FOUND)
+def test_what_is_wrong_is_found_and_the_problem_can_be_pasted(law, fn, problem, words):
+    with pytest.raises(AssertionError) as caught:
+        law(fn, problem)
+    message = str(caught.value)
+    assert re.search(words, message), message
+    printed = re.search(r"problem: (.*)", message)[1]
+    assert eval(printed, vars(testing)) == problem
+
+
+@pytest.mark.parametrize("law", [assert_matches_reference, assert_gradients_match])
+def test_another_definition_may_be_given(law):
+    law(broken.flips_the_filter, CONV, reference=broken.flips_the_filter)
+    with pytest.raises(AssertionError):
+        law(jaxcnn.conv, CONV, reference=broken.flips_the_filter)
+
+
+@pytest.mark.parametrize("of", [0, 1, 2])
+def test_differences_find_what_the_definition_has_wrong_too(of):
+    wrong = partial(broken.scales_the_gradient, of=of)
+    with pytest.raises(AssertionError, match=r"(?s)central difference.*along a direction"):
+        assert_gradients_match(wrong, CONV, reference=wrong)
+
+
+def test_an_error_in_place_of_a_value_is_told_with_the_problem():
+    def fails(*_, **__):
+        raise KeyError("nothing here")
+
+    with pytest.raises(AssertionError, match=r"(?s)ConvProblem.*KeyError: 'nothing here'"):
+        assert_matches_reference(fails, CONV)
+
+
+def test_what_does_not_lower_for_a_platform_is_found():
+    only_cpu = Primitive("only_cpu")
+    only_cpu.def_abstract_eval(lambda x: x)
+    identity = mlir.lower_fun(lambda x: x, multiple_results=False)
+    mlir.register_lowering(only_cpu, identity, platform="cpu")
+    x = jnp.ones(3)
+    assert_lowers(only_cpu.bind, (x,), platforms=("cpu",))
+    with pytest.raises(AssertionError, match="does not hold: lowers for cpu, tpu"):
+        assert_lowers(only_cpu.bind, (x,), platforms=("cpu", "tpu"))
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((4,), "float32"), ((3,), "float16")])
+def test_another_type_than_predicted_is_found(shape, dtype):
+    returns = jax.ShapeDtypeStruct(shape, dtype)
+    with pytest.raises(AssertionError, match=r"lowered to .*\(3,\), dtype\('float32'\)"):
+        assert_lowers(jnp.sin, (jnp.ones(3),), returns=returns)
+
+
+def test_hypothesis_shrinks_a_failure_to_a_problem_that_shows_it():
+    def fails(problem):
+        try:
+            assert_matches_reference(broken.flips_the_filter, problem)
+        except AssertionError:
+            return True
+
+    found = find(conv_problems(ranks=(1,)), fails, settings=settings(max_examples=200))
+    assert found.filter == (2,)
+    assert (found.batch, found.in_channels, found.out_channels, found.groups) == (1, 1, 1, 1)
+    assert found.size[0] <= 2
+
+
+@settings(max_examples=3)
+@given(conv_problems(dtypes=("float64",), ranks=(1,)))
+def test_64_bits_are_switched_on_for_a_problem_that_needs_them_and_off_again(problem):
+    assert not jax.config.jax_enable_x64
+    assert_matches_reference(jaxcnn.conv, problem)
+    assert not jax.config.jax_enable_x64
+
+
+def test_without_hypothesis_the_import_says_what_to_install():
+    code = "import sys; sys.modules['hypothesis'] = None; import jaxcnn.testing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ImportError: jaxcnn.testing draws" in done.stderr
+    assert 'pip install "jaxcnn[test]"' in done.stderr

@@ -1,0 +1,156 @@
+"""Drawn problems: what is called possible is, what is called impossible is not, and all varies."""
+
+import numpy as np
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from jaxcnn import geometry, testing
+from jaxcnn.testing import (
+    ConvProblem,
+    PoolProblem,
+    conv_problems,
+    impossible_conv_problems,
+    impossible_pool_problems,
+    pool_problems,
+)
+from tests.cases import DTYPES, many
+
+STRATEGIES = (conv_problems, pool_problems, impossible_conv_problems, impossible_pool_problems)
+
+
+@many
+@given(conv_problems() | pool_problems())
+def test_possible_problems_have_a_shape(problem):
+    shapes = problem.shapes()
+    assert all(size >= 1 for size in shapes.spatial)
+    assert len(shapes.windows) == len(problem.size)
+
+
+@many
+@given(impossible_conv_problems() | impossible_pool_problems())
+def test_impossible_problems_have_none(problem):
+    with pytest.raises((ValueError, TypeError)):
+        problem.shapes()
+
+
+@many
+@given(st.one_of(*(strategy() for strategy in STRATEGIES)))
+def test_a_problem_prints_as_the_call_that_makes_it(problem):
+    assert eval(repr(problem), vars(testing)) == problem
+
+
+@many
+@given(st.data())
+def test_bounds_are_kept(data):
+    bounds = {
+        "ranks": (2,),
+        "batches": (3,),
+        "max_size": data.draw(st.integers(1, 9)),
+        "max_cells": 81,
+        "max_stride": data.draw(st.integers(1, 4)),
+        "max_dilation": data.draw(st.integers(1, 3)),
+        "max_channels": data.draw(st.integers(1, 3)),
+        "dtypes": ("float16",),
+    }
+    window = data.draw(st.integers(1, 4))
+    conv = data.draw(conv_problems(max_filter=window, max_groups=2, **bounds))
+    pool = data.draw(pool_problems(max_window=window, **bounds))
+    for problem, taps in ((conv, conv.filter), (pool, pool.window)):
+        assert len(problem.size) == 2
+        assert problem.batch == 3
+        assert problem.dtype == "float16"
+        assert max(problem.size) <= bounds["max_size"]
+        assert max(taps) <= window
+        assert max(problem.stride) <= bounds["max_stride"]
+        assert max(problem.dilation) <= bounds["max_dilation"]
+    assert conv.groups <= 2
+    assert conv.in_channels <= conv.groups * bounds["max_channels"]
+    assert pool.channels <= bounds["max_channels"]
+
+
+def _unread(problem):
+    return any(window.unread for window in problem.shapes().windows)
+
+
+def _overhang(problem):
+    return any(window.overhang for window in problem.shapes().windows)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda p: p.rounding == "floor" and _unread(p),
+        lambda p: p.groups == 3 and p.in_channels == 6 and p.out_channels == 3,
+        lambda p: p.padding == "SAME" and max(p.stride) == 3 and max(p.size) > 3,
+        lambda p: p.padding == "FULL" and max(p.dilation) == 2 and max(p.filter) == 3,
+        lambda p: p.batch is None and len(p.size) == 3 and p.use_bias,
+        lambda p: any(lo != hi for lo, hi in p.shapes().paddings),
+        lambda p: any(lo >= w.extent for w in p.shapes().windows for lo in w.padding[:1]),
+        lambda p: max(p.shapes().spatial) >= 5,
+    ],
+)
+def test_every_kind_of_convolution_is_drawn(wanted):
+    find(conv_problems(), wanted, settings=settings(max_examples=5000))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda p: p.rounding == "ceil" and _overhang(p),
+        lambda p: p.rounding == "floor" and _unread(p),
+        lambda p: p.ties and p.kind == "max" and p.channels == 3,
+        lambda p: any(0 in geometry.real_cells(w) or w.padding[0] for w in p.shapes().windows),
+    ],
+)
+def test_every_kind_of_pool_is_drawn(wanted):
+    find(pool_problems(), wanted, settings=settings(max_examples=5000))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (impossible_conv_problems, "is not an integer"),
+        (impossible_conv_problems, "is larger than the padded"),
+        (impossible_conv_problems, "does not divide the"),
+        (impossible_conv_problems, "stride"),
+        (impossible_conv_problems, "dilation"),
+        (impossible_conv_problems, "padding"),
+        (impossible_conv_problems, "got 0; use 1 or more"),
+        (impossible_pool_problems, "nothing but padding"),
+        (impossible_pool_problems, "is not an integer"),
+        (impossible_pool_problems, "is larger than the padded"),
+    ],
+)
+def test_every_reason_to_refuse_is_drawn(strategy, words):
+    def says(problem):
+        try:
+            problem.shapes()
+        except (ValueError, TypeError) as error:
+            return words in str(error)
+
+    find(strategy(), says, settings=settings(max_examples=5000))
+
+
+def test_what_is_found_is_small():
+    found = find(conv_problems(), lambda p: p.stride[0] == 2 and p.use_bias)
+    assert found == ConvProblem(
+        size=(1,), filter=(1,), stride=(2,), padding=found.padding, use_bias=True
+    )
+    found = find(pool_problems(), lambda p: p.window[0] == 3)
+    assert found == PoolProblem(size=(found.size[0],), window=(3,), padding=found.padding)
+    assert found.size[0] <= 3
+
+
+@given(conv_problems(dtypes=DTYPES))
+def test_arrays_come_from_the_seed_and_are_bounded_away_from_zero(problem):
+    first, second = (
+        [None if a is None else np.asarray(a) for a in problem.arrays()] for _ in range(2)
+    )
+    assert (first[2] is not None) == problem.use_bias
+    for array, again in zip(first, second, strict=True):
+        if array is not None:
+            np.testing.assert_array_equal(array, again)
+            assert array.dtype == problem.dtype
+            assert abs(array).min() >= 0.125
+            assert abs(array).max() <= 1
