@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
-    """The named arguments as JAX arrays of one dtype; None stays None.
+    """The named arguments as JAX arrays of one dtype; ``bias``, and it alone, may be None.
 
     Raises:
       TypeError: where one is not an array, or two dtypes differ, saying how to convert.
@@ -27,7 +27,7 @@ def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
 
 
 def _as_array(name: str, value: Any) -> jax.Array | None:
-    if value is None:
+    if value is None and name == "bias":
         return None
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise TypeError(

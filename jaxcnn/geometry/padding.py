@@ -29,6 +29,9 @@ def padding_total(
     """lo + hi for which the window has exactly ``output`` outputs: (k-1)s + F' - N.
 
     A negative number counts the cells that would have to be cut off.
+
+    >>> padding_total(7, 3, 7), padding_total(7, 3, 4)
+    (2, -1)
     """
     size = integer("size", size, least=1)
     output = integer("output", output, least=1)

@@ -22,6 +22,9 @@ class PlanRow:
       multiply_adds: products summed for one example.
       field: the receptive field of one output on each axis of the network's input.
       lost: input cells at the end of each axis that this layer never reads.
+
+    >>> PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0)).cells()
+    ('conv', '5x5x6', '60', '1,350', '3x3', '1x1', '0')
     """
 
     name: str
@@ -46,7 +49,15 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """A chain of layers, with the input they start from; ``str`` gives the table."""
+    """A chain of layers, with the input they start from; ``str`` gives the table.
+
+    >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0))
+    >>> print(Plan((7, 7, 1), (row,)))
+    layer  output  parameters  multiply-adds  field  stride  lost
+    input  7x7x1                                1x1     1x1
+    conv   5x5x6           60          1,350    3x3     1x1     0
+    total                  60          1,350
+    """
 
     input: tuple[int, ...]
     rows: tuple[PlanRow, ...]

@@ -28,6 +28,11 @@ class ConvShapes:
       out_channels: C_out, the number of filters.
       groups: into how many parts the channels are divided.
       boundary: what the padding is filled with, one of :data:`jaxcnn.geometry.BOUNDARIES`.
+
+    >>> laid = (Window(7, 3), Window(7, 3))
+    >>> shapes = ConvShapes(None, laid, in_channels=3, out_channels=6, groups=1)
+    >>> shapes.output, shapes.terms, shapes.multiply_adds
+    ((5, 5, 6), 27, 4050)
     """
 
     batch: int | None
@@ -113,7 +118,7 @@ def conv_shapes(
     if channels % groups:
         raise InputError(
             f"groups {groups} does not divide the {channels} channels of x {x}; use "
-            f"{_divisors(channels)}"
+            f"{_divisors(math.gcd(channels, out_channels))}"
         )
     if channels != in_group * groups:
         raise InputError(
@@ -145,6 +150,9 @@ class PoolShapes:
       batch: N, or None where x came without a batch axis.
       windows: one :class:`Window` for each spatial axis.
       channels: C.
+
+    >>> PoolShapes(8, (Window(28, 2, stride=2),), channels=3).output
+    (8, 14, 3)
     """
 
     batch: int | None

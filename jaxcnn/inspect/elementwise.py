@@ -106,6 +106,8 @@ def _aligned(values: list[Value]) -> list[Value]:
 
 def _joined(values: list[Value]) -> Value:
     """Branches that meet: every place reads what it reads in each."""
+    most = max(len(value.rows) for value in values)  # others are of before a generator's first map
+    values = [value for value in values if len(value.rows) == most]
     sizes = tuple(max(each) for each in zip(*(value.base.sizes for value in values), strict=True))
     maps = {}
     for value in values:

@@ -1,4 +1,4 @@
-"""Operations that move cells without computing: reshapes, slices, paddings, loops over layers."""
+"""Operations that move cells without computing: reshapes, slices, paddings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import OUTSIDE, Slide
 from jaxcnn.inspect.elementwise import joined_along
-from jaxcnn.inspect.tracer import MOST_REPEATS, Rule, Tracer
+from jaxcnn.inspect.tracer import Rule, Tracer
 from jaxcnn.inspect.values import (
     BATCH,
     CHANNEL,
@@ -33,7 +33,10 @@ def same(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
 
 def reshape(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``reshape``."""
-    found = reshaped(values[0], eqn.outvars[0].aval.shape)
+    x, shape = values[0], eqn.outvars[0].aval.shape
+    found = reshaped(x, shape)
+    if found is not None and found.rows != x.rows and any(map(x.folded, range(len(x.rows)))):
+        found = reshaped(tracer.settle(x, eqn), shape)  # a pool is complete before cells are dealt
     return [found] if found is not None else tracer.opaque(eqn, values[:1])
 
 
@@ -91,7 +94,7 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
             rows = x.rows_of(label)[place]
             x = x.with_rows({label: rows}, axes=replaced(x.axes, dim, axis_of(len(rows), label)))
             continue
-        gone = {label for _, label in x.axes[dim] if isinstance(label, int)}
+        gone = _labels(x, dim)
         if gone:  # a cut through axes that a reshape has merged: all of them are read
             x = x.with_rows({label: (union(*x.rows_of(label)),) for label in gone})
         kept = label if label in (BATCH, CHANNEL) else CHANNEL
@@ -141,10 +144,18 @@ def reverse(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
 def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``concatenate``: channels side by side, or an axis made longer."""
     dim, size = eqn.params["dimension"], eqn.outvars[0].aval.shape[eqn.params["dimension"]]
-    labels = {label for v in values if v.base for _, label in v.axes[dim] if isinstance(label, int)}
+    values = [v for v in values if v.shape[dim]]
+    if len(values) == 1:
+        return values
+    found = [_labels(v, dim) for v in values if v.base is not None]
+    labels = frozenset().union(*found)
+    if not all(found):  # beside channels an axis of the input can only be its channels
+        values = [_as_channels(v, dim) if v.base is not None else v for v in values]
+        labels = frozenset()
     if not labels:
         x = joined_along(tracer, eqn, values)
-        return [replace(x, axes=replaced(x.axes, dim, axis_of(size, CHANNEL)))]
+        kept = BATCH if label_of(x.axes[dim]) == BATCH else CHANNEL
+        return [replace(x, axes=replaced(x.axes, dim, axis_of(size, kept)))]
     (label,) = labels if len(labels) == 1 else (None,)
     values = [_spatial(tracer, eqn, v, dim) if v.base is not None else v for v in values]
     moving = [v for v in values if v.base is not None]
@@ -161,6 +172,16 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         rows += ((OUTSIDE,),) * places if v.base is None else _along(v, label, places)
     x = first.with_rows({label: _zeros_numbered(rows, first.base.sizes[label])})
     return [replace(x, axes=replaced(x.axes, dim, axis_of(size, label)))]
+
+
+def _labels(value: Value, dim: int) -> frozenset[int]:
+    return frozenset(label for _, label in value.axes[dim] if isinstance(label, int))
+
+
+def _as_channels(value: Value, dim: int) -> Value:
+    rows = {label: (union(*value.rows_of(label)),) for label in _labels(value, dim)}
+    axes = replaced(value.axes, dim, axis_of(value.shape[dim], CHANNEL))
+    return value.with_rows(rows, axes=axes) if rows else value
 
 
 def _along(value: Value, label: int, places: int) -> Rows:
@@ -230,41 +251,6 @@ def gather(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [replace(x, axes=tuple(axes))]
 
 
-def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``scan``: a loop over layers, unrolled."""
-    params = eqn.params
-    body = params["jaxpr"]
-    consts, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
-    fixed, state, inputs = values[:consts], values[consts:carried], values[carried:]
-    inputs = [_step_of(value) for value in inputs]
-    outputs: list[Value] = []
-    for _ in range(params["length"] if params["length"] <= MOST_REPEATS else 1):
-        found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *inputs])
-        state, outputs = found[: params["num_carry"]], found[params["num_carry"] :]
-    stacked = [replace(v, axes=(axis_of(params["length"], None), *v.axes)) for v in outputs]
-    return [*state, *stacked]
-
-
-def _step_of(value: Value) -> Value:
-    """What one step of a loop gets of an array that it goes along."""
-    gone = {label for _, label in value.axes[0] if isinstance(label, int)}
-    rows = {label: (union(*value.rows_of(label)),) for label in gone}
-    value = value.with_rows(rows) if gone else value
-    return replace(value, axes=value.axes[1:], known=None)
-
-
-def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``while``: its body, once."""
-    body = eqn.params["body_jaxpr"]
-    return tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
-
-
-def branches(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``cond``: the last of its branches, the one for true."""
-    chosen = eqn.params["branches"][-1]
-    return tracer.run(chosen.jaxpr, chosen.consts, values[1:])
-
-
 def dynamic_slice(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``dynamic_slice``: from anywhere, so that a part may be any part."""
     x = values[0]
@@ -294,7 +280,4 @@ RULES: dict[str, Rule] = {
     "concatenate": concatenate,
     "gather": gather,
     "dynamic_slice": dynamic_slice,
-    "scan": scan,
-    "while": loop,
-    "cond": branches,
 }

@@ -1,7 +1,7 @@
 """The walk through a traced program: layers are written down as they are met.
 
-What each kind of operation does to the arrays is said in ``elementwise``, ``moves`` and
-``windows``; here are the walk itself, and what they share.
+What each kind of operation does to the arrays is said in ``elementwise``, ``moves``, ``windows``
+and ``loops``; here are the walk itself, and what they share.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from jaxcnn.inspect.program import Program
 from jaxcnn.inspect.values import BATCH, CHANNEL, Axis, Value, axis_of
 
 Rule = Callable[["Tracer", Any, list[Value]], list[Value]]
-
-MOST_REPEATS = 64
-"""A loop over layers is unrolled; one over more steps than this is read as one step."""
 
 
 class Tracer:

@@ -121,17 +121,18 @@ def label_of(axis: Axis) -> int | str | None:
 
 
 def unmerged(value: Value, dim: int) -> Value:
-    """``value`` with an axis that runs along a spatial one, r places a cell, made spatial.
+    """``value`` with an axis that runs along one spatial axis, several places a cell, made spatial.
 
-    So pixel shuffling and repetition, which merge r places into an axis, become upsampling.
+    So pixel shuffling and repetition, which merge places into an axis, become upsampling.
     """
     axis = value.axes[dim]
-    if len(axis) < 2 or not isinstance(axis[0][1], int):
+    labels = [label for _, label in axis]
+    spatial = [label for label in labels if isinstance(label, int)]
+    if len(axis) < 2 or len(spatial) != 1:
         return value
-    if any(isinstance(label, int) for _, label in axis[1:]):
-        return value
-    label, times = axis[0][1], prod(size for size, _ in axis[1:])
-    rows = tuple(row for row in value.rows_of(label) for _ in range(times))
+    (label,), at = spatial, labels.index(spatial[0])
+    times, tiles = (prod(size for size, _ in part) for part in (axis[at + 1 :], axis[:at]))
+    rows = tuple(row for row in value.rows_of(label) for _ in range(times)) * tiles
     axes = replaced(value.axes, dim, axis_of(len(rows), label))
     return value.with_rows({label: rows}, axes=axes)
 
@@ -141,7 +142,7 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
     atoms = [atom for axis in value.axes for atom in axis]
     rows: dict[int, Rows] = {}
     axes = []
-    for size in shape:
+    for place, size in enumerate(shape):
         taken, need = [], size
         if size == 1 and atoms and atoms[0][0] == 1:
             taken.append(atoms.pop(0))
@@ -150,7 +151,7 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
                 return None
             places, label = atoms.pop(0)
             if places == 1:  # merged into a longer axis
-                taken += [(1, label)] if isinstance(label, int) else []
+                taken.append((1, label))
                 continue
             if need % places == 0:
                 taken.append((places, label))
@@ -165,15 +166,23 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
                 need = 1
             else:
                 return None
+        repeated = size > 1 and not any(isinstance(label, int) for _, label in taken)
+        if repeated and atoms and atoms[0][0] == 1 and shape[place + 1 : place + 2] != (1,):
+            taken.append(atoms.pop(0))  # the one cell of which these places are copies
         axes.append(_without_ones(taken))
     return value.with_rows(rows, axes=tuple(axes))
 
 
 def _without_ones(atoms: list[Atom]) -> Axis:
-    """The atoms without spatial ones of one place, unless there is no other spatial one."""
-    if sum(isinstance(label, int) for _, label in atoms) < 2:
+    """The atoms without those of one place, except for one that is all there is, or spatial."""
+    spatial = sum(isinstance(label, int) for _, label in atoms)
+    if len(atoms) < 2:
         return tuple(atoms)
-    return tuple(atom for atom in atoms if atom[0] > 1)
+    return tuple(
+        (size, label)
+        for size, label in atoms
+        if size > 1 or (spatial < 2 and isinstance(label, int))
+    )
 
 
 def grouped(rows: Rows, by: int) -> Rows:

@@ -7,8 +7,8 @@ A description has a text form, one word a layer, that commands take and runs rec
 
 First the kind (conv, max, avg) and, for conv, the number of filters; then, in any order, f filter,
 s stride, p padding, d dilation, g groups, a named padding (same, same_lower, full, causal), an
-activation, ``nobias`` and ``floor``. Axes that differ are joined by x (f3x5), two sides that differ
-by a hyphen (p1-2).
+activation, ``nobias``, ``floor`` and, for pools, ``ceil``. Axes that differ are joined by x (f3x5),
+two sides that differ by a hyphen (p1-2).
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class ConvSpec:
     """A convolution of ``channels`` filters, as in :class:`jaxcnn.nn.Conv`.
 
     ``filter`` may be one size for all spatial axes.
+
+    >>> str(ConvSpec(32, 4, stride=2, padding=1, activation="relu"))
+    'conv:32:f4:s2:p1:relu'
     """
 
     channels: int
@@ -83,7 +86,11 @@ class ConvSpec:
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`."""
+    """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`.
+
+    >>> str(PoolSpec("avg", 3, stride=2))
+    'avg:f3:s2'
+    """
 
     kind: str
     window: int | Sequence[int]
@@ -185,8 +192,8 @@ activation='relu', use_bias=True, rounding='exact')
 def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, object]:
     if part.upper() in NAMES:
         return "padding", part.upper()
-    if part == "floor":
-        return "rounding", "floor"
+    if part == "floor" or (part == "ceil" and not conv):
+        return "rounding", part
     if conv and part == "nobias":
         return "use_bias", False
     if conv and part in ACTIVATIONS:
@@ -218,7 +225,7 @@ def _window_words(spec: ConvSpec | PoolSpec, stride: int | None) -> list[str]:
     else:
         words.append("p" + _axes(spec.padding))
     words += [f"d{_axes(spec.dilation)}"] if spec.dilation != 1 else []
-    return words + (["floor"] if spec.rounding == "floor" else [])
+    return words + ([spec.rounding] if spec.rounding != "exact" else [])
 
 
 def _axes(value: object) -> str:

@@ -28,7 +28,7 @@ def linear_networks(draw):
 @st.composite
 def _layers(draw):
     makers = [_conv, _transposed, _pool, _padded, _branches, _folded, _upsampled]
-    layer = draw(st.sampled_from(makers))(draw)
+    layer = draw(st.sampled_from([*makers, _concatenated, _unshuffled, _turned, _looped]))(draw)
 
     def fitting(x):
         """The layer where it fits and leaves few cells, else nothing."""
@@ -115,6 +115,52 @@ def _folded(draw):
 def _upsampled(draw):
     times = draw(st.integers(2, 3))
     return lambda x: jnp.repeat(jnp.repeat(x, times, axis=1), times, axis=2)
+
+
+def _concatenated(draw):
+    first, last = _ones(draw), jnp.ones((1, 1, 2, 1))
+
+    def layer(x):
+        branch = lax.conv_general_dilated(x, first, (1, 1), "SAME", dimension_numbers=IMAGE)
+        both = jnp.concatenate([branch, x], axis=-1)
+        return lax.conv_general_dilated(both, last, (1, 1), "SAME", dimension_numbers=IMAGE)
+
+    return layer
+
+
+def _unshuffled(draw):
+    """Every 2x2 cells as channels of one, then a filter over them."""
+    kernel = jnp.ones((draw(st.integers(1, 2)), draw(st.integers(1, 2)), 4, 1))
+
+    def layer(x):
+        n, h, w, c = x.shape
+        if min(h, w) < 4:  # a reshape to (1, 2, ...) does not tell which of the two is the height
+            return x
+        x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+        x = x.reshape(n, h // 2, w // 2, 4 * c)
+        return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=IMAGE)
+
+    return layer
+
+
+def _turned(draw):
+    """A convolution whose image has its channels first."""
+    kernel, stride = _ones(draw), draw(st.integers(1, 2))
+    names = ("NCHW", "HWIO", "NCHW")
+    return lambda x: lax.conv_general_dilated(
+        x.transpose(0, 3, 1, 2), kernel, (stride, 1), "SAME", dimension_numbers=names
+    ).transpose(0, 2, 3, 1)
+
+
+def _looped(draw):
+    """One kernel after the other, in a loop."""
+    kernels = jnp.ones((2, draw(st.integers(1, 3)), draw(st.integers(1, 3)), 1, 1))
+
+    def step(x, kernel):
+        y = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=IMAGE)
+        return x + y, None
+
+    return lambda x: lax.scan(step, x, kernels)[0]
 
 
 def ones_like_input(shape):

@@ -77,6 +77,8 @@ def test_weights_start_with_variance_gain_over_fan_in(name, groups):
     # truncated ones by less. Five of them are exceeded once in a million seeds.
     assert abs(np.mean(weights**2) / variance - 1) < 5 * np.sqrt(2 / weights.size)
     assert abs(np.mean(weights)) < 5 * np.sqrt(variance / weights.size)
+    # A normal cut off at two deviations keeps 0.8796 of its own; a uniform would end at sqrt(3).
+    assert 1.9 < abs(weights).max() / np.sqrt(variance) <= 2 / 0.8796
 
 
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu"])

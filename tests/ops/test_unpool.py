@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +15,15 @@ import jaxcnn
 from jaxcnn.ops import unpool
 from jaxcnn.reference import unpool as reference_unpool
 from jaxcnn.testing import pool_problems
-from tests.cases import DTYPES
+from tests.cases import DTYPES, few
 
 both = pytest.mark.parametrize("form", [unpool, reference_unpool], ids=["fast", "reference"])
 maxima = pool_problems(kinds=("max",), dtypes=DTYPES)
+
+
+def pooled(form, problem, x):
+    # Compiled as a whole: that takes less time than compiling its steps.
+    return jax.jit(partial(problem.call, form.max_pool_with_indices))(x)
 
 
 def by_cells(problem, x):
@@ -30,8 +37,8 @@ def by_cells(problem, x):
 def test_the_values_are_the_maxima_and_lie_in_the_cells_that_are_named(form, problem):
     with problem.x64():
         (x,) = problem.arrays()
-        values, indices = problem.call(form.max_pool_with_indices, x)
-        want = problem.call(jaxcnn.max_pool, x)
+        values, indices = pooled(form, problem, x)
+        want = jax.jit(partial(problem.call, jaxcnn.max_pool))(x)
     assert indices.shape == values.shape == problem.output_shape
     assert indices.dtype == jnp.int32
     np.testing.assert_array_equal(values, want)
@@ -43,8 +50,8 @@ def test_the_values_are_the_maxima_and_lie_in_the_cells_that_are_named(form, pro
 def test_both_forms_name_the_same_of_equal_cells(problem):
     with problem.x64():
         (x,) = problem.arrays()
-        _, got = problem.call(unpool.max_pool_with_indices, x)
-        _, want = problem.call(reference_unpool.max_pool_with_indices, x)
+        _, got = pooled(unpool, problem, x)
+        _, want = pooled(reference_unpool, problem, x)
     np.testing.assert_array_equal(got, want)
 
 
@@ -95,7 +102,7 @@ def one_by_one(values, indices, sizes):
 def test_each_value_is_put_where_its_index_says_and_the_last_one_stays(form, case):
     values, indices, sizes = case
     want, _ = one_by_one(values, indices, sizes)
-    got = form.max_unpool(jnp.asarray(values), jnp.asarray(indices), output_size=sizes)
+    got = jax.jit(partial(form.max_unpool, output_size=sizes))(values, indices)
     np.testing.assert_array_equal(got, want)
 
 
@@ -108,18 +115,22 @@ def test_the_gradient_of_unpooling_goes_to_the_value_that_stayed(form, case):
     want = np.zeros(values.size, "float32")
     kept = source.ravel() >= 0
     want[source.ravel()[kept]] = cotangent.ravel()[kept]
-    _, pull_back = jax.vjp(
-        lambda v: form.max_unpool(v, jnp.asarray(indices), output_size=sizes), jnp.asarray(values)
-    )
-    np.testing.assert_array_equal(pull_back(jnp.asarray(cotangent))[0], want.reshape(values.shape))
+
+    @jax.jit
+    def gradient(values, indices, cotangent):
+        _, pull_back = jax.vjp(lambda v: form.max_unpool(v, indices, output_size=sizes), values)
+        return pull_back(cotangent)[0]
+
+    np.testing.assert_array_equal(gradient(values, indices, cotangent), want.reshape(values.shape))
 
 
+@few
 @both
 @given(problem=pool_problems(kinds=("max",), ties=(False,)))
 def test_unpooling_restores_the_maxima_and_nothing_else(form, problem):
     (x,) = problem.arrays()
-    values, indices = problem.call(form.max_pool_with_indices, x)
-    restored = form.max_unpool(values, indices, output_size=problem.size)
+    values, indices = pooled(form, problem, x)
+    restored = jax.jit(partial(form.max_unpool, output_size=problem.size))(values, indices)
     named = np.zeros(by_cells(problem, x).shape, bool)
     np.put_along_axis(named, by_cells(problem, indices), True, axis=1)
     np.testing.assert_array_equal(restored, np.where(named.reshape(x.shape), x, 0))

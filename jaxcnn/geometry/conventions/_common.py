@@ -36,11 +36,12 @@ def transposed(
     beginning there is nothing that could be added.
     """
     for axis, (stride, (_, high)) in enumerate(zip(strides, crops, strict=True)):
-        if -high >= stride:
+        beyond = -high - stride + 1
+        if beyond > 0:
             raise InputError(
-                f"the result would end in {-high - stride + 1} cells of spatial axis {axis} or "
-                f"more that no cell of the input can reach with stride {stride}; use "
-                f"{-high - stride + 1} cells less, and jaxcnn.pad on the result"
+                f"on spatial axis {axis} the result would end in {beyond} more cells than a "
+                f"convolution with stride {stride} leaves unread, and jaxcnn knows no transpose of "
+                f"that; ask for {beyond} less, and add them to the result with jaxcnn.pad"
             )
     return {
         "stride": tuple(strides),

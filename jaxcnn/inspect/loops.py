@@ -1,0 +1,50 @@
+"""Loops and choices: what is inside of them is read like the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from jaxcnn.inspect.tracer import Rule, Tracer
+from jaxcnn.inspect.values import Value, axis_of, union
+
+MOST_REPEATS = 64
+"""A loop over layers is unrolled; one over more steps than this is read as one step."""
+
+
+def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``scan``: a loop over layers, unrolled."""
+    params = eqn.params
+    body = params["jaxpr"]
+    consts, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
+    fixed, state, inputs = values[:consts], values[consts:carried], values[carried:]
+    inputs = [_step_of(value) for value in inputs]
+    outputs: list[Value] = []
+    for _ in range(params["length"] if params["length"] <= MOST_REPEATS else 1):
+        found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *inputs])
+        state, outputs = found[: params["num_carry"]], found[params["num_carry"] :]
+    stacked = [replace(v, axes=(axis_of(params["length"], None), *v.axes)) for v in outputs]
+    return [*state, *stacked]
+
+
+def _step_of(value: Value) -> Value:
+    """What one step of a loop gets of an array that it goes along."""
+    gone = {label for _, label in value.axes[0] if isinstance(label, int)}
+    rows = {label: (union(*value.rows_of(label)),) for label in gone}
+    value = value.with_rows(rows) if gone else value
+    return replace(value, axes=value.axes[1:], known=None)
+
+
+def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``while``: its body, once."""
+    body = eqn.params["body_jaxpr"]
+    return tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
+
+
+def branches(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``cond``: the last of its branches, the one for true."""
+    chosen = eqn.params["branches"][-1]
+    return tracer.run(chosen.jaxpr, chosen.consts, values[1:])
+
+
+RULES: dict[str, Rule] = {"scan": scan, "while": loop, "cond": branches}

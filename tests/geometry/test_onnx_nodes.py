@@ -1,0 +1,137 @@
+"""ONNX's published node tests: their sizes, and the values that ONNX's text gives them.
+
+The arrays are drawn. What is published of the values was computed by that text too, which is
+written out here in NumPy, apart from jaxcnn.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxcnn
+from jaxcnn.geometry.conventions import onnx
+from jaxcnn.ops import adaptive, pool, unpool
+from jaxcnn.ops.conv_transpose import conv_transpose
+from jaxcnn.ops.layouts import kernel_from_torch
+from jaxcnn.testing import assert_sums_close
+from tests.geometry.onnx_nodes import NODES
+
+
+def by_specification(node, x, weight):
+    """The operator's output as ONNX's text defines it, tap by tap, in NumPy and float64."""
+    if node.operator == "ConvTranspose":
+        return _transpose_by_specification(node, x, weight)
+    at, spatial = node.attributes, np.array(x.shape[2:])
+    window = np.array(at.get("kernel_shape", spatial) if weight is None else weight.shape[2:])
+    ones = np.ones(len(spatial), int)
+    stride, dilation = np.array(at.get("strides", ones)), np.array(at.get("dilations", ones))
+    reach = (window - 1) * dilation + 1
+    auto_pad = at.get("auto_pad", "NOTSET")
+    if auto_pad == "NOTSET":
+        begin, end = np.reshape(at.get("pads", (0,) * 2 * len(spatial)), (2, -1))
+        steps = (spatial + begin + end - reach) / stride + 1
+        output = (np.ceil if at.get("ceil_mode") else np.floor)(steps).astype(int)
+        output -= (output - 1) * stride >= spatial + begin  # would start in the right padding
+    else:
+        output = -(-spatial // stride)
+        total = np.maximum((output - 1) * stride + reach - spatial, 0)
+        begin = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+        end = total - begin
+    channels = x.shape[1] if weight is None else len(weight)
+    y = np.full((len(x), channels, *output), -np.inf if "Max" in node.operator else 0.0)
+    counted = np.zeros(output)
+    for tap in np.ndindex(*window):
+        cell = np.ix_(
+            *(
+                np.arange(k) * s + t * d - b
+                for k, s, t, d, b in zip(output, stride, tap, dilation, begin, strict=True)
+            )
+        )
+        real, padded = np.ones((2, *output), bool)
+        for place, n, after in zip(cell, spatial, end, strict=True):
+            real &= (place >= 0) & (place < n)
+            padded &= place < n + after
+        clipped = [np.clip(place, 0, n - 1) for place, n in zip(cell, spatial, strict=True)]
+        cells = x[(slice(None), slice(None), *clipped)]
+        counted += padded if at.get("count_include_pad") else real
+        if node.operator == "Conv":
+            y += real * np.einsum("nc...,oc->no...", cells, weight[(..., *tap)])
+        elif "Max" in node.operator:
+            y = np.where(real, np.maximum(y, cells), y)
+        else:
+            y += real * (cells if "Average" in node.operator else abs(cells) ** at.get("p", 2))
+    if "Average" in node.operator:
+        return y / counted
+    return y ** (1 / at.get("p", 2)) if "Lp" in node.operator else y
+
+
+def _transpose_by_specification(node, x, weight):
+    at, spatial = node.attributes, np.array(x.shape[2:])
+    window, ones = np.array(weight.shape[2:]), np.ones(len(spatial), int)
+    stride, dilation = np.array(at.get("strides", ones)), np.array(at.get("dilations", ones))
+    extra, groups = np.array(at.get("output_padding", 0 * ones)), at.get("group", 1)
+    full = stride * (spatial - 1) + (window - 1) * dilation + 1
+    begin, end = np.reshape(at.get("pads", (0,) * 2 * len(spatial)), (2, -1))
+    output = full + extra - begin - end
+    if "output_shape" in at or "auto_pad" in at:
+        output = np.array(at.get("output_shape", spatial * stride))
+        total = np.maximum(full + extra - output, 0)
+        begin = total // 2 if at.get("auto_pad") == "SAME_UPPER" else total - total // 2
+    per_group = weight.shape[1]
+    y = np.zeros((len(x), per_group * groups, *output))
+    for cell, tap in ((c, t) for c in np.ndindex(*spatial) for t in np.ndindex(*window)):
+        at_cell = np.array(cell) * stride + np.array(tap) * dilation - begin
+        if not ((at_cell >= 0) & (at_cell < output)).all():
+            continue
+        for channel in range(x.shape[1]):
+            group = channel // (x.shape[1] // groups)
+            some = slice(group * per_group, (group + 1) * per_group)
+            y[(slice(None), some, *at_cell)] += np.multiply.outer(
+                x[(slice(None), channel, *cell)], weight[(channel, slice(None), *tap)]
+            )
+    return y
+
+
+def by_jaxcnn(node, x, weight):
+    """The same by jaxcnn, with the attributes handed over as they are."""
+    at = dict(node.attributes)
+    if weight is not None:
+        at["kernel_shape"] = weight.shape[2:]
+        kernel = jnp.asarray(kernel_from_torch(weight))
+    x = jnp.asarray(np.moveaxis(x, 1, -1))
+    if node.operator == "Conv":
+        y = jaxcnn.conv(x, kernel, **onnx.conv(**at))
+    elif node.operator == "ConvTranspose":
+        y = conv_transpose(x, kernel, **onnx.conv_transpose(**at, sizes=x.shape[1:-1]))
+    elif node.operator.startswith("Global"):
+        name = {"GlobalMaxPool": "max", "GlobalAveragePool": "avg"}
+        y = getattr(adaptive, f"global_{name[node.operator]}_pool")(x, keepdims=True)
+    else:
+        name = {"MaxPool": "max_pool", "AveragePool": "avg_pool", "LpPool": "lp_pool"}
+        name = name[node.operator]
+        y = getattr(pool, name)(x, **getattr(onnx, name)(**at))
+    return np.moveaxis(np.asarray(y), -1, 1)
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.name)
+def test_onnxs_published_nodes_have_their_published_sizes_and_the_values_of_its_text(node):
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=node.x)
+    weight = None if node.weight is None else draws.normal(size=node.weight)
+    want = by_specification(node, x, weight)
+    with jax.enable_x64(True):
+        got = by_jaxcnn(node, x, weight)
+    assert got.shape[2:] == want.shape[2:] == node.output
+    magnitude = by_specification(node, abs(x), None if weight is None else abs(weight))
+    # No sum here has more than 125 terms; a fourth power, its root and a quotient are the rest.
+    assert_sums_close(got, want, magnitude, roundings=150)
+
+
+def test_onnxs_indices_of_a_ramp_are_its_values_less_one():
+    ramp = np.arange(1.0, 26).reshape(5, 5, 1)  # published as maxpool_with_argmax_2d
+    values, indices = unpool.max_pool_with_indices(ramp, **onnx.max_pool((5, 5), pads=(2,) * 4))
+    np.testing.assert_array_equal(values[0, :, 0], [13, 14, 15, 15, 15])
+    np.testing.assert_array_equal(indices, values - 1)

@@ -1,0 +1,1 @@
+"""Against PyTorch; only with ``python -m pytest -m torch``, where torch is installed."""

@@ -1,0 +1,179 @@
+"""Pools and resampling are PyTorch's, once its convention is stated; and where they are not."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+import jaxcnn
+from jaxcnn.geometry.conventions import pytorch
+from jaxcnn.ops import adaptive, pool, resample, unpool
+from tests.torch.compare import assert_same, last, second
+
+pytestmark = pytest.mark.torch
+
+
+@st.composite
+def problems(draw, *, dilated=False, ceil=True, positive=False, padded=True):
+    """(x, PyTorch's arguments)"""
+    axes = draw(st.integers(1, 3))
+
+    def each(least, most):
+        return tuple(draw(st.integers(least, most)) for _ in range(axes))
+
+    window = each(1, 3)
+    dilation = each(1, 2) if dilated else (1,) * axes
+    padding = tuple(draw(st.integers(0, w // 2)) if padded else 0 for w in window)
+    stride = draw(st.sampled_from([None, each(1, 3)]))
+    reach = [d * (w - 1) + 1 for w, d in zip(window, dilation, strict=True)]
+    # As many cells as lie between two taps: no window falls between them.
+    least = [max(d, r - 2 * p) for r, p, d in zip(reach, padding, dilation, strict=True)]
+    size = [n + draw(st.integers(0, 3)) for n in least]
+    arguments = {"kernel_size": window, "stride": stride}
+    if padded:
+        arguments["padding"] = padding
+    if dilated:
+        arguments["dilation"] = dilation
+    if ceil:
+        arguments["ceil_mode"] = draw(st.booleans())
+    draws = np.random.default_rng(draw(st.integers(0, 99)))
+    x = draws.normal(size=(draw(st.integers(1, 2)), draw(st.integers(1, 2)), *size))
+    return abs(x) if positive else x, arguments
+
+
+def over(name, x):
+    """PyTorch's function of that name for as many axes as x has."""
+    return getattr(functional, name.format(x.ndim - 2))
+
+
+def channels_last(pool):
+    return lambda x: jnp.moveaxis(pool(jnp.moveaxis(x, 1, -1)), -1, 1)
+
+
+@given(problems(dilated=True))
+def test_a_maximum_is_pytorchs(problem):
+    x, arguments = problem
+    assert_same(
+        partial(over("max_pool{}d", x), **arguments),
+        channels_last(partial(pool.max_pool, **pytorch.max_pool(**arguments))),
+        (x,),
+        roundings=math.prod(x.shape),
+        linear=False,
+    )
+
+
+@given(problems(), st.booleans())
+def test_a_mean_is_pytorchs(problem, count):
+    x, arguments = problem
+    if x.ndim == 3:  # of one axis PyTorch has a mean that takes single numbers only
+        arguments = {k: v[0] if isinstance(v, tuple) else v for k, v in arguments.items()}
+    stated = {k: (v,) if k == "kernel_size" and x.ndim == 3 else v for k, v in arguments.items()}
+    assert_same(
+        partial(over("avg_pool{}d", x), **arguments, count_include_pad=count),
+        channels_last(
+            partial(pool.avg_pool, **pytorch.avg_pool(**stated, count_include_pad=count))
+        ),
+        (x,),
+        roundings=math.prod(x.shape) + 1,
+    )
+
+
+@given(problems(padded=False, ceil=False, positive=True), st.sampled_from([1, 2, 3]))
+def test_a_p_norm_of_cells_that_are_not_negative_is_pytorchs(problem, p):
+    x, arguments = problem
+    arguments = dict(arguments)
+    theirs = over("lp_pool{}d", x)
+    if x.ndim == 3:
+        stride = arguments["stride"] and arguments["stride"][0]
+        theirs = partial(theirs, kernel_size=arguments["kernel_size"][0], stride=stride)
+    else:
+        theirs = partial(theirs, **arguments)
+    stated = pytorch.lp_pool(p, **arguments)
+    # PyTorch goes by way of the mean: a quotient and a product more, and two calls of pow.
+    assert_same(
+        lambda x: theirs(x, float(p)),
+        channels_last(partial(pool.lp_pool, **stated)),
+        (x,),
+        roundings=8 * math.prod(x.shape) + 64,
+    )
+
+
+def test_a_p_norm_of_odd_order_departs_where_cells_are_negative():
+    x = np.array([[[1.0, -2.0, 3.0]]])
+    theirs = functional.lp_pool1d(torch.tensor(x), 3.0, 3)
+    ours = pool.lp_pool(jnp.asarray(last(x)), (3,), 3)
+    assert theirs.item() == pytest.approx((1 - 8 + 27) ** (1 / 3))
+    assert ours.item() == pytest.approx((1 + 8 + 27) ** (1 / 3))
+
+
+@given(problems(dilated=True))
+def test_the_cells_that_maxima_come_from_are_pytorchs(problem):
+    x, arguments = problem
+    x = np.round(2 * x)  # with ties
+    values, indices = over("max_pool{}d", x)(torch.tensor(x), **arguments, return_indices=True)
+    stated = pytorch.max_pool(**arguments)
+    with jax.enable_x64(True):
+        got = unpool.max_pool_with_indices(jnp.asarray(last(x)), **stated)
+    np.testing.assert_array_equal(second(got[0]), values.numpy())
+    np.testing.assert_array_equal(second(got[1]), indices.numpy())
+
+
+@given(problems(ceil=False, padded=False))
+def test_unpooling_is_pytorchs(problem):
+    x, arguments = problem
+    arguments = arguments | {"stride": None}  # windows that do not share a cell
+    values, indices = over("max_pool{}d", x)(torch.tensor(x), **arguments, return_indices=True)
+    size = x.shape[2:]
+    at = jnp.asarray(last(indices.numpy()), "int32")
+    assert_same(
+        lambda v: over("max_unpool{}d", x)(v, indices, **arguments, output_size=size),
+        channels_last(lambda v: unpool.max_unpool(v, at, output_size=size)),
+        (values.numpy(),),
+        roundings=1,
+        linear=False,
+    )
+
+
+@given(problems(), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
+def test_adaptive_pools_are_pytorchs(problem, *outputs):
+    x, _ = problem
+    outputs = outputs[: x.ndim - 2]
+    assert_same(
+        lambda x: over("adaptive_avg_pool{}d", x)(x, outputs),
+        channels_last(lambda x: adaptive.adaptive_avg_pool(x, outputs)),
+        (x,),
+        roundings=math.prod(x.shape) + math.prod(outputs) + 6,
+    )
+    assert_same(
+        lambda x: over("adaptive_max_pool{}d", x)(x, outputs),
+        channels_last(lambda x: adaptive.adaptive_max_pool(x, outputs)),
+        (x,),
+        roundings=math.prod(outputs),
+        linear=False,
+    )
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_pixel_shuffles_are_pytorchs(height, width, channels, factor):
+    x = np.random.default_rng(0).normal(size=(2, channels * factor**2, height, width))
+    y = second(resample.pixel_shuffle(last(x.astype("float32")), factor))
+    want = functional.pixel_shuffle(torch.tensor(x.astype("float32")), factor)
+    np.testing.assert_array_equal(y, want.numpy())
+    back = second(resample.pixel_unshuffle(last(y), factor))
+    np.testing.assert_array_equal(back, functional.pixel_unshuffle(want, factor).numpy())
+
+
+def test_a_window_that_would_start_in_the_padding_is_dropped_by_both():
+    x = np.ones((1, 1, 2))
+    theirs = functional.max_pool1d(torch.tensor(x), 1, 2, 0, ceil_mode=True)
+    stated = pytorch.max_pool((1,), stride=2, ceil_mode=True)
+    assert jaxcnn.max_pool(jnp.asarray(last(x)), **stated).shape[1] == theirs.shape[2] == 1
