@@ -15,7 +15,7 @@ from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.equations import is_root
 from jaxcnn.inspect.tracer import Rule, Tracer
-from jaxcnn.inspect.values import BATCH, Axis, Value, label_of, merged, unmerged
+from jaxcnn.inspect.values import CHANNEL, Axis, Value, label_of, merged, unmerged
 
 _SCALINGS = ("mul", "div", "neg", "convert_element_type", "copy", "copy_p", "reduce_precision")
 _FOLDS = {"max": "max", "select_n": "max", "min": "min", "add": "average", "sub": "average"}
@@ -162,8 +162,8 @@ def _deviates(value: Value) -> bool:
 
 
 def _channels(axes: Sequence[Axis]) -> int:
-    atoms = (atom for axis in axes for atom in axis)
-    return prod(size for size, label in atoms if not isinstance(label, int) and label != BATCH)
+    """Channels that differ: those that a group's statistics were copied to do not count."""
+    return prod(size for axis in axes for size, label in axis if label == CHANNEL)
 
 
 def _centred(x: Value, others: Sequence[Value]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -103,12 +104,16 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
 
 
 def _spatial(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
-    """x with an axis ready for a change of rows: a pool that is complete becomes a layer."""
+    """x with an axis ready for a change of rows: pools and repetitions are complete by now."""
     x = unmerged(x, dim)
     label = label_of(x.axes[dim])
-    if isinstance(label, int) and x.folded(label):
+    if isinstance(label, int) and (x.folded(label) or _repeats(x.rows_of(label))):
         x = tracer.settle(x, eqn)
     return x
+
+
+def _repeats(rows: Rows) -> bool:
+    return any(one == other != (OUTSIDE,) for one, other in pairwise(rows))
 
 
 def pad(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:

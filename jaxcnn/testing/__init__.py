@@ -22,6 +22,8 @@ except ImportError as _missing:
         'use: pip install "jaxcnn[test]"'
     ) from _missing
 
+from jaxcnn.testing import adapters
+from jaxcnn.testing.adjoint import assert_adjoint
 from jaxcnn.testing.assertions import (
     assert_lowers,
     assert_matches_reference,
@@ -36,11 +38,16 @@ from jaxcnn.testing.strategies import (
     impossible_pool_problems,
     pool_problems,
 )
+from jaxcnn.testing.survey import Finding, ask, survey
 from jaxcnn.testing.tolerance import assert_sums_close, gamma, unit_roundoff
 
 __all__ = [
     "ConvProblem",
+    "Finding",
     "PoolProblem",
+    "adapters",
+    "ask",
+    "assert_adjoint",
     "assert_gradients_match",
     "assert_lowers",
     "assert_matches_reference",
@@ -53,5 +60,6 @@ __all__ = [
     "impossible_conv_problems",
     "impossible_pool_problems",
     "pool_problems",
+    "survey",
     "unit_roundoff",
 ]

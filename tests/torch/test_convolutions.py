@@ -17,7 +17,7 @@ from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.layouts import kernel_from_torch, kernel_to_torch
 from tests.torch.compare import assert_same
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Using padding='same'")]
 
 
 @st.composite

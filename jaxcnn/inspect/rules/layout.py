@@ -98,20 +98,16 @@ def _uneven_on(slide: Slide) -> tuple[str, str] | None:
 
 
 def _even_options(slide: Slide) -> str:
-    """Filters near this one that lie evenly with as many outputs, or sizes that do."""
-    reach = (slide.output - 1) * slide.stride - slide.size
+    """Filters near this one, or a size, that lie evenly and have as many outputs."""
+    span = (slide.output - 1) * slide.stride
     options = []
     for filter in (len(slide.taps) - 1, len(slide.taps) + 1):
-        total = reach + slide.dilation * (filter - 1) + 1
+        total = span + slide.dilation * (filter - 1) + 1 - slide.size
         if filter > 0 and total >= 0 and total % 2 == 0:
             options.append(f"filter {filter} with padding {total // 2} on both sides")
-    sizes = [
-        size
-        for size in (slide.size - 1, slide.size + 1)
-        if size > 0 and (size + 2 * slide.low - slide.extent) % slide.stride == 0
-    ]
-    if sizes:
-        options.append(f"size {any_of(sizes)} with padding {slide.low} on both sides")
+    size = span + slide.extent - 2 * slide.low
+    if size > 0:
+        options.append(f"size {size} with padding {slide.low} on both sides")
     return any_of(options) if options else "stride 1 followed by a pool that divides the size"
 
 

@@ -1,0 +1,56 @@
+"""Plans of traced models, against the plans of stacks and published numbers."""
+
+from flax import nnx
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from jaxcnn.errors import InputError
+from jaxcnn.inspect import plan_of
+from jaxcnn.nn import ConvSpec, PoolSpec, Stack, plan
+from tests.inspect.known import networks
+
+
+@st.composite
+def stacks(draw):
+    """An input's shape and a few layers over it that fit."""
+    shape = (draw(st.integers(6, 20)), draw(st.integers(6, 20)), draw(st.integers(1, 3)))
+    layers = []
+    for _ in range(draw(st.integers(1, 3))):
+        size, stride = draw(st.integers(1, 4)), draw(st.integers(1, 2))
+        pad = draw(st.integers(0, size - 1))
+        if draw(st.booleans()):
+            kind = draw(st.sampled_from(["max", "avg"]))
+            layers.append(PoolSpec(kind, size, stride, pad // 2))
+        else:
+            bias = draw(st.booleans())
+            layers.append(ConvSpec(4, size, stride, pad, activation="relu", use_bias=bias))
+    try:
+        plan(shape, layers)
+    except InputError:
+        assume(False)
+    return shape, layers
+
+
+@given(stacks())
+def test_the_plan_of_a_traced_stack_is_the_plan_it_was_built_by(drawn):
+    shape, layers = drawn
+    stack = nnx.eval_shape(lambda: Stack(shape, layers, rngs=nnx.Rngs(0)))
+    built, traced = plan(shape, layers), plan_of(stack, shape)
+    # A pool whose windows are single cells, side by side, is no layer of the program.
+    rows = [
+        row
+        for row, layer in zip(built.rows, layers, strict=True)
+        if isinstance(layer, ConvSpec) or (layer.window, layer.stride) != (1, 1)
+    ]
+    assert [(row.output, row.parameters, row.multiply_adds, row.field) for row in traced.rows] == [
+        (row.output, row.parameters, row.multiply_adds, row.field) for row in rows
+    ]
+
+
+def test_resnet18_has_its_published_size_and_cost():
+    found = plan_of(networks.shapes_of(networks.ResNet18), (224, 224, 3))
+    # Torchvision's table of models: 11,689,512 parameters, 1.81 billion multiply-adds.
+    assert found.parameters == 11_689_512
+    assert round(found.multiply_adds / 1e9, 2) == 1.81
+    # Araujo et al., doi:10.23915/distill.00021 give 435 cells to the last block of ResNet-18.
+    assert [field.size for field in found.rows[-3].field] == [435, 435]

@@ -1,0 +1,258 @@
+"""What a trace finds in programs of several kinds: the same network, however it is written."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+from jax import lax
+
+import jaxcnn
+from jaxcnn.errors import InputError
+from jaxcnn.inspect import trace
+from tests.inspect.programs import IMAGE
+
+KERNEL = jnp.ones((3, 3, 3, 8))
+
+
+def conv(x, kernel=KERNEL, *, stride=1, padding=((1, 1), (1, 1)), names=IMAGE):
+    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=names)
+
+
+def summary(model, shape):
+    """What each layer of a model is and makes."""
+    return [
+        (layer.kind, layer.output, layer.fields, layer.multiply_adds, layer.parameters)
+        for layer in trace(model, shape).layers
+    ]
+
+
+def pooled(x):
+    return nnx.max_pool(jax.nn.relu(conv(x)), (2, 2), (2, 2))
+
+
+WRAPPED = {
+    "jit": jax.jit(pooled),
+    "remat": jax.checkpoint(pooled),
+    "vmap": jax.vmap(lambda x: pooled(x[None])[0]),
+    "one example": lambda x: pooled(x[None])[0] if x.ndim == 3 else 1 / 0,
+    "padding apart": lambda x: nnx.max_pool(
+        jax.nn.relu(conv(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), padding="VALID")),
+        (2, 2),
+        (2, 2),
+    ),
+    "loop of one": lambda x: nnx.max_pool(
+        lax.scan(
+            lambda _, k: (jax.nn.relu(conv(x, k)), None), jnp.zeros((1, 8, 8, 8)), KERNEL[None]
+        )[0],
+        (2, 2),
+        (2, 2),
+    ),
+    "choice": lambda x: lax.cond(True, pooled, pooled, x),
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_a_network_is_read_through_whatever_wraps_it(how):
+    assert summary(WRAPPED[how], (8, 8, 3)) == summary(pooled, (8, 8, 3))
+
+
+def test_layouts_make_no_difference():
+    first = ("NCHW", "OIHW", "NCHW")
+    turned = KERNEL.transpose(3, 2, 0, 1)
+    channels_first = trace(lambda x: conv(x, turned, names=first), (3, 9, 8))
+    channels_last = trace(conv, (9, 8, 3))
+    assert (channels_first.spatial, channels_last.spatial) == ((1, 2), (0, 1))
+    (one,), (other,) = channels_first.layers, channels_last.layers
+    assert (one.output, one.steps, one.fields) == (other.output, other.steps, other.fields)
+
+
+POOLS = {
+    "max": (jaxcnn.max_pool, lax.max, -jnp.inf),
+    "average": (jaxcnn.avg_pool, lax.add, 0.0),
+}
+
+
+@pytest.mark.parametrize("reference", [False, True], ids=["fast", "from scratch"])
+@pytest.mark.parametrize("kind", POOLS)
+def test_a_pool_made_of_slices_is_a_pool(kind, reference):
+    pool, reduce, start = POOLS[kind]
+    pool = getattr(jaxcnn.reference, pool.__name__) if reference else pool
+
+    def sliced(x):
+        return conv(pool(x, 3, stride=2, padding=1, rounding="floor"))
+
+    def whole(x):
+        pads = ((0, 0), (1, 0), (1, 0), (0, 0))  # the row after the end is never read
+        return conv(lax.reduce_window(x, start, reduce, (1, 3, 3, 1), (1, 2, 2, 1), pads))
+
+    one, other = (trace(pool, (12, 12, 3)).layers for pool in (sliced, whole))
+    assert [layer.kind for layer in one] == [f"{kind} pool", "conv"]
+    assert [(a.kind, a.output, a.steps) for a in one] == [
+        (a.kind, a.output, a.steps) for a in other
+    ]
+
+
+def test_transposed_convolutions_are_recognised_by_the_spread_of_their_input():
+    kernel = jnp.ones((4, 4, 3, 8))
+    for model in (
+        lambda x: lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=IMAGE),
+        lambda x: jaxcnn.conv_transpose(x, kernel.swapaxes(2, 3), stride=2, padding=1),
+    ):
+        (layer,) = trace(model, (5, 5, 3)).layers
+        assert (layer.kind, layer.output) == ("transposed conv", (10, 10, 8))
+        # Every cell meets every tap, cropped borders counted.
+        assert layer.multiply_adds == 5 * 5 * 3 * 16 * 8
+        assert [field.jump for field in layer.fields] == [1 / 2, 1 / 2]
+
+
+def test_groups_and_depthwise_convolutions_count_their_products():
+    def grouped(groups, x):
+        kernel = jnp.ones((3, 3, 8 // groups, 16))
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=IMAGE, feature_group_count=groups
+        )
+
+    for groups, kind in ((1, "conv"), (2, "conv"), (8, "depthwise conv")):
+        (layer,) = trace(partial(grouped, groups), (6, 6, 8)).layers
+        assert (layer.kind, layer.groups) == (kind, groups)
+        assert layer.multiply_adds == 4 * 4 * 9 * (8 // groups) * 16
+
+
+class Net(nnx.Module):
+    """A bit of everything that learns."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.layers = nnx.List([nnx.Conv(8, 8, (3, 3), 2, use_bias=False, rngs=rngs)])
+        self.group = nnx.GroupNorm(8, num_groups=2, rngs=rngs)
+        self.head = nnx.Linear(8, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.relu(self.drop(self.norm(self.first(x))))
+        for layer in self.layers:
+            x = nnx.gelu(self.group(layer(x)))
+        return self.head(x.mean((1, 2)))
+
+
+def test_layers_of_a_module_are_named_by_their_paths():
+    layers = trace(Net(nnx.Rngs(0)), (8, 8, 3)).layers
+    assert [layer.name for layer in layers] == [
+        "first",
+        "norm",
+        "layers.0",
+        "group",
+        "global_average_pool1",
+        "head",
+    ]
+    assert [layer.bias for layer in layers] == [True, True, False, True, False, True]
+
+
+def test_every_learnt_number_is_counted_once():
+    net = Net(nnx.Rngs(0))
+    learnt = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
+    assert sum(layer.parameters for layer in trace(net, (8, 8, 3)).layers) == learnt
+
+
+def test_a_traced_module_is_left_as_it_was():
+    net = Net(nnx.Rngs(0))
+    before = jax.tree.map(jnp.copy, nnx.state(net, nnx.Param, nnx.BatchStat))
+    trace(net, (8, 8, 3))
+    assert not net.drop.deterministic
+    assert not net.norm.use_running_average
+    after = nnx.state(net, nnx.Param, nnx.BatchStat)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), before, after))
+
+
+def test_a_module_of_shapes_alone_is_enough():
+    shapes = nnx.eval_shape(lambda: Net(nnx.Rngs(0)))
+    assert summary(shapes, (8, 8, 3)) == summary(Net(nnx.Rngs(0)), (8, 8, 3))
+
+
+@jax.tree_util.register_pytree_node_class
+class Callable:
+    """A model that is a pytree, as those of Equinox are."""
+
+    def __init__(self, kernel, bias):
+        self.kernel, self.bias = kernel, bias
+
+    def tree_flatten(self):
+        return (self.kernel, self.bias), None
+
+    @classmethod
+    def tree_unflatten(cls, _, leaves):
+        return cls(*leaves)
+
+    def __call__(self, x):
+        return conv(x[None], self.kernel)[0] + self.bias
+
+
+def test_arrays_of_a_pytree_and_arrays_closed_over_are_its_weights():
+    bias = jnp.zeros(8)
+    shapes = [summary(m, (8, 8, 3)) for m in (Callable(KERNEL, bias), lambda x: conv(x) + bias)]
+    assert shapes[0] == shapes[1]
+    assert shapes[0][0][-1] == KERNEL.size + 8
+
+
+def test_a_generator_is_counted_from_its_first_map():
+    weights, kernel = jnp.ones((7, 4 * 4 * 6)), jnp.ones((4, 4, 6, 3))
+
+    def generator(z):
+        x = (z @ weights).reshape(-1, 4, 4, 6)
+        return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=IMAGE)
+
+    network = trace(generator, (7,))
+    assert (network.spatial, network.origin.sizes) == ((), (4, 4))
+    assert [layer.kind for layer in network.layers] == ["dense", "transposed conv"]
+    assert [field.size for field in network.layers[1].fields] == [2, 2]
+
+
+def test_normalisations_that_take_a_mean_from_every_channel_cancel_its_bias():
+    def net(norm):
+        class Normed(nnx.Module):
+            def __init__(self):
+                self.conv = nnx.Conv(3, 8, (3, 3), rngs=nnx.Rngs(0))
+                self.norm = norm
+
+            def __call__(self, x):
+                return self.norm(self.conv(x))
+
+        return trace(Normed(), (8, 8, 3)).layers[1]
+
+    rngs = nnx.Rngs(0)
+    cancelling = [
+        nnx.BatchNorm(8, rngs=rngs),
+        nnx.InstanceNorm(8, rngs=rngs),
+        nnx.GroupNorm(8, num_groups=8, rngs=rngs),
+    ]
+    others = [
+        nnx.GroupNorm(8, num_groups=2, rngs=rngs),
+        nnx.LayerNorm(8, rngs=rngs),
+        nnx.RMSNorm(8, rngs=rngs),
+    ]
+    assert [net(norm).kind for norm in cancelling + others] == ["norm"] * 6
+    assert [net(norm).cancels is not None for norm in cancelling + others] == [True] * 3 + [
+        False
+    ] * 3
+
+
+def test_a_bias_behind_an_activation_is_not_cancelled():
+    scale = jnp.ones(8)
+
+    def net(x):
+        y = jax.nn.relu(conv(x) + scale)
+        return (y - scale) * lax.rsqrt(scale + 1e-5)
+
+    assert [layer.cancels for layer in trace(net, (8, 8, 3)).layers] == [None, None]
+
+
+def test_a_model_that_does_not_take_the_shape_says_why():
+    with pytest.raises(InputError, match=r"given \(1, 8, 8, 4\), .*given \(8, 8, 4\), "):
+        trace(conv, (8, 8, 4))
+    with pytest.raises(InputError, match="cannot be called"):
+        trace(3, (8, 8, 3))
+    with pytest.raises(InputError, match="input_shape must be an integer >= 1, got 0"):
+        trace(conv, (0, 8, 3))
