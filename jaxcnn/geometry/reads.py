@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.field import Field
-from jaxcnn.geometry.steps import OUTSIDE, Slide, Step
+from jaxcnn.geometry.steps import OUTSIDE, Slide, Step, Table
 from jaxcnn.geometry.window import Window
 
 if TYPE_CHECKING:
@@ -161,13 +161,16 @@ class Reads:
     def fields(self) -> tuple[Field, ...]:
         """The receptive field on each axis, padding included.
 
-        Where outputs differ in phase (after transposed convolutions) the size is the largest.
+        Where outputs differ in phase (after transposed convolutions) the size is the largest; where
+        there is no regular layout (borders that wrap around), the largest of the middle half.
         """
         return tuple(map(self._field, range(len(self.sizes))))
 
     def _field(self, axis: int) -> Field:
         jump, size = self.jumps[axis], self.sizes[axis]
-        period = min(self.periods[axis], size)
+        steps = (steps[axis] for m in self.order for _, steps in m.sources)
+        irregular = any(isinstance(step, Table) for step in steps)
+        period = min(self.periods[axis], max(1, size // 2) if irregular else size)
         middle = (size - period) // 2
         spans = [self.span(axis, o) for o in range(middle, middle + period)]
         widest = max((last - first + 1 for first, last in filter(None, spans)), default=0)

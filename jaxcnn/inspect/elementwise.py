@@ -11,6 +11,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import jax.numpy as jnp
+
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.equations import is_root
@@ -69,7 +71,8 @@ def _statistic(eqn: Any, values: Sequence[Value], moving: Sequence[Value]) -> Va
 
 def _together(tracer: Tracer, eqn: Any, solid: list[Value], others: list[Value]) -> Value:
     """The values as one: folded where they are slices of one map, else joined."""
-    name, boolean = eqn.primitive.name, eqn.outvars[0].aval.dtype == bool
+    name, dtype = eqn.primitive.name, eqn.outvars[0].aval.dtype
+    boolean, places = jnp.issubdtype(dtype, jnp.bool_), jnp.issubdtype(dtype, jnp.integer)
     axes = max(len(value.rows) for value in solid)
     solid = [value for value in solid if len(value.rows) == axes]
     fold = _FOLDS.get(name, "")
@@ -77,7 +80,7 @@ def _together(tracer: Tracer, eqn: Any, solid: list[Value], others: list[Value])
     first = solid[0]
     if all(_same(value, first) for value in solid):
         folds = len(solid) > 1 and fold
-        if any(map(first.folded, range(axes))) and not (boolean or scales or folds):
+        if any(map(first.folded, range(axes))) and not (boolean or places or scales or folds):
             return tracer.settle(first, eqn)
         return first
     solid = _aligned(solid)

@@ -62,7 +62,7 @@ class Report:
 
     def __str__(self) -> str:
         found = len(self.findings)
-        looked = f"{self.layers} layers, input {by(self.input)}"
+        looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {by(self.input)}"
         if not found:
             return f"{looked}: nothing found"
         lines, layer = [], None
@@ -105,7 +105,7 @@ def lint(
       JC001 rows dropped: height and width 224: (224 + 3 + 3 - 7)/2 + 1 = 112.5 outputs, cut to \
 112: 1 row of the padding at the end is never read
             -> padding (3, 2) or (3, 4), or size 223 or 225
-    1 layers, input 224x224x3: 1 finding
+    1 layer, input 224x224x3: 1 finding
     """
     rules = chosen(select, ignore)
     network = trace(model, input_shape, dtype=dtype)

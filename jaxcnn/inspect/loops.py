@@ -14,17 +14,24 @@ MOST_REPEATS = 64
 
 def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``scan``: a loop over layers, unrolled."""
-    params = eqn.params
-    body = params["jaxpr"]
-    consts, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
-    fixed, state, inputs = values[:consts], values[consts:carried], values[carried:]
+    body, length = eqn.params["jaxpr"], eqn.params["length"]
+    # What is carried keeps its rank on the way out; what the loop goes along loses an axis.
+    carried = sum(map(_same_rank, eqn.outvars, body.jaxpr.outvars))
+    along = sum(not same for same in map(_same_rank, eqn.invars, body.jaxpr.invars))
+    consts = len(values) - carried - along
+    fixed, state, inputs = values[:consts], values[consts : consts + carried], values[-along:]
+    inputs = inputs if along else []
     inputs = [_step_of(value) for value in inputs]
     outputs: list[Value] = []
-    for _ in range(params["length"] if params["length"] <= MOST_REPEATS else 1):
+    for _ in range(length if length <= MOST_REPEATS else 1):
         found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *inputs])
-        state, outputs = found[: params["num_carry"]], found[params["num_carry"] :]
-    stacked = [replace(v, axes=(axis_of(params["length"], None), *v.axes)) for v in outputs]
+        state, outputs = found[:carried], found[carried:]
+    stacked = [replace(v, axes=(axis_of(length, None), *v.axes)) for v in outputs]
     return [*state, *stacked]
+
+
+def _same_rank(outer: Any, inner: Any) -> bool:
+    return len(outer.aval.shape) == len(inner.aval.shape)
 
 
 def _step_of(value: Value) -> Value:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from math import prod
 from typing import Any
 
 from jaxcnn.geometry.reads import Reads
@@ -89,13 +88,13 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
         taken = range(*place.indices(size))
         if taken == range(size):
             continue
-        x = _spatial(tracer, eqn, x, dim)
+        x = spatial_axis(tracer, eqn, x, dim)
         label = label_of(x.axes[dim])
         if isinstance(label, int):
             rows = x.rows_of(label)[place]
             x = x.with_rows({label: rows}, axes=replaced(x.axes, dim, axis_of(len(rows), label)))
             continue
-        gone = _labels(x, dim)
+        gone = labels_on(x, dim)
         if gone:  # a cut through axes that a reshape has merged: all of them are read
             x = x.with_rows({label: (union(*x.rows_of(label)),) for label in gone})
         kept = label if label in (BATCH, CHANNEL) else CHANNEL
@@ -103,7 +102,7 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
     return x
 
 
-def _spatial(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
+def spatial_axis(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
     """x with an axis ready for a change of rows: pools and repetitions are complete by now."""
     x = unmerged(x, dim)
     label = label_of(x.axes[dim])
@@ -124,7 +123,7 @@ def pad(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for dim, (low, high, between) in enumerate(eqn.params["padding_config"]):
         if not (low or high or between):
             continue
-        x = _spatial(tracer, eqn, x, dim)
+        x = spatial_axis(tracer, eqn, x, dim)
         label = label_of(x.axes[dim])
         size = eqn.outvars[0].aval.shape[dim]
         if isinstance(label, int):
@@ -139,7 +138,7 @@ def reverse(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``rev``."""
     x = values[0]
     for dim in eqn.params["dimensions"]:
-        x = _spatial(tracer, eqn, x, dim)
+        x = spatial_axis(tracer, eqn, x, dim)
         label = label_of(x.axes[dim])
         if isinstance(label, int):
             x = x.with_rows({label: x.rows_of(label)[::-1]})
@@ -152,7 +151,7 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     values = [v for v in values if v.shape[dim]]
     if len(values) == 1:
         return values
-    found = [_labels(v, dim) for v in values if v.base is not None]
+    found = [labels_on(v, dim) for v in values if v.base is not None]
     labels = frozenset().union(*found)
     if not all(found):  # beside channels an axis of the input can only be its channels
         values = [_as_channels(v, dim) if v.base is not None else v for v in values]
@@ -162,7 +161,7 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         kept = BATCH if label_of(x.axes[dim]) == BATCH else CHANNEL
         return [replace(x, axes=replaced(x.axes, dim, axis_of(size, kept)))]
     (label,) = labels if len(labels) == 1 else (None,)
-    values = [_spatial(tracer, eqn, v, dim) if v.base is not None else v for v in values]
+    values = [spatial_axis(tracer, eqn, v, dim) if v.base is not None else v for v in values]
     moving = [v for v in values if v.base is not None]
     first = moving[0]
     others = [axis for axis in range(len(first.rows)) if axis != label]
@@ -179,12 +178,13 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [replace(x, axes=replaced(x.axes, dim, axis_of(size, label)))]
 
 
-def _labels(value: Value, dim: int) -> frozenset[int]:
+def labels_on(value: Value, dim: int) -> frozenset[int]:
+    """The spatial axes that an axis of an array runs along."""
     return frozenset(label for _, label in value.axes[dim] if isinstance(label, int))
 
 
 def _as_channels(value: Value, dim: int) -> Value:
-    rows = {label: (union(*value.rows_of(label)),) for label in _labels(value, dim)}
+    rows = {label: (union(*value.rows_of(label)),) for label in labels_on(value, dim)}
     axes = replaced(value.axes, dim, axis_of(value.shape[dim], CHANNEL))
     return value.with_rows(rows, axes=axes) if rows else value
 
@@ -223,54 +223,6 @@ def _end_to_end(
     return [Value(axes, base, (None,) * len(base.sizes), layer=layer)]
 
 
-def gather(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``gather`` of whole rows at places that are known, as in resizing to the nearest cell."""
-    x, places = values
-    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
-    if x.base is None or places.base is not None or len(numbers.start_index_map) != 1:
-        return tracer.opaque(eqn, values)
-    (dim,) = numbers.start_index_map
-    found = places.known.numbers if places.known is not None else None
-    whole = all(s == n for d, (s, n) in enumerate(zip(sizes, x.shape, strict=True)) if d != dim)
-    if (
-        found is None
-        or not whole
-        or sizes[dim] != 1
-        or numbers.collapsed_slice_dims != (dim,)
-        or len(places.axes) != 2
-        or numbers.operand_batching_dims
-    ):
-        return tracer.opaque(eqn, values)
-    x = _spatial(tracer, eqn, x, dim)
-    label = label_of(x.axes[dim])
-    count = prod(places.shape)
-    if isinstance(label, int):
-        if x.fold == "resize" and x.rows[label] is not None:
-            x = tracer.settle(x, eqn)
-        rows = tuple(x.rows_of(label)[place] for place in found[:, 0])
-        x = x.with_rows({label: rows}, fold="resize" if count > x.shape[dim] else x.fold)
-    others = [axis for d, axis in enumerate(x.axes) if d != dim]
-    axes, taken = [], iter(others)
-    for d in range(len(x.axes)):
-        axes.append(next(taken) if d in numbers.offset_dims else axis_of(count, label))
-    return [replace(x, axes=tuple(axes))]
-
-
-def dynamic_slice(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``dynamic_slice``: from anywhere, so that a part may be any part."""
-    x = values[0]
-    if x.base is None:
-        return tracer.opaque(eqn, values)
-    axes = x.axes
-    for dim, size in enumerate(eqn.params["slice_sizes"]):
-        gone = {label for _, label in axes[dim] if isinstance(label, int)}
-        if size != x.shape[dim]:
-            x = x.with_rows({label: (union(*x.rows_of(label)),) * size for label in gone})
-            label = gone.pop() if len(gone) == 1 else CHANNEL
-            axes = replaced(axes, dim, axis_of(size, label))
-    return [replace(x, axes=axes)]
-
-
 RULES: dict[str, Rule] = {
     "optimization_barrier": same,
     "sharding_constraint": same,
@@ -283,6 +235,4 @@ RULES: dict[str, Rule] = {
     "pad": pad,
     "rev": reverse,
     "concatenate": concatenate,
-    "gather": gather,
-    "dynamic_slice": dynamic_slice,
 }

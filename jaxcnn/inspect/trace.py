@@ -7,12 +7,16 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
-from jaxcnn.inspect import elementwise, loops, moves, windows
+from jaxcnn.inspect import elementwise, loops, moves, picks, windows
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.program import read_program
 from jaxcnn.inspect.tracer import Tracer
 
-_RULES = {**elementwise.RULES, **loops.RULES, **moves.RULES, **windows.RULES}
+_RULES = {
+    rule: act
+    for part in (elementwise, loops, moves, picks, windows)
+    for rule, act in part.RULES.items()
+}
 
 
 def trace(

@@ -118,7 +118,8 @@ def max_pool(
     """MaxPool for :func:`jaxcnn.max_pool` and ``max_pool_with_indices``.
 
     With ``ceil_mode`` a last window overhangs, unless it would start beyond the input; where
-    auto_pad gives the size, there is nothing left to round.
+    auto_pad gives the size, there is nothing left to round. Indices are counted in row-major order,
+    storage_order 0.
 
     >>> max_pool((3, 3), ceil_mode=1, pads=(0, 0, 1, 1))["rounding"]
     'ceil'

@@ -73,7 +73,9 @@ def _ends(network: Network) -> list[Layer]:
 def _too_small(network: Network) -> Iterable[Flaw]:
     for layer in _ends(network):
         sizes, reach = layer.reads.order[0].sizes, [field.size for field in layer.fields]
-        if any(seen < size for seen, size in zip(reach, sizes, strict=True)):
+        if any(seen < size for seen, size in zip(reach, sizes, strict=True)) and not any(
+            _sees_all(other, layer, network) for other in network.layers
+        ):
             share = prod(min(1, seen / size) for seen, size in zip(reach, sizes, strict=True))
             yield Flaw(
                 layer,
@@ -81,6 +83,19 @@ def _too_small(network: Network) -> Iterable[Flaw]:
                 f"what lies further apart is never seen together",
                 "more layers, strides or dilations before it; or leave it, where the task is local",
             )
+
+
+def _sees_all(other: Layer, layer: Layer, network: Network) -> bool:
+    """Whether ``other`` brings together all that ``layer`` made, other than by its mean."""
+    pools = [each.reads for each in network.layers if each.kind.startswith("global")]
+    order = other.reads.order
+    return (
+        layer.reads in order
+        and not any(pool in order for pool in pools)
+        and all(
+            field.size >= size for field, size in zip(other.fields, order[0].sizes, strict=True)
+        )
+    )
 
 
 def _too_large(network: Network) -> Iterable[Flaw]:
