@@ -17,6 +17,7 @@ from jaxcnn.geometry.padding import (
     size_preserving_padding,
 )
 from jaxcnn.geometry.plan import Plan, PlanRow
+from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.relatives import (
     causal_shapes,
     causal_state_shape,
@@ -34,6 +35,7 @@ from jaxcnn.geometry.sizes import (
     transposed_window,
     windows,
 )
+from jaxcnn.geometry.steps import Slide, Table
 from jaxcnn.geometry.transposed import conv_transpose_shapes
 from jaxcnn.geometry.window import Window, effective_filter, padded_cells, real_cells
 
@@ -45,6 +47,9 @@ __all__ = [
     "Plan",
     "PlanRow",
     "PoolShapes",
+    "Reads",
+    "Slide",
+    "Table",
     "Window",
     "causal_shapes",
     "causal_state_shape",

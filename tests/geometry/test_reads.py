@@ -79,7 +79,8 @@ def real_paths(m, output):
 
 def _read(step, output):
     """Cells c with c*up + low = output*stride + tap, found by trying every cell around."""
-    reach = range(-60, step.size + 60)
+    far = abs(output) * step.stride + step.extent + abs(step.low)
+    reach = range(-far, step.size + far)
     places = [output * step.stride + tap for tap in step.taps]
     return [cell for cell in reach for place in places if cell * step.up + step.low == place]
 

@@ -157,6 +157,20 @@ def test_every_learnt_number_is_counted_once():
     assert sum(layer.parameters for layer in trace(net, (8, 8, 3)).layers) == learnt
 
 
+def test_a_layer_used_twice_is_two_layers_with_one_set_of_weights():
+    class Twice(nnx.Module):
+        def __init__(self):
+            self.conv = nnx.Conv(8, 8, (3, 3), rngs=nnx.Rngs(0))
+
+        def __call__(self, x):
+            return self.conv(nnx.relu(self.conv(x)))
+
+    first, second = trace(Twice(), (8, 8, 8)).layers
+    assert (first.name, second.name) == ("conv", "conv#2")
+    assert (first.parameters, second.parameters) == (3 * 3 * 8 * 8 + 8, 0)
+    assert first.multiply_adds == second.multiply_adds
+
+
 def test_a_traced_module_is_left_as_it_was():
     net = Net(nnx.Rngs(0))
     before = jax.tree.map(jnp.copy, nnx.state(net, nnx.Param, nnx.BatchStat))
