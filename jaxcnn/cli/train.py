@@ -61,22 +61,18 @@ class _bar:
     def __enter__(self):
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
             TextColumn,
-            TimeElapsedColumn,
             TimeRemainingColumn,
         )
 
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  acc {task.fields[acc]}  val {task.fields[val]}"),
+            BarColumn(bar_width=None),  # what the rest leaves of the line; it fits in 80 columns
+            TextColumn("loss {task.fields[loss]} acc {task.fields[acc]} val {task.fields[val]}"),
             TextColumn("{task.fields[speed]} img/s"),
-            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
         )
         blank = {"epoch": "-/-", "loss": "-", "acc": "-", "val": "-", "speed": "-"}
         self.task = self.progress.add_task("train", total=None, **blank)

@@ -130,12 +130,9 @@ def train(
             if first == steps:
                 journal.validate(done, evaluate(trainer.predict, state.params, *held_out)[0])
             run.checkpoints.save(done, state)
-
-    seconds = time.perf_counter() - journal.start
-    metrics = None
-    if done == total:
-        metrics = _test(run, trainer, state, data.test)
-    _draw(run, state)
+        seconds = time.perf_counter() - journal.start
+        metrics = _test(run, trainer, state, data.test) if done == total else None
+        _draw(run, state)
     return _result(run, journal, done, seconds, metrics)
 
 
