@@ -40,8 +40,15 @@ def _as_array(name: str, value: Any) -> jax.Array | None:
 
 
 def require_floating(x: jax.Array) -> None:
-    """Refuses an integer x where the result is a fraction."""
+    """Refuses an x whose dtype cannot hold the fractions that the result is made of."""
+    require_ordered(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"x is {x.dtype}, but the result is made of fractions; use x.astype(jnp.float32)"
         )
+
+
+def require_ordered(x: jax.Array) -> None:
+    """Refuses complex numbers: of two of them neither is the larger."""
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(f"x is {x.dtype}, which this does not take; use x.real and x.imag apart")

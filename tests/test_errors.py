@@ -3,6 +3,7 @@
 import re
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -82,6 +83,7 @@ POOL = [
     ({"x": jnp.ones((2, 0, 6, 3))}, InputError, r"height must be .*got 0; use 1 or more"),
     ({"x": jnp.ones((2, 6, 6, 3), bool)}, TypeError, r"x is bool; .*astype"),
     ({"x": [1.0]}, TypeError, r"x must be an array, got list; use jnp\.asarray\(x\)"),
+    ({"x": np.ones((1, 6, 6, 2), np.complex64)}, TypeError, r"complex64.*x\.real and x\.imag"),
     ({"x": None}, TypeError, r"x must be an array, got NoneType"),
     ({"window": 0}, InputError, r"must be an integer >= 1, got 0; use 1 or more"),
     ({"window": (2,) * 4}, InputError, r"window \(2, 2, 2, 2\) \(4 spatial axes\) takes 6.*or 5"),

@@ -228,9 +228,9 @@ def split_shape(
     """x's shape as (batch or None, spatial sizes, channels), given how many axes are spatial."""
     if len(x) not in (axes + 1, axes + 2):
         raise InputError(
-            f"x of shape {x} has {len(x)} axes; {other} ({axes} spatial "
-            f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
-            f"for one example, (*spatial, C)"
+            f"x of shape {x} has {len(x)} {'axis' if len(x) == 1 else 'axes'}; {other} "
+            f"({axes} spatial {'axis' if axes == 1 else 'axes'}) takes {axes + 2}, "
+            f"(N, *spatial, C), or {axes + 1} for one example, (*spatial, C)"
         )
     batch = x[0] if len(x) == axes + 2 else None
     spatial, channels = x[-axes - 1 : -1], x[-1]

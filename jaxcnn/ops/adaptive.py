@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
@@ -44,6 +44,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     """
     with speaking_as("adaptive_max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _pool_bins(x, shapes, _first_largest)
 
@@ -95,6 +96,7 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     """
     with speaking_as("global_max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = global_shapes(x.shape, rank)
     return _finish(_pool_bins(x, shapes, _first_largest), shapes, keepdims)
 

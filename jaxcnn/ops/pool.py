@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
@@ -52,6 +52,7 @@ def max_pool(
     """
     with speaking_as("max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
@@ -90,6 +91,7 @@ def min_pool(
     """
     with speaking_as("min_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )

@@ -8,7 +8,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
@@ -26,6 +26,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     """
     with speaking_as("adaptive_max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _each_bin(x, shapes, _largest)
 
@@ -57,6 +58,7 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     """
     with speaking_as("global_max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = global_shapes(x.shape, rank)
     return _the_bin(x, shapes, _largest, keepdims)
 

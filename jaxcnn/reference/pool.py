@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
 from jaxcnn.geometry.pooling import norm_order
@@ -33,6 +33,7 @@ def max_pool(
     """
     with speaking_as("max_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
@@ -58,6 +59,7 @@ def min_pool(
     """
     with speaking_as("min_pool"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )

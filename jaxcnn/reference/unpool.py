@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import as_arrays, require_ordered
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
@@ -34,6 +34,7 @@ def max_pool_with_indices(
     """
     with speaking_as("max_pool_with_indices"):
         (x,) = as_arrays(x=x)
+        require_ordered(x)
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
