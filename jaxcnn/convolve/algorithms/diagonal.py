@@ -1,0 +1,88 @@
+"""A grouped kernel gradient as dense ones: groups merged into blocks, the diagonal kept.
+
+The kernel gradient of several groups taken as one is a matrix of kernel gradients, each group's
+channels against each group's filters; the groups' own lie on its diagonal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.convolve.algorithms.algorithm import (
+    Algorithm,
+    Solve,
+    Work,
+    refuse_unplain,
+    traffic,
+)
+from jaxcnn.convolve.algorithms.blocks import MOST_BLOCKS, WIDTH
+from jaxcnn.convolve.layout import split_groups
+from jaxcnn.convolve.problem import Problem
+
+
+def refuses(problem: Problem) -> str | None:
+    """No groups, no kernel gradient, or too many blocks."""
+    reason = refuse_unplain(problem)
+    if reason is None and problem.groups == 1:
+        reason = "no groups"
+    if reason is None and not problem.is_kernel_gradient:
+        reason = "no kernel gradient"
+    if reason is None and problem.groups // _merged(problem) > MOST_BLOCKS:
+        reason = f"more than {MOST_BLOCKS} blocks"
+    return reason
+
+
+def _merged(problem: Problem) -> int:
+    """How many groups make a block of about the width that a product likes."""
+    width = max(problem.batch, problem.group_channels[1])  # channels and filters of a group
+    wanted = max(1, WIDTH // width)
+    return max(n for n in range(1, problem.groups + 1) if problem.groups % n == 0 and n <= wanted)
+
+
+def _block(problem: Problem) -> Problem:
+    together = _merged(problem)
+    examples, filters = problem.group_channels
+    return replace(
+        problem,
+        batch=problem.batch * together,
+        in_channels=examples,
+        out_channels=filters * together,
+        groups=1,
+    )
+
+
+def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+    """Each block's dense kernel gradient, its diagonal, side by side."""
+    block, together = _block(problem), _merged(problem)
+    examples, filters = problem.group_channels
+    axes, count = problem.axes, problem.groups // together
+    # (c, *size, blocks, groups, N) with the groups' channels brought together
+    x = x.reshape(*x.shape[:-1], count, together, examples)
+    spatial = tuple(range(1, axes + 1))
+    x = lax.transpose(x, (axes + 1, axes + 2, 0, *spatial, axes + 3))
+    weights = jnp.moveaxis(split_groups(kernel, count), -2, 0)  # (blocks, *k, N, O of a block)
+    diagonal = jnp.arange(together)
+    outputs = []
+    for number in range(count):
+        y = solve(block, x[number].reshape(block.x_shape), weights[number])
+        y = y.reshape(together, problem.batch, *problem.output, together, filters)
+        own = jnp.moveaxis(y, -2, 1)[diagonal, diagonal]  # (groups, c, *F, filters)
+        outputs.append(jnp.moveaxis(own, 0, -2).reshape(*own.shape[1:-1], -1))
+    return jnp.concatenate(outputs, axis=-1)
+
+
+def work(problem: Problem) -> Work:
+    """x laid out by blocks; the convolutions are parts."""
+    return Work(0, 2 * traffic(problem))
+
+
+def parts(problem: Problem) -> list[tuple[Problem, int]]:
+    """One dense kernel gradient a block."""
+    return [(_block(problem), problem.groups // _merged(problem))]
+
+
+ALGORITHM = Algorithm("diagonal", refuses, work, run, parts)

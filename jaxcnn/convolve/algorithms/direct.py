@@ -1,0 +1,45 @@
+"""The direct call: lax's own convolution, of which nothing is refused."""
+
+from __future__ import annotations
+
+import jax
+
+from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, traffic
+from jaxcnn.convolve.layout import channels_last
+from jaxcnn.convolve.primitive import direct_p
+from jaxcnn.convolve.problem import Problem
+
+
+def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+    """lax's convolution of a canonical problem."""
+    del solve
+    return direct_p.bind(
+        x,
+        kernel,
+        window_strides=problem.stride,
+        padding=problem.padding,
+        lhs_dilation=problem.base_dilation,
+        rhs_dilation=problem.dilation,
+        dimension_numbers=channels_last(problem.axes),
+        feature_group_count=problem.groups,
+        batch_group_count=1,
+        precision=problem.precision,
+        preferred_element_type=None if problem.out_dtype == problem.dtype else problem.out_dtype,
+        out_sharding=None,
+    )
+
+
+def work(problem: Problem) -> Work:
+    """The definition's multiply-adds; at best x and kernel are read and y is written once.
+
+    XLA's CPU compiler hands dense one- and two-dimensional problems without base dilation to Eigen
+    and writes a plain loop for the rest, a thousand times slower where groups meet large filters.
+    """
+    if problem.groups > 1 or any(b > 1 for b in problem.base_dilation):
+        kind = "loop"
+    else:
+        kind = "image" if problem.axes <= 2 else "volume"
+    return Work(problem.multiply_adds, traffic(problem), kind=kind)
+
+
+ALGORITHM = Algorithm("direct", lambda problem: None, work, run)

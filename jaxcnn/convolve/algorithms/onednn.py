@@ -1,0 +1,117 @@
+"""oneDNN's convolution, which the published Linux jaxlib carries, by its custom call.
+
+The call is described by XLA's ``onednn_config.proto`` as JSON. Whether it may be asked at all is
+decided in :mod:`jaxcnn.convolve.fence`; here is only how.
+"""
+
+from __future__ import annotations
+
+import json
+
+import jax
+
+from jaxcnn.convolve import fence
+from jaxcnn.convolve.algorithms.algorithm import (
+    Algorithm,
+    Solve,
+    Work,
+    padded,
+    refuse_unplain,
+    traffic,
+)
+from jaxcnn.convolve.problem import Problem
+
+TARGET = "__onednn$convolution"
+ACTIVATIONS = {"linear": [], "relu": ["RELU"]}
+"""What the same pass can apply after the bias, by our names and by XLA's."""
+
+
+def refuses(problem: Problem) -> str | None:
+    """A problem that is not plain, or outside the fence."""
+    return refuse_unplain(problem) or fence.refuses(problem)
+
+
+def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+    """One call; the kernel is laid out anew inside it."""
+    del solve
+    return call(problem, x, kernel)
+
+
+def call(
+    problem: Problem,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    activation: str = "linear",
+) -> jax.Array:
+    """The convolution, with bias (O,) and activation in the same pass where they are given."""
+    if any(
+        max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
+    ):
+        # Windows of padding alone are on the list of hazards.
+        problem, x = padded(problem, x)
+    operands = [x, kernel] if bias is None else [x, kernel, bias]
+    ops = [] if bias is None else ["BIAS"]
+    result = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
+    return jax.ffi.ffi_call(
+        TARGET,
+        result,
+        custom_call_api_version=1,
+        legacy_backend_config=_config(problem, [*ops, *ACTIVATIONS[activation]]),
+    )(*operands)
+
+
+def _config(problem: Problem, ops: list[str]) -> str:
+    axes = problem.axes
+    image = {
+        "dims": axes + 2,
+        "data": {
+            "batch_dim": 0,
+            "feature_dim": axes + 1,
+            "spatial_dims": list(range(1, axes + 1)),
+        },
+    }
+    filters = {
+        "input_feature_dim": axes,
+        "output_feature_dim": axes + 1,
+        "spatial_dims": list(range(axes)),
+    }
+    window = {
+        "pad_left": [lo for lo, _ in problem.padding],
+        "pad_right": [hi for _, hi in problem.padding],
+        "strides": list(problem.stride),
+        "window_dilations": list(problem.dilation),
+    }
+    config = {
+        "dims": axes + 2,
+        "input": image,
+        "kernel": {"dims": axes + 2, "filter": filters},
+        "output": image,
+        "window": window,
+        "feature_groups": problem.groups,
+    }
+    if ops:
+        config["fusions"] = {"ops": ops}
+    return json.dumps({"onednn_conv_config": config})
+
+
+def product(a: jax.Array, b: jax.Array, *, transpose_a: bool = False) -> jax.Array:
+    """The matrix product of a (R, K), or (K, R) where it is to be transposed, and b (K, O)."""
+    rows = a.shape[1] if transpose_a else a.shape[0]
+    result = jax.ShapeDtypeStruct((rows, b.shape[1]), a.dtype)
+    config = {"onednn_matmul_config": {"transpose_a": transpose_a}}
+    return jax.ffi.ffi_call(
+        "__onednn$matmul",
+        result,
+        custom_call_api_version=1,
+        legacy_backend_config=json.dumps(config),
+    )(a, b)
+
+
+def work(problem: Problem) -> Work:
+    """The definition's multiply-adds; x and kernel read, y written."""
+    kind = "depthwise" if problem.is_depthwise else "groups" if problem.groups > 1 else "dense"
+    return Work(problem.multiply_adds, traffic(problem), kind=kind)
+
+
+ALGORITHM = Algorithm("onednn", refuses, work, run)

@@ -1,0 +1,95 @@
+"""A transposed convolution as one product and overlapping sums.
+
+Every input cell, times the kernel, is a patch of the output; patches of neighbours are the base
+dilation apart and add up where they overlap. Cut into pieces of that width, a patch of J pieces is
+J arrays, each one cell further on: J additions instead of a convolution.
+Source: the overlap-add method, Oppenheim and Schafer, "Discrete-Time Signal Processing", 8.7.3.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.convolve.algorithms.algorithm import (
+    Algorithm,
+    Solve,
+    Work,
+    accumulator,
+    refuse_unusual,
+    traffic,
+)
+from jaxcnn.convolve.problem import Problem
+
+
+def refuses(problem: Problem) -> str | None:
+    """No base dilation, groups, strides or dilations, or patches of more than 64 pieces."""
+    reason = refuse_unusual(problem)
+    if reason is None and set(problem.base_dilation) == {1}:
+        reason = "no base dilation"
+    if reason is None and problem.groups > 1:
+        reason = "groups"
+    if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:
+        reason = "stride or dilation beside the base dilation"
+    if reason is None and max(_pieces(problem)) > 64:
+        reason = "more than 64 pieces on an axis"
+    return reason
+
+
+def _pieces(problem: Problem) -> list[int]:
+    return [-(-f // b) for f, b in zip(problem.filter, problem.base_dilation, strict=True)]
+
+
+def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+    """The patches, summed axis by axis, and the output cut from them."""
+    del solve
+    axes, wide = problem.axes, accumulator(problem.dtype)
+    flipped = jnp.flip(kernel, tuple(range(axes)))
+    patches = lax.dot_general(
+        x,
+        jnp.moveaxis(flipped, -2, 0).reshape(problem.in_channels, -1),
+        (((x.ndim - 1,), (0,)), ((), ())),
+        precision=problem.precision,
+        preferred_element_type=wide,
+    )
+    y = patches.reshape(*x.shape[:-1], *problem.filter, problem.out_channels)
+    for axis in range(axes):
+        # y: (N, done..., size, sizes to do..., filter, filters to do..., O)
+        y = _summed(y, 1 + axis, axes + 1, problem.base_dilation[axis], _pieces(problem)[axis])
+    cuts = []
+    for f, (lo, _), k, size in zip(
+        problem.filter, problem.padding, problem.output, y.shape[1:-1], strict=True
+    ):
+        first = f - 1 - lo
+        cuts.append((-first, first + k - size, 0))
+    # What no patch reaches is padding alone, so zero; what lies outside the output is cut off.
+    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *cuts, (0, 0, 0)])
+    return y.astype(problem.dtype)
+
+
+def _summed(y: jax.Array, size: int, filter: int, base: int, pieces: int) -> jax.Array:
+    """Sums axis ``filter`` into axis ``size``, neighbours ``base`` apart."""
+    y = jnp.moveaxis(y, filter, size + 1)
+    fill = [(0, 0)] * y.ndim
+    fill[size + 1] = (0, pieces * base - y.shape[size + 1])
+    y = jnp.pad(y, fill)
+    total = 0
+    for piece in range(pieces):
+        part = lax.slice_in_dim(y, piece * base, (piece + 1) * base, axis=size + 1)
+        around = [(0, 0)] * y.ndim
+        around[size] = (piece, pieces - 1 - piece)
+        total = total + jnp.pad(part, around)
+    shape = total.shape
+    return total.reshape(*shape[:size], shape[size] * base, *shape[size + 2 :])
+
+
+def work(problem: Problem) -> Work:
+    """A multiply-add for each input cell and weight; the patches written and read."""
+    cells = problem.batch * problem.taps * problem.out_channels
+    for n in problem.size:
+        cells *= n
+    return Work(cells * problem.in_channels, traffic(problem) + 3 * 4 * cells)
+
+
+ALGORITHM = Algorithm("overlap_add", refuses, work, run)

@@ -1,0 +1,128 @@
+"""A kernel gradient as one matrix product: patches of x, transposed, times the output gradient.
+
+Row (n, place) of the patches holds the cells that a filter meets there, (taps, c); the kernel
+gradient is their product with the output gradient's row (n, place), (O,), summed over all rows.
+Where the patches would be large they are made for one example at a time, in a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.convolve import fence
+from jaxcnn.convolve.algorithms import onednn
+from jaxcnn.convolve.algorithms.algorithm import (
+    LARGEST_TEMPORARY,
+    Algorithm,
+    Solve,
+    Work,
+    accumulator,
+    padded,
+    refuse_unplain,
+    tap_slices,
+    traffic,
+)
+from jaxcnn.convolve.layout import from_kernel_gradient
+from jaxcnn.convolve.problem import Problem
+
+MOST_TAPS = 128  # slices laid side by side, unrolled
+
+
+def refuses(problem: Problem) -> str | None:
+    """Groups, no kernel gradient, or filters of too many taps."""
+    reason = refuse_unplain(problem)
+    if reason is None and problem.groups > 1:
+        reason = "groups"
+    if reason is None and not (problem.is_kernel_gradient or problem.taps == 1):
+        reason = "no kernel gradient"
+    if reason is None and problem.places > MOST_TAPS:
+        reason = f"more than {MOST_TAPS} taps"
+    return reason
+
+
+def _plain(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+    """a^T b for a (R, K) and b (R, O), with the smaller of K and O as the product's rows."""
+    wide = accumulator(str(a.dtype))
+    product = partial(lax.dot_general, precision=precision, preferred_element_type=wide)
+    contract = (((0,), (0,)), ((), ()))
+    if a.shape[1] <= b.shape[1]:
+        return product(a, b, contract)
+    return product(b, a, contract).T
+
+
+def _onednn(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+    del precision
+    return onednn.product(a, b, transpose_a=True)
+
+
+def _run(
+    product: Callable[..., jax.Array],
+    problem: Problem,
+    x: jax.Array,
+    kernel: jax.Array,
+    solve: Solve,
+) -> jax.Array:
+    """The product over all examples at once, or example by example."""
+    del solve
+    forward = problem.exchanged()
+    x, g = from_kernel_gradient(forward, x, kernel)
+
+    def rows(forward: Problem, x: jax.Array) -> jax.Array:
+        bare, x = padded(forward, x)
+        slices = tap_slices(bare, x)
+        patches = slices[0] if len(slices) == 1 else jnp.concatenate(slices, axis=-1)
+        patches = patches.reshape(-1, forward.taps * forward.in_channels)
+        return patches if len(slices) == 1 else lax.optimization_barrier(patches)
+
+    if forward.batch == 1 or _patches(forward) <= LARGEST_TEMPORARY:
+        total = product(rows(forward, x), g.reshape(-1, g.shape[-1]), problem.precision)
+    else:
+        single = replace(forward, batch=1)
+
+        def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            x, g = both
+            own = product(rows(single, x[None]), g.reshape(-1, g.shape[-1]), problem.precision)
+            return total + own.astype(total.dtype), None
+
+        shape = (forward.taps * forward.in_channels, forward.out_channels)
+        start = jnp.zeros(shape, accumulator(problem.dtype))
+        total = lax.scan(add, start, (x, g))[0]
+    y = total.astype(problem.dtype).reshape(forward.taps, problem.batch, -1)
+    y = lax.transpose(y, (1, 0, 2))
+    return y.reshape(problem.output_shape)
+
+
+def _patches(forward: Problem) -> float:
+    """Bytes of the patches of all examples."""
+    if forward.taps == 1 and not any(map(any, forward.padding)):
+        return 0
+    cells = forward.batch * forward.places * forward.taps * forward.in_channels
+    return cells * forward.itemsize
+
+
+def _work(problem: Problem) -> Work:
+    """The definition's multiply-adds; the patches written and read."""
+    forward = problem.exchanged()
+    patches = _patches(forward)
+    turns = forward.batch if patches > LARGEST_TEMPORARY else 1
+    narrow = min(forward.taps * forward.in_channels, forward.out_channels) < 16
+    return Work(
+        problem.multiply_adds,
+        traffic(problem) + 2 * patches,
+        turns,
+        "narrow" if narrow else "",
+    )
+
+
+def _refuses_onednn(problem: Problem) -> str | None:
+    return refuses(problem) or fence.refuses_product(problem)
+
+
+ALGORITHM = Algorithm("products", refuses, _work, partial(_run, _plain))
+ONEDNN = Algorithm("onednn_products", _refuses_onednn, _work, partial(_run, _onednn))

@@ -1,0 +1,124 @@
+"""Between the layouts that lax's convolution takes and the one in which a problem is solved."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import lax
+
+from jaxcnn.convolve.problem import Problem
+
+
+class Operation(NamedTuple):
+    """A call of lax's convolution: its problem, and the way there and back.
+
+    Attributes:
+      problem: what is computed, channels last.
+      numbers: lax's dimension numbers.
+      batch_groups: parts into which lax divides the batch; each sees its part of the filters.
+    """
+
+    problem: Problem
+    numbers: lax.ConvDimensionNumbers
+    batch_groups: int
+
+    def canonical(self, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """x (N, *size, C) and kernel (*F, C // groups, O) from operands in lax's layout.
+
+        A batch group is a feature group whose channels were laid along the batch: (g*N, *size, C)
+        becomes (N, *size, g*C), and the kernel stays as it is.
+        """
+        x_spec, kernel_spec, _ = self.numbers
+        x = lax.transpose(x, (x_spec[0], *x_spec[2:], x_spec[1]))
+        kernel = lax.transpose(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
+        if self.batch_groups > 1:
+            groups, axes = self.batch_groups, self.problem.axes
+            x = x.reshape(groups, -1, *x.shape[1:])
+            x = lax.transpose(x, (*range(1, axes + 2), 0, axes + 2)).reshape(self.problem.x_shape)
+        return x, kernel
+
+    def restored(self, y: jax.Array) -> jax.Array:
+        """lax's output from y (N, *k, O)."""
+        out_spec = self.numbers.out_spec
+        order = (out_spec[0], *out_spec[2:], out_spec[1])
+        return lax.transpose(y, tuple(int(axis) for axis in np.argsort(order)))
+
+
+def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
+    """What a call of lax's convolution computes; None where sizes are not known numbers.
+
+    Args:
+      x, kernel: anything with shape and dtype.
+      params: those of ``lax.conv_general_dilated_p``.
+    """
+    numbers = params["dimension_numbers"]
+    pairs = tuple(tuple(pair) for pair in params["padding"])
+    known = (*x.shape, *kernel.shape, *(side for pair in pairs for side in pair))
+    if not all(isinstance(size, (int, np.integer)) for size in known) or x.dtype != kernel.dtype:
+        return None
+    x_spec, kernel_spec, _ = numbers
+    groups = params["batch_group_count"]
+    problem = Problem(
+        batch=int(x.shape[x_spec[0]]) // groups,
+        size=tuple(int(x.shape[axis]) for axis in x_spec[2:]),
+        in_channels=int(x.shape[x_spec[1]]) * groups,
+        filter=tuple(int(kernel.shape[axis]) for axis in kernel_spec[2:]),
+        out_channels=int(kernel.shape[kernel_spec[0]]),
+        groups=max(groups, params["feature_group_count"]),
+        stride=tuple(map(int, params["window_strides"])),
+        padding=tuple((int(lo), int(hi)) for lo, hi in pairs),
+        base_dilation=tuple(map(int, params["lhs_dilation"])),
+        dilation=tuple(map(int, params["rhs_dilation"])),
+        dtype=str(x.dtype),
+        out_dtype=str(np.dtype(params["preferred_element_type"] or x.dtype)),
+        precision=params["precision"],
+    )
+    return Operation(problem, numbers, groups)
+
+
+def channels_last(axes: int) -> lax.ConvDimensionNumbers:
+    """lax's description of x (N, *spatial, C) with kernel (*F, C, O) and output like x.
+
+    >>> channels_last(1)
+    ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, 2, 1))
+    """
+    spatial = tuple(range(1, axes + 1))
+    image = (0, axes + 1, *spatial)
+    return lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image)
+
+
+def split_groups(w: jax.Array, groups: int) -> jax.Array:
+    """(..., O) as (..., groups, O // groups)."""
+    return w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
+
+
+def as_kernel_gradient(problem: Problem, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """x (N, *size, g*c) and output gradient (N, *k, O) of ``problem``, put as the exchange asks.
+
+    Returns x as (c, *size, g*N) and the output gradient as a kernel (*k, N, O).
+    """
+    axes, (c, _) = problem.axes, problem.group_channels
+    spatial = tuple(range(1, axes + 1))
+    x = x.reshape(*x.shape[:-1], problem.groups, c)
+    x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0))
+    x = x.reshape(c, *problem.size, problem.groups * problem.batch)
+    return x, lax.transpose(g, (*spatial, 0, axes + 1))
+
+
+def from_kernel_gradient(
+    exchanged: Problem, x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The way back: x (N, *size, g*c) and the output gradient (N, *k, O) of ``exchanged``."""
+    axes, groups = exchanged.axes, exchanged.groups
+    spatial = tuple(range(1, axes + 1))
+    x = x.reshape(*x.shape[:-1], groups, exchanged.batch)
+    x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0)).reshape(exchanged.x_shape)
+    return x, lax.transpose(kernel, (axes, *range(axes), axes + 1))
+
+
+def flat_size(shape: tuple[int, ...]) -> int:
+    """How many numbers an array of that shape holds."""
+    return math.prod(shape)
