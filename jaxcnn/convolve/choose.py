@@ -47,6 +47,8 @@ def solve(
 
 
 def choose(problem: Problem, closed: frozenset[str] = frozenset()) -> str:
+    if "onednn" not in closed and not ALGORITHMS["onednn"].refuses(problem): return "onednn"
+    if not ALGORITHMS["phases"].refuses(problem): return "phases"
     return "direct"
 
 

@@ -149,6 +149,24 @@ class Problem:
         )
         return replace(self, padding=pairs)
 
+    def trimmed(self) -> tuple[Problem, Pairs]:
+        """The problem without cells that no window reads, and the range kept on each axis.
+
+        No padding is negative then. Base dilation stays: a cut of a cells off spread-out ones is a
+        cut of ceil(a/base) cells, and what that took too much is padding.
+        """
+        exact = self.with_padding_for(self.output)
+        size, pairs, kept = [], [], []
+        for n, base, (lo, hi) in zip(
+            exact.size, exact.base_dilation, exact.padding, strict=True
+        ):
+            first = min(n, max(0, -(lo // base)))
+            last = min(n - first, max(0, -(hi // base)))
+            size.append(n - first - last)
+            pairs.append((lo + first * base, hi + last * base))
+            kept.append((first, n - last))
+        return replace(exact, size=tuple(size), padding=tuple(pairs)), tuple(kept)
+
     def exchanged(self) -> Problem:
         """The problem whose kernel gradient this is, its output as large as this filter.
 
@@ -167,14 +185,6 @@ class Problem:
             dilation=self.stride,
         )
         return other.with_padding_for(self.filter)
-
-    @property
-    def is_kernel_gradient(self) -> bool:
-        """Whether it looks like one: a filter of many taps slid to fewer places than it has taps.
-
-        Only the choice of algorithm depends on it, never a value.
-        """
-        return self.taps > self.places and self.taps > 1
 
     def __str__(self) -> str:
         def across(numbers: Sequence[object]) -> str:

@@ -2,7 +2,7 @@
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
 ``overlap_add``. ``phases``, ``zeros``, ``blocks``,
-``diagonal``, ``portions`` and ``slabs`` rewrite a problem as
+``diagonal``, ``portions``, ``slabs`` and ``wide`` rewrite a problem as
 smaller ones, for which the choice is made again.
 """
 
@@ -20,6 +20,7 @@ from jaxcnn.convolve.algorithms import (
     rows,
     slabs,
     taps,
+    wide,
     zeros,
 )
 from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work
@@ -36,6 +37,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         phases.ALGORITHM,
         zeros.ALGORITHM,
         portions.ALGORITHM,
+        wide.ALGORITHM,
         products.ALGORITHM,
         products.ONEDNN,
         rows.ALGORITHM,

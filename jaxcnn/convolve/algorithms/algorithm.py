@@ -114,24 +114,11 @@ def _interior(padding: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]
 
 
 def trimmed(problem: Problem, x: jax.Array) -> tuple[Problem, jax.Array]:
-    """The problem without cells that no window reads, nor negative padding; x cut to match.
-
-    Base dilation stays. A cut of a cells off spread-out ones is a cut of ceil(a/base) cells, and
-    what it took too much is padding.
-    """
-    problem = problem.with_padding_for(problem.output)
-    size, pairs, cuts = [], [], []
-    for n, base, (lo, hi) in zip(problem.size, problem.base_dilation, problem.padding, strict=True):
-        first, last = (max(0, -(side // base)) for side in (lo, hi))
-        first = min(first, n)
-        last = min(last, n - first)
-        size.append(n - first - last)
-        pairs.append((lo + first * base, hi + last * base))
-        cuts.append((first, n - last))
-    if tuple(size) == problem.size:
-        return problem, x
-    x = x[(slice(None), *(slice(*cut) for cut in cuts))]
-    return replace(problem, size=tuple(size), padding=tuple(pairs)), x
+    """The problem without cells that no window reads nor negative padding, x cut to match."""
+    bare, kept = problem.trimmed()
+    if bare.size == problem.size:
+        return bare, x
+    return bare, x[(slice(None), *(slice(*ends) for ends in kept))]
 
 
 def tap_slices(problem: Problem, x: jax.Array) -> list[jax.Array]:

@@ -25,12 +25,12 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """No groups, no kernel gradient, or too many blocks."""
+    """No groups, or too many blocks."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups == 1:
         reason = "no groups"
-    if reason is None and not problem.is_kernel_gradient:
-        reason = "no kernel gradient"
+    if reason is None and not problem.exchanged().is_plain:
+        reason = "a forward convolution that is not plain"
     if reason is None and problem.groups // _merged(problem) > MOST_BLOCKS:
         reason = f"more than {MOST_BLOCKS} blocks"
     return reason

@@ -40,7 +40,8 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
         x = _tiles(problem, x)
     y = lax.dot_general(
         x,
-        kernel.reshape(-1, problem.out_channels),
+        # As it lies in memory: XLA would fold a transposed kernel into a slower product.
+        lax.optimization_barrier(kernel.reshape(-1, problem.out_channels)),
         (((x.ndim - 1,), (0,)), ((), ())),
         precision=problem.precision,
         preferred_element_type=accumulator(problem.dtype),

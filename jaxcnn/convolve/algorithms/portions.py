@@ -36,10 +36,10 @@ def _portion(problem: Problem) -> tuple[int, Problem]:
 
 
 def refuses(problem: Problem) -> str | None:
-    """No kernel gradient, or of one portion only."""
+    """A batch of one portion only."""
     reason = refuse_unplain(problem)
-    if reason is None and not problem.is_kernel_gradient:
-        reason = "no kernel gradient"
+    if reason is None and not problem.exchanged().is_plain:
+        reason = "a forward convolution that is not plain"
     if reason is None and problem.group_channels[0] == _portion(problem)[0]:
         reason = "a batch of one portion"
     return reason

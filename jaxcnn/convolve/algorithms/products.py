@@ -31,29 +31,28 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
+Product = Callable[[jax.Array, jax.Array, object], jax.Array]
+
 MOST_TAPS = 128  # slices laid side by side, unrolled
 
 
 def refuses(problem: Problem) -> str | None:
-    """Groups, no kernel gradient, or filters of too many taps."""
+    """Groups, or filters of too many taps."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
-    if reason is None and not (problem.is_kernel_gradient or problem.taps == 1):
-        reason = "no kernel gradient"
+    if reason is None and not problem.exchanged().is_plain:
+        reason = "a forward convolution that is not plain"
     if reason is None and problem.places > MOST_TAPS:
         reason = f"more than {MOST_TAPS} taps"
     return reason
 
 
 def _plain(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
-    """a^T b for a (R, K) and b (R, O), with the smaller of K and O as the product's rows."""
+    """a^T b for a (R, K) and b (R, O)."""
     wide = accumulator(str(a.dtype))
-    product = partial(lax.dot_general, precision=precision, preferred_element_type=wide)
     contract = (((0,), (0,)), ((), ()))
-    if a.shape[1] <= b.shape[1]:
-        return product(a, b, contract)
-    return product(b, a, contract).T
+    return lax.dot_general(a, b, contract, precision=precision, preferred_element_type=wide)
 
 
 def _onednn(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
@@ -61,8 +60,15 @@ def _onednn(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
     return onednn.product(a, b, transpose_a=True)
 
 
+def _narrow_first(product: Product, a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+    """a^T b with the narrower of the two as the one that is transposed: less to lay out anew."""
+    if a.shape[1] <= b.shape[1]:
+        return product(a, b, precision)
+    return product(b, a, precision).T
+
+
 def _run(
-    product: Callable[..., jax.Array],
+    product: Product,
     problem: Problem,
     x: jax.Array,
     kernel: jax.Array,
@@ -81,13 +87,17 @@ def _run(
         return patches if len(slices) == 1 else lax.optimization_barrier(patches)
 
     if forward.batch == 1 or _patches(forward) <= LARGEST_TEMPORARY:
-        total = product(rows(forward, x), g.reshape(-1, g.shape[-1]), problem.precision)
+        total = _narrow_first(
+            product, rows(forward, x), g.reshape(-1, g.shape[-1]), problem.precision
+        )
     else:
         single = replace(forward, batch=1)
 
         def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             x, g = both
-            own = product(rows(single, x[None]), g.reshape(-1, g.shape[-1]), problem.precision)
+            own = _narrow_first(
+                product, rows(single, x[None]), g.reshape(-1, g.shape[-1]), problem.precision
+            )
             return total + own.astype(total.dtype), None
 
         shape = (forward.taps * forward.in_channels, forward.out_channels)
