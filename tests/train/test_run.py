@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import signal
@@ -137,21 +138,63 @@ def every_file(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("spoil", ["empty", "half", "another network"])
-def test_a_checkpoint_that_is_not_one_is_refused_in_one_line(finished, data, tmp_path, spoil):
+SPOIL = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "one bit flipped": lambda path: path.write_bytes(_flipped(path.read_bytes())),
+    "removed": lambda path: path.unlink(),
+}
+
+
+def _flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("how", SPOIL)
+def test_a_checkpoint_any_file_of_which_is_spoilt_is_refused_in_one_line(
+    finished, data, tmp_path, capfd, how
+):
     run = Run.create(tmp_path / "run", CONFIG)
-    state = state_of(finished.folder)
-    if spoil == "another network":
-        other = replace(CONFIG, layers=("conv:5:f4:s4:relu", "conv:10:f7"))
-        state = make_trainer(other, (28, 28, 1), total_steps=20).init()
-    run.checkpoints.save(20, state)
-    if spoil != "another network":
-        for path in every_file(run.folder / "checkpoint"):
-            content = path.read_bytes()
-            path.write_bytes(b"" if spoil == "empty" else content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"checkpoint.*20.*checkpoint of this network") as error:
-        evaluate_run(run.folder, data.test)
+    run.checkpoints.save(20, state_of(finished.folder))
+    for path in every_file(run.folder / "checkpoint"):
+        whole = path.read_bytes()
+        SPOIL[how](path)
+        with pytest.raises(ValueError, match=r"checkpoint/20 is no whole checkpoint: .*") as error:
+            evaluate_run(run.folder, data.test)
+        assert "\n" not in str(error.value)
+        path.write_bytes(whole)
+    assert capfd.readouterr().err == ""
+    assert evaluate_run(run.folder, data.test)[0] == 20
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (("conv:5:f4:s4:relu", "conv:10:f7"), r"\[0\].* \(5,\) float32 where that has .* \(4,\)"),
+        (("conv:4:f4:s4:relu",), r"opt_state.* where that has .*\[1\].* \(10,\)"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, capfd, layers, words):
+    run = Run.create(tmp_path / "run", CONFIG)
+    other = replace(CONFIG, layers=layers)
+    run.checkpoints.save(20, make_trainer(other, (28, 28, 1), total_steps=20).init())
+    with pytest.raises(ValueError, match=words) as error:
+        state_of(run.folder)
     assert "\n" not in str(error.value)
+    gc.collect()  # what threads left behind would complain now
+    assert capfd.readouterr().err == ""
+
+
+def test_the_older_checkpoint_goes_when_the_newer_one_is_whole_and_leftovers_with_it(tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    state = make_trainer(CONFIG, (28, 28, 1), total_steps=20).init()
+    run.checkpoints.save(3, state)
+    folder = run.folder / "checkpoint"
+    (folder / ".7.new").mkdir()  # as a crash would leave it
+    run.checkpoints.save(4, state._replace(step=state.step + 4))
+    assert [path.name for path in folder.iterdir()] == ["4"]
+    assert int(state_of(run.folder).step) == 4
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
