@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -89,21 +90,45 @@ def test_an_interrupted_run_resumed_ends_with_the_very_numbers(
     chex.assert_trees_all_equal(state_of(tmp_path / "run"), state_of(finished.folder))
 
 
-def test_lines_of_steps_after_the_checkpoint_are_done_again(finished, data, tmp_path, monkeypatch):
+def test_ctrl_c_while_a_run_is_set_up_leaves_one_too(finished, data, tmp_path, monkeypatch):
+    def ctrl_c(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        return make_trainer(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jaxcnn.train.loop.make_trainer", ctrl_c)
+        assert train(CONFIG, tmp_path / "run", data=data).step == 0
+    assert evaluate_run(tmp_path / "run", data.test)[0] == 0
+    train(CONFIG, tmp_path / "run", data=data, resume=True)
+    assert numbers(tmp_path / "run") == numbers(finished.folder)
+
+
+@pytest.mark.parametrize(("at", "kept"), [(4, 0), (14, 10)])
+def test_lines_of_steps_after_the_checkpoint_are_done_again(
+    finished, data, tmp_path, monkeypatch, at, kept
+):
     monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)
 
     def killed(progress):
-        if progress.step == 14:
+        if progress.step == at:
             raise SystemError
 
     with pytest.raises(SystemError):
         train(CONFIG, tmp_path / "run", data=data, report=killed)
-    assert len(numbers(tmp_path / "run")) == 15
+    assert len(numbers(tmp_path / "run")) == at + kept // 10  # a line more for each whole epoch
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"split": "tr')  # as a crash would leave it
-    assert int(state_of(tmp_path / "run").step) == 10
+    assert int(state_of(tmp_path / "run").step) == kept
     train(CONFIG, tmp_path / "run", data=data, resume=True)
     assert numbers(tmp_path / "run") == numbers(finished.folder)
+
+
+def test_a_run_that_has_done_more_than_its_settings_say_is_not_resumed(finished, data, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    shorter = replace(CONFIG, epochs=1)
+    (folder / "config.json").write_text(shorter.to_json())
+    with pytest.raises(ValueError, match=r"has done 20 steps, but the 1 epochs .* are 10; put"):
+        train(shorter, folder, data=data, resume=True)
 
 
 def test_the_seed_alone_decides(finished, data, tmp_path):
