@@ -1,8 +1,12 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -140,14 +144,27 @@ def test_train_and_evaluate_tell_the_same_result(monkeypatch, capfd, tmp_path):
     assert "is there already" in err
 
 
+def test_a_run_that_cannot_be_written_is_one_line_and_exit_code_2(monkeypatch, capfd, tmp_path):
+    data = small_data(100)
+    monkeypatch.setattr("jaxcnn.train.loop.load_mnist", lambda split: getattr(data, split))
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, _, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
+    assert code == 2
+    assert err.startswith("jaxcnn: ")
+    assert err.count("\n") == 1
+    assert os.strerror(errno.ENOSPC) in err
+
+
 def test_an_interrupted_training_exits_as_a_shell_expects(monkeypatch, tmp_path):
     def stop_at_once(config, folder, **_):
         return train(config, folder, data=small_data(100), report=interrupt)
 
     def interrupt(progress):
-        import os
-        import signal
-
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)

@@ -131,6 +131,22 @@ def test_a_run_that_has_done_more_than_its_settings_say_is_not_resumed(finished,
         train(shorter, folder, data=data, resume=True)
 
 
+@pytest.mark.parametrize(
+    "lines", [None, b"", b"five\n", b"\xff\xfe\n", b"5\n", b'{"a": 1}\n', "shuffled"]
+)
+def test_a_run_whose_metrics_are_spoilt_is_not_resumed(finished, data, tmp_path, lines):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    path = folder / "metrics.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    if lines is not None:
+        path.write_bytes(b"".join(reversed(whole)) if lines == "shuffled" else lines)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged: ") as error:
+        train(CONFIG, folder, data=data, resume=True)
+    assert "\n" not in str(error.value)
+    assert evaluate_run(folder, data.test)[0] == 20
+
+
 def test_the_seed_alone_decides(finished, data, tmp_path):
     other = train(replace(CONFIG, seed=1, epochs=1), tmp_path / "other", data=data)
     again = train(replace(CONFIG, seed=1, epochs=1), tmp_path / "again", data=data)
@@ -197,7 +213,7 @@ def test_a_checkpoint_any_file_of_which_is_spoilt_is_refused_in_one_line(
     ("layers", "words"),
     [
         (("conv:5:f4:s4:relu", "conv:10:f7"), r"\[0\].* \(5,\) float32 where that has .* \(4,\)"),
-        (("conv:4:f4:s4:relu",), r"opt_state.* where that has .*\[1\].* \(10,\)"),
+        (("conv:4:f4:s4:relu", "conv:10:f7:nobias"), r"1.*kernel.* where that has .*1.*bias"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, capfd, layers, words):
