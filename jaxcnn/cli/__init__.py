@@ -40,3 +40,6 @@ def main() -> None:
     except BrokenPipeError:  # `jaxcnn plan | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a disk that is full, a folder that may not be written to
+        print(f"jaxcnn: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -45,7 +45,11 @@ def _plan(words: list[str], shape: tuple[int, ...]) -> Plan:
 
     models = [word for word in words if ":" in word and word.split(":")[0] not in KINDS]
     if not models:
-        return plan_of_layers(shape, [parse(word) for word in words or DIGITS_LAYERS])
+        layers = [parse(word) for word in words or DIGITS_LAYERS]
+        try:
+            return plan_of_layers(shape, layers)
+        except InputError as error:  # here the way out is a part of the word, not an argument
+            raise InputError(str(error).replace('rounding="floor"', ":floor")) from None
     if len(words) > 1:
         raise InputError(f"{models[0]} names a model, which comes alone; leave the other words out")
     return plan_of(load_model(models[0]), shape)

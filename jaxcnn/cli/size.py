@@ -54,4 +54,4 @@ def _padding(pad: str, size: int, filter: int, stride: int, dilation: int) -> tu
         return int(parts[0]), int(parts[-1])
     if pad.replace("_", "").isalpha():
         return named_padding(pad, size, filter, stride=stride, dilation=dilation)
-    raise InputError(f"pad {pad!r} must be a number, a pair as in 1,2, or a name such as SAME")
+    raise InputError(f"pad {pad!r} must be a number >= 0, a pair as in 1,2, or a name such as SAME")

@@ -63,6 +63,11 @@ class Plan:
     rows: tuple[PlanRow, ...]
 
     @property
+    def output(self) -> tuple[int, ...]:
+        """What the last layer gives, (*spatial, C)."""
+        return self.rows[-1].output if self.rows else self.input
+
+    @property
     def parameters(self) -> int:
         return sum(row.parameters for row in self.rows)
 

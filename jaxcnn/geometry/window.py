@@ -176,10 +176,12 @@ def decimal(number: Fraction) -> str:
     >>> decimal(Fraction(225, 2)), decimal(Fraction(7, 3)), decimal(Fraction(5))
     ('112.5', '2.333...', '5')
     """
-    scaled = number * 10**4
-    if scaled.denominator != 1:
-        return f"{float(Fraction(int(number * 1000), 1000)):.3f}..."
-    return f"{float(number):.4f}".rstrip("0").rstrip(".")
+    # In integers throughout: a float has 16 digits, and sizes may have more.
+    ends = (number * 10**4).denominator == 1
+    places = 4 if ends else 3
+    whole, rest = divmod(int(number * 10**places), 10**places)
+    written = f"{whole}.{rest:0{places}d}"
+    return written.rstrip("0").rstrip(".") if ends else f"{written}..."
 
 
 def axis_names(axes: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import Plan
 from jaxcnn.geometry._check import integer
+from jaxcnn.geometry.plan import by
 from jaxcnn.nn.spec import Spec, parse, plan
 
 # 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
@@ -19,6 +20,9 @@ DIGITS_LAYERS = (
     "conv:10:f7",
 )
 
+IMAGE, CLASSES = (28, 28, 1), 10
+INT32 = 2**31 - 1  # what steps and seeds are counted in on the device
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -26,7 +30,7 @@ class TrainConfig:
 
     Attributes:
       layers: the stack, in the text form of :mod:`jaxcnn.nn.spec`; its last layer gives one number
-        a class.
+        for each of the ten digits.
       epochs: passes over the 55,000 training images.
       batch_size: images a step; it must divide 55,000, so that no image is left out.
       learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
@@ -44,24 +48,39 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
+        words = self.layers
+        if not (isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)):
+            raise TypeError(f"layers must list words such as {DIGITS_LAYERS[0]}, got {words!r}")
+        object.__setattr__(self, "layers", tuple(words))
         for name, least in (("epochs", 1), ("batch_size", 1), ("max_shift", 0), ("seed", 0)):
             integer(name, getattr(self, name), least=least)
+        if self.seed > INT32:
+            raise InputError(f"seed must be at most {INT32}, got {self.seed}")
+        if self.max_shift >= IMAGE[0]:
+            raise InputError(
+                f"max_shift {self.max_shift} moves images of {IMAGE[0]} cells out of sight; use "
+                f"{IMAGE[0] - 1} or less"
+            )
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} must be a finite number >= 0, got {value}")
-        self.plan()
+        found, wanted = self.plan().output, (1, 1, CLASSES)
+        if found != wanted:
+            raise InputError(
+                f"layers end with {by(found)}, but must end with {by(wanted)}, a number for each "
+                f"digit; use conv:{CLASSES}:f{by(found[:-1])} for one layer more"
+            )
 
     def specs(self) -> list[Spec]:
         """The layers, read."""
         return [parse(word) for word in self.layers]
 
-    def plan(self, input: tuple[int, ...] = (28, 28, 1)) -> Plan:
+    def plan(self) -> Plan:
         """The plan of the stack over images of the digits' size."""
-        return plan(input, self.specs())
+        return plan(IMAGE, self.specs())
 
     def steps_per_epoch(self, images: int) -> int:
         """Steps in one pass over ``images`` images."""
@@ -74,7 +93,13 @@ class TrainConfig:
                 f"{images % self.batch_size} would be left out of every epoch; "
                 f"use {below} or {above}"
             )
-        return images // self.batch_size
+        steps = images // self.batch_size
+        if steps * self.epochs > INT32:
+            raise InputError(
+                f"epochs {self.epochs} of {steps} steps are more than can be counted; use "
+                f"{INT32 // steps} or fewer"
+            )
+        return steps
 
     def to_json(self) -> str:
         """The settings as JSON text."""

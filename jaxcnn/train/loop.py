@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxcnn.data import Digits, load_mnist
 from jaxcnn.environment import environment
+from jaxcnn.errors import InputError
 from jaxcnn.train import pictures
 from jaxcnn.train.config import TrainConfig
 from jaxcnn.train.run import Run, replacing, restore
@@ -100,24 +101,34 @@ def train(
     Raises:
       InputError: (a ValueError) where settings, folder, data files or checkpoint cannot be used.
     """
-    data = data or Data(*(load_mnist(split) for split in Data._fields))
-    count = len(data.train)
-    steps = config.steps_per_epoch(count)
-    total = steps * config.epochs
-    trainer = make_trainer(config, data.train.images.shape[1:], total)
-    run = Run.open(folder) if resume else Run.create(folder, config)
-    state = restore(run, trainer) if resume else trainer.init()
-    done = int(state.step)
-    run.rewind_metrics(done)
-    journal = _Journal(run, report, config, total, steps)
-
-    images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
-    held_out = jnp.asarray(data.validation.images), jnp.asarray(data.validation.labels)
-    # On a CPU lax's convolutions run several times slower inside a loop than outside one, so there
-    # a program is one step; elsewhere it is what is left of the epoch.
-    longest = 1 if jax.default_backend() == "cpu" else steps
-
     with _interruption() as interrupted:
+        data = data or Data(*(load_mnist(split) for split in Data._fields))
+        count = len(data.train)
+        steps = config.steps_per_epoch(count)
+        total = steps * config.epochs
+        trainer = make_trainer(config, data.train.images.shape[1:], total)
+        if resume:
+            run = Run.open(folder)
+            state = restore(run, trainer)
+        else:
+            state = trainer.init()
+            run = Run.create(folder, config)
+            run.checkpoints.save(0, state)  # from its first moment a run can be resumed
+        done = int(state.step)
+        if done > total:
+            raise InputError(
+                f"{folder} has done {done} steps, but the {config.epochs} epochs of its "
+                f"config.json are {total}; put back the settings it was trained with"
+            )
+        run.rewind_metrics(done)
+        journal = _Journal(run, report, config, total, steps)
+
+        images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
+        held_out = jnp.asarray(data.validation.images), jnp.asarray(data.validation.labels)
+        # On a CPU lax's convolutions run several times slower inside a loop than outside one, so
+        # there a program is one step; elsewhere it is what is left of the epoch.
+        longest = 1 if jax.default_backend() == "cpu" else steps
+
         while done < total and not interrupted():
             epoch, first = divmod(done, steps)
             order = epoch_order(config.seed, epoch, count, config.batch_size)

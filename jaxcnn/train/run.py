@@ -97,15 +97,30 @@ class Run:
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text().splitlines(keepends=True)
         try:
+            lines = path.read_text().splitlines(keepends=True)
             return [json.loads(line) for line in lines if line.endswith("\n")]
-        except json.JSONDecodeError as error:
+        except (OSError, ValueError) as error:  # not text, or not JSON
             raise InputError(f"{path} is damaged: {error}") from None
 
     def rewind_metrics(self, step: int) -> None:
-        """Drops the lines of steps after ``step``, which are about to be done again."""
-        kept = [line for line in self.metrics() if line["step"] <= step and line["split"] != "test"]
+        """Drops the lines of steps after ``step``, which are about to be done again.
+
+        Raises:
+          InputError: (a ValueError) where a line of the steps before is not there.
+        """
+        try:
+            kept = [
+                line for line in self.metrics() if line["step"] <= step and line["split"] != "test"
+            ]
+            trained = [line["step"] for line in kept if line["split"] == "train"]
+        except (TypeError, KeyError):  # JSON, but not our lines
+            trained = None
+        if trained != list(range(1, step + 1)):
+            raise InputError(
+                f"{self.folder / 'metrics.jsonl'} is damaged: it has not a line for each of the "
+                f"{step} steps done; put it back, or train anew"
+            )
         self.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 

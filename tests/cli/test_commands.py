@@ -1,8 +1,12 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -48,15 +52,17 @@ def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
         ("size 7 -f 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--floor"]),
         ("size 224 -f 7 -s 2 -p 3", ["112.5 is not an integer", "(3, 2) or (3, 4)", "223 or 225"]),
         ("size 2 -f 3", ["filter is larger than the padded size 2", "padding (0, 1)"]),
+        (f"size {10**400} -f 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
+        ("size 7 -f 3 -p -1", ["pad '-1' must be a number >= 0"]),
         ("size 7 -f 3 -s 0", ["stride must be an integer >= 1, got 0"]),
         ("size 7 -f 3 -p most", ["padding must be one of 'VALID'", "got 'MOST'"]),
-        ("size 7 -f 3 -p 1,2,3", ["pad '1,2,3' must be a number, a pair"]),
+        ("size 7 -f 3 -p 1,2,3", ["pad '1,2,3' must be a number >= 0, a pair"]),
         ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
         ("plan nowhere:net max:f2", ["nowhere:net names a model, which comes alone"]),
         ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
         ("plan -i big", ["input 'big' is no shape", "224x224x3"]),
-        ("plan -i 7x7x1 conv:6:f3:s3", ["layer 1 (conv:6:f3:s3): height 7", "2.333..."]),
+        ("plan -i 7x7x1 conv:6:f3:s3", ["layer 1 (conv:6:f3:s3): height 7", "or :floor to"]),
         ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:f3"]),
         ("evaluate nowhere", ["nowhere is no run folder"]),
         ("train --resume nowhere", ["nowhere is no run folder"]),
@@ -138,14 +144,27 @@ def test_train_and_evaluate_tell_the_same_result(monkeypatch, capfd, tmp_path):
     assert "is there already" in err
 
 
+def test_a_run_that_cannot_be_written_is_one_line_and_exit_code_2(monkeypatch, capfd, tmp_path):
+    data = small_data(100)
+    monkeypatch.setattr("jaxcnn.train.loop.load_mnist", lambda split: getattr(data, split))
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, _, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
+    assert code == 2
+    assert err.startswith("jaxcnn: ")
+    assert err.count("\n") == 1
+    assert os.strerror(errno.ENOSPC) in err
+
+
 def test_an_interrupted_training_exits_as_a_shell_expects(monkeypatch, tmp_path):
     def stop_at_once(config, folder, **_):
         return train(config, folder, data=small_data(100), report=interrupt)
 
     def interrupt(progress):
-        import os
-        import signal
-
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)

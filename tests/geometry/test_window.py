@@ -1,8 +1,12 @@
 """What the placements of a window read: real cells, padding, and what is left at the end."""
 
+from fractions import Fraction
+
 from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxcnn.geometry import Window, effective_filter, padded_cells, real_cells
+from jaxcnn.geometry.window import decimal
 from tests.cases import many
 from tests.geometry import drawn
 from tests.geometry.brute import placements, small_cases
@@ -43,3 +47,14 @@ def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
 def test_the_effective_filter_spans_from_the_first_tap_to_the_last(filter, dilation):
     taps = [dilation * tap for tap in range(filter)]
     assert effective_filter(filter, dilation) == taps[-1] - taps[0] + 1
+
+
+@many
+@given(st.integers(0, 10**400), st.integers(1, 48))
+def test_a_number_is_written_in_full_or_cut_off_and_marked_as_such(numerator, denominator):
+    number = Fraction(numerator, denominator)
+    written = decimal(number)
+    if written.endswith("..."):
+        assert 0 < number - Fraction(written.removesuffix("...")) < Fraction(1, 1000)
+    else:
+        assert Fraction(written) == number

@@ -1,5 +1,7 @@
+import gc
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -88,21 +90,61 @@ def test_an_interrupted_run_resumed_ends_with_the_very_numbers(
     chex.assert_trees_all_equal(state_of(tmp_path / "run"), state_of(finished.folder))
 
 
-def test_lines_of_steps_after_the_checkpoint_are_done_again(finished, data, tmp_path, monkeypatch):
+def test_ctrl_c_while_a_run_is_set_up_leaves_one_too(finished, data, tmp_path, monkeypatch):
+    def ctrl_c(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        return make_trainer(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jaxcnn.train.loop.make_trainer", ctrl_c)
+        assert train(CONFIG, tmp_path / "run", data=data).step == 0
+    assert evaluate_run(tmp_path / "run", data.test)[0] == 0
+    train(CONFIG, tmp_path / "run", data=data, resume=True)
+    assert numbers(tmp_path / "run") == numbers(finished.folder)
+
+
+@pytest.mark.parametrize(("at", "kept"), [(4, 0), (14, 10)])
+def test_lines_of_steps_after_the_checkpoint_are_done_again(
+    finished, data, tmp_path, monkeypatch, at, kept
+):
     monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)
 
     def killed(progress):
-        if progress.step == 14:
+        if progress.step == at:
             raise SystemError
 
     with pytest.raises(SystemError):
         train(CONFIG, tmp_path / "run", data=data, report=killed)
-    assert len(numbers(tmp_path / "run")) == 15
+    assert len(numbers(tmp_path / "run")) == at + kept // 10  # a line more for each whole epoch
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"split": "tr')  # as a crash would leave it
-    assert int(state_of(tmp_path / "run").step) == 10
+    assert int(state_of(tmp_path / "run").step) == kept
     train(CONFIG, tmp_path / "run", data=data, resume=True)
     assert numbers(tmp_path / "run") == numbers(finished.folder)
+
+
+def test_a_run_that_has_done_more_than_its_settings_say_is_not_resumed(finished, data, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    shorter = replace(CONFIG, epochs=1)
+    (folder / "config.json").write_text(shorter.to_json())
+    with pytest.raises(ValueError, match=r"has done 20 steps, but the 1 epochs .* are 10; put"):
+        train(shorter, folder, data=data, resume=True)
+
+
+@pytest.mark.parametrize(
+    "lines", [None, b"", b"five\n", b"\xff\xfe\n", b"5\n", b'{"a": 1}\n', "shuffled"]
+)
+def test_a_run_whose_metrics_are_spoilt_is_not_resumed(finished, data, tmp_path, lines):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    path = folder / "metrics.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    if lines is not None:
+        path.write_bytes(b"".join(reversed(whole)) if lines == "shuffled" else lines)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged: ") as error:
+        train(CONFIG, folder, data=data, resume=True)
+    assert "\n" not in str(error.value)
+    assert evaluate_run(folder, data.test)[0] == 20
 
 
 def test_the_seed_alone_decides(finished, data, tmp_path):
@@ -137,21 +179,63 @@ def every_file(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("spoil", ["empty", "half", "another network"])
-def test_a_checkpoint_that_is_not_one_is_refused_in_one_line(finished, data, tmp_path, spoil):
+SPOIL = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "one bit flipped": lambda path: path.write_bytes(_flipped(path.read_bytes())),
+    "removed": lambda path: path.unlink(),
+}
+
+
+def _flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("how", SPOIL)
+def test_a_checkpoint_any_file_of_which_is_spoilt_is_refused_in_one_line(
+    finished, data, tmp_path, capfd, how
+):
     run = Run.create(tmp_path / "run", CONFIG)
-    state = state_of(finished.folder)
-    if spoil == "another network":
-        other = replace(CONFIG, layers=("conv:5:f4:s4:relu", "conv:10:f7"))
-        state = make_trainer(other, (28, 28, 1), total_steps=20).init()
-    run.checkpoints.save(20, state)
-    if spoil != "another network":
-        for path in every_file(run.folder / "checkpoint"):
-            content = path.read_bytes()
-            path.write_bytes(b"" if spoil == "empty" else content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"checkpoint.*20.*checkpoint of this network") as error:
-        evaluate_run(run.folder, data.test)
+    run.checkpoints.save(20, state_of(finished.folder))
+    for path in every_file(run.folder / "checkpoint"):
+        whole = path.read_bytes()
+        SPOIL[how](path)
+        with pytest.raises(ValueError, match=r"checkpoint/20 is no whole checkpoint: .*") as error:
+            evaluate_run(run.folder, data.test)
+        assert "\n" not in str(error.value)
+        path.write_bytes(whole)
+    assert capfd.readouterr().err == ""
+    assert evaluate_run(run.folder, data.test)[0] == 20
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (("conv:5:f4:s4:relu", "conv:10:f7"), r"\[0\].* \(5,\) float32 where that has .* \(4,\)"),
+        (("conv:4:f4:s4:relu", "conv:10:f7:nobias"), r"1.*kernel.* where that has .*1.*bias"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, capfd, layers, words):
+    run = Run.create(tmp_path / "run", CONFIG)
+    other = replace(CONFIG, layers=layers)
+    run.checkpoints.save(20, make_trainer(other, (28, 28, 1), total_steps=20).init())
+    with pytest.raises(ValueError, match=words) as error:
+        state_of(run.folder)
     assert "\n" not in str(error.value)
+    gc.collect()  # what threads left behind would complain now
+    assert capfd.readouterr().err == ""
+
+
+def test_the_older_checkpoint_goes_when_the_newer_one_is_whole_and_leftovers_with_it(tmp_path):
+    run = Run.create(tmp_path / "run", CONFIG)
+    state = make_trainer(CONFIG, (28, 28, 1), total_steps=20).init()
+    run.checkpoints.save(3, state)
+    folder = run.folder / "checkpoint"
+    (folder / ".7.new").mkdir()  # as a crash would leave it
+    run.checkpoints.save(4, state._replace(step=state.step + 4))
+    assert [path.name for path in folder.iterdir()] == ["4"]
+    assert int(state_of(run.folder).step) == 4
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -104,6 +104,14 @@ def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(a
         ({"layers": ("conv:8:f4:s5",)}, "layer 1 .* 5.8 is not an integer"),
         ({"layers": ("convolution:8",)}, "write it as conv:32:f3"),
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
+        ({"seed": 2**31}, "seed must be at most 2147483647, got 2147483648"),
+        ({"max_shift": 28}, "max_shift 28 moves images of 28 cells out of sight; use 27 or less"),
+        ({"layers": None}, "layers must list words such as conv:.*, got None"),
+        ({"layers": "conv:10:f28"}, "layers must list words such as conv:.*, got 'conv:10:f28'"),
+        ({"layers": (10, 28)}, r"layers must list words such as conv:.*, got \(10, 28\)"),
+        ({"layers": ()}, "layers end with 28x28x1, .* use conv:10:f28x28 for one layer more"),
+        ({"layers": ("conv:10:f7",)}, "layers end with 22x22x10, but must end with 1x1x10"),
+        ({"layers": ("conv:5:f28",)}, "layers end with 1x1x5, but must end with 1x1x10"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_when_they_are_made(change, words):
@@ -117,6 +125,12 @@ def test_a_batch_size_that_leaves_images_out_is_refused_with_two_that_do_not():
     for size in (125, 200):
         assert str(size) in str(error.value)
     assert TrainConfig(batch_size=125).steps_per_epoch(55_000) == 440
+
+
+def test_more_steps_than_an_int32_counts_are_refused():
+    with pytest.raises(ValueError, match=r"epochs 5000000 of 440 steps .* use 4880644 or fewer"):
+        TrainConfig(epochs=5_000_000).steps_per_epoch(55_000)
+    assert TrainConfig(epochs=4_880_644).steps_per_epoch(55_000) == 440
 
 
 def test_settings_survive_their_text_form():
