@@ -33,7 +33,13 @@ def _as_array(name: str, value: Any) -> jax.Array | None:
         raise TypeError(
             f"{name} must be an array, got {type(value).__name__}; use jnp.asarray({name})"
         )
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except TypeError:  # a dtype of NumPy's that JAX does not have
+        raise TypeError(
+            f"{name} is {value.dtype}, which JAX does not have; convert it, for instance "
+            f"{name}.astype(jnp.float32)"
+        ) from None
     if array.dtype == jnp.bool_:
         raise TypeError(f"{name} is bool; convert it, for instance {name}.astype(jnp.float32)")
     return array

@@ -44,5 +44,10 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def is_sequence(value: Any) -> bool:
-    """Whether ``value`` lists things; a name does not, though it has a length."""
-    return hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, str)
+    """Whether ``value`` lists things.
+
+    A name does not, though it has a length; nor does an array without axes, which is one number.
+    """
+    if isinstance(value, str) or getattr(value, "shape", None) == ():
+        return False
+    return hasattr(value, "__len__") and hasattr(value, "__iter__")

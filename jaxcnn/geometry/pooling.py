@@ -14,11 +14,13 @@ from jaxcnn.geometry.shapes import split_shape
 from jaxcnn.geometry.window import axis_names
 
 
-def split_by(x: Sequence[int], name: str, value: Any) -> tuple[int | None, tuple[int, ...], int]:
+def split_by(
+    x: Sequence[int], name: str, value: Any, *, called: str = "x"
+) -> tuple[int | None, tuple[int, ...], int]:
     """x's shape as (batch or None, spatial sizes, channels), by the number of entries of ``value``.
 
     One number serves all the axes of an x (N, *spatial, C); one for each tells how many there are,
-    and so whether x has a batch axis.
+    and so whether x has a batch axis. Errors name x as it is ``called``.
 
     >>> split_by((8, 7, 7, 3), "window", 2), split_by((7, 7, 3), "window", (2, 2))
     ((8, (7, 7), 3), (None, (7, 7), 3))
@@ -27,8 +29,8 @@ def split_by(x: Sequence[int], name: str, value: Any) -> tuple[int | None, tuple
     if is_sequence(value):
         if not len(value):
             raise InputError(f"{name} () has no entry; give one for each spatial axis")
-        return split_shape(x, len(value), f"{name} {tuple(value)!r}")
-    return split_shape(x, max(1, len(x) - 2), f"{name} {value!r}")
+        return split_shape(x, len(value), f"{name} {tuple(value)!r}", called=called)
+    return split_shape(x, max(1, len(x) - 2), f"{name} {value!r}", called=called)
 
 
 def split_by_rank(x: Sequence[int], rank: int | None) -> tuple[int | None, tuple[int, ...], int]:
@@ -64,8 +66,8 @@ def norm_order(p: Any) -> float:
         raise TypeError(f"p must be a number >= 1, got {p!r} of type {type(p).__name__}")
     if not 1 <= p < math.inf:
         raise InputError(
-            f"p must be a finite number >= 1, got {p}; use 1 or more, or for p = infinity "
-            f"max_pool(abs(x), ...)"
+            f"p must be a finite number >= 1, got {p}; use 1 or more, or for p = infinity max_pool "
+            f"or global_max_pool of abs(x)"
         )
     return int(p) if p == int(p) else float(p)
 
@@ -109,7 +111,7 @@ def unpool_shapes(
     (8, 4, 5, 3)
     """
     values, indices = tuple(values), tuple(indices)
-    batch, spatial, channels = split_by(values, "output_size", output_size)
+    batch, spatial, channels = split_by(values, "output_size", output_size, called="values")
     if indices != values:
         raise InputError(
             f"indices of shape {indices} do not fit values of shape {values}; use both as "

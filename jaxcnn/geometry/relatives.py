@@ -215,9 +215,9 @@ def causal_shapes(
         x,
         kernel,
         bias,
-        stride=stride,
+        stride=integer("stride", stride, least=1),
         padding="CAUSAL",
-        dilation=dilation,
+        dilation=integer("dilation", dilation, least=1),
         groups=groups,
         rounding=rounding,
     )

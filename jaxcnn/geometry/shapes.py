@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.geometry._check import integer, is_sequence, per_axis
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.sizes import windows
@@ -203,6 +203,7 @@ def pool_shapes(
     else:
         axes, asked = max(1, len(x) - 2), f"window {window!r}"
     batch, spatial, channels = split_shape(x, axes, asked)
+    window = per_axis("window", window, axes, least=1)
     laid = windows(
         spatial,
         window,
@@ -223,19 +224,22 @@ def pool_shapes(
 
 
 def split_shape(
-    x: tuple[int, ...], axes: int, other: str
+    x: tuple[int, ...], axes: int, other: str, *, called: str = "x"
 ) -> tuple[int | None, tuple[int, ...], int]:
-    """x's shape as (batch or None, spatial sizes, channels), given how many axes are spatial."""
+    """x's shape as (batch or None, spatial sizes, channels), given how many axes are spatial.
+
+    Errors say that ``other`` tells how many, and name x as it is ``called``.
+    """
     if len(x) not in (axes + 1, axes + 2):
         raise InputError(
-            f"x of shape {x} has {len(x)} {'axis' if len(x) == 1 else 'axes'}; {other} "
+            f"{called} of shape {x} has {len(x)} {'axis' if len(x) == 1 else 'axes'}; {other} "
             f"({axes} spatial {'axis' if axes == 1 else 'axes'}) takes {axes + 2}, "
             f"(N, *spatial, C), or {axes + 1} for one example, (*spatial, C)"
         )
     batch = x[0] if len(x) == axes + 2 else None
     spatial, channels = x[-axes - 1 : -1], x[-1]
     if channels < 1:
-        raise InputError(f"x of shape {x} has {channels} channels; use 1 or more")
+        raise InputError(f"{called} of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels
 
 

@@ -187,9 +187,10 @@ def transposed_window(
     extra = integer("output_padding", output_padding, least=0)
     extent = effective_filter(filter, dilation)
     if extra >= stride:
+        below = "0" if stride == 1 else f"0 to {stride - 1}"
         raise InputError(
             f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have one output more; use 0 to {stride - 1}, or {axis} {size + 1}"
+            f"transposes would have one output more; use {below}, or {axis} {size + 1}"
         )
     if extra and output_size is not None:
         raise InputError(

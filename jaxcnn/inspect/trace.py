@@ -34,7 +34,8 @@ def trace(
       dtype: of the input.
 
     Raises:
-      InputError: where the model does not take such an input, with its reason.
+      InputError: where the model does not take such an input, with its reason, or a filter is
+        larger than what it is laid on, so that nothing is left.
 
     >>> from jax import lax, numpy as jnp
     >>> def net(x):

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
+from jaxcnn.errors import InputError
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, Step, step_of
 from jaxcnn.inspect.equations import Recipe, inner_of, is_root, where
@@ -86,8 +87,9 @@ class Tracer:
         return [value_of(atom) for atom in jaxpr.outvars]
 
     def _outputs(self, eqn: Any, values: list[Value]) -> list[Value]:
-        if not any(prod(variable.aval.shape) for variable in eqn.outvars):
-            return self.fixed(eqn, values)  # empty arrays
+        if not any(prod(variable.aval.shape) for variable in eqn.outvars):  # empty arrays
+            _refuse_nothing_left(eqn, values)
+            return self.fixed(eqn, values)
         rule = self._rules.get(eqn.primitive.name)
         if rule is not None and any(value.base is not None for value in values):
             if rule is not self._rules["add"]:  # only that goes on with a window begun
@@ -250,6 +252,19 @@ def channels_of(value: Value) -> int:
     """Entries of an array at each place: all its axes but the spatial ones and the batch."""
     atoms = (atom for axis in value.axes for atom in axis)
     return prod(size for size, label in atoms if not isinstance(label, int) and label != BATCH)
+
+
+def _refuse_nothing_left(eqn: Any, values: Sequence[Value]) -> None:
+    """Refuses a filter that fits nowhere: JAX goes on with an empty array, and says nothing."""
+    if eqn.primitive.name.startswith(("conv_general", "reduce_window")) and prod(values[0].shape):
+        names = sorted(name for value in values[1:] for name in value.weights)
+        asked = names[0].rpartition(".")[0] if names else ""
+        raise InputError(
+            f"{asked or eqn.primitive.name}{f' ({place})' if (place := where(eqn)) else ''} makes "
+            f"an empty array of shape {eqn.outvars[0].aval.shape} out of {values[0].shape}: its "
+            f"filter is larger than the padded input; use a larger input, more padding or a "
+            f"smaller filter"
+        )
 
 
 def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:

@@ -239,6 +239,13 @@ def reduction(tracer: Tracer, eqn: Any, values: list[Value], *, fold: str) -> li
     ]
 
 
+def collective(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """A sum over an axis that vmap has named, as Equinox's batch normalisation takes it."""
+    if len(values) != 1 or not all(isinstance(axis, int) for axis in eqn.params["axes"]):
+        return tracer.opaque(eqn, values)
+    return reduction(tracer, eqn, values, fold="average")
+
+
 def _from_layer(x: Value, axes: tuple, reads: Reads, number: int) -> Value:
     return Value(axes, reads, (None,) * len(reads.sizes), layer=number)
 
@@ -250,6 +257,7 @@ RULES: dict[str, Rule] = {
     "reduce_window_max": partial(window, kind="max pool"),
     "reduce_window_min": partial(window, kind="min pool"),
     "reduce_window_sum": partial(window, kind="average pool"),
+    "psum": collective,
     "reduce_sum": partial(reduction, fold="average"),
     "reduce_max": partial(reduction, fold="max"),
     "reduce_min": partial(reduction, fold="min"),

@@ -119,6 +119,8 @@ def avg_pool(
       count_include_pad: False divides by the number of real cells under the window, so that
         padding changes nothing; True divides by all its taps, zeros included.
 
+    Sixteen-bit inputs are summed in float32.
+
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
         nothing but padding.
@@ -136,10 +138,10 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    total = fold(surround(x, shapes.windows, 0), shapes.windows, add)
+    total = fold(surround(_wide(x), shapes.windows, 0), shapes.windows, add)
     count = padded_cells if count_include_pad else real_cells
     counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
-    return total / jnp.asarray(counts[..., None], x.dtype)
+    return (total / jnp.asarray(counts[..., None], total.dtype)).astype(x.dtype)
 
 
 def lp_pool(
@@ -206,9 +208,14 @@ def _first_smaller(best: jax.Array, tap: jax.Array) -> jax.Array:
 add: Callable[[list[jax.Array]], jax.Array] = partial(reduce, jnp.add)
 
 
+def _wide(x: jax.Array) -> jax.Array:
+    """x in float32 at least: sums of many cells leave the range and the precision of 16 bits."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def powers(x: jax.Array, p: float) -> jax.Array:
     """|x|^p, in float32 at least: it leaves the range of 16 bits long before the norm does."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = _wide(x)
     return (x * jnp.sign(x)) ** p  # not jnp.abs, whose derivative at 0 is 1
 
 

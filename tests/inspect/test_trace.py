@@ -270,3 +270,34 @@ def test_a_model_that_does_not_take_the_shape_says_why():
         trace(3, (8, 8, 3))
     with pytest.raises(InputError, match="input_shape must be an integer >= 1, got 0"):
         trace(conv, (0, 8, 3))
+
+
+def test_a_filter_that_leaves_nothing_is_refused_and_named():
+    rngs = nnx.Rngs(0)
+    valid = {"kernel_size": (5, 5), "padding": "VALID", "rngs": rngs}
+    net = nnx.Sequential(nnx.Conv(1, 4, **valid), nnx.Conv(4, 4, **valid))
+    assert len(trace(net, (9, 9, 1)).layers) == 2
+    with pytest.raises(
+        InputError, match=r"layers\.1.* \(1, 0, 0, 4\) out of \(1, 4, 4, 4\).*use a"
+    ):
+        trace(net, (8, 8, 1))
+    with pytest.raises(InputError, match=r"reduce_window_max \(test_trace\.py:.*use a larger"):
+        trace(
+            lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, 5, 1), (1, 1, 1), "VALID"), (4, 3)
+        )
+
+
+def test_batch_statistics_over_a_named_axis_are_those_of_a_normalisation():
+    bias, scale = jnp.zeros(8), jnp.ones(8)
+
+    def normalised(x):
+        mean = lax.pmean(x.mean((0, 1)), "batch")
+        variance = lax.pmean(jnp.square(x - mean).mean((0, 1)), "batch")
+        return (x - mean) / jnp.sqrt(variance + 1e-5) * scale
+
+    def net(x):
+        return jax.vmap(normalised, axis_name="batch")(conv(x) + bias)
+
+    convolution, norm = trace(net, (8, 8, 3)).layers
+    assert norm.kind == "norm"
+    assert norm.cancels is convolution

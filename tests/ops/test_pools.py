@@ -178,3 +178,12 @@ def test_sixteen_bit_norms_do_not_overflow_where_the_norm_itself_does_not():
     x = jnp.full((4, 1), 300, jnp.float16)  # 300**2 is beyond float16
     np.testing.assert_array_equal(pool.lp_pool(x, (4,))[:, 0], [600])
     np.testing.assert_array_equal(adaptive.global_lp_pool(x, rank=1), [600])
+
+
+@pytest.mark.parametrize("dtype", SIXTEEN)
+@pytest.mark.parametrize("count_include_pad", [False, True])
+def test_sixteen_bit_means_neither_overflow_nor_stall_over_large_windows(dtype, count_include_pad):
+    x = jnp.full((30, 31, 1), 77, dtype)  # 930 of them are beyond float16 and bfloat16's digits
+    mean = pool.avg_pool(x, (30, 31), count_include_pad=count_include_pad)
+    assert mean.dtype == x.dtype
+    np.testing.assert_array_equal(mean, [[[77]]])
