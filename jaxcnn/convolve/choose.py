@@ -1,18 +1,22 @@
 """The choice: what each algorithm would cost for a problem, and the cheapest that may be taken.
 
-Costs come from counted work and from rates measured once on a machine of the platform; nothing is
-timed while a program is traced, so the same problem gets the same algorithm everywhere and always.
+    milliseconds = turn * turns + operation * operations + byte * traffic + those of the parts
+
+with work counted by the algorithm and rates measured once on a machine of the platform
+(``rates.json``, written by ``experiments/calibrate_convolution.py``). Nothing is timed while a
+program is traced: the same problem gets the same algorithm, everywhere and always.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import json
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import NamedTuple
 
 import jax
 
-from jaxcnn.convolve import fence
-from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.algorithms import ALGORITHMS, Work
 from jaxcnn.convolve.algorithms.algorithm import trimmed
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.errors import InputError
@@ -20,9 +24,35 @@ from jaxcnn.errors import InputError
 ONEDNN = frozenset({"onednn", "onednn_products"})
 """The algorithms that are fenced."""
 
+WORTH = 0.9
+"""Another algorithm than the direct call must promise less than this share of its time."""
+
+
+class Rates(NamedTuple):
+    """Milliseconds for a turn, for a multiply-add, and for a byte."""
+
+    turn: float
+    operation: float
+    byte: float
+
+    def milliseconds(self, work: Work) -> float:
+        return self.turn * work.turns + self.operation * work.operations + self.byte * work.traffic
+
+
+@cache
+def rates() -> dict[str, Rates]:
+    """By ``algorithm/kind/dtype``."""
+    text = (files("jaxcnn.convolve") / "rates.json").read_text()
+    return {key: Rates(*numbers) for key, numbers in json.loads(text)["rates"].items()}
+
 
 def check_name(name: str) -> None:
-    """Refuses the name of no algorithm."""
+    """Refuses the name of no algorithm.
+
+    >>> check_name("im2col")
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: algorithm must be None or one of direct, onednn, ..., got 'im2col'
+    """
     if name not in ALGORITHMS:
         raise InputError(f"algorithm must be None or one of {', '.join(ALGORITHMS)}, got {name!r}")
 
@@ -35,10 +65,16 @@ def solve(
     name: str | None = None,
     closed: frozenset[str] = frozenset(),
 ) -> jax.Array:
-    """y (N, *k, O), by the named algorithm where it takes the problem, else by the chosen one."""
+    """y (N, *k, O) by the chosen algorithm, or by the named one where it takes the problem.
+
+    Args:
+      problem: what is computed.
+      x, kernel: as the problem says.
+      name: an algorithm.
+      closed: algorithms that may not be taken here.
+    """
     problem, x = trimmed(problem, x)
-    if name is None or ALGORITHMS[name].refuses(problem):
-        name = choose(problem, closed)
+    name = named_or_chosen(problem, name, closed)
 
     def smaller(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return solve(problem, x, kernel, closed=closed)
@@ -46,10 +82,72 @@ def solve(
     return ALGORITHMS[name].run(problem, x, kernel, smaller)
 
 
+def named_or_chosen(problem: Problem, name: str | None, closed: frozenset[str]) -> str:
+    """The named algorithm, where one is and it takes the problem; else the choice."""
+    problem, _ = problem.trimmed()
+    if name is not None and name not in closed and not ALGORITHMS[name].refuses(problem):
+        return name
+    return choose(problem, closed)
+
+
 def choose(problem: Problem, closed: frozenset[str] = frozenset()) -> str:
-    if "onednn" not in closed and not ALGORITHMS["onednn"].refuses(problem): return "onednn"
-    if not ALGORITHMS["phases"].refuses(problem): return "phases"
-    return "direct"
+    """The algorithm of least cost; the direct call where no other is clearly cheaper."""
+    return _cheapest(problem, _shut(closed))[0]
 
 
-del dataclass, lru_cache, fence
+def costs(problem: Problem, closed: frozenset[str] = frozenset()) -> dict[str, float | str]:
+    """For each algorithm its milliseconds, or why it does not take the problem."""
+    shut = _shut(closed)
+    bare, _ = problem.trimmed()
+    return {name: _reason(bare, name, shut) or _cost(bare, name, shut) for name in ALGORITHMS}
+
+
+def _shut(closed: frozenset[str]) -> frozenset[str]:
+    """``closed``, and what the fence keeps shut now: it can change while the process runs."""
+    from jaxcnn.convolve import fence
+
+    return closed | ONEDNN if fence.closed_because() else closed
+
+
+def _reason(problem: Problem, name: str, shut: frozenset[str]) -> str | None:
+    if name in shut:
+        from jaxcnn.convolve import fence
+
+        return fence.closed_because() or "not where this is compiled"
+    return ALGORITHMS[name].refuses(problem)
+
+
+@lru_cache(maxsize=65536)
+def _cheapest(problem: Problem, shut: frozenset[str]) -> tuple[str, float]:
+    problem, _ = problem.trimmed()
+    direct = _cost(problem, "direct", shut)
+    best = min(
+        (
+            (_cost(problem, name, shut), name)
+            for name in ALGORITHMS
+            if name != "direct" and not _reason(problem, name, shut)
+        ),
+        default=(float("inf"), "direct"),
+    )
+    return (best[1], best[0]) if best[0] < WORTH * direct else ("direct", direct)
+
+
+def _cost(problem: Problem, name: str, shut: frozenset[str]) -> float:
+    """Milliseconds of a problem that the algorithm takes."""
+    algorithm = ALGORITHMS[name]
+    work = algorithm.work(problem)
+    own = _rates_for(name, work.kind, problem.dtype).milliseconds(work)
+    return own + sum(times * _cheapest(part, shut)[1] for part, times in algorithm.parts(problem))
+
+
+def _rates_for(name: str, kind: str, dtype: str) -> Rates:
+    """The measured rates; where a kind or dtype was not measured, those of the next of kin."""
+    known = rates()
+    for kin in (kind, kind.removeprefix("thin "), "dense"):
+        for wanted in (dtype, "float32"):
+            key = f"{name}/{kin}/{wanted}" if kin else f"{name}/{wanted}"
+            if key in known:
+                turn, operation, byte = known[key]
+                wider = 2 if dtype == "float64" and wanted == "float32" else 1
+                return Rates(turn, operation * wider, byte)
+    raise KeyError(f"no rates for {name}/{kind}/{dtype}")

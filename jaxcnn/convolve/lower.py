@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax.interpreters import mlir
 
-from jaxcnn.convolve.choose import ONEDNN, choose, solve
+from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
 
@@ -37,11 +37,7 @@ def lower_on_cpu(
         return LAX_RULES["cpu"](context, x, kernel, **params)
     closed = ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
     problem = described.problem
-    from jaxcnn.convolve.algorithms import ALGORITHMS
-
-    name = algorithm
-    if name is None or ALGORITHMS[name].refuses(problem):
-        name = choose(problem, closed)
+    name = named_or_chosen(problem, algorithm, closed)
     if name == "direct":
         return LAX_RULES["cpu"](context, x, kernel, **params)
 

@@ -139,6 +139,14 @@ class Problem:
         """Whether each channel has filters of its own: one channel in a group."""
         return self.group_channels[0] == 1 and self.groups > 1
 
+    @property
+    def is_thin(self) -> bool:
+        """Whether a filter of many taps is slid to fewer places than it has taps.
+
+        So it is in kernel gradients: the sums are long and the outputs few.
+        """
+        return self.taps > self.places
+
     def with_padding_for(self, output: Sequence[int]) -> Problem:
         """The problem with the padding after each axis that makes exactly ``output`` outputs."""
         pairs = tuple(
@@ -157,13 +165,14 @@ class Problem:
         """
         exact = self.with_padding_for(self.output)
         size, pairs, kept = [], [], []
-        for n, base, (lo, hi) in zip(
-            exact.size, exact.base_dilation, exact.padding, strict=True
-        ):
+        for n, base, (lo, hi) in zip(exact.size, exact.base_dilation, exact.padding, strict=True):
             first = min(n, max(0, -(lo // base)))
             last = min(n - first, max(0, -(hi // base)))
             size.append(n - first - last)
-            pairs.append((lo + first * base, hi + last * base))
+            if size[-1]:
+                pairs.append((lo + first * base, hi + last * base))
+            else:  # padding alone
+                pairs.append((base * (n - 1) + 1 + lo + hi, 0))
             kept.append((first, n - last))
         return replace(exact, size=tuple(size), padding=tuple(pairs)), tuple(kept)
 
@@ -185,6 +194,22 @@ class Problem:
             dilation=self.stride,
         )
         return other.with_padding_for(self.filter)
+
+    def input_gradient(self) -> Problem:
+        """The problem that is the gradient with respect to x: the transposed convolution."""
+        other = replace(
+            self,
+            size=self.output,
+            in_channels=self.out_channels,
+            out_channels=self.in_channels,
+            stride=self.base_dilation,
+            base_dilation=self.stride,
+            padding=tuple(
+                (extent - 1 - lo, 0)
+                for extent, (lo, _) in zip(self.extent, self.padding, strict=True)
+            ),
+        )
+        return other.with_padding_for(self.size)
 
     def __str__(self) -> str:
         def across(numbers: Sequence[object]) -> str:

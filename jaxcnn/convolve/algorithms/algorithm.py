@@ -91,6 +91,13 @@ def traffic(problem: Problem) -> float:
     return problem.itemsize * sum(math.prod(shape) for shape in shapes)
 
 
+def refuse_temporary(problem: Problem, size: float) -> str | None:
+    """Refuses temporaries of so many bytes where they dwarf the problem's own arrays."""
+    if size > max(LARGEST_TEMPORARY, 2 * traffic(problem)):
+        return f"temporaries of {size / 2**20:.0f} MiB"
+    return None
+
+
 def accumulator(dtype: str) -> str:
     """The dtype in which sums of products of ``dtype`` are kept: float32 at least."""
     return str(jnp.promote_types(dtype, "float32"))

@@ -51,7 +51,7 @@ def _block(problem: Problem) -> Problem:
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
     """Each block's dense convolution, side by side."""
     block, together = _block(problem), merged(problem)
-    c, filters = problem.group_channels
+    filters = problem.group_channels[1]
     weights = split_groups(kernel, problem.groups)  # (*F, c, groups, filters)
     weights = weights.reshape(*weights.shape[:-2], -1, together, filters)
     diagonal = jnp.eye(together, dtype=kernel.dtype)

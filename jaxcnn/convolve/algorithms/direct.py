@@ -35,10 +35,14 @@ def work(problem: Problem) -> Work:
     XLA's CPU compiler hands dense one- and two-dimensional problems without base dilation to Eigen
     and writes a plain loop for the rest, a thousand times slower where groups meet large filters.
     """
-    if problem.groups > 1 or any(b > 1 for b in problem.base_dilation):
-        kind = "loop"
+    if problem.groups > 1:
+        kind = "groups"
+    elif set(problem.base_dilation) != {1}:
+        kind = "spread"
     else:
         kind = "image" if problem.axes <= 2 else "volume"
+    if problem.is_thin:
+        kind = f"thin {kind}"
     return Work(problem.multiply_adds, traffic(problem), kind=kind)
 
 

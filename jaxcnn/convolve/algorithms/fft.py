@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, refuse_unusual, traffic
+from jaxcnn.convolve.algorithms.algorithm import (
+    Algorithm,
+    Solve,
+    Work,
+    refuse_temporary,
+    refuse_unusual,
+    traffic,
+)
 from jaxcnn.convolve.layout import split_groups
 from jaxcnn.convolve.problem import Problem
 
@@ -30,7 +37,14 @@ def refuses(problem: Problem) -> str | None:
         reason = "more than three axes"
     if reason is None and lax.Precision.HIGHEST in (problem.precision or ()):
         reason = "precision HIGHEST"
-    return reason
+    return reason or refuse_temporary(problem, 2 * problem.itemsize * _spectra(problem))
+
+
+def _spectra(problem: Problem) -> int:
+    """How many numbers the spectra of x, kernel and output are."""
+    c, _ = problem.group_channels
+    images = problem.batch * (problem.in_channels + problem.out_channels)
+    return (images + c * problem.out_channels) * math.prod(_lengths(problem))
 
 
 def _lengths(problem: Problem) -> tuple[int, ...]:
@@ -89,14 +103,11 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 def work(problem: Problem) -> Work:
     """2.5 L log2 L a real transform of L cells, and a complex product of every pair of spectra."""
-    lengths = _lengths(problem)
-    cells = math.prod(lengths)
-    c, filters = problem.group_channels
-    images = problem.batch * problem.in_channels
-    images += c * problem.out_channels + problem.batch * problem.out_channels
-    transforms = 2.5 * images * cells * math.log2(max(2, cells))
+    cells, c = math.prod(_lengths(problem)), problem.group_channels[0]
+    numbers = _spectra(problem)
+    transforms = 2.5 * numbers * math.log2(max(2, cells))
     products = 2 * problem.batch * problem.out_channels * c * cells
-    return Work(transforms + products, 4 * problem.itemsize * images * cells + traffic(problem))
+    return Work(transforms + products, 4 * problem.itemsize * numbers + traffic(problem))
 
 
 ALGORITHM = replace(Algorithm("fft", refuses, work, run), sums=False)

@@ -54,7 +54,9 @@ def call(
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
         image = _as_image(problem)
-        y = call(image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias, activation)
+        y = call(
+            image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias, activation
+        )
         return y.reshape(problem.output_shape)
     operands = [x, kernel] if bias is None else [x, kernel, bias]
     ops = [] if bias is None else ["BIAS"]
@@ -68,15 +70,15 @@ def call(
 
 
 def _as_image(problem: Problem) -> Problem:
-    """A problem of one axis as one of two, the second a single cell."""
+    """A problem of one axis as one of two, the first a single cell."""
     return replace(
         problem,
-        size=(*problem.size, 1),
-        filter=(*problem.filter, 1),
-        stride=(*problem.stride, 1),
-        padding=(*problem.padding, (0, 0)),
-        base_dilation=(*problem.base_dilation, 1),
-        dilation=(*problem.dilation, 1),
+        size=(1, *problem.size),
+        filter=(1, *problem.filter),
+        stride=(1, *problem.stride),
+        padding=((0, 0), *problem.padding),
+        base_dilation=(1, *problem.base_dilation),
+        dilation=(1, *problem.dilation),
     )
 
 
@@ -130,6 +132,8 @@ def product(a: jax.Array, b: jax.Array, *, transpose_a: bool = False) -> jax.Arr
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds; x and kernel read, y written."""
     kind = "depthwise" if problem.is_depthwise else "groups" if problem.groups > 1 else "dense"
+    if problem.is_thin and problem.batch > 1:
+        kind = f"thin {kind}"
     return Work(problem.multiply_adds, traffic(problem), kind=kind)
 
 

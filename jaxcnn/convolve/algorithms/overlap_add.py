@@ -8,6 +8,8 @@ Source: the overlap-add method, Oppenheim and Schafer, "Discrete-Time Signal Pro
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -17,6 +19,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Solve,
     Work,
     accumulator,
+    refuse_temporary,
     refuse_unusual,
     traffic,
 )
@@ -34,11 +37,16 @@ def refuses(problem: Problem) -> str | None:
         reason = "stride or dilation beside the base dilation"
     if reason is None and max(_pieces(problem)) > 64:
         reason = "more than 64 pieces on an axis"
-    return reason
+    return reason or refuse_temporary(problem, 4 * _patches(problem))
 
 
 def _pieces(problem: Problem) -> list[int]:
     return [-(-f // b) for f, b in zip(problem.filter, problem.base_dilation, strict=True)]
+
+
+def _patches(problem: Problem) -> int:
+    """How many numbers the patches are."""
+    return problem.batch * math.prod(problem.size) * problem.taps * problem.out_channels
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
@@ -86,9 +94,7 @@ def _summed(y: jax.Array, size: int, filter: int, base: int, pieces: int) -> jax
 
 def work(problem: Problem) -> Work:
     """A multiply-add for each input cell and weight; the patches written and read."""
-    cells = problem.batch * problem.taps * problem.out_channels
-    for n in problem.size:
-        cells *= n
+    cells = _patches(problem)
     return Work(cells * problem.in_channels, traffic(problem) + 3 * 4 * cells)
 
 

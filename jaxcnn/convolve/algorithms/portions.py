@@ -6,6 +6,7 @@ at a time operands stay in cache. Depthwise, over one at a time: an ordinary dep
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import jax
@@ -65,7 +66,8 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 def work(problem: Problem) -> Work:
     """The operands laid out anew, portion by portion; the convolutions are parts."""
     turns = problem.group_channels[0] // _portion(problem)[0]
-    return Work(0, 2 * traffic(problem), turns=turns)
+    totals = 8 * math.prod(problem.output_shape) * turns
+    return Work(0, 2 * traffic(problem) + totals, turns=turns)
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:

@@ -1,0 +1,288 @@
+"""Measures every algorithm on layers of known networks and fits the rates of the cost model.
+
+    python experiments/calibrate_convolution.py measure float32     (on an idle machine)
+    python experiments/calibrate_convolution.py measure bfloat16
+    python experiments/calibrate_convolution.py fit
+
+``measure`` adds what results/convolution_times.json does not hold yet; ``fit`` writes
+jaxcnn/convolve/rates.json, and prints how far predictions lie from measurements and what the
+choices lose against the best algorithm measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.convolve import choose
+from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.problem import Problem
+from jaxcnn.environment import environment
+
+HERE = Path(__file__).parent
+TIMES = HERE / "results" / "convolution_times.json"
+RATES = HERE.parent / "jaxcnn" / "convolve" / "rates.json"
+SECONDS = 0.12  # for each algorithm
+LONGEST = 0.5  # seconds of a run that is timed more than once
+
+
+def layer(n, size, c, f, o, g=1, s=1, p=None, d=1, base=1):
+    """A convolution of n examples, size cells an axis; padding that keeps the size by default."""
+    axes = len(size)
+    pairs = tuple((d * (k - 1) // 2,) * 2 for k in f) if p is None else ((p, p),) * axes
+    return Problem(n, size, c, f, o, g, (s,) * axes, pairs, (base,) * axes, (d,) * axes)
+
+
+LAYERS = [
+    layer(8, (56, 56), 64, (3, 3), 64),
+    layer(8, (28, 28), 128, (3, 3), 128),
+    layer(8, (14, 14), 256, (3, 3), 256),
+    layer(8, (7, 7), 512, (3, 3), 512),
+    layer(1, (56, 56), 64, (3, 3), 64),
+    layer(1, (14, 14), 256, (3, 3), 256),
+    layer(32, (32, 32), 64, (3, 3), 64),
+    layer(32, (8, 8), 256, (3, 3), 256),
+    layer(32, (4, 4), 512, (3, 3), 512),
+    layer(8, (56, 56), 256, (1, 1), 64),
+    layer(8, (56, 56), 64, (1, 1), 256),
+    layer(8, (14, 14), 256, (1, 1), 1024),
+    layer(8, (7, 7), 960, (1, 1), 160),
+    layer(32, (8, 8), 384, (1, 1), 64),
+    layer(8, (112, 112), 16, (1, 1), 96),
+    layer(8, (224, 224), 3, (7, 7), 64, s=2, p=3),
+    layer(8, (224, 224), 3, (3, 3), 32, s=2, p=1),
+    layer(32, (32, 32), 3, (3, 3), 64),
+    layer(8, (56, 56), 128, (3, 3), 128, s=2, p=1),
+    layer(8, (14, 14), 512, (3, 3), 512, s=2, p=1),
+    layer(8, (56, 56), 256, (1, 1), 512, s=2, p=0),
+    layer(32, (32, 32), 64, (1, 1), 128, s=2, p=0),
+    layer(8, (14, 14), 576, (3, 3), 576, 576),
+    layer(8, (112, 112), 96, (3, 3), 96, 96),
+    layer(8, (112, 112), 96, (3, 3), 96, 96, s=2, p=1),
+    layer(8, (28, 28), 192, (3, 3), 192, 192, s=2, p=1),
+    layer(8, (56, 56), 96, (3, 3), 96, 96),
+    layer(8, (28, 28), 192, (3, 3), 192, 192),
+    layer(8, (7, 7), 960, (3, 3), 960, 960),
+    layer(32, (8, 8), 384, (3, 3), 384, 384),
+    layer(32, (4, 4), 960, (3, 3), 960, 960),
+    layer(8, (56, 56), 96, (7, 7), 96, 96),
+    layer(8, (7, 7), 768, (7, 7), 768, 768),
+    layer(32, (8, 8), 96, (7, 7), 96, 96),
+    layer(8, (56, 56), 128, (3, 3), 128, 32),
+    layer(8, (14, 14), 512, (3, 3), 512, 32),
+    layer(8, (28, 28), 128, (3, 3), 128, 4),
+    layer(8, (56, 56), 128, (3, 3), 128, 32, d=2),
+    layer(2, (16, 16, 16), 32, (3, 3, 3), 64),
+    layer(2, (16, 16, 16), 16, (3, 3, 3), 16, 16),
+    layer(8, (1000,), 64, (9,), 64),
+    layer(8, (1000,), 256, (5,), 256, 256, d=4),
+    layer(8, (1000,), 64, (3,), 64, d=4),
+    layer(8, (28, 28), 64, (3, 3), 64, d=2),
+    layer(64, (28, 28), 1, (3, 3), 32, p=0),
+    layer(64, (26, 26), 32, (3, 3), 64, p=0),
+    layer(32, (28, 28), 32, (5, 5), 32),
+    layer(128, (28, 28), 16, (3, 3), 32, p=0),
+    layer(8, (224, 224), 3, (4, 4), 96, s=4, p=0),
+    layer(8, (56, 56), 96, (2, 2), 192, s=2, p=0),
+    layer(32, (4, 4), 100, (4, 4), 512, s=1, p=3),
+    layer(32, (8, 8), 256, (4, 4), 128, s=1, p=2, base=2),
+    layer(8, (28, 28), 128, (2, 2), 64, s=1, p=1, base=2),
+    layer(4, (32,), 64, (1024,), 1, s=1, p=896, base=256),
+    layer(1, (300, 300), 1, (31, 31), 1, p=0),
+    layer(1, (256, 256), 4, (15, 15), 4),
+    layer(1, (300, 300), 1, (300, 300), 1, p=150),
+    layer(2, (7,), 8, (3,), 8),
+    layer(2, (7, 7), 4, (3, 3), 4),
+]
+
+
+def directions(problem: Problem) -> list[Problem]:
+    """The problem and its two gradients, as they come to be solved."""
+    three = (problem, problem.input_gradient(), problem.exchanged())
+    return [each.trimmed()[0] for each in three]
+
+
+def measure(dtype: str) -> None:
+    """Adds every algorithm's median on every problem to the file of times."""
+    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    found = times.setdefault(dtype, {"environment": environment(), "rows": []})
+    known = {problem_of(row["problem"]) for row in found["rows"]}
+    for one in LAYERS:
+        for problem in directions(replace(one, dtype=dtype, out_dtype=dtype)):
+            if problem in known or problem.is_empty:
+                continue
+            row = {"problem": asdict(problem), "milliseconds": algorithms_on(problem)}
+            found["rows"].append(row)
+            TIMES.write_text(json.dumps(times, indent=1) + "\n")
+            print(problem, {k: round(v, 3) for k, v in row["milliseconds"].items()}, flush=True)
+
+
+def algorithms_on(problem: Problem) -> dict[str, float]:
+    """Medians, the algorithms taking turns."""
+    draws = np.random.default_rng(0)
+    x = jnp.asarray(draws.normal(size=problem.x_shape), problem.dtype)
+    kernel = jnp.asarray(draws.normal(size=problem.kernel_shape), problem.dtype)
+    runs, once = {}, {}
+    for name, algorithm in ALGORITHMS.items():
+        if algorithm.refuses(problem) or (name == "fft" and problem.taps < 25):
+            continue
+        if name in ("blocks", "portions") and hopeless(problem, name):
+            continue
+        program = jax.jit(lambda x, w, name=name: choose.solve(problem, x, w, name=name))
+        program(x, kernel).block_until_ready()
+        start = time.perf_counter()
+        program(x, kernel).block_until_ready()
+        once[name] = time.perf_counter() - start
+        if once[name] < LONGEST:
+            runs[name] = program
+    taken: dict[str, list[float]] = defaultdict(list)
+    start = time.perf_counter()
+    while runs and (
+        time.perf_counter() - start < SECONDS * len(runs) or len(taken[next(iter(runs))]) < 5
+    ):
+        for name, program in runs.items():
+            for _ in range(2):
+                begin = time.perf_counter()
+                program(x, kernel).block_until_ready()
+                taken[name].append(time.perf_counter() - begin)
+    medians = {name: float(np.median(seconds)) for name, seconds in taken.items()}
+    return {name: 1e3 * value for name, value in (once | medians).items()}
+
+
+def hopeless(problem: Problem, name: str) -> bool:
+    """Whether a rewrite is so far from its field that timing it is idle."""
+    return name == "portions" and problem.places > 4096
+
+
+def fit() -> None:
+    """Rates of least logarithmic error, leaves first, then the rewrites' own work."""
+    times = json.loads(TIMES.read_text())
+    found: dict[str, list[float]] = {}
+    rows = [
+        (problem_of(row["problem"]), row["milliseconds"])
+        for each in times.values()
+        for row in each["rows"]
+    ]
+    leaves = [name for name in ALGORITHMS if name not in REWRITES]
+    for names in (leaves, REWRITES):
+        samples = defaultdict(list)
+        for problem, measured in rows:
+            for name, milliseconds in measured.items():
+                if name not in names or ALGORITHMS[name].refuses(problem):
+                    continue
+                work = ALGORITHMS[name].work(problem)
+                # What the parts took is taken as measured, where the part was measured.
+                rest = milliseconds - parts_of(name, problem, found)
+                key = f"{name}/{work.kind}" if work.kind else name
+                samples[f"{key}/{problem.dtype}"].append((work, rest, milliseconds))
+        for key, several in samples.items():
+            found[key] = nonnegative(several)
+    RATES.write_text(
+        json.dumps(
+            {
+                "environment": {dtype: each["environment"] for dtype, each in times.items()},
+                "rates": {key: found[key] for key in sorted(found)},
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    report(rows)
+
+
+REWRITES = [
+    name
+    for name in ALGORITHMS
+    if name in ("phases", "zeros", "blocks", "diagonal", "portions", "wide", "slabs")
+]
+
+
+def problem_of(record: dict) -> Problem:
+    """The problem that was written down."""
+    tuples = {
+        key: tuple(tuple(v) if isinstance(v, list) else v for v in value)
+        for key, value in record.items()
+        if isinstance(value, list)
+    }
+    return Problem(**(record | tuples))
+
+
+def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> float:
+    """Predicted milliseconds of a rewrite's parts, each by its cheapest leaf."""
+    total = 0.0
+    for part, times in ALGORITHMS[name].parts(problem):
+        part, _ = part.trimmed()
+        options = []
+        for leaf in (n for n in ALGORITHMS if n not in REWRITES):
+            if ALGORITHMS[leaf].refuses(part):
+                continue
+            work = ALGORITHMS[leaf].work(part)
+            key = f"{leaf}/{work.kind}" if work.kind else leaf
+            if f"{key}/{part.dtype}" in found:
+                options.append(choose.Rates(*found[f"{key}/{part.dtype}"]).milliseconds(work))
+        total += times * min(options)
+    return total
+
+
+def nonnegative(samples: list) -> list[float]:
+    """turn, operation and byte > 0 that leave the least squares of the times' logarithms."""
+    from scipy.optimize import least_squares
+
+    rows = np.array([[w.turns, w.operations, w.traffic] for w, _, _ in samples], float)
+    wanted = np.array([max(rest, 0.05 * whole) for _, rest, whole in samples])
+    used = rows.max(0) > 0
+    rows = rows[:, used]
+    scale = np.median(wanted) / np.median(rows, axis=0)
+
+    def off(logs: np.ndarray) -> np.ndarray:
+        return np.log(rows @ (scale * np.exp(logs))) - np.log(wanted)
+
+    # From each corner: one term explains nearly all, the others little.
+    starts = np.where(np.eye(rows.shape[1], dtype=bool), 0.0, -6.0)
+    tries = [least_squares(off, start, loss="soft_l1", bounds=(-25, 10)) for start in starts]
+    solution = scale * np.exp(min(tries, key=lambda one: one.cost).x)
+    found = np.zeros(3)
+    found[used] = solution
+    return [float(f"{number:.4g}") for number in found]
+
+
+def report(rows: list) -> None:
+    """For each problem what the choice loses against the best algorithm measured."""
+    choose.rates.cache_clear()
+    choose._cheapest.cache_clear()
+    losses = []
+    for problem, measured in rows:
+        name = choose.choose(problem)
+        best = min(measured, key=measured.get)
+        if name not in measured:
+            print("unmeasured", problem, name)
+            continue
+        losses.append(measured[name] / measured[best])
+        note = "" if measured[name] <= 1.05 * measured["direct"] else "  SLOWER THAN DIRECT"
+        if losses[-1] > 1.25 or note:
+            print(
+                f"{losses[-1]:5.2f}x {problem}\n       chose {name} {measured[name]:.3f} "
+                f"(predicted {choose.costs(problem)[name]:.3f}), best {best} "
+                f"{measured[best]:.3f} (predicted {choose.costs(problem)[best]:.3f}), "
+                f"direct {measured['direct']:.3f}{note}"
+            )
+    print(
+        f"choice / best: geometric mean {np.exp(np.mean(np.log(losses))):.3f}, max {max(losses):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["fit"]:
+        fit()
+    elif sys.argv[1:2] == ["measure"] and sys.argv[2:] in (["float32"], ["bfloat16"]):
+        measure(sys.argv[2])
+    else:
+        sys.exit(__doc__)
