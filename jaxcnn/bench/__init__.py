@@ -5,7 +5,7 @@ and ``environment``. :mod:`jaxcnn.bench.suite` says what is timed, :mod:`jaxcnn.
 The rows are integers and need no JAX.
 """
 
-from jaxcnn.bench.row import DIRECTIONS, Row
+from jaxcnn.bench.row import DIRECTIONS, DTYPES, Row
 from jaxcnn.bench.suite import SUITES, rows_of
 
-__all__ = ["DIRECTIONS", "SUITES", "Row", "rows_of"]
+__all__ = ["DIRECTIONS", "DTYPES", "SUITES", "Row", "rows_of"]

@@ -23,7 +23,6 @@ RATIOS = (
     ("jaxcnn", "torch"),
     ("jaxcnn-plain", "torch"),
 )
-DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)

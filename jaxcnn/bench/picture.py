@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcnn.bench.measure import CONTENDERS, Result
 from jaxcnn.bench.row import DIRECTIONS
@@ -62,11 +63,14 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
             zorder=2,
         )
         axes.set(xscale="log", xlabel="milliseconds", title=TITLES[direction])
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
         axes.margins(y=0.5 / max(1, len(rows)))
     panels[0].set_yticks(list(place.values()), [row.name for row in rows], fontsize=8)
-    handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=len)
+    handles, labels = panels[0].get_legend_handles_labels()  # the forward pass has everyone
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=120, format="png")

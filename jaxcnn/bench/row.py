@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from jaxcnn.geometry import transposed_output_size, windows
 
+DTYPES = ("float32", "bfloat16")
+"""What a suite can be timed in."""
+
 DIRECTIONS = ("forward", "input", "kernel")
 """The result; its gradient with respect to the input; and with respect to the kernel."""
 
@@ -146,11 +149,16 @@ class Row:
         taps = math.prod(self.filter)
         if self.is_pool:
             return taps
-        if direction == "forward":
-            return taps * (self.in_channels // self.groups)
-        if direction == "input":
-            return taps * (self.out_channels // self.groups)
-        return self.batch * math.prod(self.size if self.operation == "transposed" else self.output)
+        if direction == "kernel":
+            places = self.size if self.operation == "transposed" else self.output
+            return self.batch * math.prod(places)
+        # Against the stride, a number meets only the taps that are whole strides apart.
+        if (direction == "forward") == (self.operation == "transposed"):
+            steps = (s // math.gcd(s, d) for s, d in zip(self.stride, self.dilation, strict=True))
+            taps = math.prod(-(-f // step) for f, step in zip(self.filter, steps, strict=True))
+        return taps * (
+            (self.in_channels if direction == "forward" else self.out_channels) // self.groups
+        )
 
     def _image(self, size: tuple[int, ...], channels: int) -> tuple[int, ...]:
         if self.layout == "first":

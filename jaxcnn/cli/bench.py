@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxcnn.bench import SUITES, rows_of
+from jaxcnn.bench import DTYPES, SUITES, rows_of
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
     from jaxcnn.bench.measure import Result
 
 Suite = Annotated[str, typer.Option("--suite", help=f"One of {', '.join(SUITES)}.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="float32 or bfloat16.")]
+Dtype = Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")]
 Rows = Annotated[
     str, typer.Option("--rows", help="Only rows with this in their name or group, as in depthwise.")
 ]
@@ -47,6 +47,8 @@ def bench(
     and copy. Ctrl-C shows what is there so far, with exit code 130.
     """
     chosen = rows_of(suite, rows)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     for option, path in (("--json", json), ("--picture", picture)):
         _require_writable(option, path)
 
@@ -55,13 +57,11 @@ def bench(
 
     from jaxcnn.bench.ceiling import measure_ceilings
     from jaxcnn.bench.check import WrongResult
-    from jaxcnn.bench.measure import DTYPES, measure, record
+    from jaxcnn.bench.measure import measure, record
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
     from jaxcnn.environment import device_name
 
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if jax.default_backend() != "cpu":
         raise InputError(
             f"bench compares processors, and JAX is on {jax.default_backend()}; set "
