@@ -6,6 +6,8 @@ from jaxcnn.bench.measure import measure
 from tests.bench.test_measure import ONCE, SMALL, SPEEDS
 from tests.bench.test_suite import SMALL as MORE
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.mark.parametrize("row", dict.fromkeys(SMALL + MORE), ids=lambda row: row.name)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
