@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "inspect": DOORS | {"geometry", "ops", "nn"},
     "train": DOORS | {"geometry", "ops", "nn", "data", "environment"},
     "testing": DOORS | {"geometry", "reference", "ops"},
-    "cli": DOORS | {"geometry", "ops", "nn", "data", "inspect", "train", "environment", "testing"},
+    "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
+    "cli": DOORS
+    | {"geometry", "ops", "nn", "data", "inspect", "train", "environment", "testing", "bench"},
     "__main__": {"cli"},
 }
 

@@ -1,0 +1,95 @@
+"""How fast this machine multiplies matrices and copies memory: what a convolution is held to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.bench.row import Row
+from jaxcnn.bench.timing import once
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The machine's own speeds.
+
+    Attributes:
+      gflops: billions of operations a second in the best matrix product, a multiply-add being two.
+      copy_gbs: billions of bytes a second, read and written, in a copy larger than any cache.
+    """
+
+    gflops: float
+    copy_gbs: float
+
+    def floor(self, row: Row, itemsize: int) -> float:
+        """The seconds that the row takes at full speed, in any direction.
+
+        It counts the definition's operations and memory beyond the caches: an algorithm with fewer
+        operations (FFT) and arrays that fit a cache can be faster.
+
+        >>> from jaxcnn.bench import rows_of
+        >>> Ceilings(400, 40).floor(rows_of("leads", "3x3 64-64")[0], 4) * 1e3
+        4.62422016
+        """
+        operations = 2 * row.multiply_adds / (self.gflops * 1e9)
+        return max(operations, row.numbers_moved() * itemsize / (self.copy_gbs * 1e9))
+
+
+def measure_ceilings(dtype: str, torch: bool, *, seconds: float = 0.5) -> Ceilings:
+    """Measures both, best of what was tried for about ``seconds`` each.
+
+    Args:
+      dtype: of the matrices.
+      torch: whether to try PyTorch's product too; the better counts.
+    """
+    products = [_jax_product]
+    if torch:
+        products.append(_torch_product)
+    best = 0.0
+    for size in (512, 1024, 2048):
+        for product in products:
+            best = max(best, 2 * size**3 / _best(product(size, dtype), seconds))
+    return Ceilings(best / 1e9, _copy_speed(seconds) / 1e9)
+
+
+def _jax_product(size: int, dtype: str) -> Callable[[], object]:
+    a, b = jax.random.normal(jax.random.key(0), (2, size, size), jnp.dtype(dtype))
+    product = jax.jit(jnp.matmul)
+    return lambda: product(a, b).block_until_ready()
+
+
+def _torch_product(size: int, dtype: str) -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    a, b = torch.randn(2, size, size).to(getattr(torch, dtype))
+    return lambda: torch.mm(a, b)
+
+
+def _copy_speed(seconds: float) -> float:
+    """Bytes a second, by all processors at once; numpy lets go of the interpreter while it copies.
+
+    The copy goes to memory that was touched before.
+    """
+    threads = os.cpu_count() or 1
+    size = 1 << 28
+    source, target = (np.full(size // 4, i, np.float32) for i in range(2))
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    with ThreadPoolExecutor(threads) as pool:
+        return 2 * size / _best(lambda: list(pool.map(lambda p: np.copyto(*p), parts)), seconds)
+
+
+def _best(function: Callable[[], object], seconds: float) -> float:
+    """The shortest of the calls that fit into ``seconds``; three at least, after a first."""
+    function()
+    taken, start = [], time.perf_counter()
+    while len(taken) < 3 or time.perf_counter() - start < seconds:
+        taken.append(once(function)[1])
+    return min(taken)

@@ -1,0 +1,167 @@
+"""The same row by lax and by jaxcnn, each compiled on its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+import jaxcnn.convolve.lower  # noqa: F401  (says how the primitive is compiled)
+from jaxcnn.bench.row import Row
+from jaxcnn.convolve.fence import onednn_closed
+from jaxcnn.convolve.primitive import conv_general_dilated
+from jaxcnn.ops import avg_pool, max_pool
+
+
+class Operands(NamedTuple):
+    """Input, kernel (None for a pool) and the output's cotangent, float32, in the row's layout."""
+
+    x: np.ndarray
+    kernel: np.ndarray | None
+    g: np.ndarray
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to compute one direction of a row.
+
+    Attributes:
+      call: computes, and comes back when it is done, with whatever holds the result.
+      result: that as an array in the row's layout, for the check.
+      compile_seconds: what tracing and compiling took; None where nothing is compiled.
+    """
+
+    call: Callable[[], Any]
+    result: Callable[[Any], np.ndarray]
+    compile_seconds: float | None = None
+
+
+def operands(row: Row, dtype: str, seed: int = 0) -> Operands:
+    """Numbers between -1 and 1 that ``dtype`` holds exactly."""
+    random = np.random.default_rng(seed)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        numbers = 2 * random.random(shape, np.float32) - 1
+        return numbers.astype(jnp.dtype(dtype)).astype(np.float32)
+
+    kernel = None if row.kernel_shape is None else draw(row.kernel_shape)
+    return Operands(draw(row.x_shape), kernel, draw(row.output_shape))
+
+
+def jax_contenders(row: Row, direction: str, dtype: str, given: Operands) -> dict[str, Contender]:
+    """``lax``, ``jaxcnn``, and for convolutions ``jaxcnn-plain``: the same with oneDNN closed."""
+    arrays = tuple(jnp.asarray(array, dtype) for array in given if array is not None)
+    if row.is_pool:
+        functions = {"lax": _lax_pool(row), "jaxcnn": _jaxcnn_pool(row)}
+        return {
+            name: _compiled(_pool_direction(function, direction), arrays)
+            for name, function in functions.items()
+        }
+
+    def of(convolution: Callable[..., jax.Array], where: AbstractContextManager[None]) -> Contender:
+        arguments = lax_arguments(row)
+        function = _direction(lambda x, w: convolution(x, w, **arguments), direction)
+        with where:
+            return _compiled(function, arrays)
+
+    return {
+        "lax": of(lax.conv_general_dilated, nullcontext()),
+        "jaxcnn": of(conv_general_dilated, nullcontext()),
+        "jaxcnn-plain": of(conv_general_dilated, onednn_closed()),
+    }
+
+
+def lax_arguments(row: Row) -> dict[str, Any]:
+    """What :func:`jax.lax.conv_general_dilated` is given besides x and kernel.
+
+    A transposed convolution is one over an input with zeros between its cells, padded by what
+    windows that end beyond it need; the kernel is not flipped.
+    """
+    spatial = "DHW"[-row.axes :]
+    last = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    first = (f"NC{spatial}", f"OI{spatial}", f"NC{spatial}")
+    common = {
+        "rhs_dilation": row.dilation,
+        "dimension_numbers": last if row.layout == "last" else first,
+        "feature_group_count": row.groups,
+    }
+    if row.operation == "conv":
+        return common | {"window_strides": row.stride, "padding": row.padding}
+    reach = (d * (f - 1) for d, f in zip(row.dilation, row.filter, strict=True))
+    padding = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, row.padding, strict=True))
+    return common | {
+        "window_strides": (1,) * row.axes,
+        "padding": padding,
+        "lhs_dilation": row.stride,
+    }
+
+
+def _direction(function: Callable[..., jax.Array], direction: str) -> Callable[..., jax.Array]:
+    """Of (x, kernel, g). What a direction does not need is never computed: it is not returned."""
+    if direction == "forward":
+        return lambda x, w, g: function(x, w)
+    if direction == "input":
+        return lambda x, w, g: jax.vjp(lambda x: function(x, w), x)[1](g)[0]
+    return lambda x, w, g: jax.vjp(lambda w: function(x, w), w)[1](g)[0]
+
+
+def _pool_direction(function: Callable[..., jax.Array], direction: str) -> Callable[..., Any]:
+    """Of (x, g). The gradient comes with the result.
+
+    What is kept between the two is each library's own affair, so they are timed together.
+    """
+    if direction == "forward":
+        return lambda x, g: function(x)
+
+    def both(x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, pull = jax.vjp(function, x)
+        return pull(g)[0], y
+
+    return both
+
+
+def _lax_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
+    def over_windows(x: jax.Array, start: float, step: Callable[..., jax.Array]) -> jax.Array:
+        return lax.reduce_window(
+            x,
+            np.array(start, x.dtype),
+            step,
+            window_dimensions=(1, *row.filter, 1),
+            window_strides=(1, *row.stride, 1),
+            padding=((0, 0), *row.padding, (0, 0)),
+            window_dilation=(1, *row.dilation, 1),
+        )
+
+    if row.operation == "max pool":
+        return lambda x: over_windows(x, -np.inf, lax.max)
+    return lambda x: over_windows(x, 0, lax.add) / np.array(np.prod(row.filter), x.dtype)
+
+
+def _jaxcnn_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
+    windows = {
+        "stride": row.stride,
+        "padding": row.padding,
+        "dilation": row.dilation,
+        "rounding": "floor",
+    }
+    if row.operation == "max pool":
+        return lambda x: max_pool(x, row.filter, **windows)
+    return lambda x: avg_pool(x, row.filter, count_include_pad=True, **windows)
+
+
+def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Contender:
+    start = time.perf_counter()
+    program = jax.jit(function).lower(*arrays).compile()
+    seconds = time.perf_counter() - start
+    return Contender(
+        call=lambda: jax.block_until_ready(program(*arrays)),
+        result=lambda got: np.asarray(jax.tree.leaves(got)[0], np.float32),
+        compile_seconds=seconds,
+    )

@@ -1,0 +1,76 @@
+"""The picture of a run: a line a row, a dot a contender, drawn without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from jaxcnn.bench.measure import CONTENDERS, Result
+from jaxcnn.bench.row import DIRECTIONS
+
+TITLES = {
+    "forward": "forward",
+    "input": "gradient of the input",
+    "kernel": "gradient of the kernel",
+}
+# Colours told apart by those who see no red or green (Okabe and Ito), and marks besides.
+MARKS = {
+    "lax": ("#D55E00", "s"),
+    "jaxcnn": ("#0072B2", "o"),
+    "jaxcnn-plain": ("#56B4E9", "D"),
+    "torch": ("#E69F00", "^"),
+}
+
+
+def draw(path: Path, results: Sequence[Result], title: str) -> None:
+    """Milliseconds on a log axis, a panel for each direction; a bar marks the machine's speed."""
+    rows = list(dict.fromkeys(result.row for result in results))
+    directions = [each for each in DIRECTIONS if any(r.direction == each for r in results)]
+    figure = Figure(figsize=(4.2 * len(directions) + 2.6, 0.27 * len(rows) + 1.9))
+    figure.set_layout_engine("constrained")
+    panels = figure.subplots(1, len(directions), sharey=True, squeeze=False)[0]
+    place = {row: -number for number, row in enumerate(rows)}
+    for axes, direction in zip(panels, directions, strict=True):
+        of = [result for result in results if result.direction == direction]
+        for result in of:
+            known = [result.seconds(name) for name in CONTENDERS]
+            ends = [1e3 * seconds for seconds in known if seconds is not None]
+            axes.plot(
+                [min(ends), max(ends)], [place[result.row]] * 2, color="#BBBBBB", lw=1, zorder=1
+            )
+        for name, (color, mark) in MARKS.items():
+            there = [result for result in of if result.seconds(name) is not None]
+            if there:
+                axes.scatter(
+                    [1e3 * result.seconds(name) for result in there],
+                    [place[result.row] for result in there],
+                    s=28 if name != "jaxcnn-plain" else 16,
+                    c=color,
+                    marker=mark,
+                    label=name,
+                    zorder=3 if name == "jaxcnn" else 2,
+                )
+        axes.scatter(
+            [1e3 * result.floor for result in of],
+            [place[result.row] for result in of],
+            s=70,
+            c="black",
+            marker="|",
+            label="the machine's speed",
+            zorder=2,
+        )
+        axes.set(xscale="log", xlabel="milliseconds", title=TITLES[direction])
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.margins(y=0.5 / max(1, len(rows)))
+    panels[0].set_yticks(list(place.values()), [row.name for row in rows], fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()  # the forward pass has everyone
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=120, format="png")

@@ -1,0 +1,158 @@
+"""The same row by PyTorch, eager, in either of its memory layouts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxcnn.bench.contenders import Contender, Operands
+from jaxcnn.bench.row import Row
+from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+LAYOUTS = ("torch-contiguous", "torch-channels-last")
+
+
+def is_installed() -> bool:
+    """Whether there is a PyTorch to compare with; imports nothing."""
+    return find_spec("torch") is not None
+
+
+def torch_contenders(row: Row, direction: str, dtype: str, given: Operands) -> dict[str, Contender]:
+    """One contender for each memory layout: 1-D has but the contiguous one.
+
+    A convolution's gradient is that of one operand alone, its forward pass done before; a pool's
+    is timed with it, as it is for the others.
+    """
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    formats = [torch.contiguous_format]
+    if row.axes > 1:
+        formats.append(torch.channels_last if row.axes == 2 else torch.channels_last_3d)
+
+    def of(memory_format: torch.memory_format) -> Contender:
+        def tensor(array: np.ndarray) -> torch.Tensor:
+            made = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype))
+            return made.contiguous(memory_format=memory_format)
+
+        x, g = (tensor(_channels_first(row, array)) for array in (given.x, given.g))
+        if row.is_pool:
+            return _pool(row, direction, x, g)
+        w = tensor(_kernel_to_torch(row, given.kernel))
+        return _convolution(row, direction, x, w, g)
+
+    return {name: of(each) for name, each in zip(LAYOUTS, formats, strict=False)}
+
+
+def _convolution(
+    row: Row, direction: str, x: torch.Tensor, w: torch.Tensor, g: torch.Tensor
+) -> Contender:
+    import torch
+
+    function = _function(row)
+    if direction == "forward":
+
+        def forward() -> torch.Tensor:
+            with torch.inference_mode():
+                return function(x, w)
+
+        return Contender(forward, lambda y: _from_channels_first(row, _numpy(y)))
+    wanted = (x if direction == "input" else w).requires_grad_()
+    y = function(x, w)
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad(y, wanted, g, retain_graph=True)[0]
+
+    if direction == "input":
+        return Contender(gradient, lambda dx: _from_channels_first(row, _numpy(dx)))
+    return Contender(gradient, lambda dw: _kernel_from_torch(row, _numpy(dw)))
+
+
+def _pool(row: Row, direction: str, x: torch.Tensor, g: torch.Tensor) -> Contender:
+    import torch
+
+    function = _function(row)
+    if direction == "forward":
+
+        def forward() -> torch.Tensor:
+            with torch.inference_mode():
+                return function(x)
+
+        return Contender(forward, lambda y: _from_channels_first(row, _numpy(y)))
+    x = x.requires_grad_()
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad(function(x), x, g)[0]
+
+    return Contender(gradient, lambda dx: _from_channels_first(row, _numpy(dx)))
+
+
+def _function(row: Row) -> Callable[..., torch.Tensor]:
+    from torch.nn import functional
+
+    def named(name: str) -> Callable[..., torch.Tensor]:
+        return getattr(functional, f"{name}{row.axes}d")
+
+    windows: dict[str, Any] = {"stride": row.stride}
+    low = tuple(lo for lo, _ in row.padding)
+    even = all(lo == hi for lo, hi in row.padding)
+    if row.is_pool:
+        if not even or set(row.dilation) != {1}:
+            raise InputError(f"row {row.name}: PyTorch's pools pad evenly and have no dilation")
+        pool = named(row.operation.replace(" ", "_"))
+        return lambda x: pool(x, row.filter, padding=low, **windows)
+    windows |= {"dilation": row.dilation, "groups": row.groups}
+    if row.operation == "transposed":
+        # What is cut off less at the end is output padding there.
+        more = tuple(lo - hi for lo, hi in row.padding)
+        transposed = named("conv_transpose")
+        return lambda x, w: transposed(x, w, padding=low, output_padding=more, **windows)
+    convolution = named("conv")
+    if even:
+        return lambda x, w: convolution(x, w, padding=low, **windows)
+    pairs = [side for pair in reversed(row.padding) for side in pair]
+    return lambda x, w: convolution(functional.pad(x, pairs), w, **windows)
+
+
+def _channels_first(row: Row, image: np.ndarray) -> np.ndarray:
+    return image if row.layout == "first" else np.moveaxis(image, -1, 1)
+
+
+def _from_channels_first(row: Row, image: np.ndarray) -> np.ndarray:
+    return image if row.layout == "first" else np.moveaxis(image, 1, -1)
+
+
+def _kernel_to_torch(row: Row, kernel: np.ndarray) -> np.ndarray:
+    """(O, C // groups, *F); of a transposed convolution (C, O // groups, *F), its taps flipped."""
+    if row.layout == "last":
+        kernel = np.moveaxis(kernel, (-1, -2), (0, 1))
+    if row.operation != "transposed":
+        return kernel
+    kernel = np.flip(kernel, tuple(range(2, kernel.ndim)))
+    return _exchanged(row, kernel)
+
+
+def _kernel_from_torch(row: Row, kernel: np.ndarray) -> np.ndarray:
+    if row.operation == "transposed":
+        kernel = _exchanged(row, kernel)
+        kernel = np.flip(kernel, tuple(range(2, kernel.ndim)))
+    return kernel if row.layout == "first" else np.moveaxis(kernel, (0, 1), (-1, -2))
+
+
+def _exchanged(row: Row, kernel: np.ndarray) -> np.ndarray:
+    """(groups * a, b, *F) as (groups * b, a, *F): its own inverse."""
+    split = kernel.reshape(row.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
+    return split.reshape(-1, *split.shape[2:])
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    import torch
+
+    return tensor.detach().to(torch.float32).contiguous().numpy()

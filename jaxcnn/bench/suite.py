@@ -1,0 +1,73 @@
+"""The suites: one row for each class of convolution in which JAX was slow, and known networks."""
+
+from __future__ import annotations
+
+from jaxcnn.bench import networks
+from jaxcnn.bench.row import Row, depthwise, pool, row
+from jaxcnn.errors import InputError
+
+LEADS = (
+    row("dense", 3, 64, 64, 56),
+    row("dense", 3, 256, 256, 14),
+    row("dense", 3, 512, 512, 7),
+    row("dense", 3, 128, 128, 56, stride=2),
+    row("dense", 3, 32, 64, 26, batch=64),
+    row("dense", 3, 1, 32, 28, batch=128),
+    row("dense", 5, 32, 32, 28, batch=32),
+    row("stem", 7, 3, 64, 224, stride=2),
+    row("1x1", 1, 256, 64, 56),
+    row("1x1", 1, 256, 1024, 14),
+    depthwise(3, 576, 14),
+    depthwise(3, 96, 112),
+    depthwise(3, 96, 112, stride=2),
+    depthwise(3, 96, 56),
+    depthwise(3, 96, 56, stride=2),
+    depthwise(7, 96, 56),
+    row("grouped", 3, 128, 128, 56, groups=32),
+    row("grouped", 3, 128, 128, 28, groups=4, dilation=2),
+    row("3-D", 3, 32, 64, 16, axes=3, batch=2),
+    row("1-D", 9, 64, 64, 1000, axes=1),
+    depthwise(5, 256, 1000, axes=1, dilation=2),
+    depthwise(5, 256, 1000, axes=1, layout="first"),
+    row("large filter", 7, 1, 1, 300, batch=1),
+    row("large filter", 31, 1, 1, 300, batch=1),
+    row("large filter", 300, 1, 1, 300, batch=1, padding=(149, 150)),
+    row("transposed", 4, 64, 32, 28, stride=2, operation="transposed"),
+    row("transposed", 1024, 512, 1, 100, axes=1, stride=256, padding=0, operation="transposed"),
+    row("channels first", 1, 256, 64, 56, layout="first"),
+    row("channels first", 3, 64, 64, 56, layout="first"),
+    pool("max", 2, 64, 112, stride=2),
+    pool("max", 3, 64, 112, stride=2, padding=1),
+    pool("avg", 2, 64, 112, stride=2),
+)
+"""A row or two for each class; the filter of 300 is as large as its image and pads to its size."""
+
+SUITES: dict[str, tuple[Row, ...]] = {
+    "leads": LEADS,
+    "resnet50": networks.resnet50(),
+    "mobilenetv2": networks.mobilenetv2(),
+    "convnext_t": networks.convnext_t(),
+    "unet": networks.unet(),
+    "dcgan": networks.dcgan(),
+}
+
+
+def rows_of(suite: str, containing: str = "") -> tuple[Row, ...]:
+    """The rows of a suite; those alone whose name or group has ``containing`` in it.
+
+    Raises:
+      InputError: where there is no such suite, or no such row in it.
+
+    >>> [row.name for row in rows_of("leads", "@7")]
+    ['3x3 512-512 @7 b8']
+    """
+    if suite not in SUITES:
+        raise InputError(f"suite must be one of {', '.join(SUITES)}, got {suite!r}")
+    rows = tuple(row for row in SUITES[suite] if containing in row.name or containing in row.group)
+    if not rows:
+        groups = dict.fromkeys(row.group for row in SUITES[suite])
+        raise InputError(
+            f"no row of suite {suite} has {containing!r} in its name or group; use a part of a "
+            f"name such as {SUITES[suite][0].name!r}, or of a group: {', '.join(groups)}"
+        )
+    return rows

@@ -1,0 +1,103 @@
+"""Timing several functions by turns, so that a slow minute of the machine is everyone's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SLOW = 2.0
+"""Seconds a call from which on it is called once."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a function is timed.
+
+    Attributes:
+      seconds: about how long in all.
+      least, most: calls.
+    """
+
+    seconds: float = 0.4
+    least: int = 5
+    most: int = 300
+
+    def calls(self, seconds: float) -> int:
+        """How many calls of so many seconds each.
+
+        >>> Effort().calls(0.001), Effort().calls(0.02), Effort().calls(1.0), Effort().calls(9.0)
+        (300, 20, 5, 1)
+        """
+        if seconds > SLOW:
+            return 1
+        return max(self.least, min(self.most, round(self.seconds / max(seconds, 1e-6))))
+
+
+FULL = Effort()
+QUICK = Effort(seconds=0.1, least=3, most=100)
+
+
+@dataclass(frozen=True)
+class Times:
+    """What the calls of one function took, in seconds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The first and the third."""
+        low, high = np.quantile(self.seconds, (0.25, 0.75))
+        return float(low), float(high)
+
+
+def once(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call gives, and the seconds it takes."""
+    start = time.perf_counter()
+    value = function()
+    return value, time.perf_counter() - start
+
+
+def by_turns(
+    functions: dict[str, Callable[[], Any]], warm: dict[str, float], effort: Effort
+) -> dict[str, Times]:
+    """Times of each function, called in rounds; one with fewer calls sits out evenly many rounds.
+
+    Args:
+      functions: by name; each has been called before.
+      warm: the seconds that an earlier call of each took, by which the number of calls is set.
+      effort: how long each is timed.
+    """
+    # The first call may have had pages to touch and caches to fill; it misleads, unless it is slow.
+    seconds = {
+        name: warm[name] if warm[name] > SLOW else once(function)[1]
+        for name, function in functions.items()
+    }
+    calls = {name: effort.calls(seconds[name]) for name in functions}
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    for names in rounds(calls):
+        for name in names:
+            taken[name].append(once(functions[name])[1])
+    return {name: Times(tuple(all)) for name, all in taken.items()}
+
+
+def rounds(calls: dict[str, int]) -> Iterator[list[str]]:
+    """Who is called in each round: each as often as ``calls`` says, spread evenly.
+
+    >>> list(rounds({"slow": 2, "fast": 4}))
+    [['fast'], ['slow', 'fast'], ['fast'], ['slow', 'fast']]
+    """
+    most = max(calls.values())
+    for number in range(most):
+        yield [
+            name
+            for name, count in calls.items()
+            if (number + 1) * count // most > number * count // most
+        ]

@@ -1,0 +1,193 @@
+"""``jaxcnn bench``: how fast convolutions are here, by lax, by jaxcnn and by PyTorch."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jaxcnn.bench import DTYPES, SUITES, rows_of
+from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxcnn.bench.measure import Result
+
+Suite = Annotated[str, typer.Option("--suite", help=f"One of {', '.join(SUITES)}.")]
+Dtype = Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")]
+Rows = Annotated[
+    str, typer.Option("--rows", help="Only rows with this in their name or group, as in depthwise.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds: a first look.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write the run to this file.", show_default=False)
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", help="Draw the run into this PNG file.", show_default=False),
+]
+
+
+def bench(
+    suite: Suite = "leads",
+    dtype: Dtype = "float32",
+    rows: Rows = "",
+    quick: Quick = False,
+    json: Json = None,
+    picture: Picture = None,
+) -> None:
+    """Time convolutions and pools: forward, and the gradients of input and kernel.
+
+    Contenders take turns in one process: lax, jaxcnn, jaxcnn-plain (oneDNN closed) and, where it is
+    installed, PyTorch (eager, the faster of its two memory layouts). Each result is checked against
+    lax's before it is timed; times are medians. The ceiling is this machine's own matrix product
+    and copy. Ctrl-C shows what is there so far, with exit code 130.
+    """
+    chosen = rows_of(suite, rows)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    for option, path in (("--json", json), ("--picture", picture)):
+        _require_writable(option, path)
+
+    # Here, not above: JAX takes a second to import, which mistakes need not wait for.
+    import jax
+
+    from jaxcnn.bench.ceiling import measure_ceilings
+    from jaxcnn.bench.check import WrongResult
+    from jaxcnn.bench.measure import measure, record
+    from jaxcnn.bench.pytorch import is_installed
+    from jaxcnn.bench.timing import FULL, QUICK
+    from jaxcnn.environment import device_name
+
+    if jax.default_backend() != "cpu":
+        raise InputError(
+            f"bench compares processors, and JAX is on {jax.default_backend()}; set "
+            f"JAX_PLATFORMS=cpu"
+        )
+    torch = is_installed()
+    title = f"{suite}, {dtype}, on {device_name()}"
+    typer.echo(title)
+    ceilings = measure_ceilings(dtype, torch)
+    typer.echo(
+        f"matrix product {ceilings.gflops:.0f} GFLOP/s, copy {ceilings.copy_gbs:.0f} GB/s; "
+        + ("with PyTorch" if torch else "PyTorch is not installed, so it is left out")
+    )
+    todo = [(row, direction) for row in chosen for direction in row.directions]
+    results: list[Result] = []
+    interrupted = False
+    try:
+        with _bar(len(todo)) as tell:
+            for row, direction in todo:
+                tell(f"{row.name}, {direction}")
+                effort = QUICK if quick else FULL
+                results.append(measure(row, direction, dtype, ceilings, torch=torch, effort=effort))
+    except WrongResult as error:
+        raise InputError(f"wrong result: {error}") from None
+    except KeyboardInterrupt:
+        interrupted = True
+    if results:
+        _print(results)
+        if json is not None:
+            data = record(suite, dtype, ceilings, results, torch)
+            json.write_text(json_format.dumps(data, indent=1) + "\n")
+        if picture is not None:
+            from jaxcnn.bench.picture import draw
+
+            draw(picture, results, title)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _require_writable(option: str, path: Path | None) -> None:
+    """Refuses a file that could not be written once the minutes of timing are over."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}; make it first")
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Any]:
+    """A progress bar; what it gives is told what comes next."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        begun = False
+
+        def tell(what: str) -> None:
+            nonlocal begun
+            progress.update(task, description=what, advance=int(begun))
+            begun = True
+
+        yield tell
+
+
+def _print(results: Sequence[Result]) -> None:
+    """The table of rows, and that of geometric means."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxcnn.bench.measure import CONTENDERS, RATIOS, geometric_means
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("row")
+    table.add_column("direction")
+    for name in (*CONTENDERS, "lax / jaxcnn", "jaxcnn / torch", "of ceiling"):
+        table.add_column(f"{name} ms" if name in CONTENDERS else name, justify="right")
+    seen = None
+    for result in results:
+        name = result.row.name if result.row != seen else ""
+        seen = result.row
+        table.add_row(
+            name,
+            result.direction,
+            *(_milliseconds(result.seconds(each)) for each in CONTENDERS),
+            _times(result.ratio("lax", "jaxcnn")),
+            _times(result.ratio("jaxcnn", "torch")),
+            f"{result.share:.0%}",
+        )
+    console.print(table)
+    means = Table(box=box.SIMPLE_HEAD, title="Geometric means", title_justify="left")
+    means.add_column("direction")
+    names = [f"{over}/{under}" for over, under in RATIOS]
+    for name in names:
+        means.add_column(name.replace("/", " / "), justify="right")
+    for direction, ratios in geometric_means(results).items():
+        means.add_row(direction, *(_times(ratios.get(name)) for name in names))
+    console.print(means)
+    apart = [r.seconds("torch") / r.torch_alone for r in results if r.torch_alone is not None]
+    if apart:
+        apart.sort()
+        console.print(
+            f"PyTorch by turns took {apart[len(apart) // 2]:.2f} times as long as alone (median), "
+            f"{apart[-1]:.2f} at most; far from 1, something else is running here."
+        )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    ms = 1e3 * seconds
+    return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.3g}x"

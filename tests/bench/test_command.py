@@ -1,0 +1,114 @@
+"""``jaxcnn bench`` as a person meets it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import jaxcnn.cli as cli
+from jaxcnn.bench import SUITES
+from jaxcnn.bench import measure as measuring
+from jaxcnn.bench.ceiling import Ceilings
+from jaxcnn.bench.row import pool, row
+
+ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Runs the command over two small rows, with speeds that are not measured."""
+    monkeypatch.setitem(SUITES, "leads", ROWS)
+    monkeypatch.setattr("jaxcnn.bench.pytorch.is_installed", lambda: False)
+    monkeypatch.setattr(
+        "jaxcnn.bench.ceiling.measure_ceilings", lambda dtype, torch: Ceilings(100.0, 10.0)
+    )
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["jaxcnn", "bench", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return end.value.code or 0, out, err
+
+    return command
+
+
+def test_a_run_prints_rows_ratios_and_means_and_writes_its_files(run, tmp_path):
+    files = ["--json", str(tmp_path / "run.json"), "--picture", str(tmp_path / "run.png")]
+    code, out, err = run("--quick", *files)
+    assert (code, err) == (0, "")
+    for part in ("3x3 2-4 @6 b2", "2x2 max pool 3 s2 @6 b8", "lax / jaxcnn", "Geometric means"):
+        assert part in out
+    data = json.loads((tmp_path / "run.json").read_text())
+    assert [(line["group"], line["direction"]) for line in data["rows"]] == [
+        ("dense", "forward"),
+        ("dense", "input"),
+        ("dense", "kernel"),
+        ("pool", "forward"),
+        ("pool", "input"),
+    ]
+    assert (tmp_path / "run.png").stat().st_size > 10_000
+
+
+def test_rows_are_filtered_by_name_or_group(run):
+    _, out, _ = run("--quick", "--rows", "pool")
+    assert "max pool" in out
+    assert "3x3" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("--suite alexnet", ["suite must be one of leads, resnet50", "'alexnet'"]),
+        ("--dtype float64", ["dtype must be one of float32, bfloat16", "'float64'"]),
+        ("--rows nothing", ["no row of suite leads has 'nothing'", "'3x3 2-4 @6 b2'"]),
+        ("--json nowhere/run.json", ["there is no folder nowhere"]),
+        ("--picture .", ["--picture . is a folder"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, words, parts):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("jaxcnn: ")
+    assert err.count("\n") == 1
+    assert all(part in err for part in parts), err
+
+
+def test_a_wrong_result_is_one_line_that_names_the_row(run, monkeypatch):
+    from jaxcnn.bench.check import WrongResult
+
+    def wrong(*_):
+        raise WrongResult("3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right")
+
+    monkeypatch.setattr(measuring, "_checked", wrong)
+    code, _, err = run("--quick")
+    assert code == 2
+    assert err == (
+        "jaxcnn: wrong result: 3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right\n"
+    )
+
+
+def test_ctrl_c_shows_what_is_there_and_exits_as_a_shell_expects(run, monkeypatch, tmp_path):
+    measure = measuring.measure
+
+    def stopped(row, direction, *rest, **more):
+        if direction == "kernel":
+            raise KeyboardInterrupt
+        return measure(row, direction, *rest, **more)
+
+    monkeypatch.setattr(measuring, "measure", stopped)
+    code, out, _ = run("--quick", "--json", str(tmp_path / "run.json"))
+    assert code == 130
+    assert "3x3 2-4 @6 b2" in out
+    assert len(json.loads((tmp_path / "run.json").read_text())["rows"]) == 2
+
+
+def test_neither_torch_nor_jax_is_imported_by_the_module():
+    code = (
+        "import sys, jaxcnn.bench, jaxcnn.cli.bench; print('jax' in sys.modules);"
+        "import jaxcnn.bench.measure, jaxcnn.bench.pytorch; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nFalse\n"
