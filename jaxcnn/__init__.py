@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import data, geometry, inspect, nn, ops, reference, testing, train
+    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, testing, train
+    from jaxcnn.convolve import conv_general_dilated, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
     from jaxcnn.inspect import lint
     from jaxcnn.ops import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "geometry", "inspect", "nn", "ops", "reference", "testing", "train")
+_MODULES = ("convolve", "data", "geometry", "inspect", "nn", "ops", "reference", "testing", "train")
 _OPS = (
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -75,8 +76,11 @@ _OPS = (
     "pixel_unshuffle",
     "separable_conv",
 )
-_NAMES = {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"} | dict.fromkeys(
-    _OPS, "jaxcnn.ops"
+_CONVOLVE = ("conv_general_dilated", "install", "onednn_closed", "uninstall")
+_NAMES = (
+    {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"}
+    | dict.fromkeys(_CONVOLVE, "jaxcnn.convolve")
+    | dict.fromkeys(_OPS, "jaxcnn.ops")
 )
 
 __all__ = sorted([*_MODULES, *_NAMES])

@@ -9,7 +9,16 @@ nothing of operations, modules or the reference.
 from jaxcnn.convolve import lower  # registers how the primitives are compiled
 from jaxcnn.convolve.algorithms import ALGORITHMS
 from jaxcnn.convolve.fence import onednn_closed
+from jaxcnn.convolve.install import install, uninstall
 from jaxcnn.convolve.primitive import conv_general_dilated
 from jaxcnn.convolve.problem import Problem
 
-__all__ = ["ALGORITHMS", "Problem", "conv_general_dilated", "lower", "onednn_closed"]
+__all__ = [
+    "ALGORITHMS",
+    "Problem",
+    "conv_general_dilated",
+    "install",
+    "lower",
+    "onednn_closed",
+    "uninstall",
+]

@@ -127,6 +127,8 @@ def _refuses_shape(problem: Problem) -> str | None:
         return f"{problem.axes} spatial axes"
     if problem.groups > 1 and set(problem.dilation) != {1}:
         return "groups with dilation (gemm:jit, which can hang)"
+    if c < 4 and problem.taps > 2**14:
+        return "more than 16384 taps on fewer than 4 channels (no primitive can be made)"
     if problem.dtype == "bfloat16" and problem.groups > 1 and c > 1 and c % 16:
         return "bfloat16 with channels in a group that are no multiple of 16 (gemm:jit)"
     return None

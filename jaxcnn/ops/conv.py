@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.convolve import conv_general_dilated
+from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
 from jaxcnn.ops.pad import extend, taps_by_real
@@ -104,7 +106,7 @@ def convolve(
         x = extend(x, shapes.windows, shapes.boundary)
         paddings = ((0, 0),) * len(paddings)
     axes = len(shapes.windows)
-    y = lax.conv_general_dilated(
+    y = conv_general_dilated(
         x if shapes.batch is not None else x[None],
         kernel,
         window_strides=shapes.strides,
@@ -122,10 +124,3 @@ def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Arra
     if shapes.boundary == "partial":
         y = y * jnp.asarray(taps_by_real(shapes.windows), y.dtype)
     return y if bias is None else y + bias
-
-
-def channels_last(axes: int) -> lax.ConvDimensionNumbers:
-    """lax's description of x (N, *spatial, C) with kernel (*F, C, O) and output like x."""
-    spatial = tuple(range(1, axes + 1))
-    image = (0, axes + 1, *spatial)
-    return lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import as_arrays
+from jaxcnn.convolve import conv_general_dilated
+from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
-from jaxcnn.ops.conv import channels_last
 
 
 def conv_transpose(
@@ -84,7 +85,7 @@ def conv_transpose(
             output_size=output_size,
             output_padding=output_padding,
         )
-    y = lax.conv_general_dilated(
+    y = conv_general_dilated(
         x if shapes.batch is not None else x[None],
         _backwards(kernel, shapes),
         window_strides=(1,) * len(shapes.windows),

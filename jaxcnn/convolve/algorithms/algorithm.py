@@ -91,6 +91,15 @@ def traffic(problem: Problem) -> float:
     return problem.itemsize * sum(math.prod(shape) for shape in shapes)
 
 
+def in_lanes(problem: Problem) -> float:
+    """Multiply-adds, with a group's filters rounded up to the 16 that a vector holds.
+
+    Of a depthwise convolution the channels fill the vector.
+    """
+    filters = problem.group_channels[1]
+    return problem.multiply_adds * (1 if problem.is_depthwise else -(-filters // 16) * 16 / filters)
+
+
 def refuse_temporary(problem: Problem, size: float) -> str | None:
     """Refuses temporaries of so many bytes where they dwarf the problem's own arrays."""
     if size > max(LARGEST_TEMPORARY, 2 * traffic(problem)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, traffic
+from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, in_lanes, traffic
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.convolve.primitive import direct_p
 from jaxcnn.convolve.problem import Problem
@@ -43,7 +43,7 @@ def work(problem: Problem) -> Work:
         kind = "image" if problem.axes <= 2 else "volume"
     if problem.is_thin:
         kind = f"thin {kind}"
-    return Work(problem.multiply_adds, traffic(problem), kind=kind)
+    return Work(in_lanes(problem), traffic(problem), kind=kind)
 
 
 ALGORITHM = Algorithm("direct", lambda problem: None, work, run)

@@ -16,6 +16,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
+    in_lanes,
     padded,
     refuse_unplain,
     traffic,
@@ -131,10 +132,13 @@ def product(a: jax.Array, b: jax.Array, *, transpose_a: bool = False) -> jax.Arr
 
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds; x and kernel read, y written."""
-    kind = "depthwise" if problem.is_depthwise else "groups" if problem.groups > 1 else "dense"
-    if problem.is_thin and problem.batch > 1:
+    if problem.groups == 1:
+        kind = "dense"
+    else:
+        kind = "depthwise" if 1 in problem.group_channels else "groups"
+    if problem.is_thin and (problem.batch > 1 or kind == "depthwise"):
         kind = f"thin {kind}"
-    return Work(problem.multiply_adds, traffic(problem), kind=kind)
+    return Work(in_lanes(problem), traffic(problem), kind=kind)
 
 
 ALGORITHM = Algorithm("onednn", refuses, work, run)

@@ -39,6 +39,8 @@ def refuses(problem: Problem) -> str | None:
         forward = problem.exchanged()
         if forward.group_channels != (1, 1) or forward.groups == 1:
             reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
+        elif forward.axes == 1:
+            reason = "one axis: nothing to sum before the last"
         elif not forward.is_plain:
             reason = "a forward convolution that is not plain"
         elif forward.taps > MOST_TAPS:
