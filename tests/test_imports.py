@@ -13,12 +13,13 @@ import jaxcnn
 
 ROOT = Path(jaxcnn.__file__).parent
 
-# What each room may import, besides itself. errors and arrays are the doors, open to all who may
+# What each room may import, besides itself. errors, arrays and activations are the doors, open to all who may
 # have JAX; environment says what the program runs on.
-DOORS = {"errors", "arrays"}
+DOORS = {"errors", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
+    "activations": {"errors"},
     "environment": {"errors"},
     "geometry": {"errors"},
     "reference": DOORS | {"geometry"},

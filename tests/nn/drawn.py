@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
 from jaxcnn.nn import ConvSpec, PoolSpec, plan
-from jaxcnn.nn.activations import ACTIVATIONS
+from jaxcnn.activations import ACTIVATIONS
 
 _names = st.sampled_from(["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"])
 
