@@ -11,8 +11,7 @@ from jax import lax
 from jaxcnn.activations import activation as named
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.algorithms import onednn
-from jaxcnn.convolve.fused import conv_bias_activation
+from jaxcnn.convolve.biased import conv_with_bias
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
@@ -50,7 +49,7 @@ def conv(
     Args:
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
-      bias: added to each feature map.
+      bias: added to each feature map, in the convolution's own pass where the algorithm offers it.
       stride: cells from one placement of the filter to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
@@ -64,8 +63,7 @@ def conv(
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
       mask: multiplies the kernel, so that a tap masked by 0 or False gets neither value nor
         gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
-      activation: applied to every output, by name (:mod:`jaxcnn.activations`). Bias and ReLU come
-        in the same pass as the convolution where the algorithm offers it.
+      activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
 
@@ -99,9 +97,7 @@ def conv(
             require_floating(x)
     if mask is not None:
         kernel = kernel * jnp.asarray(mask, kernel.dtype)
-    if bias is None or boundary == "partial" or activation not in onednn.ACTIVATIONS:
-        return activate(convolve(x, kernel, bias, shapes, precision, algorithm=algorithm))
-    return convolve(x, kernel, bias, shapes, precision, activation, algorithm)
+    return activate(convolve(x, kernel, bias, shapes, precision, algorithm))
 
 
 def convolve(
@@ -110,13 +106,9 @@ def convolve(
     bias: jax.Array | None,
     shapes: ConvShapes,
     precision: lax.PrecisionLike,
-    activation: str = "linear",
     algorithm: str | None = None,
 ) -> jax.Array:
-    """The convolution that ``shapes`` describes, below the edge where arguments are checked.
-
-    Of activations only such as come with the bias in one pass.
-    """
+    """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
     paddings = shapes.paddings
     if shapes.boundary not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.boundary)
@@ -135,7 +127,7 @@ def convolve(
         y = conv_general_dilated(batched, kernel, dimension_numbers=numbers, **arguments)
         y = finish(y, bias, shapes)
     else:
-        y = conv_bias_activation(batched, kernel, bias, activation, **arguments)
+        y = conv_with_bias(batched, kernel, bias, **arguments)
     return y if shapes.batch is not None else y[0]
 
 

@@ -24,8 +24,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.problem import Problem
 
 TARGET = "__onednn$convolution"
-ACTIVATIONS = {"linear": [], "relu": ["RELU"]}
-"""What the same pass can apply after the bias, by our names and by XLA's."""
 
 
 def refuses(problem: Problem) -> str | None:
@@ -44,9 +42,8 @@ def call(
     x: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None = None,
-    activation: str = "linear",
 ) -> jax.Array:
-    """The convolution, with bias (O,) and activation in the same pass where they are given."""
+    """The convolution, with a bias (O,) in the same pass where one is given."""
     if any(
         max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
     ):
@@ -55,9 +52,7 @@ def call(
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
         image = _as_image(problem)
-        y = call(
-            image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias, activation
-        )
+        y = call(image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias)
         return y.reshape(problem.output_shape)
     operands = [x, kernel] if bias is None else [x, kernel, bias]
     ops = [] if bias is None else ["BIAS"]
@@ -66,7 +61,7 @@ def call(
         TARGET,
         result,
         custom_call_api_version=1,
-        legacy_backend_config=_config(problem, [*ops, *ACTIVATIONS[activation]]),
+        legacy_backend_config=_config(problem, ops),
     )(*operands)
 
 
