@@ -12,6 +12,7 @@ import typer
 
 from jaxcnn.cli.bench import bench
 from jaxcnn.cli.evaluate import evaluate
+from jaxcnn.cli.explain import explain
 from jaxcnn.cli.lint import lint
 from jaxcnn.cli.plan import plan
 from jaxcnn.cli.size import size
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, lint, train, evaluate, bench):
+for command in (size, plan, lint, train, evaluate, explain, bench):
     app.command()(command)
 
 
