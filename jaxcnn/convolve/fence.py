@@ -103,7 +103,7 @@ def verified_here() -> tuple[str, ...]:
 
 def refuses(problem: Problem) -> str | None:
     """Why a convolution may not go to oneDNN; None where it may."""
-    return closed_because() or refuses_dtype(problem.dtype) or _refuses_shape(problem)
+    return closed_because() or refuses_dtype(problem.dtype) or refuses_shape(problem)
 
 
 def refuses_product(problem: Problem) -> str | None:
@@ -120,7 +120,7 @@ def refuses_dtype(dtype: str) -> str | None:
     return f"dtype {dtype} on this processor"
 
 
-def _refuses_shape(problem: Problem) -> str | None:
+def refuses_shape(problem: Problem) -> str | None:
     """The shapes on the list of hazards."""
     c, _ = problem.group_channels
     if not 1 <= problem.axes <= 3:
