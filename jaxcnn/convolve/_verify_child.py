@@ -29,13 +29,11 @@ Asked = Callable[[Question, tuple[jax.Array, ...]], jax.Array]
 def ask(question: Question, operands: tuple[jax.Array, ...]) -> jax.Array:
     """What oneDNN answers."""
     if isinstance(question, Product):
-        return jax.jit(
-            lambda a, b: onednn.product(a, b, transpose_a=question.transpose_a)
-        )(*operands)
-    return jax.jit(
-        lambda *operands: onednn.call(
-            question.problem, *operands, activation=question.activation
+        return jax.jit(lambda a, b: onednn.product(a, b, transpose_a=question.transpose_a))(
+            *operands
         )
+    return jax.jit(
+        lambda *operands: onednn.call(question.problem, *operands, activation=question.activation)
     )(*operands)
 
 

@@ -28,6 +28,10 @@ class Convolution:
     activation: str = "linear"
 
     @property
+    def dtype(self) -> str:
+        return self.problem.dtype
+
+    @property
     def primitive(self) -> str:
         """As oneDNN names it."""
         return "convolution"
