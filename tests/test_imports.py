@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "inspect": DOORS | {"geometry", "ops", "nn"},
     "train": DOORS | {"geometry", "ops", "nn", "data", "environment"},
     "testing": DOORS | {"geometry", "reference", "ops"},
-    "cli": DOORS | {"geometry", "ops", "nn", "data", "inspect", "train", "environment", "testing"},
+    "cli": DOORS
+    | {"geometry", "convolve", "ops", "nn", "data", "inspect", "train", "environment", "testing"},
     "__main__": {"cli"},
 }
 

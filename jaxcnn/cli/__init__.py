@@ -1,7 +1,7 @@
 """The command line: one thin file a command; nothing imports this package.
 
-Exit codes: 0; 1 where ``lint`` finds something; 2 for usage, impossible arithmetic and unusable
-files; 130 for a run ended by Ctrl-C.
+Exit codes: 0; 1 where ``lint`` or ``doctor --verify`` finds something; 2 for usage, impossible
+arithmetic and unusable files; 130 for a run ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from jaxcnn.cli.doctor import doctor
 from jaxcnn.cli.evaluate import evaluate
 from jaxcnn.cli.lint import lint
 from jaxcnn.cli.plan import plan
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, lint, train, evaluate):
+for command in (size, plan, lint, train, evaluate, doctor):
     app.command()(command)
 
 

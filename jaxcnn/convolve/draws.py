@@ -153,6 +153,7 @@ def _blank(rng: random.Random, dtype: str, c: int, o: int, groups: int = 1) -> P
 
 
 def dense(rng: random.Random, dtype: str) -> Problem | None:
+    """Any channels to any."""
     return _window(rng, _blank(rng, dtype, rng.choice(CHANNELS), rng.choice(CHANNELS)))
 
 
@@ -162,6 +163,7 @@ def stem(rng: random.Random, dtype: str) -> Problem | None:
 
 
 def pointwise(rng: random.Random, dtype: str) -> Problem | None:
+    """Filters of one cell."""
     blank = _blank(rng, dtype, rng.choice(CHANNELS), rng.choice(CHANNELS))
     size = _per_axis(rng, blank.axes, range(*SIZES[blank.axes]))
     stride = _per_axis(rng, blank.axes, (1, 1, 2, 3))
@@ -176,8 +178,9 @@ def depthwise(rng: random.Random, dtype: str) -> Problem | None:
 
 
 def grouped(rng: random.Random, dtype: str) -> Problem | None:
+    """Several channels in each group."""
     groups = rng.choice((2, 2, 3, 4, 8, 16, 32))
-    narrow = [c for c in CHANNELS if 1 < c and c * groups <= 512]
+    narrow = [c for c in CHANNELS if c > 1 and c * groups <= 512]
     c, o = rng.choice(narrow), rng.choice((1, *narrow))
     if rng.random() < 0.5:
         o = c

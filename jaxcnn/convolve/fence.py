@@ -19,6 +19,7 @@ from pathlib import Path
 
 from jaxcnn.convolve.problem import Problem
 
+CPUINFO = Path("/proc/cpuinfo")
 SWITCH = "JAXCNN_ONEDNN"
 
 LIST = Path(__file__).with_name("verified.json")
@@ -28,9 +29,9 @@ FEWEST_DRAWS = 2000
 """Questions of a dtype that a user's own run must have put, to open what the list leaves closed."""
 
 _LIMITS = {
-    "SSE41": "avx avx2 avx512 amx",
-    "AVX": "avx2 avx512 amx",
-    "AVX2": "avx512 amx",
+    "SSE41": "avx avx2 avx_vnni avx512 amx",
+    "AVX": "avx2 avx_vnni avx512 amx",
+    "AVX2": "avx_vnni avx512 amx",
     "AVX2_VNNI": "avx512 amx",
     "AVX2_VNNI_2": "avx512 amx",
     "AVX512_CORE": "avx512_bf16 avx512_fp16 amx",
@@ -97,10 +98,9 @@ def verified() -> frozenset[tuple[str, str]]:
 @cache
 def processor_features() -> frozenset[str]:
     """The processor's flags, as Linux names them; less, where oneDNN was told to use less."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
+    if not CPUINFO.exists():
         return frozenset()
-    lines = (line for line in info.read_text().splitlines() if line.startswith("flags"))
+    lines = (line for line in CPUINFO.read_text().splitlines() if line.startswith("flags"))
     flags = frozenset(next(lines, "").split(":")[-1].split())
     # oneDNN reads the older name where the newer is not set.
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))

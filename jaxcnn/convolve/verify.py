@@ -91,7 +91,7 @@ class Verdict:
         }
 
     def keep(self) -> Path:
-        """Writes it where :func:`jaxcnn.convolve.fence.verified_here` looks, whole or not at all."""
+        """Writes it, whole or not at all, where :mod:`jaxcnn.convolve.fence` looks."""
         path = fence.verdict_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
