@@ -120,11 +120,9 @@ def instruction_set(dtype: str) -> str:
         return "avx2" if dtype == "float32" and "avx2" in features else ""
     if dtype == "float32":
         return "avx512_core"
-    if dtype != "bfloat16":
-        return ""
-    if "amx_bf16" in features:
-        return "avx512_core_amx"
-    return "avx512_core_bf16" if "avx512_bf16" in features else "avx512_core"
+    if dtype != "bfloat16" or "avx512_bf16" not in features:
+        return ""  # bfloat16 imitated by float32 instructions falls back on gemm:jit too often
+    return "avx512_core_amx" if "amx_bf16" in features else "avx512_core_bf16"
 
 
 def dtypes() -> tuple[str, ...]:
@@ -182,25 +180,37 @@ def refuses_dtype(dtype: str) -> str | None:
     return None
 
 
+MOST_PADDING = 16
+"""Cells of padding that the unrolled depthwise kernels can keep in one block of registers."""
+
+MOST_EXTENT = 64
+"""Cells of a window of theirs on a single axis."""
+
+
 def refuses_shape(problem: Problem) -> str | None:
-    """The shapes that oneDNN gives to an implementation that can hang, or is none of its best."""
+    """The shapes for which oneDNN falls back on ``gemm:jit``, ``ref`` or ``ip``."""
     if not 1 <= problem.axes <= 3:
         return f"{problem.axes} spatial axes"
-    if problem.groups > 1 and _overhangs(problem):
-        return "groups with windows at least as large as the input, and padding (gemm:jit)"
-    if (
-        problem.groups == 1
-        and problem.filter == problem.size
-        and not any(map(any, problem.padding))
-    ):
-        return "a filter as large as the input: one matrix product (ip)"
-    return None
-
-
-def _overhangs(problem: Problem) -> bool:
-    return any(
+    padded = any(map(any, problem.padding))
+    if problem.groups == 1:
+        if problem.filter == problem.size and not padded:
+            return "a filter as large as the input: one matrix product (ip)"
+        return None
+    dilated = set(problem.dilation) != {1}
+    if problem.group_channels == (1, 1):
+        if problem.axes > 1 and not dilated:
+            return None  # brdgmm, whatever the window
+        if instruction_set("float32") == "avx2":
+            return "depthwise with one axis or dilation, below AVX-512 (gemm:jit)"
+        if max(map(max, problem.padding)) > MOST_PADDING:
+            return f"depthwise with padding above {MOST_PADDING} (gemm:jit)"
+        if problem.axes == 1 and problem.extent[0] > MOST_EXTENT:
+            return f"depthwise with windows above {MOST_EXTENT} on one axis (gemm:jit)"
+    if any(
         extent >= size and (lo or hi)
         for extent, size, (lo, hi) in zip(
             problem.extent, problem.size, problem.padding, strict=True
         )
-    )
+    ):
+        return "groups with padding around an input no larger than a window (gemm:jit)"
+    return None

@@ -174,7 +174,7 @@ def _judged(question: Question, implementation: str, wrong: str) -> Outcome:
     failure = None
     if wrong:
         failure = Failure(repr(question), "wrong value", f"{wrong}, by {implementation}")
-    elif not implementation.startswith(ACCEPTED):
+    elif not all(name.startswith(ACCEPTED) for name in implementation.split("+")):
         failure = Failure(repr(question), "implementation", implementation or "none named")
     return question, implementation, failure
 
