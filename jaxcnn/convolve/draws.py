@@ -72,7 +72,8 @@ def questions(
     while True:
         dtype = rng.choice(dtypes)
         if rng.random() < 0.1:
-            yield _product(rng, dtype)
+            if fence.no_products(dtype) is None:
+                yield _product(rng, dtype)
             continue
         problem = rng.choice(_KINDS)(rng, dtype)
         if problem is not None and passes(problem):

@@ -164,7 +164,14 @@ def refuses(problem: Problem) -> str | None:
 
 def refuses_product(problem: Problem) -> str | None:
     """Why a matrix product may not."""
-    return closed_because() or refuses_dtype(problem.dtype)
+    return closed_because() or refuses_dtype(problem.dtype) or no_products(problem.dtype)
+
+
+def no_products(dtype: str) -> str | None:
+    """Matrix products have kernels of their own (brg) from AVX-512 on."""
+    if instruction_set(dtype) == "avx2":
+        return "matrix products below AVX-512 (gemm:jit)"
+    return None
 
 
 def refuses_dtype(dtype: str) -> str | None:
@@ -181,10 +188,10 @@ def refuses_dtype(dtype: str) -> str | None:
 
 
 MOST_PADDING = 16
-"""Cells of padding that the unrolled depthwise kernels can keep in one block of registers."""
+"""Cells on one side: the unrolled kernels for groups need it inside one block of registers."""
 
 MOST_EXTENT = 64
-"""Cells of a window of theirs on a single axis."""
+"""Cells of a depthwise window on a single axis."""
 
 
 def refuses_shape(problem: Problem) -> str | None:
@@ -202,10 +209,10 @@ def refuses_shape(problem: Problem) -> str | None:
             return None  # brdgmm, whatever the window
         if instruction_set("float32") == "avx2":
             return "depthwise with one axis or dilation, below AVX-512 (gemm:jit)"
-        if max(map(max, problem.padding)) > MOST_PADDING:
-            return f"depthwise with padding above {MOST_PADDING} (gemm:jit)"
         if problem.axes == 1 and problem.extent[0] > MOST_EXTENT:
             return f"depthwise with windows above {MOST_EXTENT} on one axis (gemm:jit)"
+    if max(map(max, problem.padding)) > MOST_PADDING:
+        return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
     if any(
         extent >= size and (lo or hi)
         for extent, size, (lo, hi) in zip(

@@ -125,6 +125,12 @@ def test_the_processor_says_what_oneDNN_computes_with(machine, flags, limit, flo
     assert (fence.refuses(_bf16(PLAIN)) is None) == (bfloat16 == "avx512_core_bf16")
 
 
+def test_products_below_avx512_are_closed(machine):
+    machine("fpu avx avx2 fma")
+    assert fence.refuses(PLAIN) is None
+    assert "products" in fence.refuses_product(PLAIN)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64", "complex64", "int8"])
 def test_other_dtypes_are_closed(machine, dtype):
     machine(SAPPHIRE_RAPIDS)
@@ -139,6 +145,8 @@ def test_other_dtypes_are_closed(machine, dtype):
         Problem(1, (24,), 32, (37,), 32, groups=32, padding=((3, 17),)),
         Problem(1, (4, 4), 32, (7, 6), 32, 32, (2, 2), ((6, 6), (5, 5)), dilation=(2, 2)),
         Problem(4, (223,), 8, (15,), 8, groups=8, padding=((21, 21),), dilation=(3,)),
+        Problem(8, (194,), 64, (15,), 64, 16, (2,), ((11, 32),), dilation=(3,)),
+        Problem(1, (286,), 24, (283,), 24, groups=24),
         Problem(3, (1, 1, 1), 16, (5, 5, 2), 48, 16, (4,) * 3, ((2, 2), (2, 2), (0, 1))),
     ],
     ids=str,
@@ -147,6 +155,21 @@ def test_shapes_that_were_seen_to_harm_are_closed(machine, problem):
     machine()
     assert fence.refuses(problem)
     assert fence.refuses(_bf16(problem))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(2, (76,), 96, (6,), 96, groups=96),
+        Problem(8, (14, 14), 64, (3, 3), 64, groups=64, dilation=(2, 2)),
+    ],
+    ids=str,
+)
+def test_depthwise_on_one_axis_or_dilated_needs_avx512(machine, problem):
+    machine()
+    assert fence.refuses(problem) is None
+    machine("fpu avx avx2 fma")
+    assert "AVX-512" in fence.refuses(problem)
 
 
 @pytest.mark.parametrize(
