@@ -20,14 +20,14 @@ from itertools import islice
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxcnn.convolve import fence
 from jaxcnn.convolve._verify_child import ask, drawn_operands
 from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.draws import Convolution, Question, questions
 from jaxcnn.convolve.problem import Problem
-from jaxcnn.convolve.verify import Failure, outlived
+from jaxcnn.convolve.verify import CHILD_ENVIRONMENT, Failure, outlived
 
 DEVICES = 8
 
@@ -37,7 +37,7 @@ def run(seconds: float, patience: float = 240) -> list[Failure]:
     failures = []
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
     for name in SCENES:
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        environment = {**os.environ, **CHILD_ENVIRONMENT}
         if name == "devices":
             environment["XLA_FLAGS"] = flags.strip()
         with tempfile.TemporaryFile() as told:
@@ -148,7 +148,7 @@ def scan(seconds: float) -> None:
 
 def devices(seconds: float) -> None:
     """Eight virtual devices, each with its part of the batch."""
-    mesh = jax.make_mesh((DEVICES,), ("batch",))
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
     rng = np.random.default_rng(0)
     problems = [
         Problem(2, (24, 24), 16, (3, 3), 32, padding=((1, 1),) * 2),

@@ -32,6 +32,9 @@ ACCEPTED = ("brg", "brdgmm", "jit")
 
 ASK = "jaxcnn.convolve._verify_child:ask"
 BATCH = 100
+CHILD_ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"}
+"""An unfiltered traceback ends with the error, which is the line that is told."""
+
 POLL = 0.25  # seconds
 
 Numbered = list[tuple[int, Question]]
@@ -199,7 +202,7 @@ def _offender(batch: Numbered, ended: _Ended, asked: str, patience: float) -> Ou
 
 
 def _child(batch: Numbered, asked: str, patience: float) -> _Ended:
-    environment = {**os.environ, "ONEDNN_VERBOSE": "1", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, **CHILD_ENVIRONMENT, "ONEDNN_VERBOSE": "1"}
     command = [sys.executable, "-m", "jaxcnn.convolve._verify_child", asked]
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
