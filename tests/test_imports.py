@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "testing": DOORS | {"geometry", "reference", "ops"},
     "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
     "cli": DOORS
-    | {"geometry", "ops", "nn", "data", "inspect", "train", "environment", "testing", "bench"},
+    | {"geometry", "convolve", "ops", "nn", "data", "inspect", "train", "environment", "testing"}
+    | {"bench"},
     "__main__": {"cli"},
 }
 

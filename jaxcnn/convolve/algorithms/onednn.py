@@ -27,8 +27,8 @@ TARGET = "__onednn$convolution"
 
 
 def refuses(problem: Problem) -> str | None:
-    """A problem that is not plain, or outside the fence."""
-    return refuse_unplain(problem) or fence.refuses(problem)
+    """A problem that is not plain, or that is outside the fence as it would be asked."""
+    return refuse_unplain(problem) or fence.refuses(_asked(problem))
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
@@ -44,10 +44,7 @@ def call(
     bias: jax.Array | None = None,
 ) -> jax.Array:
     """The convolution, with a bias (O,) in the same pass where one is given."""
-    if any(
-        max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
-    ):
-        # Windows of padding alone are on the list of hazards.
+    if _asked(problem) != problem:
         problem, x = padded(problem, x)
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
@@ -63,6 +60,21 @@ def call(
         custom_call_api_version=1,
         legacy_backend_config=_config(problem, ops),
     )(*operands)
+
+
+def _asked(problem: Problem) -> Problem:
+    """The problem as it is put to oneDNN: its padding laid beforehand where that is a hazard.
+
+    So it is where windows would lie on padding alone, and, with groups, where they are about as
+    large as the input, as those of kernel gradients are.
+    """
+    alone = any(
+        max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
+    )
+    if alone or (problem.groups > 1 and fence.refuses_shape(problem)):
+        size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
+        return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
+    return problem
 
 
 def _as_image(problem: Problem) -> Problem:
