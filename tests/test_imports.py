@@ -13,8 +13,8 @@ import jaxcnn
 
 ROOT = Path(jaxcnn.__file__).parent
 
-# What each room may import, besides itself. errors, arrays and activations are the doors, open to all who may
-# have JAX; environment says what the program runs on.
+# What each room may import, besides itself. errors, arrays and activations are the doors, open to
+# all who may have JAX; environment says what the program runs on.
 DOORS = {"errors", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from jaxcnn.convolve import fence
+from jaxcnn.convolve.algorithms import onednn, wide
 from jaxcnn.convolve.problem import Problem
 
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 17, 24, 31, 32, 33, 48, 64, 65, 96, 128, 130, 256)
@@ -25,7 +26,6 @@ class Convolution:
 
     problem: Problem
     bias: bool = False
-    activation: str = "linear"
 
     @property
     def dtype(self) -> str:
@@ -59,7 +59,9 @@ Question = Convolution | Product
 def questions(
     seed: int,
     dtypes: tuple[str, ...],
-    passes: Callable[[Problem], bool] = lambda problem: fence.refuses_shape(problem) is None,
+    passes: Callable[[Problem], bool] = lambda problem: (
+        fence.refuses_shape(onednn.asked(problem)) is None
+    ),
 ) -> Iterator[Question]:
     """Endlessly, and the same ones for the same seed; one in ten is a product.
 
@@ -77,8 +79,7 @@ def questions(
             continue
         problem = rng.choice(_KINDS)(rng, dtype)
         if problem is not None and passes(problem):
-            fused = rng.random() < 0.15
-            yield Convolution(problem, fused, rng.choice(("linear", "relu")) if fused else "linear")
+            yield Convolution(problem, bias=rng.random() < 0.15)
 
 
 def _product(rng: random.Random, dtype: str) -> Product:
@@ -206,5 +207,13 @@ def gradient(rng: random.Random, dtype: str) -> Problem | None:
     return other
 
 
+def laid_wide(rng: random.Random, dtype: str) -> Problem | None:
+    """A kernel gradient whose channels are laid along the width."""
+    problem = gradient(rng, dtype)
+    if problem is None or wide.ALGORITHM.refuses(problem):
+        return None
+    return wide.ALGORITHM.parts(problem)[0][0]
+
+
 _KINDS = (dense, dense, dense, stem, pointwise, depthwise, depthwise, grouped, grouped, gradient)
-_KINDS += (gradient, gradient)
+_KINDS += (gradient, gradient, laid_wide, laid_wide)

@@ -28,7 +28,7 @@ TARGET = "__onednn$convolution"
 
 def refuses(problem: Problem) -> str | None:
     """A problem that is not plain, or that is outside the fence as it would be asked."""
-    return refuse_unplain(problem) or fence.refuses(_asked(problem))
+    return refuse_unplain(problem) or fence.refuses(asked(problem))
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
@@ -44,7 +44,7 @@ def call(
     bias: jax.Array | None = None,
 ) -> jax.Array:
     """The convolution, with a bias (O,) in the same pass where one is given."""
-    if _asked(problem) != problem:
+    if asked(problem) != problem:
         problem, x = padded(problem, x)
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
@@ -62,19 +62,19 @@ def call(
     )(*operands)
 
 
-def _asked(problem: Problem) -> Problem:
+def asked(problem: Problem) -> Problem:
     """The problem as it is put to oneDNN: its padding laid beforehand where that is a hazard.
 
-    So it is where windows would lie on padding alone, and, with groups, where they are about as
-    large as the input, as those of kernel gradients are.
+    So it is where windows are as large as the input, as those of kernel gradients are, or would lie
+    on padding alone.
     """
     alone = any(
         max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
     )
-    if alone or (problem.groups > 1 and fence.refuses_shape(problem)):
-        size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
-        return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
-    return problem
+    if not alone and not fence.refuses_shape(problem):
+        return problem
+    size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
+    return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
 
 
 def _as_image(problem: Problem) -> Problem:
