@@ -201,25 +201,29 @@ def refuses_shape(problem: Problem) -> str | None:
     """The shapes for which oneDNN falls back on ``gemm:jit``, ``ref`` or ``ip``, or is wrong."""
     if not 1 <= problem.axes <= 3:
         return f"{problem.axes} spatial axes"
+    if problem.in_channels == 1 and any(
+        k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
+    ):
+        return "one channel, and one output on an axis with a stride (wrong values)"
+    if problem.groups == 1:
+        if problem.filter == problem.size and not any(map(any, problem.padding)):
+            return "a filter as large as the input: one matrix product (ip)"
+        if problem.in_channels < 4 and problem.taps > MOST_TAPS:
+            return f"more than {MOST_TAPS} taps on fewer than 4 channels (no primitive at all)"
+        return None
     dilated = set(problem.dilation) != {1}
-    one_each = problem.groups > 1 and problem.group_channels == (1, 1)
+    one_each = problem.group_channels == (1, 1)
     if one_each and problem.axes > 1 and not dilated:
         return None  # brdgmm, whatever the window
+    if dilated:
+        return "groups with dilation (gemm:jit, which can hang)"
     if any(
         extent >= size and (lo or hi)
         for extent, size, (lo, hi) in zip(
             problem.extent, problem.size, problem.padding, strict=True
         )
     ):
-        return "padding around an input no larger than a window (wrong values, gemm:jit)"
-    if problem.groups == 1:
-        if problem.filter == problem.size:
-            return "a filter as large as the input: one matrix product (ip)"
-        if problem.in_channels < 4 and problem.taps > MOST_TAPS:
-            return f"more than {MOST_TAPS} taps on fewer than 4 channels (no primitive at all)"
-        return None
-    if dilated:
-        return "groups with dilation (gemm:jit, which can hang)"
+        return "groups with padding around an input no larger than a window (gemm:jit)"
     if max(map(max, problem.padding)) > MOST_PADDING:
         return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
     if one_each and instruction_set("float32") == "avx2":

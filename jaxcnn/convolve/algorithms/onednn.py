@@ -20,6 +20,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     padded,
     refuse_unplain,
     traffic,
+    trimmed,
 )
 from jaxcnn.convolve.problem import Problem
 
@@ -44,8 +45,11 @@ def call(
     bias: jax.Array | None = None,
 ) -> jax.Array:
     """The convolution, with a bias (O,) in the same pass where one is given."""
-    if asked(problem) != problem:
-        problem, x = padded(problem, x)
+    problem, x = trimmed(problem, x)
+    put = asked(problem)
+    if put.size != problem.size:
+        _, x = padded(problem, x)
+    problem = put
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
         image = _as_image(problem)
@@ -63,15 +67,18 @@ def call(
 
 
 def asked(problem: Problem) -> Problem:
-    """The problem as it is put to oneDNN: its padding laid beforehand where that is a hazard.
+    """The problem as it is put to oneDNN, which is the same but for two hazards.
 
-    So it is where windows are as large as the input, as those of kernel gradients are, or would lie
-    on padding alone.
+    Where there is one output on an axis a stride means nothing, and oneDNN heeds it wrongly (with
+    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone and,
+    with groups, where they are as large as the input, as those of kernel gradients are.
     """
+    stride = tuple(s if k > 1 else 1 for s, k in zip(problem.stride, problem.output, strict=True))
+    problem = replace(problem, stride=stride).with_padding_for(problem.output)
     alone = any(
         max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
     )
-    if not alone and not fence.refuses_shape(problem):
+    if not alone and not (problem.groups > 1 and fence.refuses_shape(problem)):
         return problem
     size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
     return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
