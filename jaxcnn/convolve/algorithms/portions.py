@@ -1,7 +1,7 @@
 """A kernel gradient summed over portions of the batch, in a loop.
 
 The batch of a kernel gradient is what its convolution sums over (its channels): over a few examples
-at a time operands stay in cache. Depthwise, over one at a time: an ordinary depthwise convolution.
+at a time operands stay in cache.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.layout import as_kernel_gradient, from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
-EXAMPLES = 16  # at a time; of depthwise ones a single one
+EXAMPLES = 16  # at a time
 
 
 def _portion(problem: Problem) -> tuple[int, Problem]:
     """How many examples at a time, and the problem of so many."""
     examples, _ = problem.group_channels
-    at_once = 1 if problem.exchanged().is_depthwise else EXAMPLES
+    at_once = EXAMPLES
     while examples % at_once:
         at_once //= 2
     return at_once, replace(problem, in_channels=problem.groups * at_once)
 
 
 def refuses(problem: Problem) -> str | None:
-    """A batch of one portion only."""
+    """Depthwise ones, and a batch of one portion only."""
     reason = refuse_unplain(problem)
     if reason is None and not problem.exchanged().is_plain:
         reason = "a forward convolution that is not plain"
+    if reason is None and problem.exchanged().is_depthwise:
+        reason = "a depthwise convolution's"
     if reason is None and problem.group_channels[0] == _portion(problem)[0]:
         reason = "a batch of one portion"
     return reason
