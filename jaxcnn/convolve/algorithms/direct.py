@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 
 from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, in_lanes, traffic
@@ -42,7 +44,7 @@ def work(problem: Problem) -> Work:
     elif set(problem.base_dilation) != {1}:
         kind = "spread"
         patches = problem.batch * problem.places * problem.taps * problem.in_channels
-        moved += patches * problem.itemsize
+        moved += patches * problem.itemsize / math.prod(problem.base_dilation)
     else:
         kind = "image" if problem.axes <= 2 else "volume"
     if problem.is_thin:
