@@ -1,0 +1,345 @@
+"""How pools and their gradients are computed, and lowerings of lax's own pool gradients.
+
+A window of several axes is read tap by tap: for each tap one strided slice, with cells of padding
+only where that tap overhangs. So no padded copy of the input is made, and the transpose of a read
+is one dilated pad, of which a compiler makes one pass over all taps. Where a window has many taps
+the axes are pooled one after another (:func:`steps`), which is F_1 + F_2 reads for F_1 x F_2 taps.
+
+What the gradient of a maximum has to know is at which tap of its window each output was found:
+:func:`first_tap`, one byte an output. On CPUs that number is a program of its own: XLA would
+otherwise find it anew for each of the taps that ask for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+_TOGETHER = 16
+"""Of so many taps at most, several axes are pooled at once."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How a pool reads one axis of an array; one that is not pooled is read cell by cell.
+
+    Attributes:
+      size: the axis's cells.
+      output: its outputs, k.
+      filter, stride, dilation: of the window.
+      low: the cells of padding before the first.
+    """
+
+    size: int
+    output: int
+    filter: int = 1
+    stride: int = 1
+    dilation: int = 1
+    low: int = 0
+
+    def real(self, tap: int) -> tuple[int, int]:
+        """Of the outputs, the range whose cell under ``tap`` is no padding."""
+        place = tap * self.dilation - self.low
+        first = max(0, -(place // self.stride))
+        last = min(self.output, (self.size - 1 - place) // self.stride + 1)
+        return (first, last) if first < last else (0, 0)
+
+    def cells(self, tap: int) -> tuple[int, int]:
+        """The cells that those outputs read, as a slice of that stride."""
+        place = tap * self.dilation - self.low
+        first, last = self.real(tap)
+        if first == last:
+            return 0, 0
+        return place + first * self.stride, place + (last - 1) * self.stride + 1
+
+    @property
+    def whole(self) -> Reads:
+        """The same axis, read cell by cell."""
+        return Reads(self.size, self.size)
+
+    @property
+    def done(self) -> Reads:
+        """The axis of the outputs, read cell by cell."""
+        return Reads(self.output, self.output)
+
+
+Layout = tuple[Reads, ...]
+"""How each axis of an array is read."""
+
+
+def steps(layout: Layout) -> Iterator[Layout]:
+    """Pools that one after another make the whole, the last axes first.
+
+    In that order a tie is settled within the rows before it is settled between them, which is the
+    row-major order of the definition.
+
+    >>> window = Reads(9, 3, filter=3, stride=3)
+    >>> [[axis.filter for axis in step] for step in steps((window, window, window))]
+    [[1, 3, 3], [3, 1, 1]]
+    """
+    axes = len(layout)
+    end = axes
+    while end:
+        start = end - 1
+        while start and math.prod(axis.filter for axis in layout[start - 1 : end]) <= _TOGETHER:
+            start -= 1
+        before = (axis.whole for axis in layout[:start])
+        after = (axis.done for axis in layout[end:])
+        step = (*before, *layout[start:end], *after)
+        if any(axis != axis.whole for axis in step):
+            yield step
+        end = start
+
+
+def every_tap(layout: Layout) -> Iterator[tuple[int, ...]]:
+    """The taps of a window, one number for each axis, in row-major order."""
+    return itertools.product(*(range(axis.filter) for axis in layout))
+
+
+def taps(x: jax.Array, layout: Layout, fill: float) -> list[jax.Array]:
+    """For each tap of the window the cells under it, one for each output; padding is ``fill``."""
+    return [_laid(_under(x, layout, tap), layout, tap, fill) for tap in every_tap(layout)]
+
+
+def _under(x: jax.Array, layout: Layout, tap: tuple[int, ...]) -> jax.Array:
+    """The real cells under a tap."""
+    starts, ends = zip(*(axis.cells(t) for axis, t in zip(layout, tap, strict=True)), strict=True)
+    return lax.slice(x, starts, ends, [axis.stride for axis in layout])
+
+
+def _of(y: jax.Array, layout: Layout, tap: tuple[int, ...]) -> jax.Array:
+    """The outputs that have a real cell under a tap."""
+    starts, ends = zip(*(axis.real(t) for axis, t in zip(layout, tap, strict=True)), strict=True)
+    return lax.slice(y, starts, ends)
+
+
+def _laid(cells: jax.Array, layout: Layout, tap: tuple[int, ...], fill: float) -> jax.Array:
+    """What belongs to the outputs with a real cell under a tap, and ``fill`` at the others."""
+    ranges = [(axis.real(t), axis.output) for axis, t in zip(layout, tap, strict=True)]
+    pads = [(first, output - last, 0) for (first, last), output in ranges]
+    return lax.pad(cells, jnp.asarray(fill, cells.dtype), pads) if any(map(any, pads)) else cells
+
+
+def total(x: jax.Array, layout: Layout) -> jax.Array:
+    """The sum of the cells under each window."""
+    for step in steps(layout):
+        x = reduce(lax.add, taps(x, step, 0))
+    return x
+
+
+def largest(x: jax.Array, layout: Layout) -> jax.Array:
+    """The largest cell under each window; its derivative is that of the first one in a tie.
+
+    A NaN is larger than all numbers, and the last of several the largest.
+    """
+    for step in steps(layout):
+        x = _best(x, step, True)
+    return x
+
+
+def smallest(x: jax.Array, layout: Layout) -> jax.Array:
+    """The smallest cell under each window, otherwise like :func:`largest`."""
+    for step in steps(layout):
+        x = _best(x, step, False)
+    return x
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _best(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
+    fill, better = (lowest(x.dtype), lax.max) if upward else (highest(x.dtype), lax.min)
+    return reduce(better, taps(x, layout, fill))
+
+
+@_best.defjvp
+def _tangent(
+    layout: Layout, upward: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    y = _best(x, layout, upward)
+    at = first_tap(x, y, layout)
+    # Rematerialised so that the taps' numbers are kept, and not one mask for each tap.
+    follow = jax.checkpoint(partial(picked, layout=layout), prevent_cse=False)
+    return y, follow(dx, at)
+
+
+def lowest(dtype: jnp.dtype) -> float | int:
+    """The value that loses against every other of ``dtype``."""
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+
+
+def highest(dtype: jnp.dtype) -> float | int:
+    """The value that wins against every other of ``dtype``."""
+    return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
+
+
+def picked(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
+    """For each output the cell under the tap of number ``at``: linear in x."""
+    zero = jnp.zeros(at.shape, x.dtype)
+    chosen = [lax.select(at == n, cells, zero) for n, cells in enumerate(taps(x, layout, 0))]
+    return reduce(lax.add, chosen)
+
+
+def first_tap(x: jax.Array, y: jax.Array, layout: Layout) -> jax.Array:
+    """The number of the first tap, in row-major order, under which each window holds its y.
+
+    If y is a NaN, of the last NaN. Padding is never taken.
+    """
+    return first_tap_p.bind(lax.stop_gradient(x), lax.stop_gradient(y), layout=layout)
+
+
+def _number_type(layout: Layout) -> Any:
+    return jnp.uint8 if math.prod(axis.filter for axis in layout) <= 256 else jnp.int32
+
+
+def _numbered(hits: Sequence[tuple[int, jax.Array]], at: jax.Array) -> jax.Array:
+    """``at``, but where there are hits the number of the last one."""
+    for number, hit in hits:
+        at = lax.select(hit, lax.full_like(at, number), at)
+    return at
+
+
+def _find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
+    all_taps = list(enumerate(every_tap(layout)))
+
+    def hits(hit: Callable[[tuple[int, ...]], jax.Array]) -> list[tuple[int, jax.Array]]:
+        return [(number, _laid(hit(tap), layout, tap, False)) for number, tap in all_taps]
+
+    at = jnp.zeros(y.shape, _number_type(layout))
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        at = _numbered(hits(lambda tap: _isnan(_under(x, layout, tap))), at)
+    equal = hits(lambda tap: _under(x, layout, tap) == _of(y, layout, tap))
+    return _numbered(equal[::-1], at)
+
+
+def _find_without_nans(x: jax.Array, y: jax.Array, *, layout: Layout, fill: float) -> jax.Array:
+    equal = [(number, cells == y) for number, cells in enumerate(taps(x, layout, fill))]
+    return _numbered(equal[::-1], jnp.zeros(y.shape, _number_type(layout)))
+
+
+def _isnan(x: jax.Array) -> jax.Array:
+    return x != x
+
+
+def _find_on_cpu(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return _find(x, y, layout=layout)
+    return _branching(
+        y, partial(_find, layout=layout), partial(_find_without_nans, layout=layout, fill=jnp.nan)
+    )(x, y)
+
+
+def _branching(
+    y: jax.Array, with_nans: Callable[..., Any], without: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The quicker of two programs where there are no NaNs.
+
+    The branch also keeps XLA from computing the result anew wherever it is used.
+    """
+    return partial(lax.cond, jnp.any(_isnan(y)), with_nans, without)
+
+
+first_tap_p = Primitive("jaxcnn_first_tap")
+
+
+@first_tap_p.def_abstract_eval
+def _type_of(x: Any, y: Any, *, layout: Layout) -> Any:
+    del x
+    return y.update(dtype=jnp.dtype(_number_type(layout)), weak_type=False)
+
+
+@partial(jax.jit, static_argnames="layout")
+def _run(x: jax.Array, y: jax.Array, layout: Layout) -> jax.Array:
+    return first_tap_p.bind(x, y, layout=layout)
+
+
+def _batched(
+    arrays: Sequence[jax.Array], dims: Sequence[int | None], *, layout: Layout
+) -> tuple[jax.Array, int]:
+    (size,) = {a.shape[d] for a, d in zip(arrays, dims, strict=True) if d is not None}
+    x, y = (batching.bdim_at_front(a, d, size) for a, d in zip(arrays, dims, strict=True))
+    return first_tap_p.bind(x, y, layout=(Reads(size, size), *layout)), 0
+
+
+first_tap_p.def_impl(_run)
+batching.primitive_batchers[first_tap_p] = _batched
+mlir.register_lowering(first_tap_p, mlir.lower_fun(_find, multiple_results=False))
+mlir.register_lowering(
+    first_tap_p, mlir.lower_fun(_find_on_cpu, multiple_results=False), platform="cpu"
+)
+
+
+# lax's own pool gradients.
+
+SCATTER = lax.select_and_scatter_add_p
+LAX_RULE = mlir._platform_specific_lowerings["cpu"][SCATTER].rule
+"""lax's own lowering on CPUs, as it is before anything is installed."""
+
+
+def lower_select_and_scatter_add(
+    context: mlir.LoweringRuleContext, source: Any, operand: Any, **params: Any
+) -> Any:
+    """The gradient of lax's maximum and minimum over windows, to the bit what lax computes.
+
+    There as here of equal cells the first takes it all, the padding is cells that can be equal, and
+    after a NaN the search starts anew. What is not a floating array of known size is lax's.
+    """
+    g, x = context.avals_in
+    layout = _layout_of(x.shape, g.shape, params)
+    if layout is None or not jnp.issubdtype(x.dtype, jnp.floating):
+        return LAX_RULE(context, source, operand, **params)
+    upward = params["select_prim"] is lax.ge_p
+
+    def program(g: jax.Array, x: jax.Array) -> jax.Array:
+        at = _found_by_lax(x, layout, upward)
+        (dx,) = jax.linear_transpose(partial(picked, at=at, layout=layout), x)(g)
+        return dx
+
+    # Of which mesh axes a device's part varies over, a program that is never transformed again
+    # need not know.
+    bare = context.replace(
+        avals_in=[jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
+    )
+    return mlir.lower_fun(program, multiple_results=False)(bare, source, operand)
+
+
+RULES = {SCATTER: lower_select_and_scatter_add}
+"""For each of lax's primitives the lowering that is quicker on CPUs."""
+
+
+def _layout_of(
+    size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]
+) -> Layout | None:
+    """How lax's window reads each axis; None where the sizes are unknown or the taps too many."""
+    window = params["window_dimensions"]
+    if not all(isinstance(n, int) for n in (*size, *output)) or math.prod(window) > _TOGETHER:
+        return None
+    axes = zip(size, output, window, params["window_strides"], params["padding"], strict=True)
+    return tuple(Reads(n, k, f, s, low=pads[0]) for n, k, f, s, pads in axes)
+
+
+def _found_by_lax(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
+    fill, keeps = (lowest(x.dtype), lax.ge) if upward else (highest(x.dtype), lax.le)
+    y = _best(x, layout, upward)
+
+    def in_turn(x: jax.Array, y: jax.Array) -> jax.Array:
+        del y
+        best, *others = taps(x, layout, fill)
+        at = jnp.zeros(best.shape, _number_type(layout))
+        for number, cells in enumerate(others, 1):
+            stays = keeps(best, cells)
+            best = lax.select(stays, best, cells)
+            at = lax.select(stays, at, lax.full_like(at, number))
+        return at
+
+    quick = partial(_find_without_nans, layout=layout, fill=fill)
+    return _branching(y, in_turn, quick)(x, y)
