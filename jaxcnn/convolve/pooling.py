@@ -241,11 +241,12 @@ def _find_on_cpu(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
 def _branching(
     y: jax.Array, with_nans: Callable[..., Any], without: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """The quicker of two programs where there are no NaNs.
+    """The quicker of two programs where there are no NaNs, seen by the sum of all: it is one then.
 
+    Infinities can make it one as well, and send the array through the program that is never wrong.
     The branch also keeps XLA from computing the result anew wherever it is used.
     """
-    return partial(lax.cond, jnp.any(_isnan(y)), with_nans, without)
+    return partial(lax.cond, _isnan(jnp.sum(y)), with_nans, without)
 
 
 first_tap_p = Primitive("jaxcnn_first_tap")
@@ -278,11 +279,19 @@ mlir.register_lowering(
 )
 
 
-# lax's own pool gradients.
+# lax's own pools.
 
 SCATTER = lax.select_and_scatter_add_p
-LAX_RULE = mlir._platform_specific_lowerings["cpu"][SCATTER].rule
-"""lax's own lowering on CPUs, as it is before anything is installed."""
+MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
+
+
+def _rule_of(primitive: Primitive) -> Any:
+    special = mlir._platform_specific_lowerings["cpu"]
+    return special.get(primitive, mlir._lowerings.get(primitive)).rule
+
+
+LAX_RULES = {primitive: _rule_of(primitive) for primitive in (SCATTER, MAX, MIN, SUM)}
+"""lax's own lowerings on CPUs, as they are before anything is installed."""
 
 
 def lower_select_and_scatter_add(
@@ -291,12 +300,12 @@ def lower_select_and_scatter_add(
     """The gradient of lax's maximum and minimum over windows, to the bit what lax computes.
 
     There as here of equal cells the first takes it all, the padding is cells that can be equal, and
-    after a NaN the search starts anew. What is not a floating array of known size is lax's.
+    after a NaN the search starts anew.
     """
     g, x = context.avals_in
     layout = _layout_of(x.shape, g.shape, params)
-    if layout is None or not jnp.issubdtype(x.dtype, jnp.floating):
-        return LAX_RULE(context, source, operand, **params)
+    if layout is None or not _floating(x):
+        return LAX_RULES[SCATTER](context, source, operand, **params)
     upward = params["select_prim"] is lax.ge_p
 
     def program(g: jax.Array, x: jax.Array) -> jax.Array:
@@ -304,27 +313,110 @@ def lower_select_and_scatter_add(
         (dx,) = jax.linear_transpose(partial(picked, at=at, layout=layout), x)(g)
         return dx
 
+    return _lower(program, context, source, operand)
+
+
+def _lower_best(
+    primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
+) -> Any:
+    """The maximum or minimum itself: the program that its gradient asks for too, run once."""
+    (x,), (y,) = context.avals_in, context.avals_out
+    layout = _layout_of(x.shape, y.shape, params)
+    if layout is None or not _floating(x):
+        return LAX_RULES[primitive](context, operand, **params)
+    return _lower(lambda x: _best(x, layout, primitive is MAX), context, operand)
+
+
+def lower_reduce_window_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
+    """A sum over windows, and its gradient, which lax puts as one of a dilated array."""
+    (x,), (y,) = context.avals_in, context.avals_out
+    layout = _layout_of(x.shape, y.shape, params)
+    if layout is not None and _floating(x):
+        return _lower(partial(total, layout=layout), context, operand)
+    layout = _gradient_layout_of(x.shape, y.shape, params)
+    if layout is None or not _floating(x):
+        return LAX_RULES[SUM](context, operand, **params)
+
+    def spread(g: jax.Array) -> jax.Array:
+        whole = jax.ShapeDtypeStruct(y.shape, y.dtype)
+        (dx,) = jax.linear_transpose(partial(total, layout=layout), whole)(g)
+        return dx
+
+    return _lower(spread, context, operand)
+
+
+RULES = {
+    SCATTER: lower_select_and_scatter_add,
+    MAX: partial(_lower_best, MAX),
+    MIN: partial(_lower_best, MIN),
+    SUM: lower_reduce_window_sum,
+}
+"""For each of lax's primitives the lowering that is quicker on CPUs.
+
+Where sizes are unknown, numbers are not floating, windows have many taps or channels are not the
+last axis, each is lax's own.
+"""
+
+
+def _lower(program: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any) -> Any:
     # Of which mesh axes a device's part varies over, a program that is never transformed again
     # need not know.
     bare = context.replace(
         avals_in=[jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
     )
-    return mlir.lower_fun(program, multiple_results=False)(bare, source, operand)
+    return mlir.lower_fun(program, multiple_results=False)(bare, *operands)
 
 
-RULES = {SCATTER: lower_select_and_scatter_add}
-"""For each of lax's primitives the lowering that is quicker on CPUs."""
+def _floating(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _layout_of(
     size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]
 ) -> Layout | None:
-    """How lax's window reads each axis; None where the sizes are unknown or the taps too many."""
-    window = params["window_dimensions"]
-    if not all(isinstance(n, int) for n in (*size, *output)) or math.prod(window) > _TOGETHER:
+    """How lax's window reads each axis; None where that is no case for taps."""
+    ones = (1,) * len(size)
+    if not _is_case(size, output, params) or params.get("base_dilation", ones) != ones:
         return None
-    axes = zip(size, output, window, params["window_strides"], params["padding"], strict=True)
-    return tuple(Reads(n, k, f, s, low=pads[0]) for n, k, f, s, pads in axes)
+    each = zip(
+        size,
+        output,
+        params["window_dimensions"],
+        params["window_strides"],
+        params.get("window_dilation", ones),
+        (low for low, _ in params["padding"]),
+        strict=True,
+    )
+    return tuple(Reads(*axis) for axis in each)
+
+
+def _gradient_layout_of(
+    output: tuple[Any, ...], size: tuple[Any, ...], params: dict[str, Any]
+) -> Layout | None:
+    """The reads of which a sum over windows of a dilated array is the transpose, or None.
+
+    Cell p of the result is the sum over taps t of cell (p - pad + t*dilation)/base, where that is
+    whole. With t' = F - 1 - t that is: output k reads cells base*k + t'*dilation - low, low being
+    (F - 1)*dilation - pad.
+    """
+    if not _is_case(size, output, params) or set(params["window_strides"]) != {1}:
+        return None
+    each = zip(
+        size,
+        output,
+        params["window_dimensions"],
+        params["base_dilation"],
+        params["window_dilation"],
+        (low for low, _ in params["padding"]),
+        strict=True,
+    )
+    return tuple(Reads(n, k, f, b, d, (f - 1) * d - low) for n, k, f, b, d, low in each)
+
+
+def _is_case(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]) -> bool:
+    window = params["window_dimensions"]
+    known = all(isinstance(n, int) for n in (*size, *output))
+    return known and 1 < math.prod(window) <= _TOGETHER and window[-1] == 1
 
 
 def _found_by_lax(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
