@@ -22,8 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import ad, batching, mlir
 
 _TOGETHER = 16
 """Of so many taps at most, several axes are pooled at once."""
@@ -130,10 +131,26 @@ def _laid(cells: jax.Array, layout: Layout, tap: tuple[int, ...], fill: float) -
     return lax.pad(cells, jnp.asarray(fill, cells.dtype), pads) if any(map(any, pads)) else cells
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def total(x: jax.Array, layout: Layout) -> jax.Array:
     """The sum of the cells under each window."""
     for step in steps(layout):
         x = reduce(lax.add, taps(x, step, 0))
+    return x
+
+
+@total.defjvp
+def _sum_of_tangents(
+    layout: Layout, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    return total(x, layout), added(dx, layout)
+
+
+def added(x: jax.Array, layout: Layout) -> jax.Array:
+    """:func:`total`, in the form that is transposed."""
+    for step in steps(layout):
+        x = whole_when_back(reduce(lax.add, taps(x, step, 0)))
     return x
 
 
@@ -184,9 +201,11 @@ def highest(dtype: jnp.dtype) -> float | int:
 
 def picked(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
     """For each output the cell under the tap of number ``at``: linear in x."""
-    zero = jnp.zeros(at.shape, x.dtype)
-    chosen = [lax.select(at == n, cells, zero) for n, cells in enumerate(taps(x, layout, 0))]
-    return reduce(lax.add, chosen)
+    chosen = [
+        lax.select(at == number, cells, lax.full_like(cells, 0))
+        for number, cells in enumerate(taps(x, layout, 0))
+    ]
+    return whole_when_back(reduce(lax.add, chosen))
 
 
 def first_tap(x: jax.Array, y: jax.Array, layout: Layout) -> jax.Array:
@@ -214,7 +233,7 @@ def _find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
     def hits(hit: Callable[[tuple[int, ...]], jax.Array]) -> list[tuple[int, jax.Array]]:
         return [(number, _laid(hit(tap), layout, tap, False)) for number, tap in all_taps]
 
-    at = jnp.zeros(y.shape, _number_type(layout))
+    at = lax.full_like(y, 0, _number_type(layout))
     if jnp.issubdtype(x.dtype, jnp.floating):
         at = _numbered(hits(lambda tap: _isnan(_under(x, layout, tap))), at)
     equal = hits(lambda tap: _under(x, layout, tap) == _of(y, layout, tap))
@@ -223,7 +242,7 @@ def _find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
 
 def _find_without_nans(x: jax.Array, y: jax.Array, *, layout: Layout, fill: float) -> jax.Array:
     equal = [(number, cells == y) for number, cells in enumerate(taps(x, layout, fill))]
-    return _numbered(equal[::-1], jnp.zeros(y.shape, _number_type(layout)))
+    return _numbered(equal[::-1], lax.full_like(y, 0, _number_type(layout)))
 
 
 def _isnan(x: jax.Array) -> jax.Array:
@@ -276,6 +295,35 @@ batching.primitive_batchers[first_tap_p] = _batched
 mlir.register_lowering(first_tap_p, mlir.lower_fun(_find, multiple_results=False))
 mlir.register_lowering(
     first_tap_p, mlir.lower_fun(_find_on_cpu, multiple_results=False), platform="cpu"
+)
+
+
+# A cotangent is read once for each tap. Left to itself, XLA computes it as often, back to the last
+# convolution before it.
+
+whole_p = Primitive("jaxcnn_whole")
+
+
+def whole_when_back(x: jax.Array) -> jax.Array:
+    """x; on the way back the cotangent, which on CPUs is computed once and stored."""
+    return whole_p.bind(x, stored=False)
+
+
+def _stored_on_cpu(x: jax.Array, *, stored: bool) -> jax.Array:
+    if not stored:
+        return x
+    # XLA:CPU drops barriers before it fuses, but fuses nothing into a call that stays one.
+    with set_xla_metadata(inlineable="false"):
+        return jax.jit(lax.optimization_barrier)(x)
+
+
+whole_p.def_impl(lambda x, *, stored: x)
+whole_p.def_abstract_eval(lambda x, *, stored: x)
+ad.deflinear2(whole_p, lambda g, x, *, stored: [whole_p.bind(g, stored=not stored)])
+batching.defvectorized(whole_p)
+mlir.register_lowering(whole_p, lambda context, x, *, stored: [x])
+mlir.register_lowering(
+    whole_p, mlir.lower_fun(_stored_on_cpu, multiple_results=False), platform="cpu"
 )
 
 
@@ -339,7 +387,7 @@ def lower_reduce_window_sum(context: mlir.LoweringRuleContext, operand: Any, **p
 
     def spread(g: jax.Array) -> jax.Array:
         whole = jax.ShapeDtypeStruct(y.shape, y.dtype)
-        (dx,) = jax.linear_transpose(partial(total, layout=layout), whole)(g)
+        (dx,) = jax.linear_transpose(partial(added, layout=layout), whole)(g)
         return dx
 
     return _lower(spread, context, operand)
