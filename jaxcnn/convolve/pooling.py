@@ -64,6 +64,12 @@ class Reads:
         return place + first * self.stride, place + (last - 1) * self.stride + 1
 
     @property
+    def high(self) -> int:
+        """The cells of padding that are read after the last; negative, if the last are not read."""
+        extent = (self.filter - 1) * self.dilation + 1
+        return (self.output - 1) * self.stride + extent - self.size - self.low
+
+    @property
     def whole(self) -> Reads:
         """The same axis, read cell by cell."""
         return Reads(self.size, self.size)
@@ -131,16 +137,33 @@ def _laid(cells: jax.Array, layout: Layout, tap: tuple[int, ...], fill: float) -
     return lax.pad(cells, jnp.asarray(fill, cells.dtype), pads) if any(map(any, pads)) else cells
 
 
+# The pools themselves are primitives with the parameters of lax's, so that a traced program shows
+# a window and not its taps.
+
+window_max_p = Primitive("jaxcnn_window_max")
+window_min_p = Primitive("jaxcnn_window_min")
+window_sum_p = Primitive("jaxcnn_window_sum")
+
+
+def _bind(primitive: Primitive, x: jax.Array, layout: Layout) -> jax.Array:
+    return primitive.bind(
+        x,
+        window_dimensions=tuple(axis.filter for axis in layout),
+        window_strides=tuple(axis.stride for axis in layout),
+        padding=tuple((axis.low, max(0, axis.high)) for axis in layout),
+        base_dilation=(1,) * len(layout),
+        window_dilation=tuple(axis.dilation for axis in layout),
+    )
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def total(x: jax.Array, layout: Layout) -> jax.Array:
     """The sum of the cells under each window."""
-    for step in steps(layout):
-        x = reduce(lax.add, taps(x, step, 0))
-    return x
+    return _bind(window_sum_p, x, layout)
 
 
 @total.defjvp
-def _sum_of_tangents(
+def _tangent_of_total(
     layout: Layout, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
@@ -148,10 +171,14 @@ def _sum_of_tangents(
 
 
 def added(x: jax.Array, layout: Layout) -> jax.Array:
-    """:func:`total`, in the form that is transposed."""
+    """:func:`total` by taps, which can be transposed."""
     for step in steps(layout):
-        x = whole_when_back(reduce(lax.add, taps(x, step, 0)))
+        x = whole_when_back(_add_up(x, step))
     return x
+
+
+def _add_up(x: jax.Array, layout: Layout) -> jax.Array:
+    return reduce(lax.add, taps(x, layout, 0))
 
 
 def largest(x: jax.Array, layout: Layout) -> jax.Array:
@@ -159,34 +186,36 @@ def largest(x: jax.Array, layout: Layout) -> jax.Array:
 
     A NaN is larger than all numbers, and the last of several the largest.
     """
-    for step in steps(layout):
-        x = _best(x, step, True)
-    return x
+    return _best(x, layout, True)
 
 
 def smallest(x: jax.Array, layout: Layout) -> jax.Array:
     """The smallest cell under each window, otherwise like :func:`largest`."""
-    for step in steps(layout):
-        x = _best(x, step, False)
-    return x
+    return _best(x, layout, False)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _best(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
-    fill, better = (lowest(x.dtype), lax.max) if upward else (highest(x.dtype), lax.min)
-    return reduce(better, taps(x, layout, fill))
+    return _bind(window_max_p if upward else window_min_p, x, layout)
 
 
 @_best.defjvp
-def _tangent(
+def _tangent_of_best(
     layout: Layout, upward: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    y = _best(x, layout, upward)
-    at = first_tap(x, y, layout)
-    # Rematerialised so that the taps' numbers are kept, and not one mask for each tap.
-    follow = jax.checkpoint(partial(picked, layout=layout), prevent_cse=False)
-    return y, follow(dx, at)
+    for step in steps(layout):
+        y = _best(x, step, upward)
+        at = first_tap(x, y, step)
+        # Rematerialised so that the taps' numbers are kept, and not one mask for each tap.
+        dx = jax.checkpoint(partial(picked, layout=step), prevent_cse=False)(dx, at)
+        x = y
+    return x, dx
+
+
+def _choose(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
+    fill, better = (lowest(x.dtype), lax.max) if upward else (highest(x.dtype), lax.min)
+    return reduce(better, taps(x, layout, fill))
 
 
 def lowest(dtype: jnp.dtype) -> float | int:
@@ -268,6 +297,69 @@ def _branching(
     return partial(lax.cond, _isnan(jnp.sum(y)), with_nans, without)
 
 
+def _window_type(x: Any, **window: Any) -> Any:
+    return MAX.abstract_eval(x, **window)[0]
+
+
+def _run_window(primitive: Primitive, x: jax.Array, **window: Any) -> jax.Array:
+    return _compiled_window(x, primitive, tuple(window.items()))
+
+
+@partial(jax.jit, static_argnames=("primitive", "window"))
+def _compiled_window(x: jax.Array, primitive: Primitive, window: tuple) -> jax.Array:
+    return primitive.bind(x, **dict(window))
+
+
+def _batched_window(
+    primitive: Primitive, arrays: Sequence[jax.Array], dims: Sequence[int], **window: Any
+) -> tuple[jax.Array, int]:
+    def with_batch(name: str, each: tuple) -> tuple:
+        return ((0, 0) if name == "padding" else 1, *each)
+
+    x = jnp.moveaxis(arrays[0], dims[0], 0)
+    return primitive.bind(x, **{k: with_batch(k, v) for k, v in window.items()}), 0
+
+
+def _layout(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]) -> Layout:
+    """How a window in lax's parameters reads each axis."""
+    each = zip(
+        size,
+        output,
+        params["window_dimensions"],
+        params["window_strides"],
+        params.get("window_dilation", (1,) * len(size)),
+        (low for low, _ in params["padding"]),
+        strict=True,
+    )
+    return tuple(Reads(*axis) for axis in each)
+
+
+def _lower_window(
+    by_taps: Callable[..., jax.Array], context: mlir.LoweringRuleContext, x: Any, **window: Any
+) -> Any:
+    (x_type,), (y_type,) = context.avals_in, context.avals_out
+    layout = _layout(x_type.shape, y_type.shape, window)
+
+    def program(x: jax.Array) -> jax.Array:
+        for step in steps(layout):
+            x = by_taps(x, step)
+        return x
+
+    return mlir.lower_fun(program, multiple_results=False)(context, x)
+
+
+MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
+for _primitive, _by_taps in {
+    window_max_p: partial(_choose, upward=True),
+    window_min_p: partial(_choose, upward=False),
+    window_sum_p: _add_up,
+}.items():
+    _primitive.def_impl(partial(_run_window, _primitive))
+    _primitive.def_abstract_eval(_window_type)
+    batching.primitive_batchers[_primitive] = partial(_batched_window, _primitive)
+    mlir.register_lowering(_primitive, partial(_lower_window, _by_taps))
+
+
 first_tap_p = Primitive("jaxcnn_first_tap")
 
 
@@ -330,7 +422,6 @@ mlir.register_lowering(
 # lax's own pools.
 
 SCATTER = lax.select_and_scatter_add_p
-MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
 
 
 def _rule_of(primitive: Primitive) -> Any:
@@ -372,7 +463,7 @@ def _lower_best(
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return LAX_RULES[primitive](context, operand, **params)
-    return _lower(lambda x: _best(x, layout, primitive is MAX), context, operand)
+    return _lower(partial(_choose, layout=layout, upward=primitive is MAX), context, operand)
 
 
 def lower_reduce_window_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
@@ -380,7 +471,7 @@ def lower_reduce_window_sum(context: mlir.LoweringRuleContext, operand: Any, **p
     (x,), (y,) = context.avals_in, context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
     if layout is not None and _floating(x):
-        return _lower(partial(total, layout=layout), context, operand)
+        return _lower(partial(_add_up, layout=layout), context, operand)
     layout = _gradient_layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return LAX_RULES[SUM](context, operand, **params)
@@ -426,16 +517,7 @@ def _layout_of(
     ones = (1,) * len(size)
     if not _is_case(size, output, params) or params.get("base_dilation", ones) != ones:
         return None
-    each = zip(
-        size,
-        output,
-        params["window_dimensions"],
-        params["window_strides"],
-        params.get("window_dilation", ones),
-        (low for low, _ in params["padding"]),
-        strict=True,
-    )
-    return tuple(Reads(*axis) for axis in each)
+    return _layout(size, output, params)
 
 
 def _gradient_layout_of(
@@ -469,7 +551,7 @@ def _is_case(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, A
 
 def _found_by_lax(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
     fill, keeps = (lowest(x.dtype), lax.ge) if upward else (highest(x.dtype), lax.le)
-    y = _best(x, layout, upward)
+    y = _choose(x, layout, upward)
 
     def in_turn(x: jax.Array, y: jax.Array) -> jax.Array:
         del y
