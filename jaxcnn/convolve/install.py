@@ -1,4 +1,4 @@
-"""The choice for every convolution that is compiled in this process, whichever library asks for it.
+"""The choice for every convolution and pool that is compiled in this process, whichever library asks for it.
 
 lax's own primitives keep their derivatives and their batching; what changes is how they are lowered
 for CPUs. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
@@ -14,11 +14,12 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
+from jaxcnn.convolve import pooling
 from jaxcnn.convolve.lower import LAX_RULES, lower_on_cpu
 from jaxcnn.convolve.primitive import LAX
 
-_RULES: dict[Primitive, Any] = {LAX: lower_on_cpu}
-_BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"]}
+_RULES: dict[Primitive, Any] = {LAX: lower_on_cpu, **pooling.RULES}
+_BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pooling.LAX_RULES}
 
 
 class Installed:

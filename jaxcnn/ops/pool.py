@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Sequence
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.convolve.pooling import Layout, Reads, largest, smallest, total
 from jaxcnn.errors import speaking_as
-from jaxcnn.geometry import Padding, padded_cells, pool_shapes, real_cells
+from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
-from jaxcnn.ops.fold import fold, surround
 
 
 def max_pool(
@@ -56,8 +56,7 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    cells = surround(x, shapes.windows, lowest(x.dtype))
-    return fold(cells, shapes.windows, partial(reduce, _first_larger))
+    return largest(x, layout(x, shapes.windows))
 
 
 def min_pool(
@@ -95,8 +94,7 @@ def min_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    cells = surround(x, shapes.windows, _highest(x.dtype))
-    return fold(cells, shapes.windows, partial(reduce, _first_smaller))
+    return smallest(x, layout(x, shapes.windows))
 
 
 def avg_pool(
@@ -138,10 +136,10 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    total = fold(surround(_wide(x), shapes.windows, 0), shapes.windows, add)
+    sums = total(_wide(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
-    return (total / jnp.asarray(counts[..., None], total.dtype)).astype(x.dtype)
+    return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
 
 
 def lp_pool(
@@ -183,29 +181,17 @@ def lp_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    cells = surround(powers(x, p), shapes.windows, 0)
-    return root(fold(cells, shapes.windows, add), p).astype(x.dtype)
+    sums = total(powers(x, p), layout(x, shapes.windows))
+    return root(sums, p).astype(x.dtype)
 
 
-def lowest(dtype: jnp.dtype) -> float | int:
-    """The value that loses against every other of ``dtype``."""
-    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
-
-
-def _highest(dtype: jnp.dtype) -> float | int:
-    return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
-
-
-# `>` and not `maximum`: on a tie the earlier tap keeps the place, and so the gradient.
-def _first_larger(best: jax.Array, tap: jax.Array) -> jax.Array:
-    return jnp.where((tap > best) | (tap != tap), tap, best)
-
-
-def _first_smaller(best: jax.Array, tap: jax.Array) -> jax.Array:
-    return jnp.where((tap < best) | (tap != tap), tap, best)
-
-
-add: Callable[[list[jax.Array]], jax.Array] = partial(reduce, jnp.add)
+def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
+    """How ``windows`` on the spatial axes read x (..., *spatial, C)."""
+    reads = [Reads(size, size) for size in x.shape]
+    reads[-len(windows) - 1 : -1] = [
+        Reads(w.size, w.output, w.filter, w.stride, w.dilation, w.padding[0]) for w in windows
+    ]
+    return tuple(reads)
 
 
 def _wide(x: jax.Array) -> jax.Array:
@@ -219,10 +205,10 @@ def powers(x: jax.Array, p: float) -> jax.Array:
     return (x * jnp.sign(x)) ** p  # not jnp.abs, whose derivative at 0 is 1
 
 
-def root(total: jax.Array, p: float) -> jax.Array:
-    """total^(1/p), whose gradient at 0, where it has none, is 0 and not a NaN."""
+def root(sums: jax.Array, p: float) -> jax.Array:
+    """sums^(1/p), whose gradient at 0, where it has none, is 0 and not a NaN."""
     if p == 1:
-        return total
-    zero = total == 0
-    away = jnp.where(zero, 1, total)
+        return sums
+    zero = sums == 0
+    away = jnp.where(zero, 1, sums)
     return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))

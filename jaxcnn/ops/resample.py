@@ -19,7 +19,6 @@ from jaxcnn.geometry.resampling import (
 )
 from jaxcnn.ops.fold import fold
 from jaxcnn.ops.pad import extend
-from jaxcnn.ops.pool import add
 
 
 def blur_pool(
@@ -137,7 +136,7 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
 
 
 def _blur(taps: list[jax.Array]) -> jax.Array:
-    return add([cells * weight for cells, weight in zip(taps, binomial(len(taps)), strict=True)])
+    return sum(cells * weight for cells, weight in zip(taps, binomial(len(taps)), strict=True))
 
 
 def _stacked_offsets(shapes: ShuffleShapes) -> list[int]:

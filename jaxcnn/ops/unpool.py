@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_ordered
+from jaxcnn.convolve.pooling import first_tap, largest, picked, steps
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
-from jaxcnn.ops.fold import fold, surround
-from jaxcnn.ops.pool import lowest
-
-_PADDING = -1
+from jaxcnn.ops.pool import layout
 
 
 def max_pool_with_indices(
@@ -56,15 +53,15 @@ def max_pool_with_indices(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
+    reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
-    places = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
-    places = places if shapes.batch is None else places[None]
-    cells = (
-        surround(x, shapes.windows, lowest(x.dtype)),
-        surround(places, shapes.windows, _PADDING),
-    )
-    values, indices = fold(cells, shapes.windows, partial(reduce, _first_larger))
-    return values, jnp.broadcast_to(indices, values.shape)
+    cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
+    indices, values = jnp.broadcast_to(cells, x.shape), x
+    for step in steps(reads):
+        best = largest(values, step)
+        indices = picked(indices, first_tap(values, best, step), step)
+        values = best
+    return values, indices
 
 
 def max_unpool(
@@ -112,12 +109,3 @@ def max_unpool(
     )
     found = jnp.take_along_axis(values.reshape(flat), jnp.maximum(last, 0), axis=1, mode="clip")
     return jnp.where(last >= 0, found, 0).reshape(shapes.output)
-
-
-def _first_larger(
-    best: tuple[jax.Array, jax.Array], tap: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (largest, at), (value, place) = best, tap
-    # A real cell beats the padding even where both hold the lowest of all values.
-    wins = (value > largest) | (value != value) | (at == _PADDING)
-    return jnp.where(wins, value, largest), jnp.where(wins, place, at)

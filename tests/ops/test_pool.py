@@ -1,5 +1,6 @@
 """Pooling: its shape is the formula's, its numbers the definition's, padding changes nothing."""
 
+import math
 from functools import partial
 
 import chex
@@ -18,6 +19,7 @@ from jaxcnn.testing import (
     assert_matches_reference,
     assert_obeys_geometry,
     assert_refuses,
+    assert_sums_close,
     assert_transforms,
     impossible_pool_problems,
     pool_problems,
@@ -219,3 +221,35 @@ def test_one_window_size_serves_all_axes_of_a_batch(pools):
     x = PoolProblem(size=(4, 4)).arrays()[0]
     for pool in pools.values():
         chex.assert_trees_all_equal(pool(x, 2), pool(x, (2, 2)))
+
+
+@few
+@given(pool_problems(kinds=("max",), ties=(True,), ranks=(1, 2), dtypes=("float64",)))
+def test_of_a_maximum_the_cell_is_followed_in_every_mode_and_order(problem):
+    with problem.x64():
+        (x,) = problem.arrays()
+        v = jnp.asarray(problem.draw(x.shape, 7))
+        pool = jax.jit(partial(problem.call, jaxcnn.max_pool))
+        y, slope = jax.jvp(pool, (x,), (v,))
+        u = jnp.arange(1.0, 1 + y.size).reshape(y.shape)
+        (back,) = jax.vjp(pool, x)[1](u)
+        assert_sums_close(
+            jnp.vdot(u, slope), jnp.vdot(back, v), jnp.vdot(back, abs(v)), roundings=2 * x.size + 2
+        )
+        # The gradient of sum(y**2)/2 is y brought back, and its derivative along v is v's own.
+        gradient = jax.grad(lambda x: (pool(x) ** 2).sum() / 2)
+        got = jax.jvp(gradient, (x,), (v,))[1]
+        want, size = (jax.vjp(pool, x)[1](a)[0] for a in (slope, abs(slope)))
+        assert_sums_close(got, want, size, roundings=math.prod(problem.window) + 1)
+        many = jnp.stack([x, -x, v])
+        each = jnp.stack([gradient(one) for one in many])
+        np.testing.assert_array_equal(jax.vmap(gradient)(many), each)
+
+
+def test_what_is_kept_for_the_gradient_is_one_byte_an_output():
+    x = jnp.ones((2, 8, 8, 4))
+    pull_back = jax.vjp(lambda x: jaxcnn.max_pool(x, 3, stride=2, padding=1, rounding="floor"), x)[
+        1
+    ]
+    kept = [leaf for leaf in jax.tree.leaves(pull_back) if leaf.size >= 2 * 4 * 4 * 4]
+    assert [leaf.dtype for leaf in kept] == [jnp.uint8]

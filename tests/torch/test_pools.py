@@ -73,6 +73,22 @@ def test_a_maximum_is_pytorchs(problem):
     )
 
 
+@given(problems(dilated=True), st.booleans())
+def test_of_equal_maxima_the_first_gets_the_gradient_in_both(problem, lowest):
+    x, arguments = problem
+    x = np.round(x)
+    if lowest:  # which the padding holds too, and must not win with
+        x = np.where(x > 0, x, -np.inf)
+    theirs = torch.tensor(x, requires_grad=True)
+    y = over("max_pool{}d", x)(theirs, **arguments)
+    share = np.arange(1.0, 1 + y.numel()).reshape(y.shape)
+    y.backward(torch.tensor(share))
+    ours = channels_last(partial(pool.max_pool, **pytorch.max_pool(**arguments)))
+    with jax.enable_x64(True):
+        got = jax.jit(lambda x, g: jax.vjp(ours, x)[1](g)[0])(jnp.asarray(x), jnp.asarray(share))
+    np.testing.assert_array_equal(got, theirs.grad.numpy())  # sums of whole numbers
+
+
 @given(problems(), st.booleans())
 def test_a_mean_is_pytorchs(problem, count):
     x, arguments = problem

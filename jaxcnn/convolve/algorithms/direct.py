@@ -38,18 +38,19 @@ def work(problem: Problem) -> Work:
     cell which of its patches' entries are zeros; with groups it writes a plain loop, up to a
     thousand times slower.
     """
+    spread = math.prod(problem.base_dilation)
     moved = traffic(problem)
     if problem.groups > 1:
         kind = "groups"
-    elif set(problem.base_dilation) != {1}:
+    elif spread > 1:
         kind = "spread"
         patches = problem.batch * problem.places * problem.taps * problem.in_channels
-        moved += patches * problem.itemsize / math.prod(problem.base_dilation)
+        moved += patches * problem.itemsize / spread
     else:
         kind = "image" if problem.axes <= 2 else "volume"
     if problem.is_thin:
         kind = f"thin {kind}"
-    return Work(in_lanes(problem), moved, kind=kind)
+    return Work(in_lanes(problem) / spread, moved, kind=kind)
 
 
 ALGORITHM = Algorithm("direct", lambda problem: None, work, run)
