@@ -1,4 +1,4 @@
-"""The choice for every convolution and pool that is compiled in this process, whichever library asks for it.
+"""The choice for every convolution and pool that is compiled in this process, whoever asks for it.
 
 lax's own primitives keep their derivatives and their batching; what changes is how they are lowered
 for CPUs. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
