@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jaxcnn.convolve import fence
+from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.problem import Problem
 
 SKYLAKE = "fpu avx avx2 fma avx512f avx512bw avx512cd avx512dq avx512vl"
@@ -148,6 +149,11 @@ def test_other_dtypes_are_closed(machine, dtype):
         Problem(8, (194,), 64, (15,), 64, 16, (2,), ((11, 32),), dilation=(3,)),
         Problem(1, (286,), 24, (283,), 24, groups=24),
         Problem(3, (1, 1, 1), 16, (5, 5, 2), 48, 16, (4,) * 3, ((2, 2), (2, 2), (0, 1))),
+        Problem(1, (21, 21), 2, (1, 7), 2, 2, (4, 4), ((0, 0), (7, 8)), dilation=(2, 2)),
+        Problem(1, (14,) * 3, 64, (5,) * 3, 64, 64, (3,) * 3, ((6, 5),) * 3, dilation=(3,) * 3),
+        Problem(8, (8, 8), 16, (3, 3), 16, 2, (1, 4), ((3, 3),) * 2, dilation=(3, 3)),
+        Problem(16, (43, 2), 1, (3, 3), 96, stride=(1, 2), padding=((1, 1),) * 2),
+        Problem(1, (300, 300), 1, (270, 270), 1),
     ],
     ids=str,
 )
@@ -157,19 +163,32 @@ def test_shapes_that_were_seen_to_harm_are_closed(machine, problem):
     assert fence.refuses(_bf16(problem))
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [
-        Problem(2, (76,), 96, (6,), 96, groups=96),
-        Problem(8, (14, 14), 64, (3, 3), 64, groups=64, dilation=(2, 2)),
-    ],
-    ids=str,
-)
-def test_depthwise_on_one_axis_or_dilated_needs_avx512(machine, problem):
+def test_depthwise_on_one_axis_needs_avx512(machine):
+    problem = Problem(2, (76,), 96, (6,), 96, groups=96)
     machine()
     assert fence.refuses(problem) is None
     machine("fpu avx avx2 fma")
     assert "AVX-512" in fence.refuses(problem)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(16, (43, 2), 1, (3, 3), 96, stride=(1, 2), padding=((1, 1),) * 2),
+        Problem(16, (25, 25), 1, (25, 25), 3, stride=(1, 2), padding=((1, 1), (0, 0))),
+        Problem(3, (1, 1, 1), 16, (5, 5, 2), 48, 16, (4,) * 3, ((2, 2), (2, 2), (0, 1))),
+        Problem(8, (56, 56), 128, (3, 3), 128, 32, padding=((1, 1), (1, 1))).exchanged(),
+        Problem(2, (5, 5), 4, (3, 3), 4, padding=((3, 3), (0, 0))),
+    ],
+    ids=str,
+)
+def test_what_harms_is_put_otherwise(machine, problem):
+    """The same problem, with its padding laid beforehand and strides that mean nothing left out."""
+    machine()
+    put = onednn.asked(problem)
+    assert put != problem
+    assert fence.refuses(put) is None
+    assert put.output == problem.output
 
 
 @pytest.mark.parametrize(
