@@ -15,7 +15,9 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,6 +26,7 @@ import numpy as np
 
 from jaxcnn.convolve import choose
 from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.layout import as_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.environment import environment
 
@@ -110,33 +113,49 @@ def directions(problem: Problem) -> list[Problem]:
     return [each.trimmed()[0] for each in three]
 
 
+def operands(problem: Problem, gradient: bool) -> tuple[tuple[jax.Array, jax.Array], Callable]:
+    """Arrays as they lie in memory, and what makes the problem's own x and kernel of them.
+
+    The operands of a kernel gradient lie there as the forward convolution had them.
+    """
+    draws = np.random.default_rng(0)
+    shapes = (problem.x_shape, problem.kernel_shape)
+    if not gradient:
+        return tuple(jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes), lambda *a: a
+    forward = problem.exchanged()
+    shapes = (forward.x_shape, forward.output_shape)
+    return (
+        tuple(jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes),
+        partial(as_kernel_gradient, forward),
+    )
+
+
 def measure(dtype: str) -> None:
     """Adds every algorithm's median on every problem to the file of times."""
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
     known = {problem_of(row["problem"]) for row in found["rows"]}
     for one in LAYERS:
-        for problem in directions(replace(one, dtype=dtype, out_dtype=dtype)):
+        for place, problem in enumerate(directions(replace(one, dtype=dtype, out_dtype=dtype))):
             if problem in known or problem.is_empty:
                 continue
-            row = {"problem": asdict(problem), "milliseconds": algorithms_on(problem)}
+            found_here = algorithms_on(problem, gradient=place == 2)
+            row = {"problem": asdict(problem), "milliseconds": found_here}
             found["rows"].append(row)
             TIMES.write_text(json.dumps(times, indent=1) + "\n")
             print(problem, {k: round(v, 3) for k, v in row["milliseconds"].items()}, flush=True)
 
 
-def algorithms_on(problem: Problem) -> dict[str, float]:
+def algorithms_on(problem: Problem, *, gradient: bool) -> dict[str, float]:
     """Medians, the algorithms taking turns."""
-    draws = np.random.default_rng(0)
-    x = jnp.asarray(draws.normal(size=problem.x_shape), problem.dtype)
-    kernel = jnp.asarray(draws.normal(size=problem.kernel_shape), problem.dtype)
+    (x, kernel), put = operands(problem, gradient)
     runs, once = {}, {}
     for name, algorithm in ALGORITHMS.items():
         if algorithm.refuses(problem) or (name == "fft" and problem.taps < 25):
             continue
         if name in ("blocks", "portions") and hopeless(problem, name):
             continue
-        program = jax.jit(lambda x, w, name=name: choose.solve(problem, x, w, name=name))
+        program = jax.jit(lambda x, w, name=name: choose.solve(problem, *put(x, w), name=name))
         program(x, kernel).block_until_ready()
         start = time.perf_counter()
         program(x, kernel).block_until_ready()

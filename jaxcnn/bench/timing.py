@@ -12,6 +12,9 @@ import numpy as np
 SLOW = 2.0
 """Seconds a call from which on it is called once."""
 
+TURN, SETTLING, LONG = 0.03, 0.01, 0.3
+"""Seconds: of a turn; before it, uncounted; of a call that need not wait for that."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -68,7 +71,10 @@ def once(function: Callable[[], Any]) -> tuple[Any, float]:
 def by_turns(
     functions: dict[str, Callable[[], Any]], warm: dict[str, float], effort: Effort
 ) -> dict[str, Times]:
-    """Times of each function, called in rounds; one with fewer calls sits out evenly many rounds.
+    """Times of each function, called in rounds; one with fewer turns sits out evenly many rounds.
+
+    A turn is several calls, the first of them not counted: after a call the threads of another
+    library spin on for some milliseconds, and what comes next has fewer cores.
 
     Args:
       functions: by name; each has been called before.
@@ -81,11 +87,24 @@ def by_turns(
         for name, function in functions.items()
     }
     calls = {name: effort.calls(seconds[name]) for name in functions}
+    burst = {name: max(1, min(calls[name], round(TURN / seconds[name]))) for name in functions}
+    turns = {name: -(-calls[name] // burst[name]) for name in functions}
     taken: dict[str, list[float]] = {name: [] for name in functions}
-    for names in rounds(calls):
+    for names in rounds(turns):
         for name in names:
-            taken[name].append(once(functions[name])[1])
+            settle(functions[name], seconds[name])
+            taken[name] += [once(functions[name])[1] for _ in range(burst[name])]
     return {name: Times(tuple(all)) for name, all in taken.items()}
+
+
+def settle(function: Callable[[], Any], seconds: float) -> None:
+    """Calls until other libraries' threads have gone to sleep, unless a call is far longer."""
+    if seconds > LONG:
+        return
+    start = time.perf_counter()
+    function()
+    while time.perf_counter() - start < SETTLING:
+        function()
 
 
 def rounds(calls: dict[str, int]) -> Iterator[list[str]]:

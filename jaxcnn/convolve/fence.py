@@ -188,7 +188,7 @@ def refuses_dtype(dtype: str) -> str | None:
 
 
 MOST_PADDING = 16
-"""Cells on one side: the unrolled kernels for groups need it inside one block of registers."""
+"""Cells on one side: the unrolled kernels need it inside one block of registers."""
 
 MOST_TAPS = 2**14
 """Taps of a dense filter on a handful of channels, which the kernels unroll."""
@@ -205,6 +205,8 @@ def refuses_shape(problem: Problem) -> str | None:
         k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
     ):
         return "one channel, and one output on an axis with a stride (wrong values)"
+    if max(map(max, problem.padding)) > MOST_PADDING:
+        return f"padding above {MOST_PADDING} (gemm:jit, ref)"
     if problem.groups == 1:
         if problem.filter == problem.size and not any(map(any, problem.padding)):
             return "a filter as large as the input: one matrix product (ip)"
@@ -224,8 +226,6 @@ def refuses_shape(problem: Problem) -> str | None:
         )
     ):
         return "groups with padding around an input no larger than a window (gemm:jit)"
-    if max(map(max, problem.padding)) > MOST_PADDING:
-        return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
     if one_each and instruction_set("float32") == "avx2":
         return "depthwise on one axis, below AVX-512 (gemm:jit)"
     if one_each and problem.extent[0] > MOST_EXTENT:

@@ -70,15 +70,16 @@ def asked(problem: Problem) -> Problem:
     """The problem as it is put to oneDNN, which is the same but for two hazards.
 
     Where there is one output on an axis a stride means nothing, and oneDNN heeds it wrongly (with
-    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone and,
-    with groups, where they are as large as the input, as those of kernel gradients are.
+    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone, where
+    there is much of it and, with groups, where windows are as large as the input, as those of
+    kernel gradients are.
     """
     stride = tuple(s if k > 1 else 1 for s, k in zip(problem.stride, problem.output, strict=True))
     problem = replace(problem, stride=stride).with_padding_for(problem.output)
     alone = any(
         max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
     )
-    if not alone and not (problem.groups > 1 and fence.refuses_shape(problem)):
+    if not alone and not fence.refuses_shape(problem):
         return problem
     size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
     return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
