@@ -205,9 +205,10 @@ def refuses_shape(problem: Problem) -> str | None:
         k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
     ):
         return "one channel, and one output on an axis with a stride (wrong values)"
-    if max(map(max, problem.padding)) > MOST_PADDING:
-        return f"padding above {MOST_PADDING} (gemm:jit, ref)"
+    much = max(map(max, problem.padding)) > MOST_PADDING
     if problem.groups == 1:
+        if much and any(e > n for e, n in zip(problem.extent, problem.size, strict=True)):
+            return f"a window larger than the input, and padding above {MOST_PADDING} (ref)"
         if problem.filter == problem.size and not any(map(any, problem.padding)):
             return "a filter as large as the input: one matrix product (ip)"
         if problem.in_channels < 4 and problem.taps > MOST_TAPS:
@@ -217,6 +218,8 @@ def refuses_shape(problem: Problem) -> str | None:
     one_each = problem.group_channels == (1, 1)
     if one_each and problem.axes > 1 and not dilated:
         return None  # brdgmm, whatever the window
+    if much:
+        return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
     if dilated:
         return "groups with dilation (gemm:jit, which can hang)"
     if any(
