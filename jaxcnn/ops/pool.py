@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered
-from jaxcnn.convolve.pooling import Layout, Reads, largest, smallest, total
+from jaxcnn.convolve.pools import largest, smallest, total
+from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_ordered
-from jaxcnn.convolve.pooling import first_tap, largest, picked, steps
+from jaxcnn.convolve.pools import first_tap, largest, picked
+from jaxcnn.convolve.taps import steps
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
