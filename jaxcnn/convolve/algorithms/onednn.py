@@ -151,7 +151,8 @@ def work(problem: Problem) -> Work:
         kind = "dense"
     else:
         kind = "depthwise" if 1 in problem.group_channels else "groups"
-    if problem.is_thin and (problem.batch > 1 or kind == "depthwise"):
+    # Rows of the matrix product inside are the outputs of the last axis: with few it idles.
+    if problem.is_thin and (problem.output[-1] < 32 or kind == "depthwise"):
         kind = f"thin {kind}"
     return Work(in_lanes(problem), traffic(problem), kind=kind)
 

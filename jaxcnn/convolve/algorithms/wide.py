@@ -28,10 +28,12 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """One example, or a last axis whose outputs are cells apart."""
+    """One example, one output of each, or a last axis whose outputs are cells apart."""
     reason = refuse_unplain(problem)
     if reason is None and problem.batch == 1:
         reason = "one example"
+    if reason is None and problem.places == 1:
+        reason = "one output: a plain product"
     if reason is None and problem.stride[-1] > 1:
         reason = "outputs more than a cell apart on the last axis"
     return reason
