@@ -220,7 +220,7 @@ def fit() -> None:
 REWRITES = [
     name
     for name in ALGORITHMS
-    if name in ("phases", "zeros", "blocks", "diagonal", "portions", "wide", "slabs")
+    if name in ("phases", "zeros", "swapped", "blocks", "diagonal", "portions", "wide", "slabs")
 ]
 
 

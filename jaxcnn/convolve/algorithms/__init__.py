@@ -1,9 +1,8 @@
 """The algorithms, one file each: pure functions of (problem, x, kernel).
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
-``overlap_add``. ``phases``, ``zeros``, ``blocks``,
-``diagonal``, ``portions``, ``slabs`` and ``wide`` rewrite a problem as
-smaller ones, for which the choice is made again.
+``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``blocks``, ``diagonal``, ``portions``,
+``slabs`` and ``wide`` rewrite a problem as others, for which the choice is made again.
 """
 
 from jaxcnn.convolve.algorithms import (
@@ -19,6 +18,7 @@ from jaxcnn.convolve.algorithms import (
     products,
     rows,
     slabs,
+    swapped,
     taps,
     wide,
     zeros,
@@ -36,6 +36,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         diagonal.ALGORITHM,
         phases.ALGORITHM,
         zeros.ALGORITHM,
+        swapped.ALGORITHM,
         portions.ALGORITHM,
         wide.ALGORITHM,
         products.ALGORITHM,

@@ -70,9 +70,9 @@ def asked(problem: Problem) -> Problem:
     """The problem as it is put to oneDNN, which is the same but for two hazards.
 
     Where there is one output on an axis a stride means nothing, and oneDNN heeds it wrongly (with
-    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone, where
-    there is much of it and, with groups, where windows are as large as the input, as those of
-    kernel gradients are.
+    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone,
+    where there is much of it and, with groups, where windows are as large as the input, as those
+    of kernel gradients are.
     """
     stride = tuple(s if k > 1 else 1 for s, k in zip(problem.stride, problem.output, strict=True))
     problem = replace(problem, stride=stride).with_padding_for(problem.output)
