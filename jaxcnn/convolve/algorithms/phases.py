@@ -24,7 +24,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    over_batch,
     refuse_unusual,
 )
 from jaxcnn.convolve.problem import Problem
@@ -107,11 +106,6 @@ def refuses(problem: Problem) -> str | None:
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
     """Every phase's convolution, interleaved."""
-    size = problem.itemsize * problem.places * problem.out_channels
-    return over_batch(problem, x, size, lambda few, x: _run(few, x, kernel, solve))
-
-
-def _run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
     counts, phases = _each(problem)
     output = tuple(-(-k // count) for k, count in zip(problem.output, counts, strict=True))
     shape = (problem.batch, *output, problem.out_channels)

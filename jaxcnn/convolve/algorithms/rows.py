@@ -2,7 +2,7 @@
 
 For each tap the products of a few rows of outputs are summed in one vectorised expression over
 (N, ..., row of rows, last axis, C), whose last two axes lie side by side in memory; what is left is
-summed as a product with a row of ones.
+summed as a product with a row of ones. Of a single axis, a few stretches are the rows.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ def refuses(problem: Problem) -> str | None:
         forward = problem.exchanged()
         if forward.group_channels != (1, 1) or forward.groups == 1:
             reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
-        elif forward.axes == 1:
-            reason = "one axis: nothing to sum before the last"
         elif not forward.is_plain:
             reason = "a forward convolution that is not plain"
         elif forward.taps > MOST_TAPS:
@@ -71,27 +69,36 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     """The kernel gradient (taps, C) in the accumulator's dtype."""
     wide, channels = accumulator(forward.dtype), forward.out_channels
-    rows = forward.output[-2]
+    summed = max(0, forward.axes - 2)  # the axis whose rows, or stretches, are summed
+    rows = forward.output[summed]
     together = next((n for n in TOGETHER if rows % n == 0), rows if rows < 16 else 8)
     missing = -rows % together
     if missing:  # rows of zeros, and cells for them to meet
-        rows += missing
-        g = jnp.pad(g, [(0, 0)] * (g.ndim - 3) + [(0, missing), (0, 0), (0, 0)])
-        output = (*forward.output[:-2], rows, forward.output[-1])
+        fill = [(0, 0)] * g.ndim
+        fill[1 + summed] = (0, missing)
+        g, output = jnp.pad(g, fill), list(forward.output)
+        output[summed] += missing
         forward = forward.with_padding_for(output)
     bare, x = padded(forward, x)
     phases = _phases(bare, x)
     g = g.reshape(*g.shape[:-2], -1)
     sums = []
     for tap in product(*map(range, bare.filter)):
+        cells = _cells(bare, phases, tap)
         terms = [
-            _cells(bare, phases, tap, first, together).astype(wide)
-            * g[..., first::together, :].astype(wide)
-            for first in range(together)
+            a.astype(wide) * b.astype(wide)
+            for a, b in zip(_parts(cells, together), _parts(g, together), strict=True)
         ]
         total = lax.optimization_barrier(reduce(add, terms)).reshape(-1, channels)
         sums.append(jnp.ones((1, len(total)), wide) @ total)
     return jnp.concatenate(sums)
+
+
+def _parts(cells: jax.Array, together: int) -> list[jax.Array]:
+    """What is summed: every ``together``-th row of (N, ..., rows, k*C); stretches of (N, k*C)."""
+    if cells.ndim == 2:
+        return jnp.split(cells, together, axis=1)
+    return [cells[..., first::together, :] for first in range(together)]
 
 
 def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
@@ -103,16 +110,12 @@ def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
     return phases if stride == 1 else list(lax.optimization_barrier(tuple(phases)))
 
 
-def _cells(
-    problem: Problem, phases: list[jax.Array], tap: tuple[int, ...], first: int, together: int
-) -> jax.Array:
-    """What a tap meets at outputs first, first + together, ... of the rows: (N, ..., rows, k*C)."""
+def _cells(problem: Problem, phases: list[jax.Array], tap: tuple[int, ...]) -> jax.Array:
+    """What a tap meets at all outputs: (N, ..., k*C)."""
     quotient, phase = divmod(tap[-1] * problem.dilation[-1], problem.stride[-1])
     ranges = []
     for axis, k in enumerate(problem.output[:-1]):
         stride, start = problem.stride[axis], tap[axis] * problem.dilation[axis]
-        if axis == problem.axes - 2:
-            start, stride, k = start + first * stride, stride * together, k // together
         ranges.append(slice(start, start + (k - 1) * stride + 1, stride))
     channels = problem.out_channels
     ends = slice(quotient * channels, (quotient + problem.output[-1]) * channels)

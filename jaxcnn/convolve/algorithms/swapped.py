@@ -11,6 +11,7 @@ kernel gradient of a transposed convolution is that of the strided convolution w
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import jax
@@ -27,7 +28,7 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """No base dilation, or groups, stride or dilation beside it."""
+    """No base dilation, groups, stride or dilation beside it, and filters smaller than the input."""
     reason = refuse_unusual(problem)
     if reason is None and set(problem.base_dilation) == {1}:
         reason = "no base dilation"
@@ -35,6 +36,8 @@ def refuses(problem: Problem) -> str | None:
         reason = "groups"
     if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:
         reason = "stride or dilation beside the base dilation"
+    if reason is None and problem.taps < math.prod(problem.size):
+        reason = "an input larger than the filter"
     return reason
 
 
