@@ -292,12 +292,14 @@ def show(name: str, found: dict[str, Any]) -> None:
 def draw(path: Path, record: dict[str, Any]) -> None:
     """A panel a network, a bar a contender."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
-    panels = figure.subplots(2, 2, squeeze=False).flat
+    panels = figure.subplots(2, 2).ravel()
+    for axes in panels[len(record) :]:
+        axes.set_visible(False)
     for axes, (name, found) in zip(panels, record.items(), strict=False):
         rows = found["contenders"]
         speeds = [row["images_per_second"] for row in rows.values()]
         colors = [
-            "#E69F00" if "torch" in who else "#D55E00" if "lax" in who else "#0072B2"
+            "#E69F00" if "torch" in who else "#D55E00" if ", lax" in who else "#0072B2"
             for who in rows
         ]
         bars = axes.barh(list(rows), speeds, color=colors)
@@ -306,8 +308,6 @@ def draw(path: Path, record: dict[str, Any]) -> None:
         axes.margins(x=0.12)
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels:
-        axes.set_visible(False)
     figure.suptitle(f"Training, float32, on {next(iter(record.values()))['device']}")
     figure.savefig(path, dpi=120)
 
