@@ -16,11 +16,10 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from jaxcnn.convolve.pools import added, picked
+from jaxcnn.convolve.pools import picked
 from jaxcnn.convolve.taps import (
     TOGETHER,
     Layout,
-    Reads,
     add_up,
     branching,
     choose,
@@ -78,29 +77,20 @@ def _lower_best(
     return _lower(partial(choose, layout=layout, upward=primitive is MAX), context, operand)
 
 
-def lower_reduce_window_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
-    """A sum over windows, and its gradient, which lax puts as one of a dilated array."""
+def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
+    """A sum over windows; its gradient is one too, of an array with zeros between its cells."""
     (x,), (y,) = context.avals_in, context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
-    if layout is not None and _floating(x):
-        return _lower(partial(add_up, layout=layout), context, operand)
-    layout = _gradient_layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return LAX_RULES[SUM](context, operand, **params)
-
-    def spread(g: jax.Array) -> jax.Array:
-        whole = jax.ShapeDtypeStruct(y.shape, y.dtype)
-        (dx,) = jax.linear_transpose(partial(added, layout=layout), whole)(g)
-        return dx
-
-    return _lower(spread, context, operand)
+    return _lower(partial(add_up, layout=layout), context, operand)
 
 
 RULES = {
     SCATTER: lower_select_and_scatter_add,
     MAX: partial(_lower_best, MAX),
     MIN: partial(_lower_best, MIN),
-    SUM: lower_reduce_window_sum,
+    SUM: _lower_sum,
 }
 """For each of lax's primitives the lowering that is quicker on CPUs.
 
@@ -130,29 +120,6 @@ def _layout_of(
     if not _is_case(size, output, params) or params.get("base_dilation", ones) != ones:
         return None
     return layout_of(size, output, params)
-
-
-def _gradient_layout_of(
-    output: tuple[Any, ...], size: tuple[Any, ...], params: dict[str, Any]
-) -> Layout | None:
-    """The reads of which a sum over windows of a dilated array is the transpose, or None.
-
-    Cell p of the result is the sum over taps t of cell (p - pad + t*dilation)/base, where that is
-    whole. With t' = F - 1 - t that is: output k reads cells base*k + t'*dilation - low, low being
-    (F - 1)*dilation - pad.
-    """
-    if not _is_case(size, output, params) or set(params["window_strides"]) != {1}:
-        return None
-    each = zip(
-        size,
-        output,
-        params["window_dimensions"],
-        params["base_dilation"],
-        params["window_dilation"],
-        (low for low, _ in params["padding"]),
-        strict=True,
-    )
-    return tuple(Reads(n, k, f, b, d, (f - 1) * d - low) for n, k, f, b, d, low in each)
 
 
 def _is_case(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]) -> bool:

@@ -178,7 +178,7 @@ def _numbered(hits: Sequence[tuple[int, jax.Array]], at: jax.Array) -> jax.Array
 
 
 def find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
-    """The number of the first tap under which each window holds its y; of the last NaN if y is one.
+    """The number of the first tap that is y; of the last NaN, if y is one.
 
     Padding is never taken.
     """
@@ -195,7 +195,7 @@ def find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
 
 
 def find_without_nans(x: jax.Array, y: jax.Array, *, layout: Layout, fill: float) -> jax.Array:
-    """The same where no y is NaN. Padding is ``fill``: a NaN equals nothing and is never taken."""
+    """The same where no y is a NaN. Padding is ``fill``; a NaN there is never taken."""
     equal = [(number, cells == y) for number, cells in enumerate(taps(x, layout, fill))]
     return _numbered(equal[::-1], lax.full_like(y, 0, number_type(layout)))
 

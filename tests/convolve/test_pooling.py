@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.interpreters import mlir
 
 from jaxcnn.convolve import pooling
 from jaxcnn.testing import assert_sums_close
-from tests.cases import few
+
+several = settings(max_examples=4 * settings().max_examples)
+"""For programs of a few cells, which compile in no time: four times as many cases."""
 
 KINDS = {"max": (lax.max, -np.inf), "min": (lax.min, np.inf), "sum": (lax.add, 0.0)}
 
@@ -39,18 +41,18 @@ def lowered_by(rules):
 @st.composite
 def pools(draw, kinds=tuple(KINDS), dilated=False):
     """(kind, x, window arguments of lax.reduce_window)"""
-    axes = draw(st.integers(1, 3))
+    axes = draw(st.integers(1, 2))
     window, strides, dilation, pads, size = [1], [1], [1], [(0, 0)], [draw(st.integers(1, 2))]
     for _ in range(axes):
-        f, d = draw(st.integers(1, 3)), draw(st.integers(1, 2)) if dilated else 1
+        f, d = draw(st.sampled_from([2, 3, 1, 4])), draw(st.integers(1, 2)) if dilated else 1
         extent = d * (f - 1) + 1
         low, high = draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))
         window.append(f)
-        strides.append(draw(st.integers(1, 4)))
+        strides.append(draw(st.sampled_from([2, 1, 3, 5])))
         dilation.append(d)
         pads.append((low, high))
         size.append(max(1, extent - low - high) + draw(st.integers(0, 4)))
-    ends = draw(st.sampled_from(["last", "second"]))
+    ends = draw(st.sampled_from(["last", "last", "last", "second"]))
     size.insert(len(size) if ends == "last" else 1, draw(st.integers(1, 3)))
     for values, one in ((window, 1), (strides, 1), (dilation, 1), (pads, (0, 0))):
         values.insert(len(values) if ends == "last" else 1, one)
@@ -82,8 +84,11 @@ def value_and_gradient(kind, x, arguments):
     return both
 
 
-@given(pools())
-def test_pools_and_their_gradients_are_laxs_ties_and_nans_included(problem):
+@pytest.mark.parametrize("kind", KINDS)
+@several
+@given(data=st.data())
+def test_pools_and_their_gradients_are_laxs_ties_and_nans_included(kind, data):
+    problem = data.draw(pools(kinds=(kind,)))
     both, x = value_and_gradient(*problem), problem[1]
     want = jax.jit(both)(x)
     with lowered_by(pooling.RULES):
@@ -107,7 +112,6 @@ def test_dilated_pools_are_laxs(problem):
     np.testing.assert_array_equal(np.asarray(got, "float64"), np.asarray(want, "float64"))
 
 
-@few
 @given(pools(kinds=("sum",)), st.integers(0, 99))
 def test_sums_differ_from_laxs_by_their_roundings_at_most(problem, seed):
     both, (_, x, arguments) = value_and_gradient(*problem), problem

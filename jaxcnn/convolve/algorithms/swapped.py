@@ -28,7 +28,7 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """No base dilation, groups, stride or dilation beside it, and filters smaller than the input."""
+    """No base dilation; groups, stride or dilation beside it; filters smaller than the input."""
     reason = refuse_unusual(problem)
     if reason is None and set(problem.base_dilation) == {1}:
         reason = "no base dilation"
