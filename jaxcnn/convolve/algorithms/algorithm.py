@@ -172,7 +172,14 @@ def over_batch(
       bytes_an_example: how large they are for one example.
       each: (problem, x) -> y for any batch.
     """
-    if problem.batch == 1 or problem.batch * bytes_an_example <= LARGEST_TEMPORARY:
+    turns, single = turns_over_batch(problem, bytes_an_example)
+    if turns == 1:
         return each(problem, x)
-    single = replace(problem, batch=1)
     return lax.map(lambda example: each(single, example[None])[0], x)
+
+
+def turns_over_batch(problem: Problem, bytes_an_example: float) -> tuple[int, Problem]:
+    """How many turns :func:`over_batch` takes, and the problem of each."""
+    if problem.batch * bytes_an_example <= LARGEST_TEMPORARY:
+        return 1, problem
+    return problem.batch, replace(problem, batch=1)

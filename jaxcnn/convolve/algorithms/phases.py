@@ -26,6 +26,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Work,
     over_batch,
     refuse_unusual,
+    turns_over_batch,
 )
 from jaxcnn.convolve.problem import Problem
 
@@ -107,8 +108,12 @@ def refuses(problem: Problem) -> str | None:
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
     """Every phase's convolution, interleaved."""
-    size = problem.itemsize * problem.places * problem.out_channels
-    return over_batch(problem, x, size, lambda few, x: _run(few, x, kernel, solve))
+    return over_batch(problem, x, _an_example(problem), lambda few, x: _run(few, x, kernel, solve))
+
+
+def _an_example(problem: Problem) -> int:
+    """Bytes of the outputs of one example."""
+    return problem.itemsize * problem.places * problem.out_channels
 
 
 def _run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
@@ -149,8 +154,9 @@ def work(problem: Problem) -> Work:
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """One ordinary convolution a phase."""
-    return [(phase[1], 1) for phase in _each(problem)[1] if phase is not None]
+    """One ordinary convolution a phase, in every turn over the batch."""
+    turns, few = turns_over_batch(problem, _an_example(problem))
+    return [(phase[1], turns) for phase in _each(few)[1] if phase is not None]
 
 
 ALGORITHM = Algorithm("phases", refuses, work, run, parts)
