@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -117,8 +116,3 @@ def from_kernel_gradient(
     x = x.reshape(*x.shape[:-1], groups, exchanged.batch)
     x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0)).reshape(exchanged.x_shape)
     return x, lax.transpose(kernel, (axes, *range(axes), axes + 1))
-
-
-def flat_size(shape: tuple[int, ...]) -> int:
-    """How many numbers an array of that shape holds."""
-    return math.prod(shape)
