@@ -265,18 +265,17 @@ def report(rows: list) -> None:
         if name not in measured:
             print("unmeasured", problem, name)
             continue
+        predicted = choose.costs(problem)
         losses.append(measured[name] / measured[best])
         note = "" if measured[name] <= 1.05 * measured["direct"] else "  SLOWER THAN DIRECT"
         if losses[-1] > 1.25 or note:
-            print(
-                f"{losses[-1]:5.2f}x {problem}\n       chose {name} {measured[name]:.3f} "
-                f"(predicted {choose.costs(problem)[name]:.3f}), best {best} "
-                f"{measured[best]:.3f} (predicted {choose.costs(problem)[best]:.3f}), "
-                f"direct {measured['direct']:.3f}{note}"
+            says = ", ".join(
+                f"{each} {measured[each]:.3f} (predicted {predicted[each]})"
+                for each in dict.fromkeys((name, best, "direct"))
             )
-    print(
-        f"choice / best: geometric mean {np.exp(np.mean(np.log(losses))):.3f}, max {max(losses):.2f}"
-    )
+            print(f"{losses[-1]:5.2f}x {problem}\n       {says}{note}")
+    mean = np.exp(np.mean(np.log(losses)))
+    print(f"choice / best: geometric mean {mean:.3f}, max {max(losses):.2f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, testing, train
-    from jaxcnn.convolve import conv_general_dilated, install, onednn_closed, uninstall
+    from jaxcnn.convolve import conv_general_dilated, explain, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
     from jaxcnn.inspect import lint
     from jaxcnn.ops import (
@@ -76,7 +76,7 @@ _OPS = (
     "pixel_unshuffle",
     "separable_conv",
 )
-_CONVOLVE = ("conv_general_dilated", "install", "onednn_closed", "uninstall")
+_CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (
     {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"}
     | dict.fromkeys(_CONVOLVE, "jaxcnn.convolve")

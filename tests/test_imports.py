@@ -13,12 +13,13 @@ import jaxcnn
 
 ROOT = Path(jaxcnn.__file__).parent
 
-# What each room may import, besides itself. errors and arrays are the doors, open to all who may
-# have JAX; environment says what the program runs on.
-DOORS = {"errors", "arrays"}
+# What each room may import, besides itself. errors, arrays and activations are the doors, open to
+# all who may have JAX; environment says what the program runs on.
+DOORS = {"errors", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
+    "activations": {"errors"},
     "environment": {"errors"},
     "geometry": {"errors"},
     "reference": DOORS | {"geometry"},
@@ -31,7 +32,8 @@ MAY_IMPORT = {
     "testing": DOORS | {"geometry", "reference", "ops"},
     "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
     "cli": DOORS
-    | {"geometry", "ops", "nn", "data", "inspect", "train", "environment", "testing", "bench"},
+    | {"geometry", "convolve", "ops", "nn", "data", "inspect", "train", "environment", "testing"}
+    | {"bench"},
     "__main__": {"cli"},
 }
 

@@ -1,7 +1,8 @@
 """The command line: one thin file a command; nothing imports this package.
 
-Exit codes: 0; 1 where ``lint`` finds something; 2 for usage, impossible arithmetic and unusable
-files, and where ``bench`` meets a wrong result; 130 for a run ended by Ctrl-C.
+Exit codes: 0; 1 where ``lint`` or ``doctor --verify`` finds something; 2 for usage, impossible
+arithmetic and unusable files, and where ``bench`` meets a wrong result; 130 for a run ended by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sys
 import typer
 
 from jaxcnn.cli.bench import bench
+from jaxcnn.cli.doctor import doctor
 from jaxcnn.cli.evaluate import evaluate
+from jaxcnn.cli.explain import explain
 from jaxcnn.cli.lint import lint
 from jaxcnn.cli.plan import plan
 from jaxcnn.cli.size import size
@@ -27,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, lint, train, evaluate, bench):
+for command in (size, plan, lint, train, evaluate, explain, bench, doctor):
     app.command()(command)
 
 

@@ -8,6 +8,7 @@ nothing of operations, modules or the reference.
 
 from jaxcnn.convolve import lower  # registers how the primitives are compiled
 from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.explain import explain
 from jaxcnn.convolve.fence import onednn_closed
 from jaxcnn.convolve.install import install, uninstall
 from jaxcnn.convolve.primitive import conv_general_dilated
@@ -17,6 +18,7 @@ __all__ = [
     "ALGORITHMS",
     "Problem",
     "conv_general_dilated",
+    "explain",
     "install",
     "lower",
     "onednn_closed",

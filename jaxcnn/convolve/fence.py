@@ -7,6 +7,8 @@ oneDNN's ``brg*`` and ``jit*`` implementations (:mod:`jaxcnn.convolve.verify`).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -17,10 +19,27 @@ from pathlib import Path
 
 from jaxcnn.convolve.problem import Problem
 
-VERIFIED_JAXLIB = ("0.10.2",)
-"""Versions for which ``jaxcnn doctor --verify`` has passed its full draw."""
-
+CPUINFO = Path("/proc/cpuinfo")
 SWITCH = "JAXCNN_ONEDNN"
+
+LIST = Path(__file__).with_name("verified.json")
+"""The runs of ``jaxcnn doctor --verify`` that stand behind the list."""
+
+FEWEST_DRAWS = 2000
+"""Questions of a dtype that a user's own run must have put, to open what the list leaves closed."""
+
+_LIMITS = {
+    "SSE41": "avx avx2 avx_vnni avx512 amx",
+    "AVX": "avx2 avx_vnni avx512 amx",
+    "AVX2": "avx_vnni avx512 amx",
+    "AVX2_VNNI": "avx512 amx",
+    "AVX2_VNNI_2": "avx512 amx",
+    "AVX512_CORE": "avx512_bf16 avx512_fp16 amx",
+    "AVX512_CORE_VNNI": "avx512_bf16 avx512_fp16 amx",
+    "AVX512_CORE_BF16": "avx512_fp16 amx",
+    "AVX512_CORE_FP16": "amx",
+}
+"""What ``ONEDNN_MAX_CPU_ISA`` takes away, as beginnings of Linux's names."""
 
 _closed_by_hand = False
 
@@ -63,27 +82,52 @@ def machine_lacks() -> str | None:
 
 
 def jaxlib_unverified() -> str | None:
-    """Whether this jaxlib is on the list, or on the user's own."""
-    installed = version("jaxlib")
-    if installed in VERIFIED_JAXLIB or installed in verified_here():
+    """Whether this jaxlib is on the list, or on the user's own, for any dtype."""
+    if verified() or verified_here():
         return None
-    return f"jaxlib {installed} is not verified; run `jaxcnn doctor --verify`"
+    return f"jaxlib {version('jaxlib')} is not verified; run `jaxcnn doctor --verify`"
+
+
+@cache
+def verified() -> frozenset[tuple[str, str]]:
+    """(dtype, instruction set) of the list's runs with the installed jaxlib."""
+    runs = [run for run in json.loads(LIST.read_text()) if run["jaxlib"] == version("jaxlib")]
+    return frozenset(pair for run in runs for pair in run["isa"].items() if not run["failures"])
 
 
 @cache
 def processor_features() -> frozenset[str]:
     """The processor's flags, as Linux names them; less, where oneDNN was told to use less."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
+    if not CPUINFO.exists():
         return frozenset()
-    lines = (line for line in info.read_text().splitlines() if line.startswith("flags"))
+    lines = (line for line in CPUINFO.read_text().splitlines() if line.startswith("flags"))
     flags = frozenset(next(lines, "").split(":")[-1].split())
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    if limit in ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"):
-        flags = frozenset(flag for flag in flags if not flag.startswith("avx512"))
-    if limit in ("SSE41", "AVX"):
-        flags -= {"avx2"}
-    return flags
+    # oneDNN reads the older name where the newer is not set.
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))
+    taken = tuple(_LIMITS.get(limit.upper(), "").split())
+    exact = "avx" in taken
+    return frozenset(
+        flag
+        for flag in flags
+        if not (flag.startswith(tuple(t for t in taken if t != "avx")) or (exact and flag == "avx"))
+    )
+
+
+def instruction_set(dtype: str) -> str:
+    """What oneDNN computes a dtype with on this processor, by its own name; empty for nothing."""
+    features = processor_features()
+    if not {"avx512bw", "avx512vl", "avx512dq"} <= features:
+        return "avx2" if dtype == "float32" and "avx2" in features else ""
+    if dtype == "float32":
+        return "avx512_core"
+    if dtype != "bfloat16" or "avx512_bf16" not in features:
+        return ""  # bfloat16 imitated by float32 instructions falls back on gemm:jit too often
+    return "avx512_core_amx" if "amx_bf16" in features else "avx512_core_bf16"
+
+
+def dtypes() -> tuple[str, ...]:
+    """Those that oneDNN has instructions for here."""
+    return tuple(dtype for dtype in ("float32", "bfloat16") if instruction_set(dtype))
 
 
 def cache_folder() -> Path:
@@ -92,43 +136,98 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "jaxcnn"
 
 
-def verified_here() -> tuple[str, ...]:
-    """The jaxlib versions that this user has verified on this machine."""
-    folder = cache_folder() / "onednn"
+def verdict_file() -> Path:
+    """Where the user's verdict on this jaxlib is kept: one for each set of vector instructions."""
+    vector = sorted(f for f in processor_features() if f.startswith(("avx", "amx")))
+    digest = hashlib.sha256(" ".join(vector).encode()).hexdigest()[:12]
+    return cache_folder() / "onednn" / f"{version('jaxlib')}-{digest}.json"
+
+
+@cache
+def verified_here() -> frozenset[tuple[str, str]]:
+    """(dtype, instruction set) that the user's own run has found sound on this machine."""
     try:
-        return tuple(sorted(path.name for path in folder.iterdir()))
-    except OSError:
-        return ()
+        run = json.loads(verdict_file().read_text())
+        if run["failures"]:
+            return frozenset()
+        pairs = run["isa"].items()
+        return frozenset(pair for pair in pairs if run["draws"].get(pair[0], 0) >= FEWEST_DRAWS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # No verdict, or a file that is none.
+        return frozenset()
 
 
 def refuses(problem: Problem) -> str | None:
     """Why a convolution may not go to oneDNN; None where it may."""
-    return closed_because() or refuses_dtype(problem.dtype) or _refuses_shape(problem)
+    return closed_because() or refuses_dtype(problem.dtype) or refuses_shape(problem)
 
 
 def refuses_product(problem: Problem) -> str | None:
     """Why a matrix product may not."""
-    return closed_because() or refuses_dtype(problem.dtype)
+    return closed_because() or refuses_dtype(problem.dtype) or no_products(problem.dtype)
+
+
+def no_products(dtype: str) -> str | None:
+    """Matrix products have kernels of their own (brg) from AVX-512 on."""
+    if instruction_set(dtype) == "avx2":
+        return "matrix products below AVX-512 (gemm:jit)"
+    return None
 
 
 def refuses_dtype(dtype: str) -> str | None:
-    """float32, and bfloat16 where the processor has AVX-512."""
-    if dtype == "float32":
-        return None
-    if dtype == "bfloat16" and {"avx512bw", "avx512vl", "avx512dq"} <= processor_features():
-        return None
-    return f"dtype {dtype} on this processor"
+    """What this processor has no instructions for, or instructions that nobody has verified."""
+    isa = instruction_set(dtype)
+    if not isa:
+        return f"dtype {dtype} on this processor"
+    if (dtype, isa) not in verified() | verified_here():
+        return (
+            f"jaxlib {version('jaxlib')} is not verified for {dtype} with {isa}; "
+            f"run `jaxcnn doctor --verify`"
+        )
+    return None
 
 
-def _refuses_shape(problem: Problem) -> str | None:
-    """The shapes on the list of hazards."""
-    c, _ = problem.group_channels
+MOST_PADDING = 16
+"""Cells on one side: the unrolled kernels for groups need it inside one block of registers."""
+
+MOST_TAPS = 2**14
+"""Taps of a dense filter on a handful of channels, which the kernels unroll."""
+
+MOST_EXTENT = 64
+"""Cells of a depthwise window on a single axis."""
+
+
+def refuses_shape(problem: Problem) -> str | None:
+    """The shapes for which oneDNN falls back on ``gemm:jit``, ``ref`` or ``ip``, or is wrong."""
     if not 1 <= problem.axes <= 3:
         return f"{problem.axes} spatial axes"
-    if problem.groups > 1 and set(problem.dilation) != {1}:
+    if problem.in_channels == 1 and any(
+        k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
+    ):
+        return "one channel, and one output on an axis with a stride (wrong values)"
+    if problem.groups == 1:
+        if problem.filter == problem.size and not any(map(any, problem.padding)):
+            return "a filter as large as the input: one matrix product (ip)"
+        if problem.in_channels < 4 and problem.taps > MOST_TAPS:
+            return f"more than {MOST_TAPS} taps on fewer than 4 channels (no primitive at all)"
+        return None
+    dilated = set(problem.dilation) != {1}
+    one_each = problem.group_channels == (1, 1)
+    if one_each and problem.axes > 1 and not dilated:
+        return None  # brdgmm, whatever the window
+    if dilated:
         return "groups with dilation (gemm:jit, which can hang)"
-    if c < 4 and problem.taps > 2**14:
-        return "more than 16384 taps on fewer than 4 channels (no primitive can be made)"
-    if problem.dtype == "bfloat16" and problem.groups > 1 and c > 1 and c % 16:
-        return "bfloat16 with channels in a group that are no multiple of 16 (gemm:jit)"
+    if any(
+        extent >= size and (lo or hi)
+        for extent, size, (lo, hi) in zip(
+            problem.extent, problem.size, problem.padding, strict=True
+        )
+    ):
+        return "groups with padding around an input no larger than a window (gemm:jit)"
+    if max(map(max, problem.padding)) > MOST_PADDING:
+        return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
+    if one_each and instruction_set("float32") == "avx2":
+        return "depthwise on one axis, below AVX-512 (gemm:jit)"
+    if one_each and problem.extent[0] > MOST_EXTENT:
+        return f"depthwise with windows above {MOST_EXTENT} on one axis (gemm:jit)"
     return None

@@ -33,27 +33,41 @@ def lower_on_cpu(
 ) -> Any:
     """The chosen algorithm's program, or lax's where that is the choice."""
     described = operation(*context.avals_in, params)
-    if described is None or _partitioned(context):
+    if described is None or is_partitioned(context):
         return LAX_RULES["cpu"](context, x, kernel, **params)
-    closed = ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
-    problem = described.problem
+    problem, closed = described.problem, closed_in(context)
     name = named_or_chosen(problem, algorithm, closed)
-    if name == "direct":
+    # Batch groups are slow in XLA's own form: up to a hundred times, against feature groups.
+    if name == "direct" and described.batch_groups == 1:
         return LAX_RULES["cpu"](context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
         y = solve(problem, *described.canonical(x, kernel), name=name, closed=closed)
         return described.restored(y)
 
-    # Of which mesh axes a device's part varies over, a program that is never transformed again
-    # need not know.
-    bare = context.replace(
+    return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
+
+
+def closed_in(context: mlir.LoweringRuleContext) -> frozenset[str]:
+    """The algorithms that may not be taken where this is compiled: oneDNN in an exported artefact.
+
+    It would be loaded on other machines, by other versions.
+    """
+    return ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
+
+
+def bare(context: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
+    """The context with operands known by shape and dtype alone.
+
+    Of which mesh axes a device's part varies over, a program that is never transformed again need
+    not know.
+    """
+    return context.replace(
         avals_in=[jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
     )
-    return mlir.lower_fun(program, multiple_results=False)(bare, x, kernel)
 
 
-def _partitioned(context: mlir.LoweringRuleContext) -> bool:
+def is_partitioned(context: mlir.LoweringRuleContext) -> bool:
     """Whether several devices share the program and XLA divides it among them.
 
     XLA knows how to divide lax's convolution, and nothing of a custom call.
@@ -67,18 +81,17 @@ def _partitioned(context: mlir.LoweringRuleContext) -> bool:
     return any(size > 1 for name, size in mesh.shape.items() if name not in axes.manual_axes)
 
 
-def _as_lax(
-    context: mlir.LoweringRuleContext, *operands: Any, algorithm: Any = None, **params: Any
-) -> Any:
-    del algorithm
-    return LAX_RULES[None](context, *operands, **params)
+def _as_lax(rule: Any) -> Any:
+    """A rule of lax's primitive for ours, which names an algorithm besides."""
+
+    def lower(context: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+        del params["algorithm"]
+        return rule(context, *operands, **params)
+
+    return lower
 
 
 for _platform, _rule in LAX_RULES.items():
     mlir.register_lowering(direct_p, _rule, platform=_platform)
-
-    def _elsewhere(context, *operands, algorithm=None, _rule=_rule, **params):
-        return _rule(context, *operands, **params)
-
-    mlir.register_lowering(conv_p, _elsewhere, platform=_platform)
+    mlir.register_lowering(conv_p, _as_lax(_rule), platform=_platform)
 mlir.register_lowering(conv_p, lower_on_cpu, platform="cpu")

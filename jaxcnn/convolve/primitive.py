@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax.experimental import jet
-from jax.extend.core import Literal, Primitive
+from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching
 from jax.typing import DTypeLike
 
@@ -68,25 +69,55 @@ def conv_general_dilated(
         from jaxcnn.convolve.choose import check_name
 
         check_name(algorithm)
-    function = partial(
-        lax.conv_general_dilated,
-        window_strides=window_strides,
-        padding=padding,
-        lhs_dilation=lhs_dilation,
-        rhs_dilation=rhs_dilation,
-        dimension_numbers=dimension_numbers,
+    traced = _lax.trace(
+        lhs,
+        rhs,
+        window_strides=_frozen(window_strides),
+        padding=_frozen(padding),
+        lhs_dilation=_frozen(lhs_dilation),
+        rhs_dilation=_frozen(rhs_dilation),
+        dimension_numbers=_frozen(dimension_numbers),
         feature_group_count=feature_group_count,
         batch_group_count=batch_group_count,
-        precision=precision,
+        precision=_frozen(precision),
         preferred_element_type=preferred_element_type,
         out_sharding=out_sharding,
     )
-    return _played_again(function, algorithm, lhs, rhs)
+    return _evaluated(traced.jaxpr, algorithm, (lhs, rhs))[0]
+
+
+# Traced by way of jit, which remembers: a call from Python need not trace lax's function anew.
+_lax = jax.jit(
+    lax.conv_general_dilated,
+    static_argnames=(
+        "window_strides",
+        "padding",
+        "lhs_dilation",
+        "rhs_dilation",
+        "dimension_numbers",
+        "feature_group_count",
+        "batch_group_count",
+        "precision",
+        "preferred_element_type",
+        "out_sharding",
+    ),
+)
+
+
+def _frozen(argument: Any) -> Any:
+    """Lists as tuples, all the way down, so that the argument can be looked up."""
+    if type(argument) in (list, tuple, np.ndarray):
+        return tuple(map(_frozen, argument))
+    return argument
 
 
 def _played_again(function: Callable[..., Any], algorithm: str | None, *arrays: Any) -> Any:
     """``function(*arrays)`` with every convolution of lax's bound as one of ours."""
-    jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(*arrays)
+    return _evaluated(jax.make_jaxpr(function)(*arrays), algorithm, arrays)[0]
+
+
+def _evaluated(jaxpr: ClosedJaxpr, algorithm: str | None, arrays: Sequence[Any]) -> list[Any]:
+    """What the program computes, every convolution of lax's in it bound as one of ours."""
     values = dict(zip(jaxpr.jaxpr.constvars, jaxpr.consts, strict=True))
     values |= zip(jaxpr.jaxpr.invars, arrays, strict=True)
 
@@ -97,12 +128,11 @@ def _played_again(function: Callable[..., Any], algorithm: str | None, *arrays: 
         primitive, params = equation.primitive, equation.params
         if primitive is LAX:
             primitive, params = conv_p, {**params, "algorithm": algorithm}
-            params = primitive.get_bind_params(params)
         results = primitive.bind(*map(read, equation.invars), **params)
         if not primitive.multiple_results:
             results = [results]
         values |= zip(equation.outvars, results, strict=True)
-    return jax.tree.unflatten(jax.tree.structure(shapes), map(read, jaxpr.jaxpr.outvars))
+    return list(map(read, jaxpr.jaxpr.outvars))
 
 
 @partial(jax.jit, static_argnames=("primitive", "params"))

@@ -252,6 +252,7 @@ def _from_layer(x: Value, axes: tuple, reads: Reads, number: int) -> Value:
 
 RULES: dict[str, Rule] = {
     "conv_general_dilated": convolution,
+    "jaxcnn_conv": convolution,
     "dot_general": dense,
     "reduce_window": partial(window, kind="pool"),
     "reduce_window_max": partial(window, kind="max pool"),

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from jaxcnn.activations import activation as activation_named
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, is_sequence
-from jaxcnn.nn.activations import activation as activation_named
 
 
 class Mask(nnx.Variable):

@@ -90,12 +90,12 @@ class Conv(Filtering):
         self.bias = self.zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = ops.conv(
+        return ops.conv(
             *self.in_one_dtype(x, self.kernel, self.bias),
             mask=None if self.mask is None else self.mask[...],
+            activation=self.activation,
             **self.arguments,
         )
-        return self.activate(y)
 
 
 class MaxPool(nnx.Module):

@@ -17,13 +17,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import InputError, speaking_as
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
 from jaxcnn.geometry._check import is_sequence, per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
-from jaxcnn.nn.activations import ACTIVATIONS, activation
 
 POOLS = ("max", "avg")
 KINDS = ("conv", *POOLS)

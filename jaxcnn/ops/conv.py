@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.activations import activation as named
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.convolve import conv_general_dilated
+from jaxcnn.convolve.biased import conv_with_bias
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
@@ -28,7 +30,9 @@ def conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     mask: jax.typing.ArrayLike | None = None,
+    activation: str = "linear",
     precision: lax.PrecisionLike = None,
+    algorithm: str | None = None,
 ) -> jax.Array:
     """Slides the filters of ``kernel`` over ``x``; at each place, one number a filter: Wx + b.
 
@@ -45,7 +49,7 @@ def conv(
     Args:
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
-      bias: added to each feature map.
+      bias: added to each feature map, in the convolution's own pass where the algorithm offers it.
       stride: cells from one placement of the filter to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
@@ -59,7 +63,9 @@ def conv(
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
       mask: multiplies the kernel, so that a tap masked by 0 or False gets neither value nor
         gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
+      activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
+      algorithm: as in :func:`jaxcnn.conv_general_dilated`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -86,11 +92,12 @@ def conv(
             boundary=boundary,
             mask=None if mask is None else jnp.shape(mask),
         )
+        activate = named(activation).function
         if boundary == "partial":
             require_floating(x)
     if mask is not None:
         kernel = kernel * jnp.asarray(mask, kernel.dtype)
-    return convolve(x, kernel, bias, shapes, precision)
+    return activate(convolve(x, kernel, bias, shapes, precision, algorithm))
 
 
 def convolve(
@@ -99,24 +106,29 @@ def convolve(
     bias: jax.Array | None,
     shapes: ConvShapes,
     precision: lax.PrecisionLike,
+    algorithm: str | None = None,
 ) -> jax.Array:
     """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
     paddings = shapes.paddings
     if shapes.boundary not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.boundary)
         paddings = ((0, 0),) * len(paddings)
-    axes = len(shapes.windows)
-    y = conv_general_dilated(
-        x if shapes.batch is not None else x[None],
-        kernel,
-        window_strides=shapes.strides,
-        padding=paddings,
-        rhs_dilation=shapes.dilations,
-        dimension_numbers=channels_last(axes),
-        feature_group_count=shapes.groups,
-        precision=precision,
-    )
-    return finish(y if shapes.batch is not None else y[0], bias, shapes)
+    arguments = {
+        "window_strides": shapes.strides,
+        "padding": paddings,
+        "rhs_dilation": shapes.dilations,
+        "feature_group_count": shapes.groups,
+        "precision": precision,
+        "algorithm": algorithm,
+    }
+    batched = x if shapes.batch is not None else x[None]
+    if bias is None or shapes.boundary == "partial":
+        numbers = channels_last(len(shapes.windows))
+        y = conv_general_dilated(batched, kernel, dimension_numbers=numbers, **arguments)
+        y = finish(y, bias, shapes)
+    else:
+        y = conv_with_bias(batched, kernel, bias, **arguments)
+    return y if shapes.batch is not None else y[0]
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:

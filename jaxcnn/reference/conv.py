@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.activations import activation as named
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, conv_shapes
@@ -27,14 +28,16 @@ def conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     mask: jax.typing.ArrayLike | None = None,
+    activation: str = "linear",
     precision: lax.PrecisionLike = None,
+    algorithm: str | None = None,
 ) -> jax.Array:
     """The sum, over the filter's taps f and the channels c of a group, of input times weight.
 
         y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
 
     with kernel * mask for the kernel where there is a mask, and, with the boundary "partial", the
-    sum times taps/(taps on real cells).
+    sum times taps/(taps on real cells); then the activation. ``algorithm`` changes nothing here.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.conv`, its fast twin.
 
@@ -56,8 +59,10 @@ def conv(
             boundary=boundary,
             mask=None if mask is None else jnp.shape(mask),
         )
+        activate = named(activation).function
         if boundary == "partial":
             require_floating(x)
+    del algorithm
     if mask is not None:
         kernel = kernel * jnp.asarray(mask, kernel.dtype)
     batched = x if shapes.batch is not None else x[None]
@@ -71,4 +76,4 @@ def conv(
     y = y if shapes.batch is not None else y[0]
     if boundary == "partial":
         y = y * taps_by_real(shapes.windows).astype(y.dtype)
-    return y if bias is None else y + bias
+    return activate(y if bias is None else y + bias)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.errors import InputError
 from jaxcnn.nn import ConvSpec, PoolSpec, plan
-from jaxcnn.nn.activations import ACTIVATIONS
 
 _names = st.sampled_from(["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"])
 

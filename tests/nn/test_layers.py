@@ -9,7 +9,7 @@ from hypothesis import given
 
 import jaxcnn
 from jaxcnn import nn
-from jaxcnn.nn.activations import ACTIVATIONS
+from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.testing import assert_lowers, conv_problems, pool_problems
 from tests.cases import few
 

@@ -20,17 +20,16 @@ from jaxcnn.convolve.algorithms.algorithm import (
     padded,
     refuse_unplain,
     traffic,
+    trimmed,
 )
 from jaxcnn.convolve.problem import Problem
 
 TARGET = "__onednn$convolution"
-ACTIVATIONS = {"linear": [], "relu": ["RELU"]}
-"""What the same pass can apply after the bias, by our names and by XLA's."""
 
 
 def refuses(problem: Problem) -> str | None:
-    """A problem that is not plain, or outside the fence."""
-    return refuse_unplain(problem) or fence.refuses(problem)
+    """A problem that is not plain, or that is outside the fence as it would be asked."""
+    return refuse_unplain(problem) or fence.refuses(asked(problem))
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
@@ -44,20 +43,17 @@ def call(
     x: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None = None,
-    activation: str = "linear",
 ) -> jax.Array:
-    """The convolution, with bias (O,) and activation in the same pass where they are given."""
-    if any(
-        max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
-    ):
-        # Windows of padding alone are on the list of hazards.
-        problem, x = padded(problem, x)
+    """The convolution, with a bias (O,) in the same pass where one is given."""
+    problem, x = trimmed(problem, x)
+    put = asked(problem)
+    if put.size != problem.size:
+        _, x = padded(problem, x)
+    problem = put
     if problem.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
         image = _as_image(problem)
-        y = call(
-            image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias, activation
-        )
+        y = call(image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias)
         return y.reshape(problem.output_shape)
     operands = [x, kernel] if bias is None else [x, kernel, bias]
     ops = [] if bias is None else ["BIAS"]
@@ -66,8 +62,26 @@ def call(
         TARGET,
         result,
         custom_call_api_version=1,
-        legacy_backend_config=_config(problem, [*ops, *ACTIVATIONS[activation]]),
+        legacy_backend_config=_config(problem, ops),
     )(*operands)
+
+
+def asked(problem: Problem) -> Problem:
+    """The problem as it is put to oneDNN, which is the same but for two hazards.
+
+    Where there is one output on an axis a stride means nothing, and oneDNN heeds it wrongly (with
+    one channel): it is 1. Padding is laid beforehand where windows would lie on padding alone and,
+    with groups, where they are as large as the input, as those of kernel gradients are.
+    """
+    stride = tuple(s if k > 1 else 1 for s, k in zip(problem.stride, problem.output, strict=True))
+    problem = replace(problem, stride=stride).with_padding_for(problem.output)
+    alone = any(
+        max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
+    )
+    if not alone and not (problem.groups > 1 and fence.refuses_shape(problem)):
+        return problem
+    size = tuple(n + lo + hi for n, (lo, hi) in zip(problem.size, problem.padding, strict=True))
+    return replace(problem, size=size, padding=tuple((0, 0) for _ in size))
 
 
 def _as_image(problem: Problem) -> Problem:

@@ -1,14 +1,16 @@
 """A depthwise kernel gradient, tap by tap: the products of shifted x with the output gradient.
 
-For each tap the products are summed over all spatial axes but the last in one vectorised expression
-over (N, last axis, C), whose last two axes lie side by side in memory; what is left is summed as a
-product with a row of ones.
+For each tap the products of a few rows of outputs are summed in one vectorised expression over
+(N, ..., row of rows, last axis, C), whose last two axes lie side by side in memory; what is left is
+summed as a product with a row of ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from itertools import product
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +30,7 @@ from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 MOST_TAPS = 64
-MOST_PRODUCTS = 3000  # unrolled: beyond that compiling takes seconds
-TOGETHER = 28  # products in one expression
+TOGETHER = range(10, 3, -1)  # rows summed in one expression
 
 
 def refuses(problem: Problem) -> str | None:
@@ -45,8 +46,6 @@ def refuses(problem: Problem) -> str | None:
             reason = "a forward convolution that is not plain"
         elif forward.taps > MOST_TAPS:
             reason = f"more than {MOST_TAPS} taps"
-        elif forward.taps * forward.places // forward.output[-1] > MOST_PRODUCTS:
-            reason = f"more than {MOST_PRODUCTS} products to unroll"
     return reason
 
 
@@ -60,34 +59,38 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     else:
         single = replace(forward, batch=1)
 
-        def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        def one_more(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             x, g = both
             return total + _sums(single, x[None], g[None]), None
 
         start = jnp.zeros((forward.taps, forward.out_channels), accumulator(problem.dtype))
-        y = lax.scan(add, start, (x, g))[0]
+        y = lax.scan(one_more, start, (x, g))[0]
     return y.astype(problem.dtype).reshape(problem.output_shape)
 
 
 def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     """The kernel gradient (taps, C) in the accumulator's dtype."""
-    bare, x = padded(forward, x)
     wide, channels = accumulator(forward.dtype), forward.out_channels
+    rows = forward.output[-2]
+    together = next((n for n in TOGETHER if rows % n == 0), rows if rows < 16 else 8)
+    missing = -rows % together
+    if missing:  # rows of zeros, and cells for them to meet
+        rows += missing
+        g = jnp.pad(g, [(0, 0)] * (g.ndim - 3) + [(0, missing), (0, 0), (0, 0)])
+        output = (*forward.output[:-2], rows, forward.output[-1])
+        forward = forward.with_padding_for(output)
+    bare, x = padded(forward, x)
     phases = _phases(bare, x)
-    *across, width = bare.output
-    g = g.reshape(*g.shape[:-2], width * channels)
-    ones = jnp.ones((1, forward.batch * width), wide)
+    g = g.reshape(*g.shape[:-2], -1)
     sums = []
     for tap in product(*map(range, bare.filter)):
-        total: jax.Array | None = None
-        for number, place in enumerate(product(*map(range, across))):
-            cells = _row(bare, phases, tap, place)
-            term = cells.astype(wide) * g[(slice(None), *place)].astype(wide)
-            total = term if total is None else total + term
-            if number % TOGETHER == TOGETHER - 1:
-                total = lax.optimization_barrier(total)
-        total = lax.optimization_barrier(total)
-        sums.append(ones @ total.reshape(-1, channels))
+        terms = [
+            _cells(bare, phases, tap, first, together).astype(wide)
+            * g[..., first::together, :].astype(wide)
+            for first in range(together)
+        ]
+        total = lax.optimization_barrier(reduce(add, terms)).reshape(-1, channels)
+        sums.append(jnp.ones((1, len(total)), wide) @ total)
     return jnp.concatenate(sums)
 
 
@@ -100,17 +103,20 @@ def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
     return phases if stride == 1 else list(lax.optimization_barrier(tuple(phases)))
 
 
-def _row(
-    problem: Problem, phases: list[jax.Array], tap: tuple[int, ...], place: tuple[int, ...]
+def _cells(
+    problem: Problem, phases: list[jax.Array], tap: tuple[int, ...], first: int, together: int
 ) -> jax.Array:
-    """The cells (N, k*C) that a tap meets at the outputs of one row."""
-    at = tuple(
-        p * s + t * d
-        for p, s, t, d in zip(place, problem.stride, tap, problem.dilation, strict=False)
-    )
+    """What a tap meets at outputs first, first + together, ... of the rows: (N, ..., rows, k*C)."""
     quotient, phase = divmod(tap[-1] * problem.dilation[-1], problem.stride[-1])
-    row, channels = phases[phase][(slice(None), *at)], problem.out_channels
-    return row[:, quotient * channels : (quotient + problem.output[-1]) * channels]
+    ranges = []
+    for axis, k in enumerate(problem.output[:-1]):
+        stride, start = problem.stride[axis], tap[axis] * problem.dilation[axis]
+        if axis == problem.axes - 2:
+            start, stride, k = start + first * stride, stride * together, k // together
+        ranges.append(slice(start, start + (k - 1) * stride + 1, stride))
+    channels = problem.out_channels
+    ends = slice(quotient * channels, (quotient + problem.output[-1]) * channels)
+    return phases[phase][(slice(None), *ranges, ends)]
 
 
 def work(problem: Problem) -> Work:
