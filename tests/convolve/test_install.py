@@ -77,7 +77,9 @@ def _is_lax_s():
 def _texts():
     """The lowered texts of a value and its gradients."""
     gradient = jax.grad(lambda x, w: jnp.sum(_depthwise(x, w) ** 2), (0, 1))
-    return [jax.jit(lambda *a, f=f: f(*a)).lower(X, KERNEL).as_text() for f in (_depthwise, gradient)]
+    return [
+        jax.jit(lambda *a, f=f: f(*a)).lower(X, KERNEL).as_text() for f in (_depthwise, gradient)
+    ]
 
 
 def test_importing_installs_nothing():
@@ -292,9 +294,7 @@ def on_eight_devices():
     mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     with install():
-        mapped = jax.shard_map(
-            _dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i")
-        )
+        mapped = jax.shard_map(_dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i"))
         assert _asks_onednn(mapped, x, kernel) == (not fence.closed_because())
         _assert_close(jax.jit(mapped)(x, kernel), before)
         _assert_close(jax.jit(partial(gradient, f=mapped))(x, kernel), gradients)
