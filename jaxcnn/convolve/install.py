@@ -20,10 +20,14 @@ from jaxcnn.convolve.primitive import LAX
 
 _RULES: dict[Primitive, Any] = {LAX: lower_on_cpu, **pooling.RULES}
 _BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pooling.LAX_RULES}
+_in_place = _BEFORE
 
 
 class Installed:
-    """What :func:`install` returns: a context manager that uninstalls at its end."""
+    """What :func:`install` returns: a context manager that leaves what it found."""
+
+    def __init__(self, before: dict[Primitive, Any]) -> None:
+        self._before = before
 
     def __enter__(self) -> Installed:
         return self
@@ -34,7 +38,7 @@ class Installed:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        uninstall()
+        _register(self._before)
 
 
 def install() -> Installed:
@@ -45,7 +49,7 @@ def install() -> Installed:
     it is compiled anew. Other platforms keep lax's lowering. Importing jaxcnn installs nothing.
 
     Returns:
-      A context manager; leaving it uninstalls.
+      A context manager; leaving it uninstalls, unless it was installed before.
 
     >>> import jax.numpy as jnp
     >>> with install():
@@ -53,8 +57,7 @@ def install() -> Installed:
     >>> y.shape
     (1, 6, 5, 5)
     """
-    _register(_RULES)
-    return Installed()
+    return Installed(_register(_RULES))
 
 
 def uninstall() -> None:
@@ -62,7 +65,11 @@ def uninstall() -> None:
     _register(_BEFORE)
 
 
-def _register(rules: dict[Primitive, Any]) -> None:
+def _register(rules: dict[Primitive, Any]) -> dict[Primitive, Any]:
+    """Puts these rules in place; returns those that were."""
+    global _in_place
+    before, _in_place = _in_place, rules
     for primitive, rule in rules.items():
         mlir.register_lowering(primitive, rule, platform="cpu")
     jax.clear_caches()
+    return before

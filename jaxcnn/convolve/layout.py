@@ -49,6 +49,8 @@ class Operation(NamedTuple):
 def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
     """What a call of lax's convolution computes; None where sizes are not known numbers.
 
+    None also where strides or dilations are none, which lax lets pass until it is compiled.
+
     Args:
       x, kernel: anything with shape and dtype.
       params: those of ``lax.conv_general_dilated_p``.
@@ -57,6 +59,9 @@ def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
     pairs = tuple(tuple(pair) for pair in params["padding"])
     known = (*x.shape, *kernel.shape, *(side for pair in pairs for side in pair))
     if not all(isinstance(size, (int, np.integer)) for size in known) or x.dtype != kernel.dtype:
+        return None
+    steps = [params[name] for name in ("window_strides", "lhs_dilation", "rhs_dilation")]
+    if any(len(step) != x.ndim - 2 or min(step, default=1) < 1 for step in steps):
         return None
     x_spec, kernel_spec, _ = numbers
     groups = params["batch_group_count"]

@@ -141,7 +141,8 @@ def _compiled(x: jax.Array, kernel: jax.Array, primitive: Primitive, params: tup
 
 
 def _run(primitive: Primitive, x: jax.Array, kernel: jax.Array, **params: Any) -> jax.Array:
-    return _compiled(x, kernel, primitive, tuple(params.items()))
+    with jax.disable_jit(False):  # a single operation is compiled all the same
+        return _compiled(x, kernel, primitive, tuple(params.items()))
 
 
 def _type_of(x: Any, kernel: Any, *, algorithm: str | None = None, **params: Any) -> Any:

@@ -172,7 +172,7 @@ def over_batch(
       bytes_an_example: how large they are for one example.
       each: (problem, x) -> y for any batch.
     """
-    if problem.batch == 1 or problem.batch * bytes_an_example <= LARGEST_TEMPORARY:
+    if problem.batch * bytes_an_example <= LARGEST_TEMPORARY or problem.batch == 1:
         return each(problem, x)
     single = replace(problem, batch=1)
     return lax.map(lambda example: each(single, example[None])[0], x)

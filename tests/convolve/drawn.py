@@ -1,0 +1,469 @@
+"""What the tests of the convolution draw: problems, for each algorithm such as it takes; and calls.
+
+The definition that results are held against is written here once more, in NumPy and with base
+dilation and negative padding; ``test_problem`` holds it to jaxcnn.reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+
+from jaxcnn.convolve import ALGORITHMS, Problem
+from jaxcnn.convolve.choose import choose
+from jaxcnn.testing import gamma, unit_roundoff
+
+SIXTEEN = ("bfloat16", "float16")
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn,
+    *,
+    ranks: tuple[int, ...] = (1, 2, 3),
+    batches: tuple[int, ...] = (1, 2, 3, 20),
+    groups: tuple[int, ...] = (1, 2, 3, 4),
+    channels: tuple[int, ...] = (1, 2, 3),
+    filters: tuple[int, ...] = (1, 2, 3),
+    filter_size: tuple[int, int] = (1, 4),
+    stride: tuple[int, int] = (1, 3),
+    dilation: tuple[int, int] = (1, 2),
+    base_dilation: tuple[int, int] = (1, 3),
+    padding: tuple[int, int] = (-2, 5),
+    tiled: bool = False,
+    outputs: int = 4,
+    dtypes: tuple[str, ...] = ("float32",),
+) -> Problem:
+    """Problems with at least one output.
+
+    Args:
+      ranks, batches, groups, dtypes: what there may be.
+      channels, filters: how many of them a group may have.
+      filter_size, stride, dilation, base_dilation, padding: the least and the most on an axis.
+      tiled: whether the filter is as large as the stride.
+      outputs: about how many there are at most on an axis.
+    """
+    rank = draw(st.sampled_from(ranks))
+    axes = []
+    for _ in range(rank):
+        f = draw(st.integers(filter_size[0], max(filter_size[0], filter_size[1] - (rank == 3))))
+        s = f if tiled else draw(st.integers(*stride))
+        d = 1 if tiled else draw(st.integers(*dilation))
+        b, lo, hi = (draw(st.integers(*ends)) for ends in (base_dilation, padding, padding))
+        extent = d * (f - 1) + 1
+        # The first size with an output, and as many more as make a few.
+        least = max(1, -(-(extent - lo - hi - 1) // b) + 1)
+        most = least + max(1, (outputs - (rank == 3)) * s // b)
+        axes.append((draw(st.integers(least, most)), f, s, (lo, hi), b, d))
+    size, f, s, pairs, b, d = (tuple(entries) for entries in zip(*axes, strict=True))
+    parts = draw(st.sampled_from(groups))
+    return Problem(
+        draw(st.sampled_from(batches)),
+        size,
+        parts * draw(st.sampled_from(channels)),
+        f,
+        parts * draw(st.sampled_from(filters)),
+        parts,
+        s,
+        pairs,
+        b,
+        d,
+        draw(st.sampled_from(dtypes)),
+    )
+
+
+PLAIN = {"base_dilation": (1, 1), "padding": (0, 5)}
+"""Without base dilation and negative padding."""
+
+
+def kernel_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
+    """The kernel gradients of plain convolutions: large filters, few outputs."""
+    return problems(**(PLAIN | {"outputs": 3} | bounds)).map(Problem.exchanged)
+
+
+# For each algorithm, what it is made for.
+_MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
+    "direct": problems(),
+    "onednn": st.one_of(
+        problems(**PLAIN),
+        problems(**PLAIN, dilation=(1, 1)),
+        problems(**PLAIN, dilation=(1, 1), channels=(16,), filters=(1, 16), ranks=(1, 2)),
+        kernel_gradients(groups=(1,)),
+        kernel_gradients(stride=(1, 1), ranks=(2,)),
+    ),
+    "matmul": st.one_of(
+        problems(groups=(1,), filter_size=(1, 1), **PLAIN),
+        problems(groups=(1,), tiled=True, **PLAIN),
+        problems(groups=(1,), tiled=True, base_dilation=(1, 1), padding=(-2, 1)),
+    ),
+    "taps": st.one_of(
+        problems(channels=(1, 2, 4), filter_size=(1, 3), ranks=(1, 2), **PLAIN),
+        problems(channels=(1,), filters=(1, 2), groups=(2, 3, 16), **PLAIN),
+    ),
+    "blocks": st.one_of(
+        problems(groups=(2, 3, 4)),
+        problems(groups=(18,), channels=(1, 2), filters=(1, 2), ranks=(1, 2), filter_size=(1, 3)),
+    ),
+    "diagonal": st.one_of(
+        kernel_gradients(groups=(2, 3, 4)),
+        kernel_gradients(groups=(18,), channels=(1, 2), filters=(1, 2), ranks=(1, 2)),
+    ),
+    "phases": problems(base_dilation=(2, 4)),
+    "zeros": problems(base_dilation=(1, 3)),
+    "portions": st.one_of(
+        kernel_gradients(batches=(3, 5, 20, 32)),
+        kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
+    ),
+    "wide": st.one_of(
+        kernel_gradients(channels=(2, 3), dilation=(1, 1)),
+        problems(batches=(2, 3), stride=(1, 1), **PLAIN),
+    ),
+    "products": kernel_gradients(groups=(1,)),
+    "onednn_products": kernel_gradients(groups=(1,)),
+    "rows": kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
+    "overlap_add": problems(groups=(1,), stride=(1, 1), dilation=(1, 1), base_dilation=(1, 4)),
+    "slabs": problems(ranks=(3,), **PLAIN),
+    "fft": st.one_of(problems(), problems(ranks=(1, 2), filter_size=(5, 9))),
+}
+
+
+def taken_by(name: str, dtype: str = "float32") -> st.SearchStrategy[Problem]:
+    """Problems that an algorithm takes; hypothesis complains where there are none."""
+    return _MADE_FOR[name].map(lambda p: with_dtype(p, dtype)).filter(lambda p: takes(name, p))
+
+
+def takes(name: str, problem: Problem) -> bool:
+    """Whether the algorithm takes the problem, as :func:`jaxcnn.convolve.choose.solve` asks it."""
+    return not ALGORITHMS[name].refuses(problem.trimmed()[0])
+
+
+def gradients_taken_by(name: str, dtype: str) -> st.SearchStrategy[Problem]:
+    """Problems of which the gradient of x or of the kernel is one that the algorithm takes."""
+
+    def some_gradient_is(problem: Problem) -> bool:
+        gradients = (problem.input_gradient(), problem.exchanged())
+        return not problem.is_empty and any(takes(name, gradient) for gradient in gradients)
+
+    taken = taken_by(name, dtype)
+    return st.one_of(taken.map(Problem.exchanged), taken.map(Problem.input_gradient)).filter(
+        some_gradient_is
+    )
+
+
+def with_dtype(problem: Problem, dtype: str) -> Problem:
+    return replace(problem, dtype=dtype, out_dtype=dtype)
+
+
+def numbers(shape: tuple[int, ...], stream: int) -> np.ndarray:
+    """Of either sign, magnitudes from 1/8 to 1: products neither overflow nor underflow."""
+    draws = np.random.default_rng((stream, *shape))
+    return draws.choice((-1.0, 1.0), shape) * draws.uniform(0.125, 1, shape)
+
+
+def arrays(problem: Problem) -> tuple[jax.Array, jax.Array]:
+    """x and kernel; in float64 where 64 bits are switched on."""
+    dtype = jnp.dtype(problem.dtype)
+    return tuple(
+        jnp.asarray(numbers(shape, stream).astype(dtype))
+        for stream, shape in enumerate((problem.x_shape, problem.kernel_shape))
+    )
+
+
+Slices = tuple[slice, ...]
+
+
+def define(problem: Problem, x: Any, kernel: Any) -> np.ndarray:
+    """The convolution by its definition, tap by tap, in float64.
+
+    It is jaxcnn.reference's in NumPy, because that compiles every shape anew; a test holds the two
+    together.
+    """
+    canvas, _ = _canvas(problem, x)
+    groups, kernel = problem.groups, np.asarray(kernel).astype(np.float64)
+    y = np.zeros((problem.batch, *problem.output, groups, problem.out_channels // groups))
+    for tap, cells in _taps(problem):
+        y += np.einsum("n...gc,cgo->n...go", canvas[cells], _by_group(kernel[tap], groups))
+    return y.reshape(problem.output_shape)
+
+
+def defined(problem: Problem, x: Any, kernel: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The definition, and the sums of its terms' magnitudes."""
+    return define(problem, x, kernel), define(problem, *_magnitudes(x, kernel))
+
+
+def defined_gradients(problem: Problem, x: Any, kernel: Any, g: Any) -> list[list[np.ndarray]]:
+    """The gradients of x and kernel by the definition, and the sums of their terms' magnitudes."""
+
+    def pull_back(x: Any, kernel: Any, g: Any) -> list[np.ndarray]:
+        canvas, placed = _canvas(problem, x)
+        groups, kernel = problem.groups, np.asarray(kernel).astype(np.float64)
+        g = _by_group(np.asarray(g).astype(np.float64), groups)
+        of_canvas, of_kernel = np.zeros_like(canvas), np.zeros_like(kernel)
+        for tap, cells in _taps(problem):
+            weights = _by_group(kernel[tap], groups)
+            of_canvas[cells] += np.einsum("n...go,cgo->n...gc", g, weights)
+            seen, own = (a.reshape(-1, *a.shape[-2:]) for a in (canvas[cells], g))
+            of_kernel[tap] = np.einsum("rgc,rgo->cgo", seen, own).reshape(kernel[tap].shape)
+        return [of_canvas[placed].reshape(problem.x_shape), of_kernel]
+
+    return [pull_back(x, kernel, g), pull_back(*_magnitudes(x, kernel, g))]
+
+
+def _magnitudes(*arrays: Any) -> list[np.ndarray]:
+    return [np.abs(np.asarray(a).astype(np.float64)) for a in arrays]
+
+
+def _by_group(a: np.ndarray, groups: int) -> np.ndarray:
+    return a.reshape(*a.shape[:-1], groups, -1)
+
+
+def _canvas(problem: Problem, x: Any) -> tuple[np.ndarray, Slices]:
+    """x (N, *cells, groups, c) with its zeros inside and around it, and where on it x lies."""
+    laid = [
+        (max(lo, 0), max(lo, 0) + b * (n - 1) + 1, b, max(hi, 0))
+        for n, b, (lo, hi) in zip(problem.size, problem.base_dilation, problem.padding, strict=True)
+    ]
+    placed = (slice(None), *(slice(first, end, b) for first, end, b, _ in laid))
+    x = _by_group(np.asarray(x).astype(np.float64), problem.groups)
+    canvas = np.zeros((len(x), *(end + after for _, end, _, after in laid), *x.shape[-2:]))
+    canvas[placed] = x
+    return canvas, placed
+
+
+def _taps(problem: Problem) -> Iterator[tuple[tuple[int, ...], Slices]]:
+    """Each tap, and the cells of the canvas that it meets; negative padding is passed over."""
+    for tap in np.ndindex(*problem.filter):
+        firsts = [
+            max(-lo, 0) + t * d
+            for t, d, (lo, _) in zip(tap, problem.dilation, problem.padding, strict=True)
+        ]
+        cells = [
+            slice(first, first + (k - 1) * s + 1, s)
+            for first, k, s in zip(firsts, problem.output, problem.stride, strict=True)
+        ]
+        yield tap, (slice(None), *cells)
+
+
+def terms(problem: Problem) -> int:
+    """Products in the sum that one output is."""
+    return problem.taps * problem.group_channels[0]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a problem goes through: how many algorithms one inside another, sums all of them?"""
+
+    levels: int
+    sums: bool
+
+
+def course(problem: Problem, name: str) -> Course:
+    """The course of a problem that starts with this algorithm."""
+    algorithm, (problem, _) = ALGORITHMS[name], problem.trimmed()
+    parts = [course(part, choose(part)) for part, _ in algorithm.parts(problem)]
+    return Course(
+        1 + max((part.levels for part in parts), default=0),
+        algorithm.sums and all(part.sums for part in parts),
+    )
+
+
+def allowance(
+    problem: Problem, taken: Course, magnitude: np.ndarray, x: Any, kernel: Any
+) -> np.ndarray:
+    """How far a result in the problem's dtype may lie from the definition in float64.
+
+    A sum of products: one rounding a product, one an addition, one at the end, times the terms'
+    magnitudes. Of 16-bit numbers the sums are kept in float32; what is handed from one algorithm
+    to another, and the result, is rounded to 16 bits. Where a transform is passed through, every
+    entry may be off by a share of the norms, see :func:`of_transforms`.
+    """
+    count = terms(problem) + 2
+    exact = gamma(count, "float64")
+    if not taken.sums:
+        return of_transforms(problem, x, kernel) + exact * magnitude
+    if problem.dtype in SIXTEEN:
+        share = gamma(taken.levels, problem.dtype) + gamma(count + taken.levels, "float32")
+    else:
+        share = gamma(count, problem.dtype)
+    return (share + exact) * (1 + share) * magnitude
+
+
+def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
+    """The bound for Fourier transforms of x and kernel, products of spectra, and the way back.
+
+    A transform of L numbers is off by at most log2(L)*eta of its 2-norm, eta = u + (4*sqrt(2) + 4)u
+    about 11u (Higham, theorem 24.2). An error d of x, in the 2-norm, changes no output by more than
+    ||d||_2 ||w||_2, and the way back is off by its share of ||y||_2 <= ||x||_2 ||w||_1. With the
+    roundings of the complex products and of their sum over the channels, all is at most
+    (3*11*log2(L) + c + 8) u ||x||_2 ||w||_1.
+    """
+    cells = math.prod(
+        2 * max(size + max(lo, 0) + max(hi, 0), extent)
+        for size, (lo, hi), extent in zip(
+            problem.spread, problem.padding, problem.extent, strict=True
+        )
+    )
+    x, kernel = (np.asarray(a).astype(np.float64) for a in (x, kernel))
+    norms = np.linalg.norm(x) * np.abs(kernel).sum()
+    factor = 33 * math.log2(cells) + problem.group_channels[0] + 8
+    return factor * unit_roundoff(problem.dtype) * norms
+
+
+def assert_within(got: Any, want: Any, bound: Any, what: str = "result") -> None:
+    """|got - want| <= bound in every entry, and neither is NaN."""
+    got, want = (np.asarray(a).astype(np.float64) for a in (got, want))
+    assert got.shape == want.shape, f"{what}: shape {got.shape} differs from {want.shape}"
+    error, bound = np.abs(got - want), np.broadcast_to(bound, got.shape)
+    wrong = ~(error <= bound)
+    if wrong.any():
+        excess = np.where(np.isnan(error), np.inf, error - bound)
+        place = np.unravel_index(np.argmax(np.where(wrong, excess, -np.inf)), got.shape)
+        raise AssertionError(
+            f"{what}: {got[place]:.9g} differs from {want[place]:.9g} by {error[place]:.3g}, "
+            f"allowed are {bound[place]:.3g} (at {[*map(int, place)]} of shape {got.shape}; "
+            f"{int(wrong.sum())} of {got.size} entries are beyond their bound)"
+        )
+
+
+def letters(axes: int) -> tuple[str, str, str]:
+    """lax's dimension numbers for a canonical problem."""
+    spatial = "DHW"[3 - axes :]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
+
+
+def as_call(problem: Problem, convolve: Callable[..., jax.Array], **others: Any) -> Callable:
+    """(x, kernel) -> y of the problem by a function with the arguments of lax's."""
+
+    def call(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return convolve(
+            x,
+            kernel,
+            problem.stride,
+            problem.padding,
+            problem.base_dilation,
+            problem.dilation,
+            letters(problem.axes),
+            problem.groups,
+            **others,
+        )
+
+    return call
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of lax's convolution: the operands' shapes and dtype, and every other argument."""
+
+    x_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    dtype: str
+    kwargs: dict[str, Any]
+
+    @property
+    def numbers(self) -> Any:
+        """lax's dimension numbers."""
+        given_numbers = self.kwargs["dimension_numbers"]
+        return jax.lax.conv_dimension_numbers(self.x_shape, self.kernel_shape, given_numbers)
+
+    @property
+    def terms(self) -> int:
+        """Products in the sum that one output is."""
+        return math.prod(self.kernel_shape) // max(1, self.kernel_shape[self.numbers.rhs_spec[0]])
+
+    def arrays(self) -> tuple[jax.Array, jax.Array]:
+        """x and kernel; integers from -4 to 4."""
+        return tuple(
+            self._array(shape, stream)
+            for stream, shape in enumerate((self.x_shape, self.kernel_shape))
+        )
+
+    def _array(self, shape: tuple[int, ...], stream: int) -> jax.Array:
+        values, dtype = numbers(shape, stream), jnp.dtype(self.dtype)
+        if jnp.issubdtype(dtype, jnp.integer):
+            values = np.abs(np.rint(4 * values)) if dtype.kind == "u" else np.rint(4 * values)
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            values = values + 1j * numbers(shape, stream + 10)
+        return jnp.asarray(values.astype(dtype))
+
+
+REALS = ("float32", "bfloat16", "float16", "float64")
+INTEGERS = ("int32", "int8", "uint8")
+
+
+@st.composite
+def calls(
+    draw: st.DrawFn,
+    *,
+    ranks: tuple[int, ...] = (1, 2, 3),
+    dtypes: tuple[str, ...] = (*REALS, *INTEGERS, "complex64"),
+    batch: tuple[int, int] = (1, 3),
+    largest: int = 5,
+    channels: tuple[int, int] = (1, 3),
+) -> Call:
+    """Calls that lax takes, over all of its arguments; there may be no output."""
+    rank = draw(st.sampled_from(ranks))
+    spatial = "DHW"[3 - rank :]
+    dtype = draw(st.sampled_from(dtypes))
+    kind, groups = draw(st.sampled_from(("none", "feature", "batch"))), 1
+    if kind != "none":
+        groups = draw(st.integers(1, 3))
+    size = tuple(draw(st.integers(1, largest)) for _ in range(rank))
+    filter = tuple(draw(st.integers(1, 3)) for _ in range(rank))
+    c, n = draw(st.integers(*channels)), draw(st.integers(*batch))
+    x = dict(zip(spatial, size, strict=True))
+    x |= {
+        "N": n * (groups if kind == "batch" else 1),
+        "C": c * (groups if kind == "feature" else 1),
+    }
+    kernel = dict(zip(spatial, filter, strict=True)) | {
+        "I": c,
+        "O": groups * draw(st.integers(1, 3)),
+    }
+
+    def some(least: int, most: int) -> tuple[int, ...] | None:
+        if draw(st.booleans()):
+            return None
+        return tuple(draw(st.integers(least, most)) for _ in range(rank))
+
+    named = draw(st.booleans())
+    base = None if named else some(1, 3)
+    padding: Any = draw(st.sampled_from(("SAME", "VALID", "SAME_LOWER")))
+    if not named:
+        # lax refuses to cut off more cells than there are.
+        padding = []
+        for cells, b in zip(size, base or (1,) * rank, strict=True):
+            lo = draw(st.integers(-2, 3))
+            padding.append((lo, max(draw(st.integers(-2, 3)), -(b * (cells - 1) + 1) - lo)))
+    wanted = draw(st.sampled_from((None, "the same", "wider")))
+    wider = {"float32": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32"}
+    preferred = {None: None, "the same": dtype, "wider": wider.get(dtype, dtype)}[wanted]
+    layouts = [f"NC{spatial}", f"OI{spatial}", f"NC{spatial}"]
+    form = draw(st.sampled_from(("default", "strings", "numbers")))
+    if form != "default":
+        layouts = ["".join(draw(st.permutations(layout))) for layout in layouts]
+    x_shape, kernel_shape = (
+        tuple(sizes[letter] for letter in layout)
+        for sizes, layout in zip((x, kernel), layouts, strict=False)
+    )
+    specs: Any = None if form == "default" else tuple(layouts)
+    if form == "numbers":
+        specs = jax.lax.conv_dimension_numbers(x_shape, kernel_shape, specs)
+    kwargs = {
+        "window_strides": tuple(draw(st.integers(1, 3)) for _ in range(rank)),
+        "padding": padding,
+        "lhs_dilation": base,
+        "rhs_dilation": some(1, 2),
+        "dimension_numbers": specs,
+        "feature_group_count": groups if kind == "feature" else 1,
+        "batch_group_count": groups if kind == "batch" else 1,
+        "precision": draw(st.sampled_from((None, "highest", ("default", "high")))),
+        "preferred_element_type": preferred,
+    }
+    return Call(x_shape, kernel_shape, dtype, kwargs)

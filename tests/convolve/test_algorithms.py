@@ -1,0 +1,212 @@
+"""Every algorithm computes the definition, on the problems that it takes, in every direction."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, fence
+from jaxcnn.convolve.algorithms import algorithm as shared
+from jaxcnn.convolve.algorithms import direct, products, rows
+from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
+from jaxcnn.testing import gamma
+from tests.cases import few
+from tests.convolve.drawn import (
+    SIXTEEN,
+    allowance,
+    arrays,
+    as_call,
+    assert_within,
+    course,
+    defined,
+    defined_gradients,
+    gradients_taken_by,
+    numbers,
+    of_transforms,
+    taken_by,
+    with_dtype,
+)
+
+closed = fence.closed_because()
+
+
+def each(names):
+    """A test for each algorithm; oneDNN's where it may be asked."""
+    marks = {name: pytest.mark.skipif(bool(closed), reason=str(closed)) for name in ONEDNN}
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=marks.get(name, ())) for name in names]
+    )
+
+
+def takers(*dtypes):
+    """The algorithms that take one of these dtypes."""
+    wide = {"onednn": ("float32", "bfloat16"), "onednn_products": ("float32", "bfloat16")}
+    wide["fft"] = ("float32", "float64")
+    return [name for name in ALGORITHMS if set(dtypes) & set(wide.get(name, dtypes))]
+
+
+def dtypes_of(name, *dtypes):
+    """Those that the algorithm takes."""
+    return [dtype for dtype in dtypes if name in takers(dtype)]
+
+
+def holds(problem, name, solve=solve):
+    """The algorithm's value is the definition's."""
+    assert named_or_chosen(problem, name, frozenset()) == name
+    with jax.enable_x64(problem.dtype == "float64"):
+        x, kernel = arrays(problem)
+        y = jax.jit(lambda x, w: solve(problem, x, w, name=name))(x, kernel)
+        assert y.dtype == problem.dtype
+        assert y.shape == problem.output_shape
+    want, magnitude = defined(problem, x, kernel)
+    bound = allowance(problem, course(problem, name), magnitude, x, kernel)
+    assert_within(y, want, bound, f"{name}: {problem}")
+
+
+@each(ALGORITHMS)
+@given(st.data())
+def test_it_computes_the_definition(name, data):
+    kinds = dtypes_of(name, "float64", "float32")
+    problem = data.draw(taken_by(name, kinds[0]))
+    for dtype in kinds:
+        holds(with_dtype(problem, dtype), name)
+
+
+@each(takers(*SIXTEEN))
+@few
+@given(st.data())
+def test_numbers_of_16_bits_are_summed_in_32(name, data):
+    dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
+    if dtype == "bfloat16" and name == "onednn" and fence.refuses_dtype(dtype):
+        pytest.skip(fence.refuses_dtype(dtype))
+    holds(data.draw(taken_by(name, dtype)), name)
+
+
+@each(["taps", "phases", "products", "onednn_products", "rows"])
+@few
+@given(st.data())
+def test_in_a_loop_over_examples_it_computes_the_same(name, data):
+    problem = data.draw(taken_by(name))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (shared, products, rows):
+            patch.setattr(module, "LARGEST_TEMPORARY", 0)
+        holds(problem, name)
+
+
+@each(ALGORITHMS)
+@few
+@given(st.data())
+def test_its_gradients_are_those_of_the_definition(name, data):
+    dtype = dtypes_of(name, "float64", "float32")[0]
+    problem = data.draw(gradients_taken_by(name, dtype))
+    runs = []
+    algorithm = ALGORITHMS[name]
+
+    def run(*args):
+        runs.append(args[0])
+        return algorithm.run(*args)
+
+    call = as_call(problem, conv_general_dilated, algorithm=name)
+    with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype == "float64"):
+        patch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
+        x, kernel = arrays(problem)
+        g = jnp.asarray(numbers(problem.output_shape, 2).astype(dtype))
+        got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
+    assert runs or name == "direct", f"{name} computed none of the gradients of {problem}"
+    wants, magnitudes = defined_gradients(problem, x, kernel, g)
+    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
+    operands = (g, kernel), (x, g)
+    for i, what in enumerate(("x", "kernel")):
+        if ALGORITHMS[name].sums:
+            share = gamma(lengths[i] + 2, dtype)
+            bound = 2 * share * (1 + share) * magnitudes[i]
+        else:
+            gradient = (problem.input_gradient(), problem.exchanged())[i]
+            bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
+        assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")
+
+
+@each(ALGORITHMS)
+@given(st.data())
+def test_its_parts_are_the_problems_that_it_hands_on(name, data):
+    problem, _ = data.draw(taken_by(name)).trimmed()
+    assert _handed_on(problem, name) == _stated(problem, name)
+
+
+@few
+@given(taken_by("phases"))
+def test_its_parts_are_the_problems_of_single_examples_where_it_loops_over_them(problem):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "LARGEST_TEMPORARY", 0)
+        problem, _ = problem.trimmed()
+        assert _handed_on(problem, "phases") == _stated(problem, "phases")
+
+
+def _handed_on(problem, name):
+    """What the algorithm asks for while it runs, turn by turn of its loops."""
+    seen = []
+
+    def recording(part, x, kernel):
+        assert (x.shape, kernel.shape) == (part.x_shape, part.kernel_shape)
+        seen.append(part)
+        return jnp.zeros(part.output_shape, x.dtype)
+
+    if name == "direct":
+        direct.run(problem, *arrays(problem), recording)
+    else:
+        with jax.disable_jit():  # loops of JAX are loops of Python then
+            ALGORITHMS[name].run(problem, *arrays(problem), recording)
+    return sorted(seen, key=str)
+
+
+def _stated(problem, name):
+    parts = ALGORITHMS[name].parts(problem)
+    return sorted((part for part, times in parts for _ in range(times)), key=str)
+
+
+def test_there_is_something_to_draw_for_every_algorithm():
+    from tests.convolve.drawn import _MADE_FOR
+
+    assert set(_MADE_FOR) == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"direct"}))
+def test_what_is_unusual_is_left_to_the_direct_call(name):
+    from jaxcnn.convolve import Problem
+
+    usual = Problem(2, (6, 6), 4, (3, 3), 4)
+    changes = [
+        {"dtype": "complex64", "out_dtype": "complex64"},
+        {"dtype": "int32", "out_dtype": "int32"},
+        {"out_dtype": "float64"},
+        {"batch": 0},
+        {"in_channels": 0},
+        {"out_channels": 0},
+        {"size": (2, 6)},
+        {
+            "size": (),
+            "filter": (),
+            "stride": (),
+            "padding": (),
+            "dilation": (),
+            "base_dilation": (),
+        },
+    ]
+    for change in changes:
+        assert ALGORITHMS[name].refuses(replace(usual, **change)), change
+        assert not ALGORITHMS["direct"].refuses(replace(usual, **change))
+
+
+def test_an_error_of_one_part_in_a_thousand_would_be_seen():
+    """The bounds above are not so wide that they allow everything."""
+    for name in ("taps", "fft"):
+        from jaxcnn.convolve import Problem
+
+        problem = Problem(1, (6, 6), 2, (3, 3), 2, 2 if name == "taps" else 1)
+        with pytest.raises(AssertionError, match="beyond their bound"):
+            holds(problem, name, lambda *args, **kwargs: 1.001 * solve(*args, **kwargs))
+    assert np.isfinite(gamma(100, "float32"))

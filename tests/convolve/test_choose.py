@@ -1,0 +1,232 @@
+"""The choice: deterministic, within what is allowed, and not at the price of accuracy."""
+
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+
+import jaxcnn.convolve.choose as choosing
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, fence, onednn_closed
+from jaxcnn.convolve.choose import ONEDNN, choose, costs, named_or_chosen, solve
+from jaxcnn.testing import unit_roundoff
+from tests.cases import many
+from tests.convolve.drawn import arrays, as_call, define, kernel_gradients, problems
+
+FACTOR = 4
+"""How many times the direct call's error that of the chosen algorithm may be."""
+
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
+
+# Of the sizes that networks have.
+LARGE = st.builds(
+    lambda n, size, f, c, groups, stride: Problem(
+        n,
+        (size, size),
+        c * groups,
+        (f, f),
+        c * groups,
+        groups,
+        (stride, stride),
+        ((f // 2, f // 2),) * 2,
+    ),
+    st.sampled_from((1, 8, 32)),
+    st.sampled_from((14, 56)),
+    st.sampled_from((1, 3, 7, 31)),
+    st.sampled_from((1, 4, 64)),
+    st.sampled_from((1, 32)),
+    st.sampled_from((1, 2)),
+)
+
+ANY = st.one_of(
+    problems(dtypes=DTYPES),
+    kernel_gradients(dtypes=DTYPES),
+    LARGE,
+    LARGE.map(Problem.exchanged),
+    LARGE.map(Problem.input_gradient),
+)
+
+CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(frozenset)
+
+
+@many
+@given(ANY, CLOSED)
+def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
+    name = choose(problem, closed)
+    assert name not in closed
+    assert not ALGORITHMS[name].refuses(problem.trimmed()[0])
+    if fence.closed_because():
+        assert name not in ONEDNN
+
+
+@many
+@given(ANY, CLOSED)
+def test_the_choice_is_the_same_when_it_is_made_again(problem, closed):
+    before = choose(problem, closed), costs(problem, closed)
+    choosing._cheapest.cache_clear()
+    choosing.rates.cache_clear()
+    assert (choose(problem, closed), costs(problem, closed)) == before
+
+
+@many
+@given(ANY, CLOSED)
+def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
+    priced = costs(problem, closed)
+    assert list(priced) == list(ALGORITHMS)
+    taken = {name: cost for name, cost in priced.items() if not isinstance(cost, str)}
+    assert all(math.isfinite(cost) and cost >= 0 for cost in taken.values())
+    for name, reason in priced.items():
+        if isinstance(reason, str):
+            assert reason
+            assert name in closed | ONEDNN or ALGORITHMS[name].refuses(problem.trimmed()[0])
+    name, least = choose(problem, closed), min(taken.values())
+    if name == "direct":
+        assert least >= choosing.WORTH * taken["direct"]
+    else:
+        assert taken[name] == least < choosing.WORTH * taken["direct"]
+
+
+@many
+@given(ANY)
+def test_where_all_else_is_closed_the_direct_call_serves(problem):
+    assert choose(problem, frozenset(ALGORITHMS) - {"direct"}) == "direct"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "complex64", "out_dtype": "complex64"},
+        {"dtype": "int8", "out_dtype": "int8"},
+        {"dtype": "bfloat16", "out_dtype": "float32"},
+        {"batch": 0},
+        {"size": (1, 1), "padding": ((0, 0), (0, 0))},
+    ],
+)
+def test_what_nothing_else_takes_goes_the_direct_way(change):
+    problem = replace(Problem(8, (28, 28), 32, (3, 3), 32, 32), **change)
+    assert choose(problem) == "direct"
+    assert all(isinstance(cost, str) for name, cost in costs(problem).items() if name != "direct")
+
+
+@many
+@given(ANY, st.sampled_from(list(ALGORITHMS)), CLOSED)
+def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name, closed):
+    taken = named_or_chosen(problem, name, closed)
+    if name in closed or ALGORITHMS[name].refuses(problem.trimmed()[0]):
+        assert taken == choose(problem, closed)
+    else:
+        assert taken == name
+
+
+@pytest.mark.parametrize("name", ["taps", "blocks", "fft", "direct"])
+def test_a_name_reaches_the_compiled_program(name, monkeypatch):
+    runs = []
+    algorithm = ALGORITHMS[name]
+
+    def run(*args):
+        runs.append(args[0])
+        return algorithm.run(*args)
+
+    monkeypatch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
+    problem = Problem(2, (6, 6), 4, (3, 3), 4, 4)
+    text = jax.jit(as_call(problem, conv_general_dilated, algorithm=name)).lower(*arrays(problem))
+    if name == "direct":  # lax's own lowering, without a way round
+        assert text.as_text().count("stablehlo.convolution") == 1
+    else:
+        assert runs == [problem]
+
+
+@many
+@given(ANY.map(lambda p: replace(p, precision=(lax.Precision.HIGHEST,) * 2)), CLOSED)
+def test_the_highest_precision_excludes_transforms(problem, closed):
+    assert choose(problem, closed) != "fft"
+    assert isinstance(costs(problem, closed)["fft"], str)
+    assert named_or_chosen(problem, "fft", closed) != "fft"
+
+
+def test_large_filters_are_transformed_unless_precision_is_asked_for():
+    """Without this the test above could not fail."""
+    problem = Problem(8, (56, 56), 32, (31, 31), 32, 32, padding=((15, 15), (15, 15)))
+    assert choose(problem, ONEDNN) == "fft"
+    assert choose(replace(problem, precision=(lax.Precision.HIGHEST,) * 2), ONEDNN) != "fft"
+
+
+@pytest.mark.skipif(bool(fence.closed_because()), reason=str(fence.closed_because()))
+def test_the_switch_changes_the_choice_at_once(monkeypatch):
+    problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
+    x, kernel = arrays(problem)
+
+    def asks():
+        call = as_call(problem, conv_general_dilated)
+        return "onednn" in jax.jit(call).lower(x, kernel).as_text()
+
+    for _ in range(2):
+        assert choose(problem) == "onednn"
+        assert asks()
+        with onednn_closed():
+            assert choose(problem) not in ONEDNN
+            assert isinstance(costs(problem)["onednn"], str)
+            assert named_or_chosen(problem, "onednn", frozenset()) not in ONEDNN
+            assert not asks()
+            with onednn_closed():
+                pass
+            assert not asks()
+        monkeypatch.setenv(fence.SWITCH, "0")
+        assert choose(problem) not in ONEDNN
+        assert not asks()
+        monkeypatch.delenv(fence.SWITCH)
+
+
+SIZED = [
+    Problem(2, (28, 28), 32, (3, 3), 32, 32, padding=((1, 1),) * 2),
+    Problem(2, (14, 14), 32, (3, 3), 32, 8, padding=((1, 1),) * 2),
+    Problem(4, (28, 28), 32, (1, 1), 64),
+    Problem(2, (14, 14), 32, (4, 4), 16, padding=((2, 2),) * 2, base_dilation=(2, 2)),
+    Problem(1, (40, 40), 4, (31, 31), 4, 4, padding=((15, 15),) * 2),
+    Problem(2, (8, 8, 8), 8, (3, 3, 3), 8),
+    Problem(4, (28, 28), 32, (3, 3), 32, padding=((1, 1),) * 2),
+]
+SIZED += [problem.exchanged() for problem in SIZED[:4]]
+
+
+@pytest.mark.parametrize("problem", SIZED, ids=str)
+@pytest.mark.parametrize("closed", [frozenset(), ONEDNN], ids=["open", "closed"])
+def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
+    name = choose(problem, closed)
+    x, kernel = arrays(problem)
+    exact = define(problem, x, kernel)
+
+    def error(name):
+        y = jax.jit(lambda x, w: solve(problem, x, w, name=name, closed=closed))(x, kernel)
+        return np.linalg.norm(np.asarray(y, np.float64) - exact)
+
+    floor = unit_roundoff("float32") * np.linalg.norm(exact)
+    assert error(name) <= FACTOR * max(error("direct"), floor), name
+
+
+@given(problems(ranks=(1, 2), dtypes=("float32", "bfloat16")))
+def test_nor_for_drawn_problems(problem):
+    x, kernel = arrays(problem)
+    exact = define(problem, x, kernel)
+
+    def error(name):
+        y = jax.jit(lambda x, w: solve(problem, x, w, name=name))(x, kernel)
+        return np.linalg.norm(np.asarray(y, np.float64) - exact)
+
+    floor = unit_roundoff(problem.dtype) * np.linalg.norm(exact)
+    assert error(None) <= FACTOR * max(error("direct"), floor), choose(problem)
+
+
+def test_an_algorithm_that_is_not_measured_is_not_for_free():
+    for key, rates in choosing.rates().items():
+        assert min(rates) >= 0, key
+        assert max(rates) > 0, key
+        assert key.split("/")[0] in ALGORITHMS, key
+    with pytest.raises(KeyError, match="no rates for nothing"):
+        choosing._rates_for("nothing", "", "float32")
+    assert jnp.isfinite(choosing.rates()["direct/image/float32"].operation)

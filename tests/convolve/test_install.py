@@ -1,0 +1,305 @@
+"""Under install() every library's convolutions are chosen for, and after it nothing is left."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given
+from jax import lax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as Spec
+
+import jaxcnn.convolve.choose as choosing
+from jaxcnn.convolve import fence, install, onednn_closed, uninstall
+from jaxcnn.testing import (
+    adapters,
+    assert_gradients_match,
+    assert_lowers,
+    assert_matches_reference,
+    assert_obeys_geometry,
+    assert_refuses,
+    assert_transforms,
+    conv_problems,
+    gamma,
+    impossible_conv_problems,
+)
+from tests.cases import DTYPES, few
+from tests.convolve.drawn import assert_within, calls, numbers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    yield
+    uninstall()
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Installed, and the direct call chosen only where nothing else takes the problem."""
+    monkeypatch.setattr(choosing, "WORTH", float("inf"))
+    choosing._cheapest.cache_clear()
+    with install():
+        yield
+    choosing._cheapest.cache_clear()
+
+
+def _depthwise(x, kernel):
+    """A convolution that is not left to lax where there is a choice; oneDNN need not be open."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+X, KERNEL = (jnp.asarray(numbers(s, i)) for i, s in enumerate([(8, 28, 28, 32), (3, 3, 1, 32)]))
+
+
+def _is_lax_s():
+    """Whether lax's convolution is what is compiled, by the lowered text."""
+    text = jax.jit(lambda x, w: _depthwise(x, w)).lower(X, KERNEL).as_text()
+    return text.count("stablehlo.convolution") == 1 and "__onednn" not in text
+
+
+def _texts():
+    """The lowered texts of a value and its gradients."""
+    gradient = jax.grad(lambda x, w: jnp.sum(_depthwise(x, w) ** 2), (0, 1))
+    return [
+        jax.jit(lambda *a, f=f: f(*a)).lower(X, KERNEL).as_text() for f in (_depthwise, gradient)
+    ]
+
+
+def test_importing_installs_nothing():
+    code = (
+        "from jax.interpreters import mlir; from jax import lax; p = lax.conv_general_dilated_p;"
+        "of = lambda: mlir._platform_specific_lowerings['cpu'].get(p);"
+        "before = of(); import jaxcnn, jaxcnn.nn, jaxcnn.convolve; print(of() is before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
+
+
+def test_installed_until_uninstalled():
+    before = _texts()
+    assert _is_lax_s()
+    install()
+    assert not _is_lax_s()
+    install()  # once more changes nothing
+    assert not _is_lax_s()
+    uninstall()
+    assert _is_lax_s()
+    assert _texts() == before
+    uninstall()
+    assert _texts() == before
+
+
+def test_as_a_context_it_ends_with_the_block_and_with_an_error():
+    with install():
+        assert not _is_lax_s()
+    assert _is_lax_s()
+    with pytest.raises(KeyError, match="within"), install():
+        raise KeyError("within")
+    assert _is_lax_s()
+    for _ in range(2):
+        with install():
+            assert not _is_lax_s()
+        assert _is_lax_s()
+
+
+def test_a_block_leaves_what_it_found():
+    with install():
+        with install():
+            assert not _is_lax_s()
+        assert not _is_lax_s()
+    assert _is_lax_s()
+    install()
+    with install():
+        pass
+    assert not _is_lax_s()
+    with install():
+        uninstall()
+        assert _is_lax_s()
+    assert not _is_lax_s()
+
+
+def test_the_switch_is_heeded():
+    with install(), onednn_closed():
+        assert not _is_lax_s()
+        assert all("__onednn" not in text for text in _texts())
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("installed")
+class TestFlax:
+    """What holds for jaxcnn.conv holds for Flax's layer."""
+
+    @given(problem=conv_problems(dtypes=DTYPES))
+    def test_it_is_the_definition(self, problem):
+        assert_obeys_geometry(adapters.flax_conv, problem)
+        assert_matches_reference(adapters.flax_conv, problem)
+
+    @few
+    @given(problem=conv_problems(dtypes=DTYPES, max_cells=16))
+    def test_its_gradients_are_those_of_the_definition_and_of_differences(self, problem):
+        assert_gradients_match(adapters.flax_conv, problem)
+
+    @few
+    @given(problem=conv_problems(dtypes=DTYPES, max_cells=16, ranks=(1, 2)))
+    def test_it_may_be_compiled_mapped_differentiated_and_rematerialised(self, problem):
+        assert_transforms(adapters.flax_conv, problem)
+
+    @given(problem=conv_problems())
+    def test_it_lowers_for_every_platform(self, problem):
+        assert_lowers(partial(problem.call, adapters.flax_conv), problem.arrays())
+
+    @given(
+        problem=impossible_conv_problems(paddings=("numbers",)).filter(
+            lambda p: 0 in p.stride or 0 in p.dilation or p.in_channels % p.groups
+        )
+    )
+    def test_it_refuses_what_it_did(self, problem):
+        assert_refuses(adapters.flax_conv, problem)
+
+
+class _Network(nnx.Module):
+    """A stem, a depthwise layer, and back to the first size."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.stem = nnx.Conv(3, 8, (3, 3), strides=2, rngs=rngs)
+        self.depthwise = nnx.Conv(8, 8, (3, 3), feature_group_count=8, rngs=rngs)
+        self.back = nnx.ConvTranspose(8, 3, (4, 4), strides=(2, 2), rngs=rngs)
+
+    def __call__(self, x):
+        return self.back(jnp.tanh(self.depthwise(jnp.tanh(self.stem(x)))))
+
+
+def _values_and_gradients(x):
+    def loss(network, x):
+        return jnp.sum(network(x) ** 2)
+
+    network = _Network()
+    return network(x), nnx.jit(nnx.grad(loss, argnums=(0, 1)))(network, x)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_network_of_flax_has_the_values_and_gradients_it_had(opened, request):
+    x = jnp.asarray(numbers((2, 8, 8, 3), 0).astype(np.float32))
+    before = _values_and_gradients(x)
+    request.getfixturevalue("installed")
+    if opened:
+        after = _values_and_gradients(x)
+    else:
+        with onednn_closed():
+            after = _values_and_gradients(x)
+    _assert_close(after, before)
+
+
+@few
+@given(calls(dtypes=("float32",), ranks=(1, 2, 3)))
+def test_lax_s_own_calls_have_the_values_and_gradients_they_had(call):
+    x, kernel = call.arrays()
+
+    def both(x, w):
+        y, pull_back = jax.vjp(lambda x, w: lax.conv_general_dilated(x, w, **call.kwargs), x, w)
+        return y, pull_back(y)
+
+    before = jax.jit(both)(x, kernel)
+    with install():
+        after = jax.jit(both)(x, kernel)
+    _assert_close(after, before)
+
+
+def _assert_close(got, want):
+    """Trees of float32 equal but for a thousand roundings of the largest number."""
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert ours.dtype == theirs.dtype
+        bound = gamma(1000, "float32") * max(1, abs(np.asarray(theirs)).max(initial=0))
+        assert_within(ours, theirs, bound)
+
+
+# -- artefacts and devices -------------------------------------------------------------------------
+
+
+def _dense(x, kernel):
+    """What oneDNN is asked for, where it may be."""
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _dense_arrays():
+    return [jnp.asarray(numbers(s, i)) for i, s in enumerate([(8, 28, 28, 32), (3, 3, 32, 32)])]
+
+
+def _asks_onednn(function, *args):
+    return "__onednn" in jax.jit(function).lower(*args).as_text()
+
+
+def test_an_artefact_asks_nothing_of_onednn():
+    x, kernel = _dense_arrays()
+
+    def both(x, w):
+        y, pull_back = jax.vjp(_dense, x, w)
+        return y, pull_back(y)
+
+    before = jax.jit(both)(x, kernel)
+    with install():
+        assert _asks_onednn(both, x, kernel) == (not fence.closed_because())
+        for platforms in (("cpu", "cuda", "tpu"), ("cpu",)):
+            exported = jax.export.export(jax.jit(both), platforms=platforms)(x, kernel)
+            assert "__onednn" not in exported.mlir_module()
+        again = jax.export.deserialize(exported.serialize())
+        _assert_close(again.call(x, kernel), before)
+
+
+def test_eight_devices_in_a_process_of_their_own():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import on_eight_devices; on_eight_devices()"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == "8 devices\n"
+
+
+def on_eight_devices():
+    """Run by a child process: eight virtual devices."""
+    x, kernel = _dense_arrays()
+    before = jax.jit(_dense)(x, kernel)
+    gradient = jax.grad(lambda x, w, f=_dense: jnp.sum(f(x, w) ** 2), (0, 1))
+    gradients = jax.jit(gradient)(x, kernel)
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
+    split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
+    with install():
+        mapped = jax.shard_map(_dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i"))
+        assert _asks_onednn(mapped, x, kernel) == (not fence.closed_because())
+        _assert_close(jax.jit(mapped)(x, kernel), before)
+        _assert_close(jax.jit(partial(gradient, f=mapped))(x, kernel), gradients)
+        xs, ws = jax.device_put(x, split), jax.device_put(kernel, whole)
+        for function, want in ((_dense, before), (gradient, gradients)):
+            assert not _asks_onednn(function, xs, ws)
+            _assert_close(jax.jit(function)(xs, ws), want)
+    print(f"{jax.device_count()} devices")

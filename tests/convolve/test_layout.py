@@ -1,0 +1,93 @@
+"""From lax's layouts to the canonical one and back, nothing lost and nothing moved."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from jax import lax
+
+from jaxcnn.convolve import layout
+from jaxcnn.testing import assert_sums_close
+from tests.convolve.drawn import PLAIN, Call, calls, define, numbers, problems
+
+
+def _params(call):
+    """What lax makes of the call's arguments."""
+    with jax.enable_x64(True):
+        arrays = call.arrays()
+        jaxpr = jax.make_jaxpr(lambda *a: lax.conv_general_dilated(*a, **call.kwargs))(*arrays)
+    (equation,) = (e for e in jaxpr.eqns if e.primitive is lax.conv_general_dilated_p)
+    return arrays, equation.params
+
+
+@given(calls(dtypes=("float64",), ranks=(1, 2)))
+def test_there_and_back_it_is_lax_s_convolution(call):
+    (x, kernel), params = _params(call)
+    described = layout.operation(x, kernel, params)
+    with jax.enable_x64(True):
+        canonical = described.canonical(x, kernel)
+        assert canonical[0].shape == described.problem.x_shape
+        assert canonical[1].shape == described.problem.kernel_shape
+        want = lax.conv_general_dilated(x, kernel, **call.kwargs)
+        if described.problem.is_empty:
+            assert described.restored(jnp.zeros(described.problem.output_shape)).shape == want.shape
+            return
+        got = described.restored(define(described.problem, *canonical))
+        magnitude = lax.conv_general_dilated(abs(x), abs(kernel), **call.kwargs)
+    assert_sums_close(got, want, magnitude, roundings=call.terms + 2)
+
+
+@given(calls())
+def test_the_problem_has_the_call_s_own_numbers(call):
+    (x, kernel), params = _params(call)
+    problem = layout.operation(x, kernel, params).problem
+    ones = (1,) * problem.axes
+    assert problem.stride == call.kwargs["window_strides"]
+    assert problem.base_dilation == (call.kwargs["lhs_dilation"] or ones)
+    assert problem.dilation == (call.kwargs["rhs_dilation"] or ones)
+    assert problem.dtype == call.dtype
+    assert problem.out_dtype == (call.kwargs["preferred_element_type"] or call.dtype)
+    assert np.prod(problem.x_shape) == np.prod(x.shape)
+    assert hash(problem) == hash(layout.operation(x, kernel, params).problem)
+
+
+def test_sizes_that_are_no_numbers_and_unlike_dtypes_are_not_described():
+    call = Call((1, 2, 5), (2, 2, 3), "float32", {"window_strides": (1,), "padding": "VALID",
+                                                  "dimension_numbers": None})  # fmt: skip
+    (x, kernel), params = _params(call)
+    assert layout.operation(x, kernel, params) is not None
+    (symbol,) = jax.export.symbolic_shape("b")
+    unknown = jax.ShapeDtypeStruct((symbol, 2, 5), x.dtype)
+    assert layout.operation(unknown, kernel, params) is None
+    assert layout.operation(x, kernel.astype("bfloat16"), params) is None
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+def test_channels_last_is_what_lax_makes_of_the_letters(axes):
+    spatial = "DHW"[3 - axes :]
+    image = f"N{spatial}C"
+    shape = (1,) * (axes + 2)
+    want = lax.conv_dimension_numbers(shape, shape, (image, f"{spatial}IO", image))
+    assert layout.channels_last(axes) == want
+
+
+@given(problems(**PLAIN))
+def test_the_exchange_of_arrays_is_undone(problem):
+    x, g = numbers(problem.x_shape, 0), numbers(problem.output_shape, 1)
+    exchanged = problem.exchanged()
+    there = layout.as_kernel_gradient(problem, jnp.asarray(x), jnp.asarray(g))
+    assert (there[0].shape, there[1].shape) == (exchanged.x_shape, exchanged.kernel_shape)
+    back = layout.from_kernel_gradient(problem, *there)
+    np.testing.assert_array_equal(back[0], x.astype(np.float32))
+    np.testing.assert_array_equal(back[1], g.astype(np.float32))
+
+
+@given(problems())
+def test_groups_are_split_in_order(problem):
+    kernel = jnp.arange(float(np.prod(problem.kernel_shape))).reshape(problem.kernel_shape)
+    split = layout.split_groups(kernel, problem.groups)
+    filters = problem.group_channels[1]
+    for group in range(problem.groups):
+        own = kernel[..., group * filters : (group + 1) * filters]
+        np.testing.assert_array_equal(split[..., group, :], own)
