@@ -74,8 +74,9 @@ def asked(problem: Problem) -> Problem:
     where there is much of it and, with groups, where windows are as large as the input, as those
     of kernel gradients are.
     """
+    problem, _ = problem.trimmed()
     stride = tuple(s if k > 1 else 1 for s, k in zip(problem.stride, problem.output, strict=True))
-    problem = replace(problem, stride=stride).with_padding_for(problem.output)
+    problem = replace(problem, stride=stride)
     alone = any(
         max(pair) >= extent for pair, extent in zip(problem.padding, problem.extent, strict=True)
     )
