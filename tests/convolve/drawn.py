@@ -58,8 +58,8 @@ def problems(
         d = 1 if tiled else draw(st.integers(*dilation))
         b, lo, hi = (draw(st.integers(*ends)) for ends in (base_dilation, padding, padding))
         extent = d * (f - 1) + 1
-        # The first size with an output, and as many more as make a few.
-        least = max(1, -(-(extent - lo - hi - 1) // b) + 1)
+        # The first size with an output and enough to cut off, and as many more as make a few.
+        least = max(1, -(-(extent - lo - hi - 1) // b) + 1, -min(lo, 0) - min(hi, 0))
         most = least + max(1, (outputs - (rank == 3)) * s // b)
         axes.append((draw(st.integers(least, most)), f, s, (lo, hi), b, d))
     size, f, s, pairs, b, d = (tuple(entries) for entries in zip(*axes, strict=True))
@@ -438,9 +438,11 @@ def calls(
     if not named:
         # lax refuses to cut off more cells than there are.
         padding = []
-        for cells, b in zip(size, base or (1,) * rank, strict=True):
-            lo = draw(st.integers(-2, 3))
-            padding.append((lo, max(draw(st.integers(-2, 3)), -(b * (cells - 1) + 1) - lo)))
+        for b in base or (1,) * rank:
+            # Of the smallest axis: which one a pair belongs to, the layouts decide.
+            lo, hi, cells = draw(st.integers(-2, 3)), draw(st.integers(-2, 3)), min(size)
+            least = -(b * (cells - 1) + 1)
+            padding.append((max(lo, least), max(hi, least - min(0, max(lo, least)))))
     wanted = draw(st.sampled_from((None, "the same", "wider")))
     wider = {"float32": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32"}
     preferred = {None: None, "the same": dtype, "wider": wider.get(dtype, dtype)}[wanted]

@@ -18,7 +18,7 @@ from jaxcnn.testing import unit_roundoff
 from tests.cases import many
 from tests.convolve.drawn import arrays, as_call, define, kernel_gradients, problems
 
-FACTOR = 4
+FACTOR = 8
 """How many times the direct call's error that of the chosen algorithm may be."""
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
@@ -151,7 +151,7 @@ def test_the_highest_precision_excludes_transforms(problem, closed):
 
 def test_large_filters_are_transformed_unless_precision_is_asked_for():
     """Without this the test above could not fail."""
-    problem = Problem(8, (56, 56), 32, (31, 31), 32, 32, padding=((15, 15), (15, 15)))
+    problem = Problem(1, (300, 300), 1, (31, 31), 1)
     assert choose(problem, ONEDNN) == "fft"
     assert choose(replace(problem, precision=(lax.Precision.HIGHEST,) * 2), ONEDNN) != "fft"
 
