@@ -119,6 +119,8 @@ def _reason(problem: Problem, name: str, shut: frozenset[str]) -> str | None:
 
 @lru_cache(maxsize=65536)
 def _cheapest(problem: Problem, shut: frozenset[str]) -> tuple[str, float]:
+    if problem.is_empty:
+        return "direct", 0.0
     problem, _ = problem.trimmed()
     direct = _cost(problem, "direct", shut)
     best = min(
