@@ -117,6 +117,15 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     ),
     "phases": problems(base_dilation=(2, 4)),
     "zeros": problems(base_dilation=(1, 3)),
+    "swapped": problems(
+        groups=(1,),
+        ranks=(1, 2),
+        filter_size=(4, 7),
+        stride=(1, 1),
+        dilation=(1, 1),
+        base_dilation=(2, 4),
+        padding=(-2, 3),
+    ),
     "portions": st.one_of(
         kernel_gradients(batches=(3, 5, 20, 32)),
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
