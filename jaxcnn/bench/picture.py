@@ -63,7 +63,7 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
             zorder=2,
         )
         axes.set(xscale="log", xlabel="milliseconds", title=TITLES[direction])
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_locator(LogLocator(numticks=9))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="x", alpha=0.3)
