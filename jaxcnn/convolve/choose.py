@@ -119,8 +119,6 @@ def _reason(problem: Problem, name: str, shut: frozenset[str]) -> str | None:
 
 @lru_cache(maxsize=65536)
 def _cheapest(problem: Problem, shut: frozenset[str]) -> tuple[str, float]:
-    if problem.is_empty:
-        return "direct", 0.0
     problem, _ = problem.trimmed()
     direct = _cost(problem, "direct", shut)
     best = min(
@@ -136,6 +134,8 @@ def _cheapest(problem: Problem, shut: frozenset[str]) -> tuple[str, float]:
 
 def _cost(problem: Problem, name: str, shut: frozenset[str]) -> float:
     """Milliseconds of a problem that the algorithm takes."""
+    if problem.is_empty:
+        return 0.0
     algorithm = ALGORITHMS[name]
     work = algorithm.work(problem)
     own = _rates_for(name, work.kind, problem.dtype).milliseconds(work)

@@ -68,9 +68,9 @@ class Explanation:
 def explain_problem(problem: Problem) -> Explanation:
     """Forward, input gradient and kernel gradient of a canonical problem.
 
-    >>> print(explain_problem(Problem(1, (7,), 0, (3,), 6)).directions[0])
-    forward: 1x7x0 * 3x0x6 -> 1x5x6, float32
-      * direct ...
+    >>> found = explain_problem(Problem(1, (7,), 3, (3,), 6, dtype="int32"))
+    >>> found.directions[0].chosen, found.directions[0].costs["onednn"]
+    ('direct', 'dtype int32')
     """
     named = (
         ("forward", problem),
