@@ -86,7 +86,7 @@ def test_numbers_of_16_bits_are_summed_in_32(name, data):
     holds(data.draw(taken_by(name, dtype)), name)
 
 
-@each(["taps", "phases", "products", "onednn_products", "rows"])
+@each(["taps", "products", "onednn_products", "rows"])
 @few
 @given(st.data())
 def test_in_a_loop_over_examples_it_computes_the_same(name, data):
@@ -135,15 +135,6 @@ def test_its_gradients_are_those_of_the_definition(name, data):
 def test_its_parts_are_the_problems_that_it_hands_on(name, data):
     problem, _ = data.draw(taken_by(name)).trimmed()
     assert _handed_on(problem, name) == _stated(problem, name)
-
-
-@few
-@given(taken_by("phases"))
-def test_its_parts_are_the_problems_of_single_examples_where_it_loops_over_them(problem):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "LARGEST_TEMPORARY", 0)
-        problem, _ = problem.trimmed()
-        assert _handed_on(problem, "phases") == _stated(problem, "phases")
 
 
 def _handed_on(problem, name):
