@@ -120,12 +120,12 @@ def test_its_gradients_are_those_of_the_definition(name, data):
     wants, magnitudes = defined_gradients(problem, x, kernel, g)
     lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
     operands = (g, kernel), (x, g)
-    for i, what in enumerate(("x", "kernel")):
-        if ALGORITHMS[name].sums:
+    for i, gradient in enumerate((problem.input_gradient(), problem.exchanged())):
+        what = ("x", "kernel")[i]
+        if course(gradient, named_or_chosen(gradient, name, frozenset())).sums:
             share = gamma(lengths[i] + 2, dtype)
             bound = 2 * share * (1 + share) * magnitudes[i]
         else:
-            gradient = (problem.input_gradient(), problem.exchanged())[i]
             bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
         assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")
 

@@ -25,7 +25,7 @@ from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, fence
 from jaxcnn.convolve.primitive import conv_p
 from jaxcnn.testing import gamma
 from tests.cases import few
-from tests.convolve.drawn import INTEGERS, REALS, SIXTEEN, assert_within, calls, numbers
+from tests.convolve.drawn import INTEGERS, REALS, SIXTEEN, Call, assert_within, calls, numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +91,12 @@ def test_it_is_lax_s_for_every_argument(dtype, data):
 @given(calls(batch=(0, 1), channels=(0, 1), ranks=(0, 1, 2), dtypes=("float32",)))
 def test_it_is_lax_s_where_arrays_are_empty_or_have_no_spatial_axis(call):
     _assert_is_lax(call)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "complex64"])
+def test_it_is_lax_s_where_padding_leaves_no_cell(dtype):
+    kwargs = {"window_strides": (1, 2), "padding": [(0, 0), (0, -1)], "lhs_dilation": (1, 1)}
+    _assert_is_lax(Call((1, 1, 1, 1), (1, 1, 1, 1), dtype, kwargs | {"dimension_numbers": None}))
 
 
 def test_a_batch_of_size_zero_has_gradients_of_zero():

@@ -114,6 +114,12 @@ def test_trimmed_cuts_what_lies_between_spread_out_cells_as_padding():
     assert (bare.size, bare.padding, kept) == ((2,), ((2, 0),), ((2, 4),))
 
 
+def test_trimmed_leaves_alone_what_is_empty():
+    problem = Problem(1, (1, 5), 1, (1, 1), 1, stride=(1, 2), padding=((0, -1), (0, 0)))
+    assert problem.is_empty
+    assert problem.trimmed() == (problem, ((0, 1), (0, 5)))
+
+
 @many
 @given(problems())
 def test_the_exchange_is_its_own_inverse(problem):
