@@ -35,7 +35,7 @@ class Operation(NamedTuple):
         kernel = lax.transpose(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
         if self.batch_groups > 1:
             groups, axes = self.batch_groups, self.problem.axes
-            x = x.reshape(groups, -1, *x.shape[1:])
+            x = x.reshape(groups, self.problem.batch, *x.shape[1:])
             x = lax.transpose(x, (*range(1, axes + 2), 0, axes + 2)).reshape(self.problem.x_shape)
         return x, kernel
 
