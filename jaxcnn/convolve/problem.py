@@ -160,8 +160,9 @@ class Problem:
     def trimmed(self) -> tuple[Problem, Pairs]:
         """The problem without cells that no window reads, and the range kept on each axis.
 
-        No padding is negative then; what is empty stays as it is. Base dilation stays: a cut of a cells off spread-out ones is a
-        cut of ceil(a/base) cells, and what that took too much is padding.
+        No padding is negative then; what is empty stays as it is. Base dilation stays: a cut of a
+        cells off spread-out ones is a cut of ceil(a/base) cells, and what that took too much is
+        padding.
         """
         if self.is_empty:
             return self, tuple((0, n) for n in self.size)
