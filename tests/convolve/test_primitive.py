@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def test_it_is_lax_s_where_arrays_are_empty_or_have_no_spatial_axis(call):
 def test_it_is_lax_s_where_padding_leaves_no_cell(dtype):
     kwargs = {"window_strides": (1, 2), "padding": [(0, 0), (0, -1)], "lhs_dilation": (1, 1)}
     _assert_is_lax(Call((1, 1, 1, 1), (1, 1, 1, 1), dtype, kwargs | {"dimension_numbers": None}))
+
+
+@pytest.mark.parametrize("channels", [0, 1])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_it_is_lax_s_where_groups_of_the_batch_are_empty(batch, channels):
+    kwargs = {"window_strides": (1,), "padding": "SAME", "batch_group_count": 2}
+    call = Call((batch, channels, 3), (2, channels, 2), "float32", kwargs)
+    _assert_is_lax(replace(call, kwargs=kwargs | {"dimension_numbers": None}))
 
 
 def test_a_batch_of_size_zero_has_gradients_of_zero():
