@@ -33,7 +33,7 @@ def lower_on_cpu(
 ) -> Any:
     """The chosen algorithm's program, or lax's where that is the choice."""
     described = operation(*context.avals_in, params)
-    if described is None or is_partitioned(context):
+    if described is None or described.problem.is_empty or is_partitioned(context):
         return LAX_RULES["cpu"](context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
     name = named_or_chosen(problem, algorithm, closed)
