@@ -33,12 +33,12 @@ def lower_on_cpu(
 ) -> Any:
     """The chosen algorithm's program, or lax's where that is the choice."""
     described = operation(*context.avals_in, params)
-    if described is None or is_partitioned(context):
+    if described is None or described.problem.is_empty or is_partitioned(context):
         return LAX_RULES["cpu"](context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
     name = named_or_chosen(problem, algorithm, closed)
-    # Two forms of lax's that ours is better than: batch groups are up to a hundred times slower than
-    # feature groups, and of complex numbers XLA cuts the wrong cells off where padding is negative.
+    # Two forms of lax's are put otherwise: batch groups are up to a hundred times slower than
+    # feature groups, and of complex numbers XLA cuts the wrong cells where padding is negative.
     sound = described.batch_groups == 1 and min(map(min, problem.padding), default=0) >= 0
     if name == "direct" and sound:
         return LAX_RULES["cpu"](context, x, kernel, **params)
