@@ -151,10 +151,8 @@ def algorithms_on(problem: Problem, *, gradient: bool) -> dict[str, float]:
     (x, kernel), put = operands(problem, gradient)
     runs, once = {}, {}
     for name, algorithm in ALGORITHMS.items():
-        if algorithm.refuses(problem) or (name == "fft" and problem.taps < 25):
-            continue
-        if name in ("blocks", "portions") and hopeless(problem, name):
-            continue
+        if algorithm.refuses(problem) or (name == "portions" and problem.places > 4096):
+            continue  # portions are for kernel gradients; timing them elsewhere is idle
         program = jax.jit(lambda x, w, name=name: choose.solve(problem, *put(x, w), name=name))
         program(x, kernel).block_until_ready()
         start = time.perf_counter()
@@ -174,11 +172,6 @@ def algorithms_on(problem: Problem, *, gradient: bool) -> dict[str, float]:
                 taken[name].append(time.perf_counter() - begin)
     medians = {name: float(np.median(seconds)) for name, seconds in taken.items()}
     return {name: 1e3 * value for name, value in (once | medians).items()}
-
-
-def hopeless(problem: Problem, name: str) -> bool:
-    """Whether a rewrite is so far from its field that timing it is idle."""
-    return name == "portions" and problem.places > 4096
 
 
 def fit() -> None:

@@ -110,34 +110,15 @@ def in_torch(problem: Problem, arrays: tuple[jax.Array, ...], dtype: str) -> dic
     kernel = kernel.permute(axes + 1, axes, *range(axes)).contiguous()
     padding = [lo for lo, _ in problem.padding]
 
-    def back(mask):
-        torch.ops.aten.convolution_backward(
-            g,
-            x,
-            kernel,
-            None,
-            problem.stride,
-            padding,
-            problem.dilation,
-            False,
-            [0] * axes,
-            problem.groups,
-            mask,
-        )
-        torch.cuda.synchronize()
+    # bias, stride, padding, dilation, transposed, output padding, groups
+    rest = (None, problem.stride, padding, problem.dilation, False, [0] * axes, problem.groups)
 
     def forward():
-        torch.ops.aten.convolution(
-            x,
-            kernel,
-            None,
-            problem.stride,
-            padding,
-            problem.dilation,
-            False,
-            [0] * axes,
-            problem.groups,
-        )
+        torch.ops.aten.convolution(x, kernel, *rest)
+        torch.cuda.synchronize()
+
+    def back(mask):
+        torch.ops.aten.convolution_backward(g, x, kernel, *rest, mask)
         torch.cuda.synchronize()
 
     return {

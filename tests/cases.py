@@ -1,4 +1,9 @@
-"""How many cases a law gets, by what a case costs, and the dtypes that all laws are put to."""
+"""How many cases a law gets, the dtypes that all laws are put to, and eight devices to run on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -13,3 +18,20 @@ def many(test):
 def few(test):
     """For laws that compile a dozen programs for each case: half as many cases."""
     return settings(max_examples=settings().max_examples // 2)(test)
+
+
+def run_on_eight_devices(module):
+    """Runs the module's ``on_eight_devices`` in a child process that has so many virtual ones.
+
+    It must print their number, so that a child that ran nothing is not taken for one that passed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == "8 devices\n"

@@ -126,7 +126,7 @@ def examine(asked: Asked, numbered: list[tuple[int, Question]]) -> None:
     for number, question in numbered:
         operands = drawn_operands(question, number)
         report("begin", number)
-        answer = jax.block_until_ready(asked(question, tuple(map(jnp.asarray, operands))))
+        answer = jax.block_until_ready(asked(question, tuple(map(jax.device_put, operands))))
         report("end", number, complaint(question, answer, operands))
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 
+from jaxcnn.convolve import fence
 from jaxcnn.convolve.algorithms import ALGORITHMS, Work
 from jaxcnn.convolve.algorithms.algorithm import trimmed
 from jaxcnn.convolve.problem import Problem
@@ -104,15 +105,11 @@ def costs(problem: Problem, closed: frozenset[str] = frozenset()) -> dict[str, f
 
 def _shut(closed: frozenset[str]) -> frozenset[str]:
     """``closed``, and what the fence keeps shut now: it can change while the process runs."""
-    from jaxcnn.convolve import fence
-
     return closed | ONEDNN if fence.closed_because() else closed
 
 
 def _reason(problem: Problem, name: str, shut: frozenset[str]) -> str | None:
     if name in shut:
-        from jaxcnn.convolve import fence
-
         return fence.closed_because() or "not where this is compiled"
     return ALGORITHMS[name].refuses(problem)
 

@@ -66,7 +66,7 @@ def conv_general_dilated(
     (1, 6, 5, 5)
     """
     if algorithm is not None:
-        from jaxcnn.convolve.choose import check_name
+        from jaxcnn.convolve.choose import check_name  # which is made of these primitives
 
         check_name(algorithm)
     traced = _lax.trace(

@@ -1,6 +1,5 @@
 """Under install() every library's convolutions are chosen for, and after it nothing is left."""
 
-import os
 import subprocess
 import sys
 from functools import partial
@@ -31,7 +30,7 @@ from jaxcnn.testing import (
     gamma,
     impossible_conv_problems,
 )
-from tests.cases import DTYPES, few
+from tests.cases import DTYPES, few, run_on_eight_devices
 from tests.convolve.drawn import assert_within, calls, numbers
 
 ROOT = Path(__file__).parents[2]
@@ -271,17 +270,7 @@ def test_an_artefact_asks_nothing_of_onednn():
 
 
 def test_eight_devices_in_a_process_of_their_own():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import on_eight_devices; on_eight_devices()"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "8 devices\n"
+    run_on_eight_devices(__name__)
 
 
 def on_eight_devices():

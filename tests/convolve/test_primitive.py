@@ -1,12 +1,8 @@
 """The drop-in is lax's convolution: the same values, the same refusals, the same citizenship."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.export
@@ -25,10 +21,8 @@ import jaxcnn.convolve.choose as choosing
 from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, fence
 from jaxcnn.convolve.primitive import conv_p
 from jaxcnn.testing import gamma
-from tests.cases import few
+from tests.cases import few, run_on_eight_devices
 from tests.convolve.drawn import INTEGERS, REALS, SIXTEEN, Call, assert_within, calls, numbers
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -467,17 +461,7 @@ def test_sizes_may_be_symbols():
 
 
 def test_eight_devices_in_a_process_of_their_own():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import on_eight_devices; on_eight_devices()"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "8 devices\n"
+    run_on_eight_devices(__name__)
 
 
 def on_eight_devices():

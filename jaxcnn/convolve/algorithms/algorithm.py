@@ -36,9 +36,6 @@ class Work(NamedTuple):
     turns: float = 1
     kind: str = ""
 
-    def __add__(self, other: Work) -> Work:  # type: ignore[override]
-        return Work(*(a + b for a, b in zip(self[:3], other[:3], strict=True)), self.kind)
-
 
 @dataclass(frozen=True)
 class Algorithm:
@@ -82,6 +79,14 @@ def refuse_unplain(problem: Problem) -> str | None:
     reason = refuse_unusual(problem)
     if reason is None and not problem.is_plain:
         reason = "base dilation or negative padding"
+    return reason
+
+
+def refuse_unspread(problem: Problem) -> str | None:
+    """Refuses what the ways around base dilation have nothing to do for."""
+    reason = refuse_unusual(problem)
+    if reason is None and set(problem.base_dilation) == {1}:
+        reason = "no base dilation"
     return reason
 
 

@@ -27,10 +27,15 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.layout import split_groups
 from jaxcnn.convolve.problem import Problem
 
+FEWEST_TAPS = 25
+"""Below, other ways are as fast, and add up a few terms with less error than a transform has."""
+
 
 def refuses(problem: Problem) -> str | None:
-    """More than three axes, 16-bit numbers, and precision HIGHEST: the error is of another kind."""
+    """Few taps, more than three axes, 16-bit numbers, and precision HIGHEST."""
     reason = refuse_unusual(problem)
+    if reason is None and problem.taps < FEWEST_TAPS:
+        reason = f"fewer than {FEWEST_TAPS} taps"
     if reason is None and problem.dtype not in ("float32", "float64"):
         reason = f"dtype {problem.dtype}"
     if reason is None and problem.axes > 3:

@@ -20,7 +20,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Work,
     accumulator,
     refuse_temporary,
-    refuse_unusual,
+    refuse_unspread,
     traffic,
 )
 from jaxcnn.convolve.problem import Problem
@@ -28,9 +28,7 @@ from jaxcnn.convolve.problem import Problem
 
 def refuses(problem: Problem) -> str | None:
     """No base dilation, groups, strides or dilations, or patches of more than 64 pieces."""
-    reason = refuse_unusual(problem)
-    if reason is None and set(problem.base_dilation) == {1}:
-        reason = "no base dilation"
+    reason = refuse_unspread(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
     if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:

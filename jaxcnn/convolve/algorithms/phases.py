@@ -24,7 +24,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    refuse_unusual,
+    refuse_unspread,
 )
 from jaxcnn.convolve.problem import Problem
 
@@ -93,9 +93,7 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
 
 def refuses(problem: Problem) -> str | None:
     """No base dilation, or so much of it that the phases would be too many."""
-    reason = refuse_unusual(problem)
-    if reason is None and set(problem.base_dilation) == {1}:
-        reason = "no base dilation"
+    reason = refuse_unspread(problem)
     counts = [
         b // math.gcd(s, b) for s, b in zip(problem.stride, problem.base_dilation, strict=True)
     ]

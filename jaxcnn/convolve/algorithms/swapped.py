@@ -21,7 +21,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    refuse_unusual,
+    refuse_unspread,
     traffic,
 )
 from jaxcnn.convolve.problem import Problem
@@ -29,9 +29,7 @@ from jaxcnn.convolve.problem import Problem
 
 def refuses(problem: Problem) -> str | None:
     """No base dilation; groups, stride or dilation beside it; filters smaller than the input."""
-    reason = refuse_unusual(problem)
-    if reason is None and set(problem.base_dilation) == {1}:
-        reason = "no base dilation"
+    reason = refuse_unspread(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
     if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:

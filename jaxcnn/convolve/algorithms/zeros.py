@@ -12,7 +12,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    refuse_unusual,
+    refuse_unspread,
     traffic,
 )
 from jaxcnn.convolve.problem import Problem
@@ -20,10 +20,7 @@ from jaxcnn.convolve.problem import Problem
 
 def refuses(problem: Problem) -> str | None:
     """No base dilation."""
-    reason = refuse_unusual(problem)
-    if reason is None and set(problem.base_dilation) == {1}:
-        reason = "no base dilation"
-    return reason
+    return refuse_unspread(problem)
 
 
 def _spread(problem: Problem) -> Problem:
