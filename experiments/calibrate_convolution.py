@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -108,9 +108,12 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, as they come to be solved."""
-    three = (problem, problem.input_gradient(), problem.exchanged())
-    return [each.trimmed()[0] for each in three]
+    """The problem and its two gradients, as they come to be solved; volumes' parts follow."""
+    found = [each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.exchanged())]
+    for rewrite in ("volume", "space_to_batch"):
+        if not ALGORITHMS[rewrite].refuses(found[-1]):
+            found.append(ALGORITHMS[rewrite].parts(found[-1])[0][0].trimmed()[0])
+    return found
 
 
 def operands(problem: Problem, gradient: bool) -> tuple[tuple[jax.Array, jax.Array], Callable]:
@@ -134,24 +137,31 @@ def measure(dtype: str) -> None:
     """Adds every algorithm's median on every problem to the file of times."""
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
-    known = {problem_of(row["problem"]) for row in found["rows"]}
+    known = {problem_of(row["problem"]): row for row in found["rows"]}
     for one in LAYERS:
         for place, problem in enumerate(directions(replace(one, dtype=dtype, out_dtype=dtype))):
-            if problem in known or problem.is_empty:
+            if problem.is_empty:
                 continue
-            found_here = algorithms_on(problem, gradient=place == 2)
-            row = {"problem": asdict(problem), "milliseconds": found_here}
-            found["rows"].append(row)
-            TIMES.write_text(json.dumps(times, indent=1) + "\n")
-            print(problem, {k: round(v, 3) for k, v in row["milliseconds"].items()}, flush=True)
+            if problem not in known:
+                known[problem] = {"problem": asdict(problem), "milliseconds": {}}
+                found["rows"].append(known[problem])
+            row = known[problem]["milliseconds"]
+            new = algorithms_on(problem, gradient=place == 2, known=row)
+            if new:
+                row |= new
+                TIMES.write_text(json.dumps(times, indent=1) + "\n")
+                print(problem, {k: round(v, 3) for k, v in new.items()}, flush=True)
 
 
-def algorithms_on(problem: Problem, *, gradient: bool) -> dict[str, float]:
-    """Medians, the algorithms taking turns."""
+def algorithms_on(problem: Problem, *, gradient: bool, known: Container[str]) -> dict[str, float]:
+    """Medians of the algorithms that are not known, taking turns."""
     (x, kernel), put = operands(problem, gradient)
-    runs, once = {}, {}
+    runs: dict[str, Callable] = {}
+    once: dict[str, float] = {}
     for name, algorithm in ALGORITHMS.items():
-        if algorithm.refuses(problem) or (name == "portions" and problem.places > 4096):
+        if name in known or algorithm.refuses(problem):
+            continue
+        if name == "portions" and problem.places > 4096:
             continue  # portions are for kernel gradients; timing them elsewhere is idle
         program = jax.jit(lambda x, w, name=name: choose.solve(problem, *put(x, w), name=name))
         program(x, kernel).block_until_ready()
@@ -211,9 +221,16 @@ def fit() -> None:
 
 
 REWRITES = [
-    name
-    for name in ALGORITHMS
-    if name in ("phases", "zeros", "swapped", "blocks", "diagonal", "portions", "wide", "slabs")
+    "phases",
+    "zeros",
+    "swapped",
+    "blocks",
+    "diagonal",
+    "portions",
+    "wide",
+    "slabs",
+    "space_to_batch",
+    "volume",
 ]
 
 
@@ -252,7 +269,7 @@ def nonnegative(samples: list) -> list[float]:
     wanted = np.array([max(rest, 0.05 * whole) for _, rest, whole in samples])
     used = rows.max(0) > 0
     rows = rows[:, used]
-    scale = np.median(wanted) / np.median(rows, axis=0)
+    scale = np.median(wanted) / rows.mean(axis=0)
 
     def off(logs: np.ndarray) -> np.ndarray:
         return np.log(rows @ (scale * np.exp(logs))) - np.log(wanted)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from jaxcnn.convolve import fence
-from jaxcnn.convolve.algorithms import onednn, wide
+from jaxcnn.convolve.algorithms import onednn, space_to_batch, volume, wide
 from jaxcnn.convolve.problem import Problem
 
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 17, 24, 31, 32, 33, 48, 64, 65, 96, 128, 130, 256)
@@ -215,5 +215,19 @@ def laid_wide(rng: random.Random, dtype: str) -> Problem | None:
     return wide.ALGORITHM.parts(problem)[0][0]
 
 
+def volume_of_examples(rng: random.Random, dtype: str) -> Problem | None:
+    """The kernel gradient of a depthwise convolution as one of an axis more."""
+    forward = depthwise(rng, dtype)
+    if forward is None or forward.in_channels != forward.out_channels:
+        return None
+    problem = replace(forward, dilation=(1,) * forward.axes).exchanged()
+    for rewrite in (volume.ALGORITHM, space_to_batch.ALGORITHM):
+        if rewrite is volume.ALGORITHM or max(problem.dilation) > 1:
+            if rewrite.refuses(problem):
+                return None
+            problem = rewrite.parts(problem)[0][0]
+    return problem if terms(problem) <= MOST_TERMS else None
+
+
 _KINDS = (dense, dense, dense, stem, pointwise, depthwise, depthwise, grouped, grouped, gradient)
-_KINDS += (gradient, gradient, laid_wide, laid_wide)
+_KINDS += (gradient, gradient, laid_wide, laid_wide, volume_of_examples)

@@ -131,8 +131,15 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
     ),
     "wide": st.one_of(
-        kernel_gradients(channels=(2, 3), dilation=(1, 1)),
-        problems(batches=(2, 3), stride=(1, 1), **PLAIN),
+        kernel_gradients(groups=(1,), channels=(2, 3), dilation=(1, 1)),
+        problems(groups=(1,), batches=(2, 3), stride=(1, 1), **PLAIN),
+    ),
+    "volume": kernel_gradients(
+        ranks=(1, 2), groups=(2, 3, 16), channels=(1,), filters=(1,), batches=(2, 3, 4)
+    ),
+    "space_to_batch": st.one_of(
+        problems(groups=(2, 3), stride=(1, 1), **(PLAIN | {"dilation": (2, 4)})),
+        kernel_gradients(groups=(2, 3), stride=(2, 4)),
     ),
     "products": kernel_gradients(groups=(1,)),
     "onednn_products": kernel_gradients(groups=(1,)),

@@ -2,7 +2,8 @@
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
 ``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``blocks``, ``diagonal``, ``portions``,
-``slabs`` and ``wide`` rewrite a problem as others, for which the choice is made again.
+``slabs``, ``space_to_batch``,
+``volume`` and ``wide`` rewrite a problem as others, for which the choice is made again.
 """
 
 from jaxcnn.convolve.algorithms import (
@@ -18,8 +19,10 @@ from jaxcnn.convolve.algorithms import (
     products,
     rows,
     slabs,
+    space_to_batch,
     swapped,
     taps,
+    volume,
     wide,
     zeros,
 )
@@ -44,6 +47,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         rows.ALGORITHM,
         overlap_add.ALGORITHM,
         slabs.ALGORITHM,
+        space_to_batch.ALGORITHM,
+        volume.ALGORITHM,
         fft.ALGORITHM,
     )
 }

@@ -26,6 +26,9 @@ from jaxcnn.convolve.problem import Problem
 
 TARGET = "__onednn$convolution"
 
+ROWS = 8
+"""Outputs of a row below which a depthwise convolution of many taps costs the same for each tap."""
+
 
 def refuses(problem: Problem) -> str | None:
     """A problem that is not plain, or that is outside the fence as it would be asked."""
@@ -148,14 +151,20 @@ def product(a: jax.Array, b: jax.Array, *, transpose_a: bool = False) -> jax.Arr
 
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds; x and kernel read, y written."""
+    c, o = problem.group_channels
     if problem.groups == 1:
         kind = "dense"
+    elif c == 1:
+        kind = "depthwise"
     else:
-        kind = "depthwise" if 1 in problem.group_channels else "groups"
+        kind = "groups of one filter" if o == 1 else "groups"
+    operations, columns = in_lanes(problem), problem.output[-1]
     # Rows of the matrix product inside are the outputs of the last axis: with few it idles.
-    if problem.is_thin and (problem.output[-1] < 32 or kind == "depthwise"):
+    if problem.is_thin and (columns < 32 or 1 in (c, o)):
+        if kind == "depthwise":  # a tap's own work is that of so many outputs
+            operations *= max(1, ROWS / columns)
         kind = f"thin {kind}"
-    return Work(in_lanes(problem), traffic(problem), kind=kind)
+    return Work(operations, traffic(problem), kind=kind)
 
 
 ALGORITHM = Algorithm("onednn", refuses, work, run)

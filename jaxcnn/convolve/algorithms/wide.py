@@ -28,8 +28,10 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """One example, one output of each, or a last axis whose outputs are cells apart."""
+    """Groups; one example, one output of each, or a last axis whose outputs are cells apart."""
     reason = refuse_unplain(problem)
+    if reason is None and problem.groups > 1:
+        reason = "groups"
     if reason is None and problem.batch == 1:
         reason = "one example"
     if reason is None and problem.places == 1:
