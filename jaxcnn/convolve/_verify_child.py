@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.draws import Product, Question
+from jaxcnn.convolve.layout import laid
 from jaxcnn.convolve.problem import Problem
 
 Asked = Callable[[Question, tuple[jax.Array, ...]], jax.Array]
@@ -32,7 +33,14 @@ def ask(question: Question, operands: tuple[jax.Array, ...]) -> jax.Array:
         return jax.jit(lambda a, b: onednn.product(a, b, transpose_a=question.transpose_a))(
             *operands
         )
-    return jax.jit(lambda *operands: onednn.call(question.problem, *operands))(*operands)
+    problem, numbers = question.problem, question.numbers
+    if numbers is None:
+        return jax.jit(lambda *operands: onednn.call(problem, *operands))(*operands)
+    x, kernel, *bias = operands
+    laid_out = jax.jit(lambda x, kernel: laid(x, kernel, numbers))(x, kernel)
+    put = jax.jit(lambda x, kernel, b: onednn.call(problem, x, kernel, b, numbers))
+    y = put(*laid_out, *(bias or [None]))
+    return jnp.moveaxis(y, numbers.out_spec[1], -1)
 
 
 def drawn_operands(question: Question, seed: int) -> list[np.ndarray]:

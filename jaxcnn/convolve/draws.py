@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from jax import lax
+
 from jaxcnn.convolve import fence
 from jaxcnn.convolve.algorithms import onednn, space_to_batch, volume, wide
 from jaxcnn.convolve.problem import Problem
@@ -26,6 +28,7 @@ class Convolution:
 
     problem: Problem
     bias: bool = False
+    numbers: lax.ConvDimensionNumbers | None = None
 
     @property
     def dtype(self) -> str:
@@ -79,7 +82,14 @@ def questions(
             continue
         problem = rng.choice(_KINDS)(rng, dtype)
         if problem is not None and passes(problem):
-            yield Convolution(problem, bias=rng.random() < 0.15)
+            yield Convolution(problem, rng.random() < 0.15, _numbers(rng, problem))
+
+
+def _numbers(rng: random.Random, problem: Problem) -> lax.ConvDimensionNumbers | None:
+    """One in three is laid out otherwise than channels last."""
+    if rng.random() < 2 / 3:
+        return None
+    return rng.choice(onednn.readable(problem.axes, problem.dtype))
 
 
 def _product(rng: random.Random, dtype: str) -> Product:
@@ -94,8 +104,8 @@ def _product(rng: random.Random, dtype: str) -> Product:
 def _window(rng: random.Random, problem: Problem) -> Problem | None:
     """The problem with size, filter, stride, dilation and padding drawn, channels kept."""
     axes = problem.axes
-    most = {1: 15, 2: 9, 3: 5}[axes]
-    common = rng.choice((1, 2, 3, 3, 3, 4, 5, 7, most))
+    most = {1: 70, 2: 33, 3: 7}[axes]
+    common = rng.choice((1, 2, 3, 3, 3, 4, 5, 7, 9, rng.randint(1, most)))
     filters = tuple(
         min(most, common if rng.random() < 0.8 else rng.randint(1, most)) for _ in range(axes)
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 
+from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.choose import choose, costs
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve.layout import Operation, channels_last, operation
 from jaxcnn.convolve.primitive import LAX, conv_p
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.errors import InputError
@@ -72,13 +73,19 @@ def explain_problem(problem: Problem) -> Explanation:
     >>> found.directions[0].chosen, found.directions[0].costs["onednn"]
     ('direct', 'dtype int32')
     """
+    return Explanation(_directions(Operation(problem, channels_last(problem.axes), 1)))
+
+
+def _directions(described: Operation) -> tuple[Direction, ...]:
+    problem, backward = described.problem, described.of_input_gradient()
     named = (
-        ("forward", problem),
-        ("input gradient", problem.input_gradient()),
-        ("kernel gradient", problem.exchanged()),
+        ("forward", problem, onednn.spared(described)),
+        ("input gradient", backward.problem, onednn.spared(backward)),
+        ("kernel gradient", problem.exchanged(), 0),
     )
-    return Explanation(
-        tuple(Direction(name, each, choose(each), costs(each)) for name, each in named)
+    return tuple(
+        Direction(name, each, choose(each, spared=spared), costs(each, spared=spared))
+        for name, each, spared in named
     )
 
 
@@ -103,9 +110,7 @@ def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
     """
     jaxpr = jax.make_jaxpr(function)(*arguments)
     directions = tuple(
-        direction
-        for problem in _problems(jaxpr.jaxpr)
-        for direction in explain_problem(problem).directions
+        direction for described in _operations(jaxpr.jaxpr) for direction in _directions(described)
     )
     if not directions:
         raise InputError(
@@ -115,7 +120,7 @@ def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
     return Explanation(directions)
 
 
-def _problems(jaxpr: Any) -> list[Problem]:
+def _operations(jaxpr: Any) -> list[Operation]:
     """Those of a program and of the programs inside it, in their order."""
     found = []
     for equation in jaxpr.eqns:
@@ -123,11 +128,11 @@ def _problems(jaxpr: Any) -> list[Problem]:
             x, kernel = (variable.aval for variable in equation.invars)
             described = operation(x, kernel, equation.params)
             if described is not None:
-                found.append(described.problem)
+                found.append(described)
         for inner in jax.tree.leaves(
             list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
         ):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                found += _problems(inner)
+                found += _operations(inner)
     return found

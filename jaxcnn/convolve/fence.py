@@ -174,6 +174,11 @@ def no_products(dtype: str) -> str | None:
     return None
 
 
+def takes_channels_first(dtype: str) -> bool:
+    """Whether images may be given channels first: in bfloat16 and below AVX-512 gemm:jit serves."""
+    return dtype == "float32" and instruction_set(dtype) != "avx2"
+
+
 def refuses_dtype(dtype: str) -> str | None:
     """What this processor has no instructions for, or instructions that nobody has verified."""
     isa = instruction_set(dtype)
@@ -196,6 +201,13 @@ MOST_TAPS = 2**14
 MOST_EXTENT = 64
 """Cells of a depthwise window on a single axis."""
 
+MOST_COLUMNS = 14
+"""Taps of a depthwise bfloat16 filter on the last axis: from 15 on, and from 32 outputs there on,
+oneDNN 3.7.3 and 3.12.3 never finish to compile their kernel; 28 outputs they have compiled."""
+
+FEW_OUTPUTS = 16
+"""Outputs on the last axis up to which more columns than that pass."""
+
 
 def refuses_shape(problem: Problem) -> str | None:
     """The shapes for which oneDNN falls back on ``gemm:jit``, ``ref`` or ``ip``, or is wrong."""
@@ -216,6 +228,9 @@ def refuses_shape(problem: Problem) -> str | None:
         return None
     dilated = set(problem.dilation) != {1}
     one_each = problem.group_channels == (1, 1)
+    many = problem.filter[-1] > MOST_COLUMNS and problem.output[-1] > FEW_OUTPUTS
+    if one_each and problem.dtype == "bfloat16" and many:
+        return f"bfloat16 depthwise with filters wider than {MOST_COLUMNS} (its compiler can hang)"
     if one_each and problem.axes > 1 and not dilated:
         return None  # brdgmm, whatever the window
     if much:

@@ -42,8 +42,28 @@ class Operation(NamedTuple):
     def restored(self, y: jax.Array) -> jax.Array:
         """lax's output from y (N, *k, O)."""
         out_spec = self.numbers.out_spec
-        order = (out_spec[0], *out_spec[2:], out_spec[1])
-        return lax.transpose(y, tuple(int(axis) for axis in np.argsort(order)))
+        return _laid(y, (out_spec[0], *out_spec[2:], out_spec[1]))
+
+    def of_input_gradient(self) -> Operation:
+        """The operation that lax makes of the gradient of x, the kernel flipped before."""
+        x_spec, kernel_spec, out_spec = self.numbers
+        swapped = (kernel_spec[1], kernel_spec[0], *kernel_spec[2:])
+        numbers = lax.ConvDimensionNumbers(out_spec, swapped, x_spec)
+        return Operation(self.problem.input_gradient(), numbers, self.batch_groups)
+
+
+def laid(
+    x: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers
+) -> tuple[jax.Array, jax.Array]:
+    """x (N, *size, C) and kernel (*F, C // groups, O) in lax's layout: the canonical, undone."""
+    x_spec, kernel_spec, _ = numbers
+    x = _laid(x, (x_spec[0], *x_spec[2:], x_spec[1]))
+    return x, _laid(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
+
+
+def _laid(array: jax.Array, places: tuple[int, ...]) -> jax.Array:
+    """The array with its first axis at the first of the places, and so on."""
+    return lax.transpose(array, tuple(int(axis) for axis in np.argsort(places)))
 
 
 def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:

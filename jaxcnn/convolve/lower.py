@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.interpreters import mlir
 
+from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
@@ -36,7 +37,8 @@ def lower_on_cpu(
     if described is None or described.problem.is_empty or is_partitioned(context):
         return LAX_RULES["cpu"](context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
-    name = named_or_chosen(problem, algorithm, closed)
+    spared = onednn.spared(described)
+    name = named_or_chosen(problem, algorithm, closed, spared)
     # Two forms of lax's are put otherwise: batch groups are up to a hundred times slower than
     # feature groups, and of complex numbers XLA cuts the wrong cells where padding is negative.
     sound = described.batch_groups == 1 and min(map(min, problem.padding), default=0) >= 0
@@ -44,6 +46,8 @@ def lower_on_cpu(
         return LAX_RULES["cpu"](context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if name == "onednn" and spared:
+            return onednn.call(problem, x, kernel, numbers=described.numbers)
         y = solve(problem, *described.canonical(x, kernel), name=name, closed=closed)
         return described.restored(y)
 

@@ -63,10 +63,6 @@ def _cases(count: int) -> list[tuple[Question, tuple[jax.Array, ...], np.ndarray
     return cases
 
 
-def _call(question: Convolution, operands: tuple[jax.Array, ...]) -> jax.Array:
-    return onednn.call(question.problem, *operands)
-
-
 def _hold(got: jax.Array, want: np.ndarray, what: object) -> None:
     """Entries may differ by the order of summation and one last rounding."""
     near = np.finfo(np.float32).eps * 2**10 if want.dtype == np.float32 else 2.0**-6
@@ -87,9 +83,7 @@ def _until(seconds: float, turn: Callable[[], None]) -> None:
 def branches(seconds: float) -> None:
     """28 different convolutions as independent parts of one program."""
     cases = _cases(28)
-    program = jax.jit(
-        lambda given: [_call(q, x) for (q, _, _), x in zip(cases, given, strict=True)]
-    )
+    program = jax.jit(lambda given: [ask(q, x) for (q, _, _), x in zip(cases, given, strict=True)])
     given = [operands for _, operands, _ in cases]
 
     def turn() -> None:
@@ -106,7 +100,7 @@ def threads(seconds: float) -> None:
 
     def work(part: list[tuple[Question, tuple[jax.Array, ...], np.ndarray]]) -> None:
         program = jax.jit(
-            lambda given: [_call(q, x) for (q, _, _), x in zip(part, given, strict=True)]
+            lambda given: [ask(q, x) for (q, _, _), x in zip(part, given, strict=True)]
         )
         for _ in range(20):
             for got, (question, _, want) in zip(

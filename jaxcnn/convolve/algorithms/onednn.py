@@ -1,15 +1,18 @@
 """oneDNN's convolution, which the published Linux jaxlib carries, by its custom call.
 
 The call is described by XLA's ``onednn_config.proto`` as JSON. Whether it may be asked at all is
-decided in :mod:`jaxcnn.convolve.fence`; here is only how.
+decided in :mod:`jaxcnn.convolve.fence`; here is only how. Inside, oneDNN computes channels last
+whatever it is given, and lays out anew what is given otherwise.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import jax
+from jax import lax
 
 from jaxcnn.convolve import fence
 from jaxcnn.convolve.algorithms.algorithm import (
@@ -22,6 +25,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     traffic,
     trimmed,
 )
+from jaxcnn.convolve.layout import Operation, channels_last
 from jaxcnn.convolve.problem import Problem
 
 TARGET = "__onednn$convolution"
@@ -46,27 +50,79 @@ def call(
     x: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None = None,
+    numbers: lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
-    """The convolution, with a bias (O,) in the same pass where one is given."""
-    problem, x = trimmed(problem, x)
+    """The convolution, with a bias (O,) in the same pass where one is given.
+
+    Args:
+      problem, x, kernel, bias: the convolution.
+      numbers: how x, kernel and the result are laid out, where it is not channels last.
+    """
+    numbers = numbers or channels_last(problem.axes)
     put = asked(problem)
+    if put.size != problem.size and numbers != channels_last(problem.axes):
+        laid_out = Operation(problem, numbers, 1)
+        return laid_out.restored(call(problem, *laid_out.canonical(x, kernel), bias))
+    problem, x = trimmed(problem, x)
     if put.size != problem.size:
         _, x = padded(problem, x)
-    problem = put
-    if problem.axes == 1:
+    if put.axes == 1:
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
-        image = _as_image(problem)
-        y = call(image, x.reshape(image.x_shape), kernel.reshape(image.kernel_shape), bias)
-        return y.reshape(problem.output_shape)
+        x = lax.expand_dims(x, (numbers.lhs_spec[2],))
+        kernel = lax.expand_dims(kernel, (numbers.rhs_spec[2],))
+        y = call(_as_image(put), x, kernel, bias, _of_image(numbers))
+        return lax.squeeze(y, (numbers.out_spec[2],))
     operands = [x, kernel] if bias is None else [x, kernel, bias]
     ops = [] if bias is None else ["BIAS"]
-    result = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
+    shape = [0] * x.ndim
+    for place, n in zip(numbers.out_spec, (put.batch, put.out_channels, *put.output), strict=True):
+        shape[place] = n
     return jax.ffi.ffi_call(
         TARGET,
-        result,
+        jax.ShapeDtypeStruct(tuple(shape), x.dtype),
         custom_call_api_version=1,
-        legacy_backend_config=_config(problem, ops),
+        legacy_backend_config=_config(put, numbers, ops),
     )(*operands)
+
+
+def readable(axes: int, dtype: str) -> list[lax.ConvDimensionNumbers]:
+    """The layouts that oneDNN may be given as they are.
+
+    It lays kernels out anew in any case, several times as fast as XLA: they may have the channels
+    on the last two axes or the first two, either before the other. Other orders it makes heavy
+    weather of. Images have channels last or, where the fence lets that pass, first, in and out.
+    """
+    usual, spatial = channels_last(axes), tuple(range(2, axes + 2))
+    images = [usual.lhs_spec]
+    if fence.takes_channels_first(dtype):
+        images.append((0, 1, *spatial))
+    kernels = (usual.rhs_spec, (axes, axes + 1, *range(axes)), (0, 1, *spatial), (1, 0, *spatial))
+    return [
+        lax.ConvDimensionNumbers(image, kernel, image) for image in images for kernel in kernels
+    ]
+
+
+def spared(operation: Operation) -> int:
+    """Bytes that oneDNN reads or writes as they lie, and others lay out anew, channels last."""
+    problem, numbers = operation.problem, operation.numbers
+    if operation.batch_groups > 1 or numbers not in readable(problem.axes, problem.dtype):
+        return 0
+    shapes = (problem.x_shape, problem.kernel_shape, problem.output_shape)
+    return problem.itemsize * sum(
+        math.prod(shape)
+        for shape, spec, own in zip(shapes, numbers, channels_last(problem.axes), strict=True)
+        if spec != own
+    )
+
+
+def _of_image(numbers: lax.ConvDimensionNumbers) -> lax.ConvDimensionNumbers:
+    """Those of a row as an image of one row: an axis before the spatial one."""
+
+    def moved(spec: tuple[int, int, int]) -> tuple[int, ...]:
+        one, other, row = spec
+        return (one + (one > row), other + (other > row), row, row + 1)
+
+    return lax.ConvDimensionNumbers(*map(moved, numbers))
 
 
 def asked(problem: Problem) -> Problem:
@@ -102,20 +158,18 @@ def _as_image(problem: Problem) -> Problem:
     )
 
 
-def _config(problem: Problem, ops: list[str]) -> str:
-    axes = problem.axes
-    image = {
-        "dims": axes + 2,
-        "data": {
-            "batch_dim": 0,
-            "feature_dim": axes + 1,
-            "spatial_dims": list(range(1, axes + 1)),
-        },
-    }
+def _config(problem: Problem, numbers: lax.ConvDimensionNumbers, ops: list[str]) -> str:
+    dims = problem.axes + 2
+    x_spec, kernel_spec, out_spec = numbers
+
+    def image(spec: tuple[int, ...]) -> dict[str, object]:
+        data = {"batch_dim": spec[0], "feature_dim": spec[1], "spatial_dims": spec[2:]}
+        return {"dims": dims, "data": data}
+
     filters = {
-        "input_feature_dim": axes,
-        "output_feature_dim": axes + 1,
-        "spatial_dims": list(range(axes)),
+        "output_feature_dim": kernel_spec[0],
+        "input_feature_dim": kernel_spec[1],
+        "spatial_dims": kernel_spec[2:],
     }
     window = {
         "pad_left": [lo for lo, _ in problem.padding],
@@ -124,10 +178,10 @@ def _config(problem: Problem, ops: list[str]) -> str:
         "window_dilations": list(problem.dilation),
     }
     config = {
-        "dims": axes + 2,
-        "input": image,
-        "kernel": {"dims": axes + 2, "filter": filters},
-        "output": image,
+        "dims": dims,
+        "input": image(x_spec),
+        "kernel": {"dims": dims, "filter": filters},
+        "output": image(out_spec),
         "window": window,
         "feature_groups": problem.groups,
     }
