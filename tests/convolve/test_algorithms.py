@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, fence
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, fence, layout
 from jaxcnn.convolve.algorithms import algorithm as shared
 from jaxcnn.convolve.algorithms import onednn, products, rows
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
@@ -95,6 +95,24 @@ def test_in_a_loop_over_examples_it_computes_the_same(name, data):
         for module in (shared, products, rows):
             patch.setattr(module, "LARGEST_TEMPORARY", 0)
         holds(problem, name)
+
+
+@pytest.mark.skipif(bool(closed), reason=str(closed))
+@given(st.data())
+def test_onednn_reads_what_it_says_it_reads(data):
+    """The same numbers from every layout, straight from where they lie."""
+    problem = data.draw(taken_by("onednn"))
+    numbers = data.draw(st.sampled_from(onednn.readable(problem.axes, problem.dtype)))
+    x, kernel = arrays(problem)
+    laid_out = layout.laid(x, kernel, numbers)
+    given = layout.Operation(problem, numbers, 1)
+    want = jax.jit(lambda x, w: onednn.call(problem, x, w))(x, kernel)
+    got = jax.jit(lambda x, w: onednn.call(problem, x, w, numbers=numbers))(*laid_out)
+    exact, magnitude = defined(problem, x, kernel)
+    bound = allowance(problem, course(problem, "onednn"), magnitude, x, kernel)
+    assert given.restored(want).shape == got.shape
+    assert_within(jnp.moveaxis(got, numbers.out_spec[1], -1), exact, bound, str(numbers))
+    assert onednn.spared(given) > 0 or numbers == layout.channels_last(problem.axes)
 
 
 @each(ALGORITHMS)

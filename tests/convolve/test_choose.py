@@ -55,6 +55,19 @@ CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(froz
 
 
 @many
+@given(ANY, CLOSED, st.integers(1, 2**24))
+def test_what_onednn_is_spared_the_others_pay(problem, closed, spared):
+    before, after = costs(problem, closed), costs(problem, closed, spared)
+    for name, cost in after.items():
+        if isinstance(cost, str) or problem.trimmed()[0].is_empty:
+            assert cost == before[name]
+        else:
+            assert (cost > before[name]) == (name != "onednn")
+    if choose(problem, closed) == "onednn":
+        assert choose(problem, closed, spared) == "onednn"
+
+
+@many
 @given(ANY, CLOSED)
 def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
     name = choose(problem, closed)

@@ -171,6 +171,31 @@ def test_depthwise_on_one_axis_needs_avx512(machine):
     assert "AVX-512" in fence.refuses(problem)
 
 
+@pytest.mark.parametrize("axes", [1, 2])
+def test_wide_depthwise_filters_of_bfloat16_are_closed(machine, axes):
+    """Their kernels are never compiled to the end; with few outputs, as in gradients, they are."""
+    machine()
+    rows = ((9, 3),)[: axes - 1]
+    for columns, outputs, passes in (
+        (15, 32, False),
+        (63, 220, False),
+        (14, 256, True),
+        (56, 3, True),
+    ):
+        size, taps = zip(*rows, (outputs + columns - 1, columns), strict=True)
+        problem = Problem(1, size, 16, taps, 16, groups=16)
+        assert fence.refuses(problem) is None
+        assert (fence.refuses(_bf16(problem)) is None) == passes
+
+
+def test_channels_first_is_for_float32_on_avx512(machine):
+    machine()
+    assert fence.takes_channels_first("float32")
+    assert not fence.takes_channels_first("bfloat16")
+    machine("fpu avx avx2 fma")
+    assert not fence.takes_channels_first("float32")
+
+
 @pytest.mark.parametrize(
     "problem",
     [

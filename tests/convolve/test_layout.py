@@ -1,5 +1,7 @@
 """From lax's layouts to the canonical one and back, nothing lost and nothing moved."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,6 +38,35 @@ def test_there_and_back_it_is_lax_s_convolution(call):
         got = described.restored(define(described.problem, *canonical))
         magnitude = lax.conv_general_dilated(abs(x), abs(kernel), **call.kwargs)
     assert_sums_close(got, want, magnitude, roundings=call.terms + 2)
+
+
+@given(calls(dtypes=("float64",), ranks=(1, 2)))
+def test_what_is_laid_out_is_canonical_again(call):
+    (x, kernel), params = _params(call)
+    described = layout.operation(x, kernel, params)
+    if described.batch_groups == 1:
+        back = layout.laid(*described.canonical(x, kernel), described.numbers)
+        np.testing.assert_array_equal(back[0], x)
+        np.testing.assert_array_equal(back[1], kernel)
+
+
+@given(calls(dtypes=("float32",)))
+def test_the_gradient_of_x_is_the_operation_that_lax_emits(call):
+    """For groups lax takes the kernel apart first: another array, of the same problem."""
+    (x, kernel), params = _params(call)
+    described = layout.operation(x, kernel, params)
+    if described.problem.is_empty or described.batch_groups > 1:
+        return
+    kwargs = call.kwargs | {"preferred_element_type": None}
+    convolve = lambda x: lax.conv_general_dilated(x, kernel, **kwargs)  # noqa: E731
+    g = jax.eval_shape(convolve, x)
+    jaxpr = jax.make_jaxpr(lambda g: jax.linear_transpose(convolve, x)(g)[0])(g)
+    (equation,) = (e for e in jaxpr.eqns if e.primitive is lax.conv_general_dilated_p)
+    emitted = layout.operation(*(v.aval for v in equation.invars), equation.params)
+    gradient = described.of_input_gradient()
+    put = replace(gradient.problem, out_dtype="float32", precision=emitted.problem.precision)
+    assert emitted.problem == put
+    assert emitted.numbers == gradient.numbers
 
 
 @given(calls())
