@@ -161,7 +161,8 @@ def _cost(problem: Problem, name: str, shut: frozenset[str], spared: int = 0) ->
 def _rates_for(name: str, kind: str, dtype: str) -> Rates:
     """The measured rates; where a kind or dtype was not measured, those of the next of kin."""
     known = rates()
-    for kin in (kind, kind.removeprefix("thin "), "dense"):
+    plain = kind.removeprefix("thin ").removeprefix("large ")
+    for kin in dict.fromkeys((kind, kind.removeprefix("thin "), plain, "dense", "")):
         for wanted in (dtype, "float32"):
             key = f"{name}/{kin}/{wanted}" if kin else f"{name}/{wanted}"
             if key in known:

@@ -16,6 +16,7 @@ from jax import lax
 
 from jaxcnn.convolve import fence
 from jaxcnn.convolve.algorithms.algorithm import (
+    LARGEST_TEMPORARY,
     Algorithm,
     Solve,
     Work,
@@ -215,9 +216,11 @@ def work(problem: Problem) -> Work:
     operations, columns = in_lanes(problem), problem.output[-1]
     # Rows of the matrix product inside are the outputs of the last axis: with few it idles.
     if problem.is_thin and (columns < 32 or 1 in (c, o)):
-        if kind == "depthwise":  # a tap's own work is that of so many outputs
+        if c == 1 < problem.groups:  # a tap's own work is that of so many outputs
             operations *= max(1, ROWS / columns)
         kind = f"thin {kind}"
+    elif kind == "depthwise" and traffic(problem) > LARGEST_TEMPORARY:
+        kind = "large depthwise"  # memory decides, and costs more where it is fresh every time
     return Work(operations, traffic(problem), kind=kind)
 
 

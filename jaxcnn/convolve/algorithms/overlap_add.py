@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.convolve.algorithms.algorithm import (
+    LARGEST_TEMPORARY,
     Algorithm,
     Solve,
     Work,
@@ -93,7 +94,8 @@ def _summed(y: jax.Array, size: int, filter: int, base: int, pieces: int) -> jax
 def work(problem: Problem) -> Work:
     """A multiply-add for each input cell and weight; the patches written and read."""
     cells = _patches(problem)
-    return Work(cells * problem.in_channels, traffic(problem) + 3 * 4 * cells)
+    kind = "large" if 4 * cells > LARGEST_TEMPORARY else ""
+    return Work(cells * problem.in_channels, traffic(problem) + 3 * 4 * cells, kind=kind)
 
 
 ALGORITHM = Algorithm("overlap_add", refuses, work, run)

@@ -6,8 +6,7 @@ The gradient of tap f of channel c is a sum over places and over examples,
 
 which is a depthwise convolution of the single volume x (N, *size, C) with the single filter
 g (N, *k, C), its stride d and its dilation s. On the batch's axis filter and volume are of the same
-length, so it has one output there. Where the arrays are large, a few examples at a time are summed
-in a loop: oneDNN lays the filter out anew, in memory that is fresh every time.
+length, so it has one output there.
 """
 
 from __future__ import annotations
@@ -16,26 +15,20 @@ import math
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 
 from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    accumulator,
     refuse_unplain,
-    traffic,
 )
 from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 MOST_AXES = 2
-WHOLE = 16 * 2**20
-"""Bytes of x and of the output gradient up to which all examples are taken together."""
-
-PORTION = 10 * 2**20
-"""Bytes of what is taken together otherwise; two examples at least."""
+LARGEST = 20 * 2**20
+"""Bytes of x and of the output gradient: oneDNN lays the filter out anew, in fresh memory, and what
+that costs grows faster than the size. In a loop over parts of the batch XLA copies them first."""
 
 
 def refuses(problem: Problem) -> str | None:
@@ -51,27 +44,22 @@ def refuses(problem: Problem) -> str | None:
             reason = f"more than {MOST_AXES} axes"
         elif forward.batch == 1:
             reason = "one example: a depthwise convolution as it is"
+        elif (
+            max(map(math.prod, (forward.x_shape, forward.output_shape))) * forward.itemsize
+            > LARGEST
+        ):
+            reason = f"arrays of more than {LARGEST / 2**20:.0f} MiB"
     return reason
 
 
-def _together(forward: Problem) -> int:
-    """How many examples are taken together: a divisor of the batch."""
-    numbers = max(math.prod(forward.x_shape), math.prod(forward.output_shape))
-    size, batch = numbers * forward.itemsize, forward.batch
-    # Slices of bfloat16 in a loop are no help: XLA makes whole arrays of float32 first.
-    if size <= WHOLE or forward.itemsize < 4:
-        return batch
-    divisors = [m for m in range(2, batch + 1) if batch % m == 0]
-    return max((m for m in divisors if m * size <= PORTION * batch), default=divisors[0])
-
-
-def _volume(forward: Problem, together: int) -> Problem:
-    """The convolution that sums over so many examples."""
+def _volume(problem: Problem) -> Problem:
+    """The convolution of one volume with one filter."""
+    forward = problem.exchanged()
     other = replace(
         forward,
         batch=1,
-        size=(together, *forward.size),
-        filter=(together, *forward.output),
+        size=(forward.batch, *forward.size),
+        filter=(forward.batch, *forward.output),
         stride=(1, *forward.dilation),
         padding=((0, 0), *forward.padding),
         base_dilation=(),
@@ -81,41 +69,20 @@ def _volume(forward: Problem, together: int) -> Problem:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """The volume's convolution, or the sum of those of its portions."""
-    forward = problem.exchanged()
-    x, g = from_kernel_gradient(forward, x, kernel)
-    together = _together(forward)
-    volume = _volume(forward, together)
-
-    def portion(x: jax.Array, g: jax.Array) -> jax.Array:
-        return solve(volume, x[None], g[..., None, :])[0, 0]
-
-    if together == forward.batch:
-        y = portion(x, g)
-    else:
-        wide = accumulator(problem.dtype)
-
-        def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-            return total + portion(*both).astype(wide), None
-
-        start = jnp.zeros((*forward.filter, forward.out_channels), wide)
-        portions = [a.reshape(-1, together, *a.shape[1:]) for a in (x, g)]
-        y = lax.scan(add, start, tuple(portions))[0].astype(problem.dtype)
-    return y.reshape(problem.output_shape)
+    """The volume's convolution; nothing is moved."""
+    x, g = from_kernel_gradient(problem.exchanged(), x, kernel)
+    return solve(_volume(problem), x[None], g[..., None, :]).reshape(problem.output_shape)
 
 
 def work(problem: Problem) -> Work:
-    """What a loop slices out; the convolutions are parts."""
-    forward = problem.exchanged()
-    turns = forward.batch // _together(forward)
-    return Work(0, 2 * traffic(problem) if turns > 1 else 0, turns)
+    """None but the convolution, which is a part."""
+    del problem
+    return Work(0, 0)
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """The volume of one portion, as often as there are portions."""
-    forward = problem.exchanged()
-    together = _together(forward)
-    return [(_volume(forward, together), forward.batch // together)]
+    """The volume's convolution."""
+    return [(_volume(problem), 1)]
 
 
 ALGORITHM = Algorithm("volume", refuses, work, run, parts)
