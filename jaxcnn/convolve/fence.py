@@ -217,6 +217,12 @@ def refuses_shape(problem: Problem) -> str | None:
         k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
     ):
         return "one channel, and one output on an axis with a stride (wrong values)"
+    if (
+        problem.dtype == "bfloat16"
+        and (problem.axes, problem.in_channels) == (3, 1)
+        and any(map(any, problem.padding))
+    ):
+        return "bfloat16 and one channel on three axes, with padding (wrong values)"
     much = max(map(max, problem.padding)) > MOST_PADDING
     if problem.groups == 1:
         if much and any(e > n for e, n in zip(problem.extent, problem.size, strict=True)):

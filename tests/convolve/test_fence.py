@@ -204,6 +204,7 @@ def test_channels_first_is_for_float32_on_avx512(machine):
         Problem(3, (1, 1, 1), 16, (5, 5, 2), 48, 16, (4,) * 3, ((2, 2), (2, 2), (0, 1))),
         Problem(8, (56, 56), 128, (3, 3), 128, 32, padding=((1, 1), (1, 1))).exchanged(),
         Problem(2, (5, 5), 4, (3, 3), 4, padding=((3, 3), (0, 0))),
+        Problem(2, (1, 4, 7), 1, (3, 3, 3), 2, padding=((1, 1),) * 3, dtype="bfloat16"),
     ],
     ids=str,
 )
