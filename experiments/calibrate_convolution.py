@@ -26,7 +26,6 @@ import numpy as np
 
 from jaxcnn.convolve import choose
 from jaxcnn.convolve.algorithms import ALGORITHMS
-from jaxcnn.convolve.layout import as_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.environment import environment
 
@@ -121,21 +120,15 @@ def directions(problem: Problem) -> list[Problem]:
     return found
 
 
-def operands(problem: Problem, gradient: bool) -> tuple[tuple[jax.Array, jax.Array], Callable]:
-    """Arrays as they lie in memory, and what makes the problem's own x and kernel of them.
-
-    The operands of a kernel gradient lie there as the forward convolution had them.
-    """
+def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
+    """Arrays as they lie in memory: those of a kernel gradient as the forward convolution's."""
     draws = np.random.default_rng(0)
     shapes = (problem.x_shape, problem.kernel_shape)
-    if not gradient:
-        return tuple(jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes), lambda *a: a
-    forward = problem.exchanged()
-    shapes = (forward.x_shape, forward.output_shape)
-    return (
-        tuple(jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes),
-        partial(as_kernel_gradient, forward),
-    )
+    if gradient:
+        forward = problem.exchanged()
+        shapes = (forward.x_shape, forward.output_shape)
+    x, kernel = (jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes)
+    return x, kernel
 
 
 def measure(dtype: str) -> None:
@@ -160,7 +153,7 @@ def measure(dtype: str) -> None:
 
 def algorithms_on(problem: Problem, *, gradient: bool, known: Container[str]) -> dict[str, float]:
     """Medians of the algorithms that are not known, taking turns."""
-    (x, kernel), put = operands(problem, gradient)
+    x, kernel = operands(problem, gradient)
     runs: dict[str, Callable] = {}
     once: dict[str, float] = {}
     for name, algorithm in ALGORITHMS.items():
@@ -168,7 +161,8 @@ def algorithms_on(problem: Problem, *, gradient: bool, known: Container[str]) ->
             continue
         if name == "portions" and problem.places > 4096:
             continue  # portions are for kernel gradients; timing them elsewhere is idle
-        program = jax.jit(lambda x, w, name=name: choose.solve(problem, *put(x, w), name=name))
+        solve = partial(choose.solve, problem, name=name, of_forward=gradient)
+        program = jax.jit(lambda x, w, solve=solve: solve(x, w))
         program(x, kernel).block_until_ready()
         start = time.perf_counter()
         program(x, kernel).block_until_ready()

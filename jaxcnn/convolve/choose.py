@@ -19,6 +19,7 @@ import jax
 from jaxcnn.convolve import fence
 from jaxcnn.convolve.algorithms import ALGORITHMS, Work
 from jaxcnn.convolve.algorithms.algorithm import trimmed
+from jaxcnn.convolve.layout import as_kernel_gradient, from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.errors import InputError
 
@@ -71,6 +72,7 @@ def solve(
     *,
     name: str | None = None,
     closed: frozenset[str] = frozenset(),
+    of_forward: bool = False,
 ) -> jax.Array:
     """y (N, *k, O) by the chosen algorithm, or by the named one where it takes the problem.
 
@@ -79,14 +81,19 @@ def solve(
       x, kernel: as the problem says.
       name: an algorithm.
       closed: algorithms that may not be taken here.
+      of_forward: whether x and kernel are input and output gradient of the convolution whose kernel
+        gradient the problem is, as they lie there.
     """
     problem, x = trimmed(problem, x)
-    name = named_or_chosen(problem, name, closed)
+    algorithm = ALGORITHMS[named_or_chosen(problem, name, closed)]
+    if algorithm.of_forward != of_forward:
+        put = from_kernel_gradient if algorithm.of_forward else as_kernel_gradient
+        x, kernel = put(problem.exchanged(), x, kernel)
 
     def smaller(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return solve(problem, x, kernel, closed=closed)
 
-    return ALGORITHMS[name].run(problem, x, kernel, smaller)
+    return algorithm.run(problem, x, kernel, smaller)
 
 
 def named_or_chosen(

@@ -39,6 +39,16 @@ class Operation(NamedTuple):
             x = lax.transpose(x, (*range(1, axes + 2), 0, axes + 2)).reshape(self.problem.x_shape)
         return x, kernel
 
+    def of_forward(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """x (N, *size, C) and output gradient (N, *k, O) of what this is the kernel gradient of.
+
+        The canonical operands with the exchange undone, in one step. As lax puts the gradient: all
+        groups along the batch.
+        """
+        x_spec, kernel_spec, _ = self.numbers
+        x = lax.transpose(x, (x_spec[1], *x_spec[2:], x_spec[0]))
+        return x, lax.transpose(g, (kernel_spec[1], *kernel_spec[2:], kernel_spec[0]))
+
     def restored(self, y: jax.Array) -> jax.Array:
         """lax's output from y (N, *k, O)."""
         out_spec = self.numbers.out_spec

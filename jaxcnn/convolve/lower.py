@@ -11,7 +11,7 @@ import jax
 from jax import lax
 from jax.interpreters import mlir
 
-from jaxcnn.convolve.algorithms import onednn
+from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
@@ -52,7 +52,9 @@ def lower_on_cpu(
         x, kernel = lax.optimization_barrier((x, kernel))
         if name == "onednn" and spared:
             return onednn.call(problem, x, kernel, numbers=described.numbers)
-        y = solve(problem, *described.canonical(x, kernel), name=name, closed=closed)
+        of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
+        put = described.of_forward if of_forward else described.canonical
+        y = solve(problem, *put(x, kernel), name=name, closed=closed, of_forward=of_forward)
         return described.restored(y)
 
     return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)

@@ -170,7 +170,10 @@ def _handed_on(problem, name):
         return jnp.zeros(part.output_shape, x.dtype)
 
     def run():
-        return ALGORITHMS[name].run(problem, *arrays(problem), recording)
+        given = arrays(problem)
+        if ALGORITHMS[name].of_forward:
+            given = layout.from_kernel_gradient(problem.exchanged(), *given)
+        return ALGORITHMS[name].run(problem, *given, recording)
 
     if ALGORITHMS[name].parts(problem):
         with jax.disable_jit():  # loops of JAX are loops of Python then

@@ -47,6 +47,8 @@ class Algorithm:
       work: what it does for a problem that it takes, the smaller problems of a rewrite left out.
       run: (problem, x, kernel, solve) -> y, a pure function of arrays.
       parts: the smaller problems that ``run`` hands to ``solve``, each with how often.
+      of_forward: whether ``run`` takes x (N, *size, C) and output gradient (N, *k, O) of the
+        convolution whose kernel gradient the problem is: as they lie, not put as the exchange asks.
       sums: whether it adds up the definition's own terms, so that rounding obeys the law of sums.
     """
 
@@ -55,6 +57,7 @@ class Algorithm:
     work: Callable[[Problem], Work]
     run: Callable[[Problem, jax.Array, jax.Array, Solve], jax.Array]
     parts: Callable[[Problem], list[tuple[Problem, int]]] = lambda problem: []
+    of_forward: bool = False
     sums: bool = True
 
 

@@ -21,7 +21,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     refuse_unplain,
     traffic,
 )
-from jaxcnn.convolve.layout import as_kernel_gradient, from_kernel_gradient
+from jaxcnn.convolve.layout import as_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 EXAMPLES = 16  # at a time
@@ -48,10 +48,8 @@ def refuses(problem: Problem) -> str | None:
     return reason
 
 
-def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
     """The sum over portions, kept in float32 at least."""
-    forward = problem.exchanged()
-    examples, output_gradient = from_kernel_gradient(forward, x, kernel)
     at_once, portion = _portion(problem)
     few = portion.exchanged()
 
@@ -60,7 +58,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
         return total + y.astype(total.dtype), None
 
     turns = problem.group_channels[0] // at_once
-    both = tuple(a.reshape(turns, at_once, *a.shape[1:]) for a in (examples, output_gradient))
+    both = tuple(a.reshape(turns, at_once, *a.shape[1:]) for a in (x, g))
     start = jnp.zeros(problem.output_shape, accumulator(problem.dtype))
     return lax.scan(add, start, both)[0].astype(problem.dtype)
 
@@ -78,4 +76,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(portion, problem.group_channels[0] // at_once)]
 
 
-ALGORITHM = Algorithm("portions", refuses, work, run, parts)
+ALGORITHM = Algorithm("portions", refuses, work, run, parts, of_forward=True)

@@ -28,7 +28,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
     tap_slices,
     traffic,
 )
-from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 Product = Callable[[jax.Array, jax.Array, object], jax.Array]
@@ -71,13 +70,12 @@ def _run(
     product: Product,
     problem: Problem,
     x: jax.Array,
-    kernel: jax.Array,
+    g: jax.Array,
     solve: Solve,
 ) -> jax.Array:
     """The product over all examples at once, or example by example."""
     del solve
     forward = problem.exchanged()
-    x, g = from_kernel_gradient(forward, x, kernel)
 
     def rows(forward: Problem, x: jax.Array) -> jax.Array:
         bare, x = padded(forward, x)
@@ -134,5 +132,7 @@ def _refuses_onednn(problem: Problem) -> str | None:
     return refuses(problem) or fence.refuses_product(problem)
 
 
-ALGORITHM = Algorithm("products", refuses, _work, partial(_run, _plain))
-ONEDNN = Algorithm("onednn_products", _refuses_onednn, _work, partial(_run, _onednn))
+ALGORITHM = Algorithm("products", refuses, _work, partial(_run, _plain), of_forward=True)
+ONEDNN = Algorithm(
+    "onednn_products", _refuses_onednn, _work, partial(_run, _onednn), of_forward=True
+)

@@ -26,7 +26,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
     refuse_unplain,
     traffic,
 )
-from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 MOST_TAPS = 64
@@ -47,11 +46,10 @@ def refuses(problem: Problem) -> str | None:
     return reason
 
 
-def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
     """One example at a time where all of them together would not stay in cache."""
     del solve
     forward = problem.exchanged()
-    x, g = from_kernel_gradient(forward, x, kernel)
     if forward.batch == 1 or 2 * traffic(forward) <= LARGEST_TEMPORARY:
         y = _sums(forward, x, g)
     else:
@@ -134,4 +132,4 @@ def work(problem: Problem) -> Work:
     )
 
 
-ALGORITHM = Algorithm("rows", refuses, work, run)
+ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True)

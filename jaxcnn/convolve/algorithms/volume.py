@@ -22,7 +22,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Work,
     refuse_unplain,
 )
-from jaxcnn.convolve.layout import from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
 
 MOST_AXES = 2
@@ -68,9 +67,8 @@ def _volume(problem: Problem) -> Problem:
     return other.with_padding_for((1, *forward.filter))
 
 
-def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
+def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
     """The volume's convolution; nothing is moved."""
-    x, g = from_kernel_gradient(problem.exchanged(), x, kernel)
     return solve(_volume(problem), x[None], g[..., None, :]).reshape(problem.output_shape)
 
 
@@ -85,4 +83,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_volume(problem), 1)]
 
 
-ALGORITHM = Algorithm("volume", refuses, work, run, parts)
+ALGORITHM = Algorithm("volume", refuses, work, run, parts, of_forward=True)
