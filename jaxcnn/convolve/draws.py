@@ -34,11 +34,6 @@ class Convolution:
     def dtype(self) -> str:
         return self.problem.dtype
 
-    @property
-    def primitive(self) -> str:
-        """As oneDNN names it."""
-        return "convolution"
-
 
 @dataclass(frozen=True)
 class Product:
@@ -49,11 +44,6 @@ class Product:
     columns: int
     transpose_a: bool = False
     dtype: str = "float32"
-
-    @property
-    def primitive(self) -> str:
-        """As oneDNN names it."""
-        return "matmul"
 
 
 Question = Convolution | Product

@@ -32,6 +32,6 @@ def errs(question, operands):
 def serves_another_way(question, operands):
     answer = ask(question, operands)
     if _is_faulty(question):
-        line = f"onednn_verbose,v1,primitive,exec,cpu,{question.primitive},x64:gemm:jit,forward\n"
+        line = "onednn_verbose,v1,primitive,exec,cpu,convolution,x64:gemm:jit,forward\n"
         os.write(1, line.encode())
     return answer

@@ -73,6 +73,14 @@ def call(
         kernel = lax.expand_dims(kernel, (numbers.rhs_spec[2],))
         y = call(_as_image(put), x, kernel, bias, _of_image(numbers))
         return lax.squeeze(y, (numbers.out_spec[2],))
+    if numbers == channels_last(put.axes):
+        if bias is None and _is_product(put):
+            rows = x.reshape(-1, put.in_channels)
+            columns = kernel.reshape(put.in_channels, put.out_channels)
+            return product(rows, columns).reshape(put.output_shape)
+        one_each = put.groups > 1 and put.group_channels == (1, 1)
+        if put.axes == 2 and one_each and set(put.dilation) == {1}:
+            return call(_as_volume(put), x[None], kernel[None], bias)[0]
     operands = [x, kernel] if bias is None else [x, kernel, bias]
     ops = [] if bias is None else ["BIAS"]
     shape = [0] * x.ndim
@@ -124,6 +132,34 @@ def _of_image(numbers: lax.ConvDimensionNumbers) -> lax.ConvDimensionNumbers:
         return (one + (one > row), other + (other > row), row, row + 1)
 
     return lax.ConvDimensionNumbers(*map(moved, numbers))
+
+
+def _is_product(problem: Problem) -> bool:
+    """Whether the rows of x times the kernel are all there is to it.
+
+    Kernel gradients of such convolutions are products of the same rows. What is handed over in one
+    shape is computed once; of another shape XLA makes another array, and computes it anew.
+    """
+    return (
+        problem.taps == problem.groups == 1
+        and set(problem.stride) == {1}
+        and not any(map(any, problem.padding))
+        and fence.no_products(problem.dtype) is None
+    )
+
+
+def _as_volume(problem: Problem) -> Problem:
+    """A depthwise convolution of images as that of one volume, in the shape of :mod:`.volume`."""
+    return replace(
+        problem,
+        batch=1,
+        size=(problem.batch, *problem.size),
+        filter=(1, *problem.filter),
+        stride=(1, *problem.stride),
+        padding=((0, 0), *problem.padding),
+        base_dilation=(),
+        dilation=(),
+    )
 
 
 def asked(problem: Problem) -> Problem:
