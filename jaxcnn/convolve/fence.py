@@ -223,6 +223,9 @@ def refuses_shape(problem: Problem) -> str | None:
         and any(map(any, problem.padding))
     ):
         return "bfloat16 and one channel on three axes, with padding (wrong values)"
+    widest = max(problem.filter)
+    if problem.dtype == "bfloat16" and problem.in_channels == 1 and widest > MOST_COLUMNS:
+        return f"bfloat16 and one channel, with filters wider than {MOST_COLUMNS} (gemm:jit, ref)"
     much = max(map(max, problem.padding)) > MOST_PADDING
     if problem.groups == 1:
         if much and any(e > n for e, n in zip(problem.extent, problem.size, strict=True)):
@@ -241,6 +244,11 @@ def refuses_shape(problem: Problem) -> str | None:
         return None  # brdgmm, whatever the window
     if much:
         return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
+    if not one_each and problem.dtype == "bfloat16" and any(map(any, problem.padding)):
+        if widest > MOST_COLUMNS:
+            return (
+                f"bfloat16 in groups, padding and filters wider than {MOST_COLUMNS} (gemm:jit, ref)"
+            )
     if dilated:
         return "groups with dilation (gemm:jit, which can hang)"
     if any(

@@ -188,6 +188,20 @@ def test_wide_depthwise_filters_of_bfloat16_are_closed(machine, axes):
         assert (fence.refuses(_bf16(problem)) is None) == passes
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(1, (37, 37), 48, (9, 16), 48, 4, (3, 3), ((5, 0), (14, 0))),
+        Problem(3, (55, 55), 1, (55, 55), 16, 1, (3, 3), ((12, 12),) * 2),
+    ],
+    ids=str,
+)
+def test_wide_filters_that_fell_back_in_bfloat16_are_closed(machine, problem):
+    machine()
+    assert fence.refuses(problem) is None
+    assert fence.refuses(_bf16(problem))
+
+
 def test_channels_first_is_for_float32_on_avx512(machine):
     machine()
     assert fence.takes_channels_first("float32")
