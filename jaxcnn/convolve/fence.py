@@ -202,8 +202,8 @@ MOST_EXTENT = 64
 """Cells of a depthwise window on a single axis."""
 
 MOST_COLUMNS = 14
-"""Taps of a depthwise bfloat16 filter on the last axis: from 15 on, and from 32 outputs there on,
-oneDNN 3.7.3 and 3.12.3 never finish to compile their kernel; 28 outputs they have compiled."""
+"""Taps of a bfloat16 filter on an axis. Of depthwise ones on the last axis, from 15 on and from 32
+outputs there on, oneDNN 3.7.3 and 3.12.3 never finish to compile their kernel (with 28 they do)."""
 
 FEW_OUTPUTS = 16
 """Outputs on the last axis up to which more columns than that pass."""
@@ -217,15 +217,8 @@ def refuses_shape(problem: Problem) -> str | None:
         k == 1 and stride > 1 for k, stride in zip(problem.output, problem.stride, strict=True)
     ):
         return "one channel, and one output on an axis with a stride (wrong values)"
-    if (
-        problem.dtype == "bfloat16"
-        and (problem.axes, problem.in_channels) == (3, 1)
-        and any(map(any, problem.padding))
-    ):
-        return "bfloat16 and one channel on three axes, with padding (wrong values)"
-    widest = max(problem.filter)
-    if problem.dtype == "bfloat16" and problem.in_channels == 1 and widest > MOST_COLUMNS:
-        return f"bfloat16 and one channel, with filters wider than {MOST_COLUMNS} (gemm:jit, ref)"
+    if problem.dtype == "bfloat16" and (reason := _refuses_bfloat16(problem)):
+        return reason
     much = max(map(max, problem.padding)) > MOST_PADDING
     if problem.groups == 1:
         if much and any(e > n for e, n in zip(problem.extent, problem.size, strict=True)):
@@ -237,16 +230,10 @@ def refuses_shape(problem: Problem) -> str | None:
         return None
     dilated = set(problem.dilation) != {1}
     one_each = problem.group_channels == (1, 1)
-    many = problem.filter[-1] > MOST_COLUMNS and problem.output[-1] > FEW_OUTPUTS
-    if one_each and problem.dtype == "bfloat16" and many:
-        return f"bfloat16 depthwise with filters wider than {MOST_COLUMNS} (its compiler can hang)"
     if one_each and problem.axes > 1 and not dilated:
         return None  # brdgmm, whatever the window
     if much:
         return f"groups with padding above {MOST_PADDING} (gemm:jit, ref)"
-    padded = any(map(any, problem.padding))
-    if problem.dtype == "bfloat16" and not one_each and padded and widest > MOST_COLUMNS:
-        return f"bfloat16 in groups, with padding and filters wider than {MOST_COLUMNS} (gemm:jit)"
     if dilated:
         return "groups with dilation (gemm:jit, which can hang)"
     if any(
@@ -260,4 +247,21 @@ def refuses_shape(problem: Problem) -> str | None:
         return "depthwise on one axis, below AVX-512 (gemm:jit)"
     if one_each and problem.extent[0] > MOST_EXTENT:
         return f"depthwise with windows above {MOST_EXTENT} on one axis (gemm:jit)"
+    return None
+
+
+def _refuses_bfloat16(problem: Problem) -> str | None:
+    """What harms in bfloat16 alone."""
+    padded, wide = any(map(any, problem.padding)), max(problem.filter) > MOST_COLUMNS
+    if problem.in_channels == 1:
+        if padded and problem.axes == 3:
+            return "bfloat16 and one channel on three axes, with padding (wrong values)"
+        if wide:
+            return f"bfloat16 and one channel, filters wider than {MOST_COLUMNS} (gemm:jit, ref)"
+        return None
+    if problem.group_channels == (1, 1):
+        if problem.filter[-1] > MOST_COLUMNS and problem.output[-1] > FEW_OUTPUTS:
+            return f"bfloat16 depthwise, filters wider than {MOST_COLUMNS} (its compiler can hang)"
+    elif problem.groups > 1 and padded and wide:
+        return f"bfloat16 in groups, padding and filters wider than {MOST_COLUMNS} (gemm:jit)"
     return None
