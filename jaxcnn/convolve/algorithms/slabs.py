@@ -28,12 +28,14 @@ MOST_TAPS = 16
 
 
 def refuses(problem: Problem) -> str | None:
-    """Fewer than three axes, or many taps on the first."""
+    """Fewer than three axes, many taps on the first, or kernel gradients in groups."""
     reason = refuse_unplain(problem)
     if reason is None and problem.axes < 3:
         reason = "fewer than three axes"
     if reason is None and problem.filter[0] > MOST_TAPS:
         reason = f"more than {MOST_TAPS} taps on the first axis"
+    if reason is None and problem.groups > 1 and problem.is_thin:
+        reason = "a kernel gradient in groups: a program of many small parts"
     return reason
 
 
