@@ -1,6 +1,6 @@
 """Whole training steps: images a second in PyTorch, in Flax by lax, and in Flax by jaxcnn.
 
-    python experiments/training_speed.py [--network mnist] [--seconds 8]
+    python experiments/training_speed.py [--network mnist] [--seconds 4]
 
 Trains PyTorch's MNIST example network (batch 64) and ResNet-18, MobileNetV2 and ConvNeXt-T on 32x32
 images (batch 32) on random numbers. Before anything is timed, the networks' parameters are counted
@@ -8,8 +8,8 @@ and the losses and gradients under ``jaxcnn.install()`` are held to those of lax
 turns in one process.
 
 Result on two cores of an AMD EPYC (jax 0.10.2, PyTorch 2.13), plain Flax under install(), as a
-multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST 1.69 and 1.00,
-ResNet-18 0.88 and 0.82, MobileNetV2 0.81 and 0.55, ConvNeXt-T 1.21 and 1.03.
+multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST 1.66 and 1.15,
+ResNet-18 0.82 and 0.76, MobileNetV2 0.79 and 0.53, ConvNeXt-T 1.13 and 0.97.
 
 Writes experiments/results/training_speed.json and .png; PyTorch's rows are
 there where it is installed.
