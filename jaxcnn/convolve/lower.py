@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax import lax
 from jax.interpreters import mlir
 
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
@@ -47,9 +46,6 @@ def lower_on_cpu(
         return LAX_RULES["cpu"](context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        # What comes before is computed once, for the forward convolution and for its gradients,
-        # and not anew in whatever shape each of them is put.
-        x, kernel = lax.optimization_barrier((x, kernel))
         if name == "onednn" and spared:
             return onednn.call(problem, x, kernel, numbers=described.numbers)
         of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
