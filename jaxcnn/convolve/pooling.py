@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
+from jaxcnn.convolve.lower import bare
 from jaxcnn.convolve.pools import picked
 from jaxcnn.convolve.taps import (
     TOGETHER,
@@ -100,12 +101,7 @@ last axis, each is lax's own.
 
 
 def _lower(program: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any) -> Any:
-    # Of which mesh axes a device's part varies over, a program that is never transformed again
-    # need not know.
-    bare = context.replace(
-        avals_in=[jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
-    )
-    return mlir.lower_fun(program, multiple_results=False)(bare, *operands)
+    return mlir.lower_fun(program, multiple_results=False)(bare(context), *operands)
 
 
 def _floating(x: Any) -> bool:

@@ -279,6 +279,11 @@ def on_eight_devices():
     before = jax.jit(_dense)(x, kernel)
     gradient = jax.grad(lambda x, w, f=_dense: jnp.sum(f(x, w) ** 2), (0, 1))
     gradients = jax.jit(gradient)(x, kernel)
+    pools = [
+        jax.grad(lambda x, f=f: jnp.sum(f(x, (3, 3), (2, 2)) ** 2))
+        for f in (nnx.max_pool, nnx.min_pool, nnx.avg_pool)
+    ]
+    pooled = [jax.jit(pool)(x) for pool in pools]
     mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     with install():
@@ -290,4 +295,5 @@ def on_eight_devices():
         for function, want in ((_dense, before), (gradient, gradients)):
             assert not _asks_onednn(function, xs, ws)
             _assert_close(jax.jit(function)(xs, ws), want)
+        _assert_close([jax.jit(pool)(xs) for pool in pools], pooled)
     print(f"{jax.device_count()} devices")

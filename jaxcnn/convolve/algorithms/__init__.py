@@ -2,8 +2,8 @@
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
 ``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``blocks``, ``diagonal``, ``portions``,
-``slabs``, ``space_to_batch``,
-``volume`` and ``wide`` rewrite a problem as others, for which the choice is made again.
+``slabs``, ``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the
+choice is made again.
 """
 
 from jaxcnn.convolve.algorithms import (

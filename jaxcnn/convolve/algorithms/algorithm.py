@@ -93,6 +93,18 @@ def refuse_unspread(problem: Problem) -> str | None:
     return reason
 
 
+def refuse_no_depthwise_gradient(problem: Problem) -> str | None:
+    """Refuses all but kernel gradients of plain depthwise convolutions, one filter a channel."""
+    reason = refuse_unplain(problem)
+    if reason is None:
+        forward = problem.exchanged()
+        if forward.group_channels != (1, 1) or forward.groups == 1:
+            reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
+        elif not forward.is_plain:
+            reason = "a forward convolution that is not plain"
+    return reason
+
+
 def traffic(problem: Problem) -> float:
     """Bytes of x and kernel read once and y written once."""
     shapes = (problem.x_shape, problem.kernel_shape, problem.output_shape)

@@ -1,8 +1,8 @@
 """oneDNN's convolution, which the published Linux jaxlib carries, by its custom call.
 
 The call is described by XLA's ``onednn_config.proto`` as JSON. Whether it may be asked at all is
-decided in :mod:`jaxcnn.convolve.fence`; here is only how. Inside, oneDNN computes channels last
-whatever it is given, and lays out anew what is given otherwise.
+decided in :mod:`jaxcnn.convolve.fence`; here is only how. oneDNN computes with channels last, and
+what is given otherwise it lays out anew by itself (:func:`readable`).
 """
 
 from __future__ import annotations

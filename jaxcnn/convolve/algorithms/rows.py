@@ -23,7 +23,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Work,
     accumulator,
     padded,
-    refuse_unplain,
+    refuse_no_depthwise_gradient,
     traffic,
 )
 from jaxcnn.convolve.problem import Problem
@@ -33,16 +33,10 @@ TOGETHER = range(10, 3, -1)  # rows summed in one expression
 
 
 def refuses(problem: Problem) -> str | None:
-    """All but kernel gradients of depthwise convolutions with one filter a channel."""
-    reason = refuse_unplain(problem)
-    if reason is None:
-        forward = problem.exchanged()
-        if forward.group_channels != (1, 1) or forward.groups == 1:
-            reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
-        elif not forward.is_plain:
-            reason = "a forward convolution that is not plain"
-        elif forward.taps > MOST_TAPS:
-            reason = f"more than {MOST_TAPS} taps"
+    """All but depthwise kernel gradients of few taps."""
+    reason = refuse_no_depthwise_gradient(problem)
+    if reason is None and problem.places > MOST_TAPS:
+        reason = f"more than {MOST_TAPS} taps"
     return reason
 
 

@@ -40,7 +40,7 @@ class _Axis(NamedTuple):
 
 
 def refuses(problem: Problem) -> str | None:
-    """No groups, as dilation then costs nothing elsewhere; none; a stride on the same axis."""
+    """All but dilation in groups: without groups others take it at no cost. No stride beside it."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups == 1:
         reason = "no groups"

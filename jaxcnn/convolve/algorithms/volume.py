@@ -20,7 +20,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
     Algorithm,
     Solve,
     Work,
-    refuse_unplain,
+    refuse_no_depthwise_gradient,
 )
 from jaxcnn.convolve.problem import Problem
 
@@ -31,24 +31,19 @@ that costs grows faster than the size. In a loop over parts of the batch XLA cop
 
 
 def refuses(problem: Problem) -> str | None:
-    """All but kernel gradients of depthwise convolutions with one filter a channel."""
-    reason = refuse_unplain(problem)
-    if reason is None:
-        forward = problem.exchanged()
-        if forward.group_channels != (1, 1) or forward.groups == 1:
-            reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
-        elif not forward.is_plain:
-            reason = "a forward convolution that is not plain"
-        elif forward.axes > MOST_AXES:
-            reason = f"more than {MOST_AXES} axes"
-        elif forward.batch == 1:
-            reason = "one example: a depthwise convolution as it is"
-        elif (
-            max(map(math.prod, (forward.x_shape, forward.output_shape))) * forward.itemsize
-            > LARGEST
-        ):
-            reason = f"arrays of more than {LARGEST / 2**20:.0f} MiB"
-    return reason
+    """All but depthwise kernel gradients, on one axis or two, over several examples, not large."""
+    reason = refuse_no_depthwise_gradient(problem)
+    if reason is not None:
+        return reason
+    forward = problem.exchanged()
+    if forward.axes > MOST_AXES:
+        return f"more than {MOST_AXES} axes"
+    if forward.batch == 1:
+        return "one example: a depthwise convolution as it is"
+    numbers = max(math.prod(forward.x_shape), math.prod(forward.output_shape))
+    if numbers * forward.itemsize > LARGEST:
+        return f"arrays of more than {LARGEST / 2**20:.0f} MiB"
+    return None
 
 
 def _volume(problem: Problem) -> Problem:
