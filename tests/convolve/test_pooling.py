@@ -84,6 +84,20 @@ def value_and_gradient(kind, x, arguments):
     return both
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_of_ties_after_a_nan_the_first_takes_all_as_laxs_rule_has_it(kind):
+    """lax goes on from a NaN to the next cell, and from then on keeps what it has."""
+    x = jnp.array([np.nan, 2.0, 2.0, 2.0, 1.0, 1.0]).reshape(1, 6, 1)
+    windows = {name: (1, n, 1) for name, n in (("window_dimensions", 3), ("window_strides", 3))}
+    both = value_and_gradient(kind, x, windows | {"padding": ((0, 0),) * 3})
+    want = jax.jit(both)(x)
+    with lowered_by(pooling.RULES):
+        got = jax.jit(both)(x)
+    np.testing.assert_array_equal(got[1], want[1])
+    first = {"max": [0, 2, 0, 3, 0, 0], "min": [0, 2, 0, 0, 3, 0]}[kind]
+    np.testing.assert_array_equal(got[1].ravel(), first)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @several
 @given(data=st.data())
