@@ -20,6 +20,8 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching
 from jax.typing import DTypeLike
 
+from jaxcnn.convolve.rules import report_nans, run_alone
+
 LAX = lax.conv_general_dilated_p
 
 conv_p = Primitive("jaxcnn_conv")
@@ -135,16 +137,6 @@ def _evaluated(jaxpr: ClosedJaxpr, algorithm: str | None, arrays: Sequence[Any])
     return list(map(read, jaxpr.jaxpr.outvars))
 
 
-@partial(jax.jit, static_argnames=("primitive", "params"))
-def _compiled(x: jax.Array, kernel: jax.Array, primitive: Primitive, params: tuple) -> jax.Array:
-    return primitive.bind(x, kernel, **dict(params))
-
-
-def _run(primitive: Primitive, x: jax.Array, kernel: jax.Array, **params: Any) -> jax.Array:
-    with jax.disable_jit(False):  # a single operation is compiled all the same
-        return _compiled(x, kernel, primitive, tuple(params.items()))
-
-
 def _type_of(x: Any, kernel: Any, *, algorithm: str | None = None, **params: Any) -> Any:
     aval, _ = LAX.abstract_eval(x, kernel, **params)
     return aval
@@ -193,8 +185,9 @@ def _taylor(primals: Sequence[Any], series: Sequence[Any], **params: Any) -> tup
 
 
 for _primitive in (conv_p, direct_p):
-    _primitive.def_impl(partial(_run, _primitive))
+    run_alone(_primitive)
     _primitive.def_abstract_eval(_type_of)
 ad.defbilinear(conv_p, partial(_transposed, 0), partial(_transposed, 1))
 batching.fancy_primitive_batchers[conv_p] = _batched
 jet.jet_rules[conv_p] = _taylor
+report_nans(conv_p)

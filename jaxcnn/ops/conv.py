@@ -11,7 +11,6 @@ from jax import lax
 from jaxcnn.activations import activation as named
 from jaxcnn.arrays import as_arrays, require_floating
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.biased import conv_with_bias
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
@@ -49,7 +48,7 @@ def conv(
     Args:
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
-      bias: added to each feature map, in the convolution's own pass where the algorithm offers it.
+      bias: added to each feature map.
       stride: cells from one placement of the filter to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
@@ -121,13 +120,13 @@ def convolve(
         "precision": precision,
         "algorithm": algorithm,
     }
-    batched = x if shapes.batch is not None else x[None]
-    if bias is None or shapes.boundary == "partial":
-        numbers = channels_last(len(shapes.windows))
-        y = conv_general_dilated(batched, kernel, dimension_numbers=numbers, **arguments)
-        y = finish(y, bias, shapes)
-    else:
-        y = conv_with_bias(batched, kernel, bias, **arguments)
+    y = conv_general_dilated(
+        x if shapes.batch is not None else x[None],
+        kernel,
+        dimension_numbers=channels_last(len(shapes.windows)),
+        **arguments,
+    )
+    y = finish(y, bias, shapes)
     return y if shapes.batch is not None else y[0]
 
 

@@ -190,7 +190,16 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
     """How ``windows`` on the spatial axes read x (..., *spatial, C)."""
     reads = [Reads(size, size) for size in x.shape]
     reads[-len(windows) - 1 : -1] = [
-        Reads(w.size, w.output, w.filter, w.stride, w.dilation, w.padding[0]) for w in windows
+        Reads(
+            w.size,
+            w.output,
+            w.filter,
+            w.stride,
+            w.dilation,
+            w.padding[0],
+            w.padding[1] + w.overhang,
+        )
+        for w in windows
     ]
     return tuple(reads)
 
