@@ -22,6 +22,7 @@ from jax.experimental import jet
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxcnn.convolve.algorithms.algorithm import accumulator
 from jaxcnn.convolve.lower import bare
 from jaxcnn.convolve.rules import report_nans, run_alone
 from jaxcnn.convolve.stored import whole_when_back
@@ -84,10 +85,8 @@ def picked(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
 
     In float32 at least on the way back, where one cell can be the choice of many windows.
     """
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    else:
-        wide = x
+    real = jnp.issubdtype(x.dtype, jnp.floating)
+    wide = x.astype(accumulator(str(x.dtype))) if real else x
     pick = select if by_taps(layout) else gathered
     return whole_when_back(pick(wide, at, layout)).astype(x.dtype)
 
@@ -245,7 +244,9 @@ def _find_on_cpu(x: jax.Array, y: jax.Array, *, layout: Layout, upward: bool) ->
     )(x, y)
 
 
-def _lower_find(find: Callable[..., Any], context: mlir.LoweringRuleContext, *xy: Any, **p: Any) -> Any:
+def _lower_find(
+    find: Callable[..., Any], context: mlir.LoweringRuleContext, *xy: Any, **p: Any
+) -> Any:
     return mlir.lower_fun(partial(find, **p), multiple_results=False)(bare(context), *xy)
 
 

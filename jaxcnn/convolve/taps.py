@@ -192,16 +192,14 @@ def gathered(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
 
 def _taps_of(at: jax.Array, layout: Layout) -> list[jax.Array]:
     """On each axis the number of the tap, of a tap numbered in row-major order."""
-    each = []
+    each, at = [], at.astype(jnp.int32)
     for axis in reversed(layout):
         each.append(at % axis.filter)
         at = at // axis.filter
     return each[::-1]
 
 
-def _over_windows(
-    x: Any, layout: Layout, computation: Callable[..., Any], initial: Any
-) -> Any:
+def _over_windows(x: Any, layout: Layout, computation: Callable[..., Any], initial: Any) -> Any:
     """lax's ``reduce_window`` of one array or several."""
     return lax.reduce_window(
         x,
