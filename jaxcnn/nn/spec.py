@@ -24,11 +24,13 @@ from jaxcnn.geometry._check import is_sequence, per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
+from jaxcnn.words import in_our_words
 
 POOLS = ("max", "avg")
 KINDS = ("conv", *POOLS)
 
 
+@in_our_words
 @dataclass(frozen=True)
 class ConvSpec:
     """A convolution of ``channels`` filters, as in :class:`jaxcnn.nn.Conv`.
@@ -84,6 +86,7 @@ class ConvSpec:
         return ":".join(words)
 
 
+@in_our_words
 @dataclass(frozen=True)
 class PoolSpec:
     """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`.

@@ -12,8 +12,10 @@ from jax.typing import DTypeLike
 from jaxcnn.geometry import Plan
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, Spec, plan
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 class Stack(nnx.Module):
     """A chain of convolutions and pools over inputs of one known size.
 
