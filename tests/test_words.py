@@ -25,7 +25,10 @@ def _arguments(target):
 
 
 @many
-@given(st.sampled_from(PUBLIC), st.sampled_from(sorted(OURS)) | st.from_regex(r"[a-z_]{3,12}\Z"))
+@given(
+    st.sampled_from(PUBLIC),
+    st.sampled_from(sorted(OURS)) | st.from_regex(r"[a-z_]{3,12}", fullmatch=True),
+)
 def test_a_foreign_keyword_is_answered_with_one_that_there_is(target, word):
     arguments = _arguments(target)
     if word in arguments:
