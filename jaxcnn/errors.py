@@ -98,6 +98,23 @@ def speaking_as(who: str) -> Iterator[None]:
 
 
 @contextmanager
+def without(argument: str) -> Iterator[None]:
+    """Leaves out, of an input error raised inside, advice on an argument that is not the caller's.
+
+    >>> with without("padding"):
+    ...     raise InputError("5 does not fit.", Advice("padding", (1,)), Advice("length", (6,)))
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: 5 does not fit. Use length 6.
+    """
+    try:
+        yield
+    except InputError as error:
+        why, *ways = error.args
+        kept = [way for way in ways if not isinstance(way, Advice) or way.argument != argument]
+        raise InputError(why, *kept) from None
+
+
+@contextmanager
 def spelling(spell: Callable[[Advice], str]) -> Iterator[None]:
     """Says the advice of an input error raised inside as ``spell`` writes it."""
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, without
 from jaxcnn.geometry._check import integer
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
@@ -219,16 +219,17 @@ def causal_shapes(
     (8, 0)
     """
     _require_time_alone(tuple(kernel))
-    return conv_shapes(
-        x,
-        kernel,
-        bias,
-        stride=integer("stride", stride, least=1),
-        padding="CAUSAL",
-        dilation=integer("dilation", dilation, least=1),
-        groups=groups,
-        rounding=rounding,
-    )
+    with without("padding"):
+        return conv_shapes(
+            x,
+            kernel,
+            bias,
+            stride=integer("stride", stride, least=1),
+            padding="CAUSAL",
+            dilation=integer("dilation", dilation, least=1),
+            groups=groups,
+            rounding=rounding,
+        )
 
 
 def causal_state_shape(
