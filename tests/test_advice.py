@@ -105,13 +105,8 @@ def _refusal(name, shapes, given):
 
 def _kind(error):
     """What is wrong, less the numbers and the axes."""
-    kinds = (
-        "not an integer",
-        "has no output",
-        "can fill at most",
-        "nothing but padding",
-    )
-    kinds += ("real cells", "cells.", "cannot give", "channels, but", "does not divide", "places")
+    kinds = ("not an integer", "has no output", "can fill at most", "nothing but padding")
+    kinds += ("real cells", "cannot give", "cells.", "channels, but", "does not divide", "places")
     return next((kind for kind in kinds if kind in error.args[0]), str(error))
 
 

@@ -74,7 +74,7 @@ CONV = [
     ({"dilation": 4}, InputError, r"spans 9 cells.*padded height 7.*sizes \(9, 9\), .*or dilation"),
     ({"dilation": (1,)}, InputError, r"dilation \(1,\) has 1 entries for 2.*or 2 of them"),
     ({"groups": 0}, InputError, r"groups must be an integer >= 1, got 0; use 1 or more"),
-    ({"groups": 2}, InputError, r"groups 2 does not divide the 3 channels.*; use groups=1"),
+    ({"groups": 2}, InputError, r"groups 2 does not divide the 3 channels.*\. Use groups=1"),
     ({"groups": 3}, InputError, r"takes 3\*3 = 9\. Use a kernel of shape \(3, 3, 1, 6\)"),
     ({"groups": 1.0}, TypeError, r"groups must be an integer >= 1, got 1\.0 of type float"),
     ({"rounding": "ceil"}, InputError, r'"ceil" is for pooling; use "floor", or padding'),

@@ -122,8 +122,10 @@ def conv_shapes(
         if number % groups:
             whose = whose if number is channels else f"{whose} {kernel}"
             raise InputError(
-                f"groups {groups} does not divide the {number} {whose}; use groups="
-                + (str(fitting) if fits else divisors(math.gcd(channels, out_channels)))
+                f"groups {groups} does not divide the {number} {whose}.",
+                Advice(
+                    "groups", (fitting,) if fits else divisors(math.gcd(channels, out_channels))
+                ),
             )
     if channels != in_group * groups:
         raise InputError(
@@ -315,11 +317,10 @@ def _batch_axis(batch: int | None) -> tuple[int, ...]:
     return () if batch is None else (batch,)
 
 
-def divisors(number: int) -> str:
-    """The divisors of ``number``, as a list to choose from.
+def divisors(number: int) -> tuple[int, ...]:
+    """The divisors of ``number``.
 
     >>> divisors(6)
-    '1, 2, 3 or 6'
+    (1, 2, 3, 6)
     """
-    *some, last = [d for d in range(1, number + 1) if number % d == 0]
-    return f"{', '.join(map(str, some))} or {last}" if some else str(last)
+    return tuple(d for d in range(1, number + 1) if number % d == 0)

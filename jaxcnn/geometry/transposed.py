@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.shapes import (
@@ -66,8 +66,8 @@ def conv_transpose_shapes(
         )
     if channels % groups:
         raise InputError(
-            f"groups {groups} does not divide the {channels} channels of x {x}; use groups="
-            f"{divisors(channels)}"
+            f"groups {groups} does not divide the {channels} channels of x {x}.",
+            Advice("groups", divisors(channels)),
         )
     restored = in_group * groups
     require_bias(bias, restored, f"the {in_group}*{groups} = {restored} channels of the result")

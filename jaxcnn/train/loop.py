@@ -96,13 +96,19 @@ def train(
       folder: a new or empty one; with ``resume``, what an earlier run of these settings left.
       resume: goes on from the folder's newest checkpoint.
       report: called a few times a second.
-      data: None for MNIST.
+      data: digits to train on, to choose settings by and to report; None for MNIST.
 
     Raises:
       InputError: (a ValueError) where settings, folder, data files or checkpoint cannot be used.
     """
     with _interruption() as interrupted:
-        data = data or Data(*(load_mnist(split) for split in Data._fields))
+        data = Data(*(load_mnist(split) for split in Data._fields)) if data is None else data
+        for split, digits in zip(Data._fields, data, strict=True):
+            if not isinstance(digits, Digits):
+                raise TypeError(
+                    f"data.{split} must be Digits, got {type(digits).__name__}; use "
+                    f"jaxcnn.data.Digits(images, labels)"
+                )
         count = len(data.train)
         steps = config.steps_per_epoch(count)
         total = steps * config.epochs

@@ -83,7 +83,7 @@ def test_what_wrong_groups_suggest_is_possible(problem):
         message = str(error)
     if not message.startswith("groups"):
         return
-    numbers = [int(n) for n in re.findall(r"\d+", message.rsplit("use ", 1)[1])]
+    numbers = [int(n) for n in re.findall(r"\d+", message.rsplit("Use ", 1)[1])]
     assert numbers
     for groups in numbers:
         kernel = (*problem.filter, problem.in_channels // groups, problem.out_channels)
