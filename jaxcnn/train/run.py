@@ -49,7 +49,7 @@ class Run:
                 cls.open(folder).checkpoints.newest()
                 way_out = f"resume it with --resume {folder}, or name another folder"
             except InputError:
-                way_out = "it holds no run that could be resumed, so name another folder"
+                way_out = "it holds no run that could be resumed: name another"
             raise InputError(f"{folder} is there already; {way_out}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
