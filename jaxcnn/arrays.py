@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
@@ -21,9 +22,24 @@ def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
         if array.dtype != model.dtype:
             raise TypeError(
                 f"{first} is {model.dtype} but {name} is {array.dtype}; convert one, for instance "
-                f"{name}.astype({first}.dtype)"
+                f"{_conversion(first, model.dtype, name, array.dtype)}"
             )
     return tuple(arrays.values())
+
+
+def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
+    """What brings two arrays to one dtype and loses nothing: least of all weights' fractions."""
+    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
+    rank, other = ([jnp.issubdtype(d, kind) for kind in kinds].index(True) for d in (model, dtype))
+    if rank < other:
+        scaled = f", or {first}.astype({name}.dtype) / 255 for an image"
+        return f"{first}.astype({name}.dtype){scaled if model == np.uint8 else ''}"
+    if rank == other == 0:
+        wide = np.promote_types(model, dtype)
+        wide = jax.dtypes.canonicalize_dtype(wide if wide.kind in "iu" else "float32")
+        pairs = ((first, model), (name, dtype))
+        return " and ".join(f"{n}.astype(jnp.{wide})" for n, each in pairs if each != wide)
+    return f"{name}.astype({first}.dtype)"
 
 
 def _as_array(name: str, value: Any) -> jax.Array | None:
@@ -32,6 +48,11 @@ def _as_array(name: str, value: Any) -> jax.Array | None:
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise TypeError(
             f"{name} must be an array, got {type(value).__name__}; use jnp.asarray({name})"
+        )
+    if isinstance(value, jax.ShapeDtypeStruct | jax.core.AbstractValue):
+        raise TypeError(
+            f"{name} is a shape and a dtype without numbers, {value}; use jax.eval_shape(function, "
+            f"{name}, ...) to have those of the result"
         )
     try:
         array = jnp.asarray(value)

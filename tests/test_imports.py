@@ -15,9 +15,10 @@ ROOT = Path(jaxcnn.__file__).parent
 
 # What each room may import, besides itself. errors, arrays and activations are the doors, open to
 # all who may have JAX; environment says what the program runs on.
-DOORS = {"errors", "arrays", "activations"}
+DOORS = {"errors", "words", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),
+    "words": set(),
     "arrays": set(),
     "activations": {"errors"},
     "environment": {"errors"},

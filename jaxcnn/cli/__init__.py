@@ -7,10 +7,13 @@ Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Annotated
 
 import typer
 
+from jaxcnn import __version__
 from jaxcnn.cli.bench import bench
 from jaxcnn.cli.doctor import doctor
 from jaxcnn.cli.evaluate import evaluate
@@ -33,17 +36,48 @@ app = typer.Typer(
 for command in (size, plan, lint, train, evaluate, explain, bench, doctor):
     app.command()(command)
 
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _options(context: typer.Context, version: Version = False) -> None:
+    if version:
+        typer.echo(f"jaxcnn {__version__}")
+        raise typer.Exit
+
 
 def main() -> None:
     """Runs the command line; a person's mistake is one line and exit code 2."""
     try:
         app()
-    except InputError as error:
-        print(f"jaxcnn: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:  # `jaxcnn plan | head`
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # a disk that is full, a folder that may not be written to
-        print(f"jaxcnn: {error}", file=sys.stderr)
+    except Exception as error:
+        told = error if isinstance(error, InputError | OSError) else None
+        if told is None or error.__cause__ is not None:
+            told = _no_device() or told
+        if told is None:  # a defect of ours
+            raise
+        print(f"jaxcnn: {told}", file=sys.stderr)
         sys.exit(2)
+
+
+def _no_device() -> str | None:
+    """Why JAX finds nothing to compute on, where that is what made a command fail."""
+    if "jax" not in sys.modules:
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where a plug-in is not installed
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = " ".join(str(error).split())
+        return (
+            f"JAX finds no device with JAX_PLATFORMS={asked}{': ' if reason else ''}{reason}; set "
+            f"JAX_PLATFORMS=cpu, or unset it"
+        )
+    return None

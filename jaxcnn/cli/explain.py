@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxcnn.errors import InputError
+from jaxcnn.cli.advice import PADDINGS, as_options, padding_option
+from jaxcnn.errors import Advice, InputError, spelling
 
 if TYPE_CHECKING:
     from jaxcnn.convolve import Problem
@@ -17,9 +19,17 @@ Sizes = Annotated[
 Filter = Annotated[str, typer.Option("--filter", "-f", help="The filter's sizes, as in 3x3.")]
 Channels = Annotated[int, typer.Option("--channels", "-c", help="Filters: channels made.", min=1)]
 Stride = Annotated[int, typer.Option("--stride", "-s", help="On every axis.", min=1)]
-Pad = Annotated[int, typer.Option("--pad", "-p", help="On both sides of every axis.", min=0)]
+Pad = Annotated[str, typer.Option("--pad", "-p", help=f"Cells around it: {PADDINGS}.")]
 Dilation = Annotated[int, typer.Option("--dilation", "-d", help="On every axis.", min=1)]
 Groups = Annotated[int, typer.Option("--groups", "-g", help="Parts of the channels.", min=1)]
+Rounding = Annotated[
+    str,
+    typer.Option(
+        "--rounding",
+        help="What is done about cells at the end that no window reaches: exact refuses them, "
+        "floor drops them.",
+    ),
+]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 or float64.")]
 Plain = Annotated[bool, typer.Option("--plain", help="As if oneDNN were closed.")]
 
@@ -29,9 +39,10 @@ def explain(
     filter: Filter,
     channels: Channels,
     stride: Stride = 1,
-    pad: Pad = 0,
+    pad: Pad = "0",
     dilation: Dilation = 1,
     groups: Groups = 1,
+    rounding: Rounding = "exact",
     dtype: Dtype = "float32",
     plain: Plain = False,
 ) -> None:
@@ -45,8 +56,8 @@ def explain(
     from jaxcnn.convolve import onednn_closed
     from jaxcnn.convolve.explain import explain_problem
 
-    with onednn_closed() if plain else nullcontext():
-        problem = _problem(input, filter, channels, stride, pad, dilation, groups, dtype)
+    with spelling(as_options), onednn_closed() if plain else nullcontext():
+        problem = _problem(input, filter, channels, stride, pad, dilation, groups, rounding, dtype)
         typer.echo(str(explain_problem(problem)))
 
 
@@ -55,14 +66,16 @@ def _problem(
     filter: str,
     channels: int,
     stride: int,
-    pad: int,
+    pad: str,
     dilation: int,
     groups: int,
+    rounding: str,
     dtype: str,
 ) -> Problem:
     from jaxcnn.convolve import Problem
     from jaxcnn.convolve.algorithms.algorithm import FLOATS
     from jaxcnn.geometry import conv_shapes
+    from jaxcnn.geometry.shapes import divisors
 
     if dtype not in FLOATS:
         raise InputError(f"--dtype must be one of {', '.join(FLOATS)}, got {dtype!r}")
@@ -73,16 +86,19 @@ def _problem(
             f"input {input} has {len(size)} spatial axes but --filter {filter} has {len(taps)}; "
             f"give batch, {len(taps)} sizes and channels"
         )
-    if in_channels % groups:
-        raise InputError(f"--groups {groups} does not divide {in_channels} channels")
+    if wrong := [number for number in (in_channels, channels) if number % groups]:
+        raise InputError(
+            f"--groups {groups} does not divide {wrong[0]} channels.",
+            Advice("groups", divisors(math.gcd(in_channels, channels))),
+        )
     shapes = conv_shapes(
         (batch, *size, in_channels),
         (*taps, in_channels // groups, channels),
         stride=stride,
-        padding=pad,
+        padding=padding_option(pad, len(taps)),
         dilation=dilation,
         groups=groups,
-        rounding="floor",
+        rounding=rounding,
     )
     return Problem(
         batch,

@@ -8,7 +8,7 @@ import typer
 
 from jaxcnn.cli.model import example_shape, load_model
 from jaxcnn.cli.tables import print_plan
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, spelling
 
 if TYPE_CHECKING:
     from jaxcnn.geometry import Plan
@@ -39,17 +39,15 @@ def plan(network: Network = None, input: Input = "28x28x1") -> None:
 
 def _plan(words: list[str], shape: tuple[int, ...]) -> Plan:
     from jaxcnn.inspect import plan_of
-    from jaxcnn.nn.spec import KINDS, parse
+    from jaxcnn.nn.spec import KINDS, as_part, parse
     from jaxcnn.nn.spec import plan as plan_of_layers
     from jaxcnn.train.config import DIGITS_LAYERS
 
     models = [word for word in words if ":" in word and word.split(":")[0] not in KINDS]
     if not models:
         layers = [parse(word) for word in words or DIGITS_LAYERS]
-        try:
+        with spelling(as_part):
             return plan_of_layers(shape, layers)
-        except InputError as error:  # here the way out is a part of the word, not an argument
-            raise InputError(str(error).replace('rounding="floor"', ":floor")) from None
     if len(words) > 1:
         raise InputError(f"{models[0]} names a model, which comes alone; leave the other words out")
     return plan_of(load_model(models[0]), shape)

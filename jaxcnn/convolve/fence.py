@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from jaxcnn.convolve.problem import Problem
+from jaxcnn.errors import InputError
 
 CPUINFO = Path("/proc/cpuinfo")
 SWITCH = "JAXCNN_ONEDNN"
@@ -66,9 +67,23 @@ def closed_because() -> str | None:
     """Why oneDNN may not be asked in this process; None where it may."""
     if _closed_by_hand:
         return "closed by onednn_closed()"
-    if os.environ.get(SWITCH, "1") == "0":
-        return f"closed by {SWITCH}=0"
+    if not switched_on():
+        return f"closed by {SWITCH}={os.environ[SWITCH]}"
     return machine_lacks() or jaxlib_unverified()
+
+
+def switched_on() -> bool:
+    """What ``JAXCNN_ONEDNN`` says: 1, true, on, yes or nothing; 0, false, off or no to close it.
+
+    Raises:
+      InputError: (a ValueError) where it says something else.
+    """
+    said = os.environ.get(SWITCH, "").strip()
+    if said.lower() in ("", "1", "true", "on", "yes"):
+        return True
+    if said.lower() in ("0", "false", "off", "no"):
+        return False
+    raise InputError(f"{SWITCH}={said} in the environment is neither yes nor no; set it to 1 or 0")
 
 
 @cache

@@ -28,17 +28,59 @@ _SPLITS = {"train": ("train", 0, 55_000), "validation": ("train", 55_000, 60_000
 _SPLITS["test"] = ("t10k", 0, 10_000)
 
 
+IMAGE, CLASSES = (28, 28, 1), 10
+
+
 @dataclass(frozen=True)
 class Digits:
     """Labelled images of digits.
 
     Attributes:
       images: (N, 28, 28, 1), uint8, 0 for paper and 255 for ink.
-      labels: (N,), uint8, the digit.
+      labels: (N,), integers, the digit.
+
+    Raises:
+      InputError: (a ValueError) where shapes do not fit, or a label is no digit.
+      TypeError: where one is no NumPy array, or of another dtype.
     """
 
     images: np.ndarray
     labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        for name, array in (("images", images), ("labels", labels)):
+            if not isinstance(array, np.ndarray):
+                raise TypeError(
+                    f"{name} must be a NumPy array, got {type(array).__name__}; use "
+                    f"np.asarray({name})"
+                )
+        if images.dtype != np.uint8:
+            raise TypeError(
+                f"images must be uint8, 0 for paper and 255 for ink, got {images.dtype}; where "
+                f"they are from 0 to 1, use (255 * images).round().astype(np.uint8)"
+            )
+        if images.shape != (len(images), *IMAGE):
+            fits = images.shape == (len(images), *IMAGE[:2])
+            use = "images[..., None]" if fits else f"images of {IMAGE}, channels last"
+            raise InputError(f"images of shape {images.shape} are not (N, 28, 28, 1); use {use}")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(
+                f"labels must be integers, got {labels.dtype}; use labels.astype(np.uint8)"
+            )
+        if labels.shape != (len(images),):
+            use = "labels.argmax(-1)" if labels.shape == (len(images), CLASSES) else "one for each"
+            raise InputError(
+                f"labels of shape {labels.shape} do not fit the {len(images)} images; use {use}"
+            )
+        if not len(images):
+            raise InputError("images must be one or more, got none")
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= CLASSES:
+            raise InputError(
+                f"labels must be digits from 0 to {CLASSES - 1}, got {low} to {high}"
+                + (f"; use labels - {low}" if high - low < CLASSES else "")
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

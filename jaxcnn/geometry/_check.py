@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from jaxcnn.errors import InputError
@@ -29,25 +30,32 @@ def per_axis(name: str, value: Any, axes: int, *, least: int) -> tuple[int, ...]
     if not is_sequence(value):
         return (integer(name, value, least=least),) * axes
     if len(value) != axes:
+        given = tuple(value)
+        around = len(given) == axes + 2 and given[0] == given[-1] == 1  # as TensorFlow has it
+        hint = f", as in {name}={given[1:-1]}, without batch and channels" if around else ""
         raise InputError(
-            f"{name} {tuple(value)!r} has {len(value)} entries for {axes} spatial "
-            f"{'axis' if axes == 1 else 'axes'}; give one integer, or {axes} of them"
+            f"{name} {given!r} has {len(given)} entries for {axes} spatial "
+            f"{'axis' if axes == 1 else 'axes'}; give one integer, or {axes} of them{hint}"
         )
     return tuple(integer(f"{name}[{i}]", entry, least=least) for i, entry in enumerate(value))
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """``value`` if it is one of ``choices``."""
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
+    """``value`` if it is one of ``choices``; else an error, with the one that is likest."""
+    if isinstance(value, str) and value in choices:
+        return value
+    known = {each.upper(): each for each in choices}
+    near = get_close_matches(str(value).upper(), known, n=1)
+    hint = f'; use {name}="{known[near[0]]}"' if near else ""
+    raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
 
 
 def is_sequence(value: Any) -> bool:
-    """Whether ``value`` lists things.
+    """Whether ``value`` lists things, in an order.
 
-    A name does not, though it has a length; nor does an array without axes, which is one number.
+    A name does not, though it has a length; nor do bytes, a set or a mapping; nor does an array
+    without axes, which is one number.
     """
-    if isinstance(value, str) or getattr(value, "shape", None) == ():
+    if isinstance(value, str | bytes | bytearray | Mapping) or getattr(value, "shape", 0) == ():
         return False
-    return hasattr(value, "__len__") and hasattr(value, "__iter__")
+    return all(hasattr(value, name) for name in ("__len__", "__iter__", "__getitem__"))

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, is_sequence
 from jaxcnn.geometry.padding import Padding
-from jaxcnn.geometry.sizes import windows
-from jaxcnn.geometry.window import Window, real_cells
+from jaxcnn.geometry.sizes import first_empty, less_padding, padding_under_windows, windows
+from jaxcnn.geometry.window import Window
 
 BOUNDARIES = ("zeros", "reflect", "replicate", "circular", "partial")
 
@@ -52,28 +52,30 @@ def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
       InputError: naming the axis and its numbers, and what to use instead.
     """
     choice("boundary", boundary, BOUNDARIES)
-    for axis in laid:
-        if boundary == "partial":
-            _require_real_cells(axis)
-        limit = {"reflect": axis.size - 1, "circular": axis.size}.get(boundary)
+    if boundary == "partial":
+        for axis in laid:
+            _require_real_cells(axis, laid)
+    limits = [{"reflect": axis.size - 1, "circular": axis.size}.get(boundary) for axis in laid]
+    for axis, limit in zip(laid, limits, strict=True):
         if limit is not None and max(axis.padding) > limit:
-            larger = axis.size + max(axis.padding) - limit
             raise InputError(
                 f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
-                f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}; use padding "
-                f'of at most {limit}, {axis.axis} {larger} or more, or boundary="replicate"'
+                f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}.",
+                *less_padding(laid, [(most, most) for most in limits]),
+                Advice("boundary", ("replicate",)),
             )
     return boundary
 
 
-def _require_real_cells(axis: Window) -> None:
-    empty = [k for k, real in enumerate(real_cells(axis)) if not real]
-    if empty:
+def _require_real_cells(axis: Window, laid: Sequence[Window]) -> None:
+    empty = first_empty(axis)
+    if empty is not None:
         raise InputError(
             f'boundary "partial" divides by the real cells under the window, and there are none '
-            f"under output {empty[0]} of {axis.axis} {axis.size} with filter {axis.filter}, "
-            f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}; use less "
-            f'padding, a smaller dilation, or boundary="zeros"'
+            f"under output {empty} of {axis.axis} {axis.size} with filter {axis.filter}, "
+            f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}.",
+            *padding_under_windows(laid),
+            Advice("boundary", ("zeros",)),
         )
 
 

@@ -105,6 +105,7 @@ def named_padding(
     >>> named_padding("SAME", 224, 7, stride=2), named_padding("CAUSAL", 10, 3, dilation=2)
     ((2, 3), (4, 0))
     """
+    _refuse_boundary(name)
     name = choice("padding", name.upper() if isinstance(name, str) else name, NAMES)
     extent = effective_filter(filter, dilation)
     if name == "VALID":
@@ -149,16 +150,54 @@ def resolve_padding(
         low = _padding_entry("padding", padding)
         return (low,) * axes
     if len(padding) != axes:
-        pair = tuple(padding)
-        hint = (
-            f"; for one axis, use (({pair[0]}, {pair[1]}),)" if axes == 1 and len(pair) == 2 else ""
-        )
+        given = tuple(padding)
         raise InputError(
-            f"padding {pair!r} has {len(pair)} entries for {axes} spatial "
+            f"padding {given!r} has {len(given)} entries for {axes} spatial "
             f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "
-            f"integer or a pair (before, after){hint}"
+            f"integer or a pair (before, after){_as_meant(given, axes)}"
         )
     return tuple(_padding_entry(f"padding[{i}]", entry) for i, entry in enumerate(padding))
+
+
+def _as_meant(given: tuple[Any, ...], axes: int) -> str:
+    """What a padding with the wrong number of entries was surely meant to say, to be typed."""
+    numbers = not any(map(is_sequence, given))
+    if numbers and len(given) == 2 * axes:
+        pairs = tuple(zip(given[::2], given[1::2], strict=True))
+        one = "one axis" if axes == 1 else "pairs one after another"
+        return f"; for {one}, use padding={pairs!r}"
+    ends = {(0, 0), 0}
+    if len(given) == axes + 2 and {_hashable(given[0]), _hashable(given[-1])} <= ends:
+        return f"; without batch and channels, use padding={given[1:-1]!r}"
+    return ""
+
+
+def _hashable(entry: Any) -> Any:
+    return tuple(entry) if is_sequence(entry) else entry
+
+
+_BOUNDARIES = {
+    "CIRCULAR": "circular",
+    "WRAP": "circular",
+    "PERIODIC": "circular",
+    "REFLECT": "reflect",
+    "REPLICATE": "replicate",
+    "EDGE": "replicate",
+    "NEAREST": "replicate",
+    "ZEROS": "zeros",
+    "CONSTANT": "zeros",
+}
+"""What others call, among their paddings, what the padding is filled with; and our word for it."""
+
+
+def _refuse_boundary(name: Any) -> None:
+    filled = _BOUNDARIES.get(name.upper()) if isinstance(name, str) else None
+    if filled is not None:
+        raise InputError(
+            f"padding {name!r} says what the padding is filled with, not how much there is; use "
+            f'padding="SAME" and, in a convolution, boundary="{filled}"; for others there is '
+            f'jaxcnn.pad(x, cells, boundary="{filled}")'
+        )
 
 
 def _padding_entry(name: str, entry: Any) -> tuple[int, int]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, without
 from jaxcnn.geometry._check import integer
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.shapes import (
     ConvShapes,
     conv_shapes,
+    other_layouts,
     require_bias,
     require_floor_or_exact,
     split_kernel,
@@ -56,9 +57,15 @@ def depthwise_shapes(
     _, _, channels = split_shape(x, len(filters), f"{name} of shape {kernel}")
     of, multiplier = kernel[-2:]
     if of != channels:
+        ways = other_layouts(x, kernel, len(filters), of)
+        if of == 1 and multiplier % channels == 0:  # a convolution's, in as many groups
+            shape = (*filters, channels, multiplier // channels)
+            ways = [f"{name}.reshape({shape}) if it is of Flax's layout, (*F, 1, C*multiplier)"]
         raise InputError(
             f"x of shape {x} has {channels} channels, but {name} of shape {kernel} (*F, C, "
-            f"multiplier) filters {of}; use one of shape {(*filters, channels, multiplier)}"
+            f"multiplier) filters {of}.",
+            *ways,
+            f"one of shape {(*filters, channels, multiplier)}",
         )
     out = channels * multiplier
     require_bias(bias, out, f"the {channels}*{multiplier} = {out} filters of {name} {kernel}")
@@ -163,8 +170,9 @@ def local_shapes(
     of, out_channels = kernel[-2:]
     if of != channels:
         raise InputError(
-            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {of}; use "
-            f"a kernel of shape {(*places, *filters, channels, out_channels)}"
+            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {of}.",
+            *other_layouts(x, kernel, axes, of),
+            f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
     laid = windows(
         spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
@@ -211,16 +219,17 @@ def causal_shapes(
     (8, 0)
     """
     _require_time_alone(tuple(kernel))
-    return conv_shapes(
-        x,
-        kernel,
-        bias,
-        stride=integer("stride", stride, least=1),
-        padding="CAUSAL",
-        dilation=integer("dilation", dilation, least=1),
-        groups=groups,
-        rounding=rounding,
-    )
+    with without("padding"):
+        return conv_shapes(
+            x,
+            kernel,
+            bias,
+            stride=integer("stride", stride, least=1),
+            padding="CAUSAL",
+            dilation=integer("dilation", dilation, least=1),
+            groups=groups,
+            rounding=rounding,
+        )
 
 
 def causal_state_shape(

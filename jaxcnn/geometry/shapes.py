@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, is_sequence, per_axis
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
-from jaxcnn.geometry.sizes import windows
-from jaxcnn.geometry.window import Window, real_cells
+from jaxcnn.geometry.sizes import first_empty, padding_under_windows, windows
+from jaxcnn.geometry.window import Window
 
 
 @dataclass(frozen=True)
@@ -115,22 +115,24 @@ def conv_shapes(
     batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     groups = integer("groups", groups, least=1)
     in_group, out_channels = kernel[-2:]
-    if channels % groups:
-        raise InputError(
-            f"groups {groups} does not divide the {channels} channels of x {x}; use "
-            f"{_divisors(math.gcd(channels, out_channels))}"
-        )
+    asked = f"kernel of shape {kernel} with groups {groups} takes {in_group}*{groups}"
+    fitting = channels // in_group
+    fits = fitting > 0 and channels % in_group == out_channels % fitting == 0
+    for number, whose in ((channels, f"channels of x {x}"), (out_channels, "filters of kernel")):
+        if number % groups:
+            whose = whose if number is channels else f"{whose} {kernel}"
+            raise InputError(
+                f"groups {groups} does not divide the {number} {whose}.",
+                Advice(
+                    "groups", (fitting,) if fits else divisors(math.gcd(channels, out_channels))
+                ),
+            )
     if channels != in_group * groups:
         raise InputError(
-            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} with "
-            f"groups {groups} takes {in_group}*{groups} = {in_group * groups}; use a kernel of "
-            f"shape {(*filters, channels // groups, out_channels)}"
-            + (f", or groups={channels // in_group}" if channels % in_group == 0 else "")
-        )
-    if out_channels % groups:
-        raise InputError(
-            f"groups {groups} does not divide the {out_channels} filters of kernel {kernel}; use "
-            f"{_divisors(math.gcd(channels, out_channels))}"
+            f"x of shape {x} has {channels} channels, but {asked} = {in_group * groups}.",
+            *other_layouts(x, kernel, len(filters), in_group * groups, kernel[1] * groups),
+            f"a kernel of shape {(*filters, channels // groups, out_channels)}",
+            *([Advice("groups", (fitting,))] if fits else []),
         )
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
@@ -213,12 +215,14 @@ def pool_shapes(
         rounding=rounding,
     )
     for axis in laid:
-        empty = [k for k, real in enumerate(real_cells(axis)) if not real]
-        if empty:
+        empty = first_empty(axis)
+        if empty is not None:
             raise InputError(
                 f"{axis.axis} {axis.size} with window {axis.filter}, dilation {axis.dilation}, "
-                f"stride {axis.stride}, padding {axis.padding}: output {empty[0]} would pool "
-                f"nothing but padding; use less padding or a smaller dilation"
+                f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
+                f"nothing but padding.",
+                *padding_under_windows(laid),
+                *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
     return PoolShapes(batch, laid, channels)
 
@@ -241,6 +245,30 @@ def split_shape(
     if channels < 1:
         raise InputError(f"{called} of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels
+
+
+def other_layouts(
+    x: tuple[int, ...], kernel: tuple[int, ...], axes: int, takes: int, torch: int | None = None
+) -> list[str]:
+    """How to turn an x or a kernel that may be of another layout, as its sizes let think.
+
+    ``takes`` is how many channels the kernel takes, ``torch`` how many it would in PyTorch's
+    layout.
+
+    >>> other_layouts((8, 3, 28, 28), (5, 5, 3, 6), 2, 3)
+    ['jnp.moveaxis(x, 1, -1) if x is channels first']
+    """
+    first = len(x) - axes - 1
+    if x[first] == takes:
+        return [f"jnp.moveaxis(x, {first}, -1) if x is channels first"]
+    if torch == x[-1]:
+        return ["jaxcnn.kernel_from_torch(kernel) if it is of PyTorch's layout"]
+    if torch == x[first]:
+        return [
+            f"jnp.moveaxis(x, {first}, -1) and jaxcnn.kernel_from_torch(kernel) if both are of "
+            f"PyTorch's layouts"
+        ]
+    return []
 
 
 def split_kernel(name: str, kernel: tuple[int, ...], *channels: str) -> tuple[int, ...]:
@@ -289,11 +317,10 @@ def _batch_axis(batch: int | None) -> tuple[int, ...]:
     return () if batch is None else (batch,)
 
 
-def _divisors(number: int) -> str:
-    """The divisors of ``number``, as a list to choose from.
+def divisors(number: int) -> tuple[int, ...]:
+    """The divisors of ``number``.
 
-    >>> _divisors(6)
-    '1, 2, 3 or 6'
+    >>> divisors(6)
+    (1, 2, 3, 6)
     """
-    *some, last = [d for d in range(1, number + 1) if number % d == 0]
-    return f"{', '.join(map(str, some))} or {last}" if some else str(last)
+    return tuple(d for d in range(1, number + 1) if number % d == 0)

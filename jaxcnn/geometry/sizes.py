@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
-from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter
+from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, real_cells
 
 
 def windows(
@@ -32,10 +34,104 @@ def windows(
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
     pairs = resolve_padding(padding, sizes, filters, stride=strides, dilation=dilations)
-    return tuple(
-        Window(*numbers[:5], rounding=rounding, axis=numbers[5])
-        for numbers in zip(sizes, filters, strides, pairs, dilations, names, strict=True)
-    )
+    numbers = zip(sizes, filters, strides, pairs, dilations, strict=True)
+    lay = [partial(Window, *each, rounding=rounding) for each in numbers]
+    return on_every_axis(lay, sizes=sizes, padding=pairs)
+
+
+def on_every_axis(lay: Sequence[partial[Window]], **given: Sequence[Any]) -> tuple[Window, ...]:
+    """The window that each of ``lay`` gives, told what its axis is called.
+
+    What an axis by itself advises is put together to what can be typed for all of them; ``given``
+    are the arguments, with an entry an axis, that advice may be about.
+    """
+    laid, errors = [], {}
+    names = axis_names(len(lay))
+    for i, (make, name) in enumerate(zip(lay, names, strict=True)):
+        try:
+            laid.append(make(axis=name))
+        except InputError as error:
+            if not error.advice:
+                raise
+            errors[i] = error
+    if not errors:
+        return tuple(laid)
+    reasons: dict[str, str] = {}
+    for i, error in errors.items():
+        numbers = repr((lay[i].args, lay[i].keywords))
+        reasons[numbers] = (
+            f"{reasons[numbers]} Likewise on {names[i]}." if numbers in reasons else error.args[0]
+        )
+    why = " ".join(reasons.values())
+    raise InputError(why, *_together(errors, names, given))
+
+
+def lessened(window: Window, most: tuple[int, int]) -> tuple[int, int] | None:
+    """The padding next below the window's that is nowhere above ``most``, if there is one.
+
+    >>> lessened(Window(5, 3, stride=2, padding=(4, 2)), (1, 2))
+    (1, 1)
+    """
+    low, high = (min(pair) for pair in zip(window.padding, most, strict=True))
+    steps = range(window.stride)  # to where the layout is exact again
+    fewer = [(low, high - n) for n in steps] + [(low - n, high) for n in steps]
+    for pair in fewer:
+        try:
+            return replace(window, padding=pair).padding
+        except InputError:
+            continue
+    return None
+
+
+def less_padding(laid: Sequence[Window], most: Sequence[tuple[int, int]]) -> list[Advice]:
+    """The advice to pad every axis by no more than ``most``, where that is possible."""
+    pairs = tuple(lessened(window, pair) for window, pair in zip(laid, most, strict=True))
+    return [] if None in pairs else [Advice("padding", (pairs,))]
+
+
+def first_empty(window: Window) -> int | None:
+    """The first output under whose window there is no real cell; None where each has one."""
+    return next((k for k, real in enumerate(real_cells(window)) if not real), None)
+
+
+def padding_under_windows(laid: Sequence[Window]) -> list[Advice]:
+    """The advice to pad no more than leaves each window a real cell, where that is possible."""
+    reach = [(window.extent - 1,) * 2 for window in laid]
+    advice = less_padding(laid, reach)
+    for way in advice:
+        pads = zip(laid, way.values[0], strict=True)
+        if any(first_empty(replace(window, padding=pair)) is not None for window, pair in pads):
+            return []
+    return advice
+
+
+def _together(
+    errors: dict[int, InputError],
+    names: Sequence[str],
+    given: Mapping[str, Sequence[Any]],
+) -> Iterator[Advice | str]:
+    """What every one of the axes' errors advises, as values for all axes."""
+    several = len(errors) > 1
+
+    def subject(way: Advice | str, axis: str) -> str:
+        if isinstance(way, str):
+            return way
+        return "sizes" if several and way.argument == axis else way.argument
+
+    ways = {i: {subject(way, names[i]): way for way in e.advice} for i, e in errors.items()}
+    for about, first in next(iter(ways.values())).items():
+        if not all(about in others for others in ways.values()):
+            continue
+        if about not in given:
+            yield replace(first, note="") if several and isinstance(first, Advice) else first
+            continue
+        choices = []
+        for nth in range(max(len(each[about].values) for each in ways.values())):
+            entries = list(given[about])
+            for i, each in ways.items():
+                entries[i] = each[about].values[min(nth, len(each[about].values) - 1)]
+            choices.append(tuple(entries))
+        yield Advice(about, tuple(choices))
 
 
 def output_size(
@@ -67,7 +163,7 @@ def output_size(
     Traceback (most recent call last):
     jaxcnn.errors.InputError: size 7 with filter 3, stride 3, padding (0, 0) gives \
 (7 + 0 + 0 - 3)/3 + 1 = 2.333... outputs; 2.333... is not an integer: 1 row at the end would \
-never be read. Use padding (0, 2), size 6 or 9, or rounding="floor" to drop it.
+never be read. Use padding=(0, 2), size 6 or 9, or rounding="floor" to drop it.
     """
     pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
     return Window(size, filter, stride, pair, dilation, rounding).output
@@ -218,16 +314,20 @@ def transposed_window(
         possible = range(max(1, least), least + stride)
         wanted = least + extra
         if not possible or (output_size is None and wanted < 1):
+            most = sum(pair) + wanted - 1
+            low = min(pair[0], most)
             raise InputError(
                 f"{asked} gives ({size} - 1)*{stride} + {extent} - {sum(pair)} + {extra} = "
-                f"{wanted} cells; use padding of at most {sum(pair) + wanted - 1} in all"
+                f"{wanted} cells.",
+                Advice("padding", ((low, most - low),)),
             )
     if output_size is not None:
         wanted = integer("output_size", output_size, least=1)
         if wanted not in possible:
             raise InputError(
                 f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
-                f"outputs on {_listed(possible)} cells; use one of these"
+                f"outputs on {_listed(possible)} cells.",
+                Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
             )
     pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
-from jaxcnn.geometry.shapes import ConvShapes, require_bias, split_kernel, split_shape
-from jaxcnn.geometry.sizes import transposed_window
-from jaxcnn.geometry.window import axis_names
+from jaxcnn.geometry.shapes import (
+    ConvShapes,
+    divisors,
+    other_layouts,
+    require_bias,
+    split_kernel,
+    split_shape,
+)
+from jaxcnn.geometry.sizes import on_every_axis, transposed_window
 
 
 def conv_transpose_shapes(
@@ -48,22 +55,23 @@ def conv_transpose_shapes(
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
             f"K) takes K = {out_channels}: a transposed convolution goes from the filters of its "
-            f"kernel back to the channels they see; use a kernel of shape "
-            f"{(*filters, in_group, channels)}"
-            + (
-                ", or kernel.swapaxes(-2, -1) for one made the other way round"
+            f"kernel back to the channels they see.",
+            *other_layouts(x, kernel, len(filters), out_channels, kernel[0]),
+            f"a kernel of shape {(*filters, in_group, channels)}",
+            *(
+                ["kernel.swapaxes(-2, -1) for one made the other way round"]
                 if in_group == channels and groups == 1
-                else ""
-            )
+                else []
+            ),
         )
     if channels % groups:
         raise InputError(
-            f"groups {groups} does not divide the {channels} channels of x {x}; use a divisor of "
-            f"{channels}"
+            f"groups {groups} does not divide the {channels} channels of x {x}.",
+            Advice("groups", divisors(channels)),
         )
     restored = in_group * groups
     require_bias(bias, restored, f"the {in_group}*{groups} = {restored} channels of the result")
-    axes, names = len(filters), axis_names(len(filters))
+    axes = len(filters)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
     extras = per_axis("output_padding", output_padding, axes, least=0)
@@ -73,8 +81,9 @@ def conv_transpose_shapes(
     # What a name stands for may depend on the size that is sought, so it goes down as it is.
     named = isinstance(padding, str)
     pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters)
-    laid = tuple(
-        transposed_window(
+    lay = [
+        partial(
+            transposed_window,
             size,
             filters[i],
             stride=strides[i],
@@ -82,8 +91,10 @@ def conv_transpose_shapes(
             dilation=dilations[i],
             output_size=wanted[i],
             output_padding=extras[i],
-            axis=names[i],
         )
         for i, size in enumerate(spatial)
+    ]
+    laid = on_every_axis(
+        lay, sizes=spatial, padding=pads, output_size=wanted, output_padding=extras
     )
     return ConvShapes(batch, laid, restored, out_channels, groups)

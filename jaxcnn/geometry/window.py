@@ -16,8 +16,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice, integer
+from jaxcnn.errors import Advice, InputError
+from jaxcnn.geometry._check import choice, integer, is_sequence
 
 ROUNDINGS = ("exact", "floor", "ceil")
 
@@ -78,9 +78,9 @@ class Window:
         put(self, "padding", padding)
         choice("rounding", self.rounding, ROUNDINGS)
         if self.output < 1:
-            raise InputError(self._too_small())
+            raise InputError(*self._too_small())
         if self.rounding == "exact" and self.unread:
-            raise InputError(self._inexact())
+            raise InputError(*self._inexact())
 
     @property
     def extent(self) -> int:
@@ -137,18 +137,21 @@ class Window:
             f"padding {self.padding}"
         )
 
-    def _too_small(self) -> str:
+    def _too_small(self) -> tuple[str | Advice, ...]:
         low, high = self.padding
         missing = self.extent - self.padded
         wider = (low + missing // 2, high + missing - missing // 2)
+        more = "or more" if self.stride == 1 or self.rounding != "exact" else ""
         spans = f" (which spans {self.extent} cells)" if self.dilation != 1 else ""
         return (
             f"{self._asked()} has no output: the filter{spans} is larger than the padded "
-            f"{self.axis} {self.padded}. Use padding {wider}, {self.axis} {self.size + missing} "
-            f"or more, or a smaller filter{' or dilation' if self.dilation != 1 else ''}."
+            f"{self.axis} {self.padded}.",
+            Advice("padding", (wider,)),
+            Advice(self.axis, (self.size + missing,), more),
+            f"a smaller filter{' or dilation' if self.dilation != 1 else ''}",
         )
 
-    def _inexact(self) -> str:
+    def _inexact(self) -> tuple[str | Advice, ...]:
         low, high = self.padding
         rest, stride, k = self.unread, self.stride, decimal(self.quotient)
         noun = _NOUNS.get(self.axis, "row")
@@ -163,10 +166,10 @@ class Window:
             sizes.insert(0, self.size - rest)
         return (
             f"{self._asked()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} + 1 = "
-            f"{k} outputs; {k} is not an integer: {unread} would never be read. "
-            f"Use padding {' or '.join(map(str, pairs))}, "
-            f"{self.axis} {' or '.join(map(str, sizes))}, "
-            f'or rounding="floor" to drop {"it" if rest == 1 else "them"}.'
+            f"{k} outputs; {k} is not an integer: {unread} would never be read.",
+            Advice("padding", tuple(pairs)),
+            Advice(self.axis, tuple(sizes)),
+            Advice("rounding", ("floor",), f"to drop {'it' if rest == 1 else 'them'}"),
         )
 
 
@@ -224,9 +227,7 @@ def _cells_between(window: Window, first: int, end: int) -> tuple[int, ...]:
 
 def as_sizes(name: str, value: Any) -> Sequence[int]:
     """A sequence of sizes, or an error that says so."""
-    try:
-        return tuple(value)
-    except TypeError:
-        raise TypeError(
-            f"{name} must list one size for each axis, got {value!r}; use ({value!r},)"
-        ) from None
+    if not is_sequence(value):
+        use = f"({value!r},)" if hasattr(value, "__index__") else "a tuple, as in (28, 28)"
+        raise TypeError(f"{name} must list one size for each axis, got {value!r}; use {use}")
+    return tuple(value)

@@ -14,8 +14,10 @@ from jaxcnn.errors import InputError, speaking_as
 from jaxcnn.geometry._check import integer
 from jaxcnn.nn._filtering import Filtering, check_groups
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 class CausalConv(Filtering):
     """:func:`jaxcnn.causal_conv` as a layer, with an activation; it also takes chunk after chunk.
 

@@ -23,8 +23,10 @@ from jaxcnn.nn._filtering import Filtering, check_filter, check_groups
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 class ConvTranspose(Filtering):
     """:func:`jaxcnn.conv_transpose` as a layer, with an activation.
 
@@ -98,6 +100,7 @@ class ConvTranspose(Filtering):
         return self.activate(y)
 
 
+@in_our_words
 class DepthwiseConv(Filtering):
     """:func:`jaxcnn.depthwise_conv` as a layer, with an activation.
 
@@ -163,6 +166,7 @@ class DepthwiseConv(Filtering):
         return self.activate(y)
 
 
+@in_our_words
 class SeparableConv(Filtering):
     """:func:`jaxcnn.separable_conv` as a layer, with an activation at its end.
 
@@ -239,6 +243,7 @@ class SeparableConv(Filtering):
         return self.activate(y)
 
 
+@in_our_words
 class LocalConv(Filtering):
     """:func:`jaxcnn.local_conv` as a layer, with an activation, over inputs of one known size.
 

@@ -16,8 +16,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.shapes import require_mask
 from jaxcnn.nn._filtering import Filtering, Mask, check_filter, check_groups
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 class Conv(Filtering):
     """Several filters, slid over the input, and an activation: activation(Wx + b) at each place.
 
@@ -98,6 +100,7 @@ class Conv(Filtering):
         )
 
 
+@in_our_words
 class MaxPool(nnx.Module):
     """:func:`jaxcnn.max_pool` as a layer, with the same arguments.
 
@@ -129,6 +132,7 @@ class MaxPool(nnx.Module):
         )
 
 
+@in_our_words
 class AvgPool(nnx.Module):
     """:func:`jaxcnn.avg_pool` as a layer, with the same arguments.
 

@@ -8,32 +8,35 @@ A description has a text form, one word a layer, that commands take and runs rec
 First the kind (conv, max, avg) and, for conv, the number of filters; then, in any order, f filter,
 s stride, p padding, d dilation, g groups, a named padding (same, same_lower, full, causal), an
 activation, ``nobias``, ``floor`` and, for pools, ``ceil``. Axes that differ are joined by x (f3x5),
-two sides that differ by a hyphen (p1-2).
+two sides that differ by a hyphen (p1-2, on every axis; p1-2x0-3 on each).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxcnn.activations import ACTIVATIONS, activation
-from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.errors import Advice, InputError, speaking_as
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
-from jaxcnn.geometry._check import is_sequence, per_axis
+from jaxcnn.geometry._check import per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
+from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.words import in_our_words
 
 POOLS = ("max", "avg")
 KINDS = ("conv", *POOLS)
 
 
+@in_our_words
 @dataclass(frozen=True)
 class ConvSpec:
     """A convolution of ``channels`` filters, as in :class:`jaxcnn.nn.Conv`.
 
-    ``filter`` may be one size for all spatial axes.
+    ``filter`` may be one size for all spatial axes, ``padding`` one pair, as in ((1, 2),).
 
     >>> str(ConvSpec(32, 4, stride=2, padding=1, activation="relu"))
     'conv:32:f4:s2:p1:relu'
@@ -62,7 +65,7 @@ class ConvSpec:
             input,
             (*filters, per_group, self.channels),
             stride=self.stride,
-            padding=self.padding,
+            padding=for_axes(self.padding, len(filters)),
             dilation=self.dilation,
             groups=self.groups,
             rounding=self.rounding,
@@ -77,13 +80,14 @@ class ConvSpec:
         )
 
     def __str__(self) -> str:
-        words = [f"conv:{self.channels}:f{_axes(self.filter)}", *_window_words(self, 1)]
+        words = [f"conv:{self.channels}:f{write_value(self.filter)}", *_window_words(self, 1)]
         words += [f"g{self.groups}"] if self.groups != 1 else []
         words += [self.activation] if self.activation != "linear" else []
         words += ["nobias"] if not self.use_bias else []
         return ":".join(words)
 
 
+@in_our_words
 @dataclass(frozen=True)
 class PoolSpec:
     """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`.
@@ -113,14 +117,14 @@ class PoolSpec:
             input,
             self.windows(len(input) - 1),
             stride=self.stride,
-            padding=self.padding,
+            padding=for_axes(self.padding, len(input) - 1),
             dilation=self.dilation,
             rounding=self.rounding,
         )
         return plan_row(str(self), shapes.windows, input[-1], fields)
 
     def __str__(self) -> str:
-        words = [f"{self.kind}:f{_axes(self.window)}", *_window_words(self, None)]
+        words = [f"{self.kind}:f{write_value(self.window)}", *_window_words(self, None)]
         return ":".join(words)
 
 
@@ -153,6 +157,20 @@ def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:
         rows.append(row)
         shape, fields = row.output, row.field
     return Plan(tuple(input), tuple(rows))
+
+
+def as_part(advice: Advice) -> str:
+    """What an error advises, as a part of a layer's word.
+
+    >>> as_part(Advice("padding", (((0, 2), (0, 0)),))), as_part(Advice("rounding", ("floor",)))
+    (':p0-2x0-0', ':floor')
+    """
+    letters = {"padding": ":p", "rounding": ":", "groups": ":g"}
+    if advice.argument not in letters:
+        return advice.spelled(" ", list(map(write_value, advice.values)))
+    write = write_padding if advice.argument == "padding" else write_value
+    parts = [letters[advice.argument] + write(value) for value in advice.values]
+    return replace(advice, argument="").spelled("", parts)
 
 
 def parse(word: str) -> Spec:
@@ -192,17 +210,14 @@ activation='relu', use_bias=True, rounding='exact')
 def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, object]:
     if part.upper() in NAMES:
         return "padding", part.upper()
+    if re.fullmatch(r"p[0-9x-]+", part):
+        return "padding", read_padding(part[1:])
     if part == "floor" or (part == "ceil" and not conv):
         return "rounding", part
     if conv and part == "nobias":
         return "use_bias", False
     if conv and part in ACTIVATIONS:
         return "activation", part
-    if re.fullmatch(r"p\d+(-\d+)?(x\d+(-\d+)?)*", part):
-        sides = [tuple(map(int, axis.split("-"))) for axis in part[1:].split("x")]
-        if len(sides) == 1 and len(sides[0]) == 1:
-            return "padding", sides[0][0]
-        return "padding", tuple((side[0], side[-1]) for side in sides)
     if re.fullmatch(r"[fsd]\d+(x\d+)*", part):
         sizes = tuple(map(int, part[1:].split("x")))
         return names[part[0]], sizes[0] if len(sizes) == 1 else sizes
@@ -219,16 +234,10 @@ def _unreadable(word: str, why: str) -> str:
 
 
 def _window_words(spec: ConvSpec | PoolSpec, stride: int | None) -> list[str]:
-    words = [f"s{_axes(spec.stride)}"] if spec.stride != stride else []
+    words = [f"s{write_value(spec.stride)}"] if spec.stride != stride else []
     if isinstance(spec.padding, str):
         words += [spec.padding.lower()] if spec.padding.upper() != "VALID" else []
     else:
-        words.append("p" + _axes(spec.padding))
-    words += [f"d{_axes(spec.dilation)}"] if spec.dilation != 1 else []
+        words.append("p" + write_padding(spec.padding))
+    words += [f"d{write_value(spec.dilation)}"] if spec.dilation != 1 else []
     return words + ([spec.rounding] if spec.rounding != "exact" else [])
-
-
-def _axes(value: object) -> str:
-    if not is_sequence(value):
-        return str(value)
-    return "x".join("-".join(map(str, v)) if is_sequence(v) else str(v) for v in value)

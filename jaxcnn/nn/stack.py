@@ -10,10 +10,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxcnn.geometry import Plan
+from jaxcnn.geometry.text import for_axes
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, Spec, plan
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 class Stack(nnx.Module):
     """A chain of convolutions and pools over inputs of one known size.
 
@@ -69,7 +72,7 @@ def _build(
             spec.channels,
             spec.filters(axes),
             stride=spec.stride,
-            padding=spec.padding,
+            padding=for_axes(spec.padding, axes),
             dilation=spec.dilation,
             groups=spec.groups,
             rounding=spec.rounding,
@@ -83,7 +86,7 @@ def _build(
     return pool(
         spec.windows(axes),
         stride=spec.stride,
-        padding=spec.padding,
+        padding=for_axes(spec.padding, axes),
         dilation=spec.dilation,
         rounding=spec.rounding,
     )

@@ -17,8 +17,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.ops.pool import powers, root
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The largest cell of each of ``output_size`` bins.
 
@@ -49,6 +51,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     return _pool_bins(x, shapes, _first_largest)
 
 
+@in_our_words
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The mean of each of ``output_size`` bins.
 
@@ -73,6 +76,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     return _pool_bins(x, shapes, _mean)
 
 
+@in_our_words
 def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The largest cell of each channel.
 
@@ -101,6 +105,7 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     return _finish(_pool_bins(x, shapes, _first_largest), shapes, keepdims)
 
 
+@in_our_words
 def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The mean of each channel.
 
@@ -127,6 +132,7 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     return _finish(_pool_bins(x, shapes, _mean), shapes, keepdims)
 
 
+@in_our_words
 def global_lp_pool(
     x: jax.Array, p: float = 2, *, rank: int | None = None, keepdims: bool = False
 ) -> jax.Array:

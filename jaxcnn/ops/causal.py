@@ -10,8 +10,10 @@ from jaxcnn.arrays import as_arrays
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
 from jaxcnn.ops.conv import conv, convolve
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def causal_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -61,6 +63,7 @@ def causal_conv(
     return convolve(x, kernel, bias, shapes, precision)
 
 
+@in_our_words
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
@@ -86,6 +89,7 @@ def causal_conv_state(
     return jnp.zeros(shape, kernel.dtype)
 
 
+@in_our_words
 def causal_conv_stream(
     chunk: jax.Array,
     state: jax.Array,

@@ -15,8 +15,10 @@ from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
 from jaxcnn.ops.pad import extend, taps_by_real
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def conv(
     x: jax.Array,
     kernel: jax.Array,

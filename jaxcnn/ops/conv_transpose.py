@@ -14,8 +14,10 @@ from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def conv_transpose(
     x: jax.Array,
     kernel: jax.Array,

@@ -22,10 +22,12 @@ import jax
 import numpy as np
 
 from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.words import in_our_words
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
+@in_our_words
 def kernel_from_torch(weight: Array) -> Array:
     """The weight of a PyTorch Conv or ConvTranspose as a kernel of conv or conv_transpose.
 
@@ -46,6 +48,7 @@ def kernel_from_torch(weight: Array) -> Array:
     return weight.transpose(*range(2, weight.ndim), 1, 0)
 
 
+@in_our_words
 def kernel_to_torch(kernel: Array) -> Array:
     """A kernel of conv or conv_transpose as the weight of a PyTorch Conv or ConvTranspose.
 
@@ -64,6 +67,7 @@ def kernel_to_torch(kernel: Array) -> Array:
     return kernel.transpose(last, last - 1, *range(last - 1))
 
 
+@in_our_words
 def kernel_from_keras(weight: Array) -> Array:
     """The kernel of a Keras Conv, ConvTranspose, DepthwiseConv or SeparableConv: the same array.
 
@@ -81,6 +85,7 @@ def kernel_from_keras(weight: Array) -> Array:
     return weight
 
 
+@in_our_words
 def kernel_to_keras(kernel: Array) -> Array:
     """A kernel as Keras's layer of that kind takes it: the same array.
 

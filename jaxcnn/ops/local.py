@@ -15,8 +15,10 @@ from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.relatives import local_shapes
 from jaxcnn.ops.conv import finish
 from jaxcnn.ops.pad import extend
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def local_conv(
     x: jax.Array,
     kernel: jax.Array,

@@ -14,6 +14,7 @@ from jaxcnn.arrays import as_arrays
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, real_cells
 from jaxcnn.geometry.boundary import pad_windows
+from jaxcnn.words import in_our_words
 
 _NUMPY_MODES = {
     "zeros": "constant",
@@ -24,6 +25,7 @@ _NUMPY_MODES = {
 }
 
 
+@in_our_words
 def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array:
     """Adds cells around the spatial axes of ``x``; 1234 padded by 2 on both sides becomes
 

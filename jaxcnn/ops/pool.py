@@ -15,8 +15,10 @@ from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def max_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -60,6 +62,7 @@ def max_pool(
     return largest(x, layout(x, shapes.windows))
 
 
+@in_our_words
 def min_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -98,6 +101,7 @@ def min_pool(
     return smallest(x, layout(x, shapes.windows))
 
 
+@in_our_words
 def avg_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -143,6 +147,7 @@ def avg_pool(
     return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
 
 
+@in_our_words
 def lp_pool(
     x: jax.Array,
     window: int | Sequence[int],

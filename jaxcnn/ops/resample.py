@@ -19,8 +19,10 @@ from jaxcnn.geometry.resampling import (
 )
 from jaxcnn.ops.fold import fold
 from jaxcnn.ops.pad import extend
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def blur_pool(
     x: jax.Array,
     *,
@@ -69,6 +71,7 @@ def blur_pool(
     return fold(extend(x, shapes.windows, boundary), shapes.windows, _blur)
 
 
+@in_our_words
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Lays the channels of each cell out as a block of ``factor`` cells.
 
@@ -106,6 +109,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     return blocks.reshape(*leading, *shapes.fine, shapes.channels)
 
 
+@in_our_words
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Gathers each block of ``factor`` cells into the channels of one; undoes ``pixel_shuffle``.
 

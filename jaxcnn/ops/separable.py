@@ -12,8 +12,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
 from jaxcnn.ops.conv import convolve
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def depthwise_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -65,6 +67,7 @@ def depthwise_conv(
     return convolve(x, _one_group_a_channel(kernel), bias, shapes, precision)
 
 
+@in_our_words
 def separable_conv(
     x: jax.Array,
     depthwise_kernel: jax.Array,

@@ -15,8 +15,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
 from jaxcnn.ops.pool import layout
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def max_pool_with_indices(
     x: jax.Array,
     window: int | Sequence[int],
@@ -65,6 +67,7 @@ def max_pool_with_indices(
     return values, indices
 
 
+@in_our_words
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:

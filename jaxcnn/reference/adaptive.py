@@ -13,8 +13,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.reference.pool import magnitude, root
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The largest cell of each bin; the first one, on a tie; a NaN, if there is one.
 
@@ -31,6 +33,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     return _each_bin(x, shapes, _largest)
 
 
+@in_our_words
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The sum of the cells of each bin, by their number.
 
@@ -47,6 +50,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     return _each_bin(x, shapes, _mean)
 
 
+@in_our_words
 def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The largest of all cells; the first one, on a tie; a NaN, if there is one.
 
@@ -63,6 +67,7 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     return _the_bin(x, shapes, _largest, keepdims)
 
 
+@in_our_words
 def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The sum of all cells, by their number.
 
@@ -79,6 +84,7 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     return _the_bin(x, shapes, _mean, keepdims)
 
 
+@in_our_words
 def global_lp_pool(
     x: jax.Array, p: float = 2, *, rank: int | None = None, keepdims: bool = False
 ) -> jax.Array:

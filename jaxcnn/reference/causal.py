@@ -9,8 +9,10 @@ from jax import lax
 from jaxcnn.arrays import as_arrays
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def causal_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -49,6 +51,7 @@ def causal_conv(
     return y if bias is None else y + bias
 
 
+@in_our_words
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
@@ -66,6 +69,7 @@ def causal_conv_state(
     return jnp.zeros(shape, kernel.dtype)
 
 
+@in_our_words
 def causal_conv_stream(
     chunk: jax.Array,
     state: jax.Array,

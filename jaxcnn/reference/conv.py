@@ -14,8 +14,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, conv_shapes
 from jaxcnn.reference.pad import around, taps_by_real
 from jaxcnn.reference.taps import taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def conv(
     x: jax.Array,
     kernel: jax.Array,

@@ -13,8 +13,10 @@ from jaxcnn.arrays import as_arrays
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def conv_transpose(
     x: jax.Array,
     kernel: jax.Array,

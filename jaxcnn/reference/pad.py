@@ -13,8 +13,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.boundary import pad_windows, source_cell
 from jaxcnn.reference.taps import taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array:
     """Cell i of a padded axis, counted from -before, is the cell that the boundary's rule names.
 

@@ -12,8 +12,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
 from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.reference.taps import overhang, pad, taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def max_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -40,6 +42,7 @@ def max_pool(
     return _first_best(x, shapes, jnp.greater)
 
 
+@in_our_words
 def min_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -66,6 +69,7 @@ def min_pool(
     return _first_best(x, shapes, jnp.less)
 
 
+@in_our_words
 def avg_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -100,6 +104,7 @@ def avg_pool(
     return mean if shapes.batch is not None else mean[0]
 
 
+@in_our_words
 def lp_pool(
     x: jax.Array,
     window: int | Sequence[int],

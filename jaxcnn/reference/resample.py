@@ -20,8 +20,10 @@ from jaxcnn.geometry.resampling import (
 )
 from jaxcnn.reference.pad import around
 from jaxcnn.reference.taps import taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def blur_pool(
     x: jax.Array,
     *,
@@ -54,6 +56,7 @@ def blur_pool(
     return y if shapes.batch is not None else y[0]
 
 
+@in_our_words
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Each offset in the blocks, of every block at once, is given its channels of x.
 
@@ -74,6 +77,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     return y
 
 
+@in_our_words
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Each offset in the blocks, of every block at once, gives its channels of the result.
 

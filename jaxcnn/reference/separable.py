@@ -14,8 +14,10 @@ from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
 from jaxcnn.reference.pad import around, taps_by_real
 from jaxcnn.reference.taps import taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def depthwise_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -57,6 +59,7 @@ def depthwise_conv(
     return y if bias is None else y + bias
 
 
+@in_our_words
 def separable_conv(
     x: jax.Array,
     depthwise_kernel: jax.Array,

@@ -13,8 +13,10 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
 from jaxcnn.reference.taps import overhang, pad, taps
+from jaxcnn.words import in_our_words
 
 
+@in_our_words
 def max_pool_with_indices(
     x: jax.Array,
     window: int | Sequence[int],
@@ -55,6 +57,7 @@ def max_pool_with_indices(
     return (best, at) if shapes.batch is not None else (best[0], at[0])
 
 
+@in_our_words
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:

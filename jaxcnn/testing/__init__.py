@@ -1,8 +1,9 @@
 """What proves this package right, for anyone's convolution: drawn problems, and laws to hold.
 
-    from hypothesis import given
+    from hypothesis import given, settings
     from jaxcnn.testing import assert_matches_reference, conv_problems
 
+    @settings(deadline=None)  # each problem is compiled anew
     @given(conv_problems())
     def test_my_convolution_is_the_definition(problem):
         assert_matches_reference(my_conv, problem)

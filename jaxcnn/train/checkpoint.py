@@ -53,21 +53,7 @@ class Checkpoints:
           InputError: (a ValueError) where there is no checkpoint, or it is not as it was saved, or
             of other arrays.
         """
-        if not self.folder.is_dir():
-            raise InputError(f"{self.folder} is not there, so there is no checkpoint to restore")
-        steps = self._steps()
-        if not steps:
-            raise InputError(f"{self.folder} holds no complete checkpoint")
-        newest = self.folder / str(max(steps))
-        try:
-            whole = (newest / DIGESTS).read_bytes() == _digests(newest).encode()
-        except OSError:
-            whole = False
-        if not whole:
-            raise InputError(
-                f"{newest} is no whole checkpoint: its files are not those that its {DIGESTS} "
-                f"lists; evaluate or resume another run"
-            )
+        newest = self.newest()
         found, wanted = (newest / CONTENTS).read_text(), _contents(like)
         if found != wanted:
             one, other = next(
@@ -83,6 +69,29 @@ class Checkpoints:
             )
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
             return orbax.restore(newest, args=ocp.args.StandardRestore(like))
+
+    def newest(self) -> Path:
+        """Where the newest checkpoint is.
+
+        Raises:
+          InputError: (a ValueError) where there is none, or it is not as it was saved.
+        """
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not there, so there is no checkpoint to restore")
+        steps = self._steps()
+        if not steps:
+            raise InputError(f"{self.folder} holds no complete checkpoint")
+        newest = self.folder / str(max(steps))
+        try:
+            whole = (newest / DIGESTS).read_bytes() == _digests(newest).encode()
+        except OSError:
+            whole = False
+        if not whole:
+            raise InputError(
+                f"{newest} is no whole checkpoint: its files are not those that its {DIGESTS} "
+                f"lists; evaluate or resume another run"
+            )
+        return newest
 
     def _steps(self) -> list[int]:
         """The steps of which there is a checkpoint."""

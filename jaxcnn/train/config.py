@@ -6,11 +6,12 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 
-from jaxcnn.errors import InputError
+from jaxcnn.data.mnist import CLASSES, IMAGE
+from jaxcnn.errors import InputError, spelling
 from jaxcnn.geometry import Plan
 from jaxcnn.geometry._check import integer
 from jaxcnn.geometry.plan import by
-from jaxcnn.nn.spec import Spec, parse, plan
+from jaxcnn.nn.spec import Spec, as_part, parse, plan
 
 # 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
 DIGITS_LAYERS = (
@@ -20,7 +21,6 @@ DIGITS_LAYERS = (
     "conv:10:f7",
 )
 
-IMAGE, CLASSES = (28, 28, 1), 10
 INT32 = 2**31 - 1  # what steps and seeds are counted in on the device
 
 
@@ -80,7 +80,8 @@ class TrainConfig:
 
     def plan(self) -> Plan:
         """The plan of the stack over images of the digits' size."""
-        return plan(IMAGE, self.specs())
+        with spelling(as_part):
+            return plan(IMAGE, self.specs())
 
     def steps_per_epoch(self, images: int) -> int:
         """Steps in one pass over ``images`` images."""

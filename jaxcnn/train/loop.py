@@ -96,13 +96,14 @@ def train(
       folder: a new or empty one; with ``resume``, what an earlier run of these settings left.
       resume: goes on from the folder's newest checkpoint.
       report: called a few times a second.
-      data: None for MNIST.
+      data: digits to train on, to choose settings by and to report; None for MNIST.
 
     Raises:
       InputError: (a ValueError) where settings, folder, data files or checkpoint cannot be used.
     """
     with _interruption() as interrupted:
-        data = data or Data(*(load_mnist(split) for split in Data._fields))
+        data = Data(*(load_mnist(split) for split in Data._fields)) if data is None else data
+        data = _checked(data)
         count = len(data.train)
         steps = config.steps_per_epoch(count)
         total = steps * config.epochs
@@ -146,6 +147,22 @@ def train(
         metrics = _test(run, trainer, state, data.test) if done == total else None
         _draw(run, state)
     return _result(run, journal, done, seconds, metrics)
+
+
+def _checked(data: Any) -> Data:
+    """``data`` as train, validation and test digits, each of which was checked when it was made."""
+    if not (isinstance(data, tuple) and len(data) == 3):
+        raise TypeError(
+            f"data must be three, (train, validation, test), got {type(data).__name__}; give each "
+            f"as jaxcnn.data.Digits(images, labels)"
+        )
+    for split, digits in zip(Data._fields, data, strict=True):
+        if not isinstance(digits, Digits):
+            raise TypeError(
+                f"data must be three Digits, but {split} is {type(digits).__name__}; use "
+                f"jaxcnn.data.Digits(images, labels)"
+            )
+    return Data(*data)
 
 
 class _Journal:

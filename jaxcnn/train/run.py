@@ -45,10 +45,12 @@ class Run:
         """A new folder; one that holds something already is left alone, with an error."""
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(
-                f"{folder} is there already; resume it with --resume {folder}, or name another "
-                f"folder"
-            )
+            try:
+                cls.open(folder).checkpoints.newest()
+                way_out = f"resume it with --resume {folder}, or name another folder"
+            except InputError:
+                way_out = "it holds no run that could be resumed: name another"
+            raise InputError(f"{folder} is there already; {way_out}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

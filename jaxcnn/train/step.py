@@ -72,8 +72,8 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
 
     def loss(params: nnx.State, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Metrics]:
         y = logits(params, images)
-        nats = optax.softmax_cross_entropy_with_integer_labels(y, labels).mean()
-        return nats, Metrics(nats, (y.argmax(-1) == labels).mean())
+        metrics = _metrics(y, labels)
+        return metrics.loss, metrics
 
     def step(
         images: jax.Array, labels: jax.Array, state: TrainState, batch: jax.Array
@@ -123,5 +123,11 @@ def evaluate(
     """The mean loss and accuracy over all images, and the logits (N, classes)."""
     parts = [predict(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
     y = jnp.concatenate(parts)
-    nats = optax.softmax_cross_entropy_with_integer_labels(y, labels.astype(jnp.int32)).mean()
-    return Metrics(nats, (y.argmax(-1) == labels).mean()), y
+    return _metrics(y, labels.astype(jnp.int32)), y
+
+
+def _metrics(logits: jax.Array, labels: jax.Array) -> Metrics:
+    """Loss and accuracy of a batch, summed in float32 at least."""
+    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    nats = optax.softmax_cross_entropy_with_integer_labels(wide, labels).mean()
+    return Metrics(nats, (wide.argmax(-1) == labels).mean())

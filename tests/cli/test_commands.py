@@ -36,11 +36,11 @@ def test_size_says_how_to_keep_the_size(monkeypatch, capfd):
     _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "3")
     assert "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7" in out
     _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "4", "-p", "same")
-    assert "1.5 is not whole: the uneven pair (1, 2) keeps size 7" in out
+    assert "1.5 is not whole: the uneven pair 1-2 keeps size 7" in out
 
 
 def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
-    code, out, _ = run(monkeypatch, capfd, *"size 224 -f 7 -s 2 -p 3 --floor".split())
+    code, out, _ = run(monkeypatch, capfd, *"size 224 -f 7 -s 2 -p 3 --rounding floor".split())
     assert code == 0
     assert "112.5, rounded to 112" in out
     assert "1 of 230 cells at the end never read" in out
@@ -49,20 +49,23 @@ def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("size 7 -f 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--floor"]),
-        ("size 224 -f 7 -s 2 -p 3", ["112.5 is not an integer", "(3, 2) or (3, 4)", "223 or 225"]),
-        ("size 2 -f 3", ["filter is larger than the padded size 2", "padding (0, 1)"]),
+        ("size 7 -f 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--rounding floor"]),
+        ("size 224 -f 7 -s 2 -p 3", ["112.5 is not an integer", "--pad 3-2 or 3-4", "223 or 225"]),
+        ("size 2 -f 3", ["filter is larger than the padded size 2", "--pad 0-1"]),
         (f"size {10**400} -f 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
-        ("size 7 -f 3 -p -1", ["pad '-1' must be a number >= 0"]),
+        ("size 7 -f 3 -p -1", ["padding '-1' is not understood; write 1 for every side"]),
         ("size 7 -f 3 -s 0", ["stride must be an integer >= 1, got 0"]),
-        ("size 7 -f 3 -p most", ["padding must be one of 'VALID'", "got 'MOST'"]),
-        ("size 7 -f 3 -p 1,2,3", ["pad '1,2,3' must be a number >= 0, a pair"]),
+        ("size 7 -f 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
+        ("size 7 -f 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
         ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
         ("plan nowhere:net max:f2", ["nowhere:net names a model, which comes alone"]),
         ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
         ("plan -i big", ["input 'big' is no shape", "224x224x3"]),
-        ("plan -i 7x7x1 conv:6:f3:s3", ["layer 1 (conv:6:f3:s3): height 7", "or :floor to"]),
+        (
+            "plan -i 7x7x1 conv:6:f3:s3",
+            ["layer 1 (conv:6:f3:s3): height 7", "Use :p0-2x0-2, sizes", "or :floor"],
+        ),
         ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:f3"]),
         ("evaluate nowhere", ["nowhere is no run folder"]),
         ("train --resume nowhere", ["nowhere is no run folder"]),

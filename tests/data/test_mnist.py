@@ -3,9 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jaxcnn.data import load_mnist
+from jaxcnn.data import Digits, load_mnist
 from jaxcnn.data.mnist import FOLDER
+from tests.cases import many
 
 
 def test_the_splits_are_the_published_sets():
@@ -51,3 +54,51 @@ def test_a_file_that_is_not_as_published_is_refused(folder, spoil):
 def test_an_unknown_split_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'train', 'validation', 'test', got 'dev'"):
         load_mnist("dev")
+
+
+DTYPES = ("uint8", "int8", "int32", "float16", "float32", "bool")
+
+
+@many
+@given(
+    shape=st.sampled_from([(3, 28, 28, 1), (3, 28, 28), (3, 1, 28, 28), (3, 32, 32, 3), (0,)]),
+    pixels=st.sampled_from(DTYPES),
+    count=st.integers(0, 4),
+    labelled=st.sampled_from(DTYPES),
+    digits=st.lists(st.integers(-2, 12), min_size=4, max_size=4),
+)
+def test_only_images_and_digits_make_a_data_set(shape, pixels, count, labelled, digits):
+    images, labels = np.ones(shape, pixels), np.array(digits[:count]).astype(labelled)
+    right = shape == (3, 28, 28, 1) and pixels == "uint8" and count == 3
+    if right and labelled in ("uint8", "int8", "int32") and set(labels) <= set(range(10)):
+        assert len(Digits(images, labels)) == 3
+        return
+    with pytest.raises((ValueError, TypeError), match=r"^(images|labels) .*(; use |, got )"):
+        Digits(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.ones((3, 28, 28), np.uint8), np.zeros(3, int)),
+        (np.full((3, 28, 28, 1), 0.5), np.zeros(3, int)),
+        (np.ones((3, 28, 28, 1), np.uint8), np.eye(10)[:3].astype(int)),
+        (np.ones((3, 28, 28, 1), np.uint8), np.arange(1, 4) * 1.0),
+        (np.ones((3, 28, 28, 1), np.uint8), np.arange(8, 11)),
+        (np.ones((3, 28, 28, 1), np.uint8).tolist(), np.arange(3)),
+    ],
+)
+def test_what_a_data_set_advises_makes_one(images, labels):
+    for _ in range(2):
+        try:
+            Digits(images, labels)
+            return
+        except (ValueError, TypeError) as error:
+            code = str(error).split("; use ")[-1].split(", use ")[-1]
+        names = {"images": images, "labels": labels, "np": np}
+        if "images" in code:
+            images = eval(code, names)
+            images = images.astype(np.uint8) if images.dtype == int else images
+        else:
+            labels = eval(code, names)
+    Digits(images, labels)

@@ -103,7 +103,7 @@ def test_a_stride_that_does_not_fit_is_refused_with_what_is_lost_and_what_to_typ
     assert str(caught.value) == (
         "size 224 with filter 7, stride 2, padding (3, 3) gives (224 + 3 + 3 - 7)/2 + 1 = 112.5 "
         "outputs; 112.5 is not an integer: 1 row at the end (of padding) would never be read. Use "
-        'padding (3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
+        'padding=(3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
     )
 
 

@@ -150,7 +150,7 @@ REFUSED = [
     (
         {"boundary": "partial", "padding": [(3, 3), (1, 1)]},
         ValueError,
-        ["partial", "output 0", "height 3", "(3, 3)", "less padding"],
+        ["partial", "output 0", "height 3", "(3, 3)", "padding=((2, 2), (1, 1))"],
     ),
     ({"mask": np.ones((3, 3))}, ValueError, ["mask", "(3, 3)", "mask[..., None, None]"]),
     ({"mask": np.ones((3, 3, 2, 5))}, ValueError, ["(3, 3, 2, 5)", "(3, 3, 2, 6)"]),

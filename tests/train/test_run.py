@@ -161,6 +161,25 @@ def test_a_folder_in_use_is_left_alone(finished, data):
     assert (finished.folder / "config.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("holds", ["notes.txt", "config.json", "a broken checkpoint"])
+def test_a_folder_that_holds_no_run_is_not_advised_to_be_resumed(tmp_path, holds):
+    (tmp_path / holds.replace("a broken checkpoint", "config.json")).write_text(CONFIG.to_json())
+    if holds == "a broken checkpoint":
+        (tmp_path / "checkpoint" / "3").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"is there already; it holds no run .* name another$"):
+        Run.create(tmp_path, CONFIG)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"is there already; it holds no run .* name another"):
+        Run.create(tmp_path / "file", CONFIG)
+
+
+@pytest.mark.parametrize("given", ["digits", (1, 2), [1, 2, 3], (1, 2, 3)])
+def test_data_that_are_no_digits_are_refused(tmp_path, given):
+    with pytest.raises(TypeError, match=r"^data must be three.*jaxcnn\.data\.Digits\(images, lab"):
+        train(CONFIG, tmp_path / "run", data=given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no run folder"):
         evaluate_run(tmp_path)

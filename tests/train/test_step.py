@@ -93,6 +93,19 @@ def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(a
     assert float(parts.loss) == pytest.approx(float(whole.loss), rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_loss_is_summed_in_float32_whatever_the_logits(dtype):
+    # 4,096 losses of ln 10 nats: in 16 bits a sum stalls, or leaves the range, long before.
+    def predict(params, images):
+        return jnp.zeros((len(images), 10), dtype)
+
+    images, labels = jnp.zeros((4096, 28, 28, 1), jnp.uint8), jnp.arange(4096) % 10
+    metrics, _ = evaluate(predict, None, images, labels)
+    assert metrics.loss.dtype == jnp.float32
+    assert float(metrics.loss) == pytest.approx(np.log(10), rel=1e-6)
+    assert float(metrics.accuracy) == pytest.approx(410 / 4096)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -1,0 +1,69 @@
+"""Paddings as one word, as the command line and the text form of layers take them.
+
+1          one cell on every side
+3-2        before and after, on every axis
+1x2        an axis each: 1 on both sides of the first, 2 of the second
+3-2x0-1    before and after on each axis
+same       by name
+"""
+
+from __future__ import annotations
+
+import re
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import is_sequence
+from jaxcnn.geometry.padding import NAMES, Padding
+
+
+def read_padding(word: str) -> Padding:
+    """The padding that a word describes; one pair, for every axis, is the only entry of a tuple.
+
+    >>> read_padding("1"), read_padding("3-2"), read_padding("1x0-2"), read_padding("same")
+    (1, ((3, 2),), ((1, 1), (0, 2)), 'SAME')
+    """
+    if word.upper() in NAMES:
+        return word.upper()
+    if not re.fullmatch(r"[0-9]+(-[0-9]+)?(x[0-9]+(-[0-9]+)?)*", word):
+        raise InputError(
+            f"padding {word!r} is not understood; write 1 for every side, 3-2 for before and "
+            f"after, 3-2x0-1 for each axis, or a name: {', '.join(NAMES).lower()}"
+        )
+    sides = [tuple(map(int, axis.split("-"))) for axis in word.split("x")]
+    if len(sides) == 1 and len(sides[0]) == 1:
+        return sides[0][0]
+    return tuple((side[0], side[-1]) for side in sides)
+
+
+def write_padding(padding: Padding) -> str:
+    """The word for a padding.
+
+    >>> write_padding(((0, 2), (1, 1))), write_padding(2), write_padding("SAME")
+    ('0-2x1-1', '2', 'same')
+    """
+    if isinstance(padding, str):
+        return padding.lower()
+    if not is_sequence(padding):
+        return str(padding)
+    words = ["-".join(map(str, each)) if is_sequence(each) else str(each) for each in padding]
+    return "x".join(words)
+
+
+def write_value(value: object) -> str:
+    """The word for a number, a name, or sizes, one an axis.
+
+    >>> write_value(3), write_value((6, 9))
+    ('3', '6x9')
+    """
+    return "x".join(map(str, value)) if is_sequence(value) else str(value)
+
+
+def for_axes(padding: Padding, axes: int) -> Padding:
+    """``padding`` with its only pair, where it has one alone, for each of ``axes`` axes.
+
+    >>> for_axes(((3, 2),), 2), for_axes(1, 2)
+    (((3, 2), (3, 2)), 1)
+    """
+    if is_sequence(padding) and len(padding) == 1:
+        return tuple(padding) * axes
+    return padding

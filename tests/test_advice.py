@@ -1,0 +1,233 @@
+"""What an error advises is typed as it stands, and the same error does not come again."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import jaxcnn
+from jaxcnn.errors import Advice, InputError
+from jaxcnn.geometry import BOUNDARIES, window
+from jaxcnn.geometry.padding import NAMES
+from tests.cases import many
+
+
+@st.composite
+def layouts(draw, most=9):
+    """A window on each of one to three axes, possible or not, as keyword arguments and sizes."""
+    axes = draw(st.integers(1, 3))
+
+    def each(least, most):
+        one = st.integers(least, most)
+        return draw(st.lists(one, min_size=axes, max_size=axes).map(tuple))
+
+    cells = st.integers(0, 4)
+    padding = (
+        cells
+        | st.sampled_from(NAMES)
+        | st.lists(st.tuples(cells, cells), min_size=axes, max_size=axes).map(tuple)
+        | st.lists(cells, min_size=axes, max_size=axes).map(tuple)
+    )
+    given = {"stride": each(1, 4), "padding": draw(padding), "dilation": each(1, 3)}
+    return each(1, most), each(1, 4), given
+
+
+def _conv(draw, size, filter, given):
+    kernel = (*filter, draw(st.integers(1, 4)), draw(st.integers(1, 6)))
+    given |= {"groups": draw(st.integers(1, 3)), "boundary": draw(st.sampled_from(BOUNDARIES))}
+    given["rounding"] = draw(st.sampled_from(("exact", "floor")))
+    return {"x": (2, *size, draw(st.integers(1, 6))), "kernel": kernel}, given
+
+
+def _depthwise_conv(draw, size, filter, given):
+    given |= {"boundary": draw(st.sampled_from(BOUNDARIES))}
+    kernel = (*filter, draw(st.integers(1, 3)), draw(st.integers(1, 6)))
+    return {"x": (*size, draw(st.integers(1, 3))), "kernel": kernel}, given
+
+
+def _separable_conv(draw, size, filter, given):
+    ones = (1,) * len(size)
+    kernels = {"depthwise_kernel": (*filter, 3, 2), "pointwise_kernel": (*ones, 6, 4)}
+    return {"x": (*size, 3), **kernels}, given
+
+
+def _local_conv(draw, size, filter, given):
+    return {"x": (*size, 3), "kernel": (*(1 for _ in size), *filter, 3, 2)}, given
+
+
+def _causal_conv(draw, size, filter, given):
+    given = {name: given[name][0] for name in ("stride", "dilation")}
+    return {"x": (size[0], 3), "kernel": (filter[0], draw(st.integers(1, 4)), 2)}, given
+
+
+def _conv_transpose(draw, size, filter, given):
+    if draw(st.booleans()):
+        given["output_size"] = tuple(draw(st.integers(1, 30)) for _ in size)
+    channels = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    return {"x": (*size, channels[0]), "kernel": (*filter, 2, channels[1])}, given
+
+
+def _pool(draw, size, filter, given):
+    given["rounding"] = draw(st.sampled_from(("exact", "floor", "ceil")))
+    return {"x": (*size, 2)}, {"window": filter, **given}
+
+
+def _blur_pool(draw, size, filter, given):
+    given["boundary"] = draw(st.sampled_from(BOUNDARIES[:4]))
+    del given["dilation"]
+    return {"x": (*size, 2)}, {"filter": filter, **given}
+
+
+CALLS = {
+    "conv": _conv,
+    "depthwise_conv": _depthwise_conv,
+    "separable_conv": _separable_conv,
+    "local_conv": _local_conv,
+    "causal_conv": _causal_conv,
+    "conv_transpose": _conv_transpose,
+    "blur_pool": _blur_pool,
+} | dict.fromkeys(("max_pool", "avg_pool", "lp_pool", "max_pool_with_indices"), _pool)
+
+
+def _refusal(name, shapes, given):
+    """The error of a call, or None; nothing is computed."""
+    arrays = {key: jax.ShapeDtypeStruct(shape, "float32") for key, shape in shapes.items()}
+    try:
+        jax.eval_shape(lambda arrays: getattr(jaxcnn, name)(**arrays, **given), arrays)
+    except InputError as error:
+        return error
+
+
+def _kind(error):
+    """What is wrong, less the numbers and the axes."""
+    kinds = ("not an integer", "has no output", "can fill at most", "nothing but padding")
+    kinds += ("real cells", "cannot give", "cells.", "channels, but", "does not divide", "places")
+    return next((kind for kind in kinds if kind in error.args[0]), str(error))
+
+
+def _followed(way, shapes, given):
+    """Shapes and keyword arguments after an advice was followed, once for each of its values."""
+    names = window.axis_names(len(given["stride"]) if isinstance(given["stride"], tuple) else 1)
+    first = len(shapes["x"]) - 1 - len(names)
+    if isinstance(way, Advice):
+        for value in way.values:
+            if way.argument in (*names, "sizes"):
+                sizes = list(shapes["x"])
+                if way.argument == "sizes":
+                    sizes[first:-1] = value
+                else:
+                    sizes[first + names.index(way.argument)] = value
+                yield shapes | {"x": tuple(sizes)}, given
+            else:
+                yield shapes, given | {way.argument: value}
+    elif found := re.search(r"of shape (\(.*\))$", way):
+        kernel = next(key for key in shapes if key != "x")
+        yield shapes | {kernel: eval(found[1])}, given
+    elif "kernel" in way or "moveaxis" in way:
+        changed = dict(shapes)
+        for code in way.split(" if ")[0].split(" for ")[0].split(" and "):
+            arrays = {key: jnp.zeros(shape) for key, shape in shapes.items()}
+            key = "x" if "moveaxis" in code else next(key for key in shapes if key != "x")
+            changed[key] = eval(code, {"jnp": jnp, "jaxcnn": jaxcnn}, arrays).shape
+        yield changed, given
+
+
+@many
+@given(st.sampled_from(sorted(CALLS)), layouts(), st.data())
+def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
+    shapes, given = CALLS[name](data.draw, *layout)
+    error = _refusal(name, shapes, given)
+    assume(error is not None)
+    kind = _kind(error)
+    for way in error.advice:
+        for changed in _followed(way, shapes, given):
+            again = _refusal(name, *changed)
+            assert again is None or _kind(again) != kind, f"{error}\n{way}\n{again}"
+        if isinstance(way, Advice):  # the text has the very values
+            assert all(f'"{v}"' in str(error) or repr(v) in str(error) for v in way.values)
+
+
+INTEGERS = ("int8", "uint8", "int16", "int32", "uint32")
+DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "complex64")
+
+
+@many
+@given(st.sampled_from(DTYPES), st.sampled_from(DTYPES))
+def test_what_mixed_dtypes_advise_is_one_dtype_and_loses_no_weight(one, other):
+    assume(one != other)
+    arrays = {
+        "x": jnp.full((2, 3, 1), 200 if one == "uint8" else 100).astype(one),
+        "kernel": jnp.full((2, 1, 1), 3 if other in INTEGERS else 0.5).astype(other),
+    }
+    with pytest.raises(TypeError) as caught:
+        jaxcnn.conv(**arrays)
+    code = str(caught.value).split("for instance ")[1].split(", or ")[0]
+    converted = dict(arrays)
+    for each in code.split(" and "):
+        converted[each.split(".")[0]] = eval(each, {"jnp": jnp}, arrays)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(
+            np.asarray(converted[key]).astype(complex), np.asarray(array).astype(complex)
+        )
+    jax.eval_shape(partial(jaxcnn.conv), *converted.values())
+
+
+def test_an_image_of_bytes_is_told_how_it_is_scaled():
+    with pytest.raises(TypeError, match=r"x\.astype\(kernel\.dtype\) / 255 for an image"):
+        jaxcnn.conv(jnp.ones((3, 3, 1), "uint8"), jnp.ones((2, 2, 1, 1)))
+
+
+@pytest.mark.parametrize("abstract", [jax.ShapeDtypeStruct((3, 3, 1), "float32"), jax.typeof(1.0)])
+def test_a_shape_without_numbers_is_told_how_to_have_that_of_the_result(abstract):
+    with pytest.raises(TypeError, match=r"x is a shape and a dtype .*; use jax\.eval_shape\("):
+        jaxcnn.conv(abstract, jnp.ones((2, 2, 1, 1)))
+
+
+# (the call, what the message holds): what people meant.
+MEANT = [
+    (jaxcnn.conv, (2, 3, 9, 8), (3, 3, 3, 4), {}, "jnp.moveaxis(x, 1, -1)"),
+    (jaxcnn.conv, (3, 9, 8), (3, 3, 3, 4), {}, "jnp.moveaxis(x, 0, -1)"),
+    (jaxcnn.conv, (9, 8, 3), (4, 3, 5, 5), {}, "jaxcnn.kernel_from_torch(kernel)"),
+    (jaxcnn.conv, (3, 9, 8), (4, 3, 5, 5), {}, "jaxcnn.kernel_from_torch(kernel)"),
+    (jaxcnn.conv, (9, 9, 8), (3, 3, 1, 8), {}, "groups=8"),
+    (jaxcnn.conv_transpose, (5, 4, 4), (3, 3, 2, 5), {}, "jnp.moveaxis(x, 0, -1)"),
+    (jaxcnn.depthwise_conv, (9, 9, 4), (3, 3, 1, 8), {}, "kernel.reshape((3, 3, 4, 2))"),
+    (jaxcnn.conv, (9, 9, 1), (3, 3, 1, 8), {"stride": (1, 2, 2, 1)}, "stride=(2, 2)"),
+    (jaxcnn.conv, (9, 9, 1), (3, 3, 1, 8), {"padding": (1, 1, 2, 2)}, "padding=((1, 1), (2, 2))"),
+    (jaxcnn.conv, (9, 1), (3, 1, 8), {"padding": ((0, 0), (2, 1), (0, 0))}, "padding=((2, 1),)"),
+    (jaxcnn.conv, (9, 1), (3, 1, 8), {"padding": "SMAE"}, 'padding="SAME"'),
+    (jaxcnn.conv, (9, 1), (3, 1, 8), {"boundary": "REFLECT"}, 'boundary="reflect"'),
+    (jaxcnn.conv, (9, 1), (3, 1, 8), {"rounding": "Floor"}, 'rounding="floor"'),
+]
+
+
+@pytest.mark.parametrize(("call", "x", "kernel", "given", "words"), MEANT)
+def test_what_was_meant_is_named(call, x, kernel, given, words):
+    with pytest.raises(InputError) as caught:
+        call(jnp.ones(x), jnp.ones(kernel), **given)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["REFLECT", "reflect", "CIRCULAR", "wrap", "edge", "replicate"])
+@pytest.mark.parametrize("call", [jaxcnn.conv, jaxcnn.max_pool])
+def test_a_boundary_given_as_padding_is_named(call, word):
+    x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1)) if call is jaxcnn.conv else (3, 3)
+    with pytest.raises(InputError, match=r'padding="SAME" and.* boundary="') as caught:
+        call(x, kernel, padding=word)
+    boundary = re.search(r'boundary="(\w+)"', str(caught.value))[1]
+    assert (
+        jaxcnn.conv(x, jnp.ones((3, 3, 1, 1)), padding="SAME", boundary=boundary).shape == x.shape
+    )
+
+
+@pytest.mark.parametrize("unordered", [{0: 1, 1: 1}, {1, 2}, frozenset((1, 2)), b"\x01\x01", "11"])
+@pytest.mark.parametrize("argument", ["padding", "stride", "dilation", "window"])
+def test_what_is_in_no_order_is_no_sequence(argument, unordered):
+    given = {"window": (2, 2)} | {argument: unordered}
+    with pytest.raises((TypeError, InputError), match=argument):
+        jaxcnn.max_pool(jnp.ones((1, 4, 4, 1)), **given)
