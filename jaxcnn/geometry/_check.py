@@ -10,17 +10,16 @@ from typing import Any
 from jaxcnn.errors import InputError
 
 
-def integer(name: str, value: Any, *, least: int) -> int:
-    """``value`` as a Python int, or an error that names the argument and its bound."""
+def integer(name: str, value: Any, *, least: int | None) -> int:
+    """``value`` as a Python int, or an error that names the argument and its bound, if any."""
+    kind = "an integer" if least is None else f"an integer >= {least}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(
-            f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}"
-        )
+        raise TypeError(f"{name} must be {kind}, got {value!r} of type {type(value).__name__}")
     try:
         number = operator.index(value)
     except TypeError:  # an array that is not an integer scalar, or a size not known yet
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}") from None
-    if number < least:
+        raise TypeError(f"{name} must be {kind}, got {value!r}") from None
+    if least is not None and number < least:
         raise InputError(f"{name} must be an integer >= {least}, got {number}; use {least} or more")
     return number
 

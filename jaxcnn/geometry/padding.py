@@ -127,11 +127,12 @@ def resolve_padding(
     *,
     stride: int | Sequence[int] = 1,
     dilation: int | Sequence[int] = 1,
+    least: int | None = 0,
 ) -> tuple[tuple[int, int], ...]:
     """One (lo, hi) pair for each axis, from any of the ways to give padding.
 
     An int pads every side of every axis; a sequence has one entry for each axis, an int for
-    both sides or a pair (before, after).
+    both sides or a pair (before, after). No number is below ``least``.
 
     >>> resolve_padding("SAME", (7, 8), (3, 4))
     ((1, 1), (1, 2))
@@ -147,7 +148,7 @@ def resolve_padding(
             for size, filter, s, d in zip(sizes, filters, strides, dilations, strict=True)
         )
     if not is_sequence(padding):
-        low = _padding_entry("padding", padding)
+        low = _padding_entry("padding", padding, least)
         return (low,) * axes
     if len(padding) != axes:
         given = tuple(padding)
@@ -156,7 +157,7 @@ def resolve_padding(
             f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "
             f"integer or a pair (before, after){_as_meant(given, axes)}"
         )
-    return tuple(_padding_entry(f"padding[{i}]", entry) for i, entry in enumerate(padding))
+    return tuple(_padding_entry(f"padding[{i}]", entry, least) for i, entry in enumerate(padding))
 
 
 def _as_meant(given: tuple[Any, ...], axes: int) -> str:
@@ -200,25 +201,25 @@ def _refuse_boundary(name: Any) -> None:
         )
 
 
-def _padding_entry(name: str, entry: Any) -> tuple[int, int]:
+def _padding_entry(name: str, entry: Any, least: int | None) -> tuple[int, int]:
     if not is_sequence(entry):
         if entry is None or isinstance(entry, str):
             raise TypeError(
                 f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
                 f"for each axis, got {entry!r}"
             )
-        return (_cells(name, entry),) * 2
+        return (_cells(name, entry, least),) * 2
     if len(entry) != 2:
         raise InputError(
             f"{name} must be an integer or a pair (before, after), got {tuple(entry)!r}"
         )
-    return _cells(name, entry[0]), _cells(name, entry[1])
+    return _cells(name, entry[0], least), _cells(name, entry[1], least)
 
 
-def _cells(name: str, value: Any) -> int:
+def _cells(name: str, value: Any, least: int | None) -> int:
     try:
-        return integer(name, value, least=0)
+        return integer(name, value, least=least)
     except InputError:
         raise InputError(
-            f"{name} must be an integer >= 0, got {value}; to cut cells off, slice the input"
+            f"{name} must be an integer >= {least}, got {value}; to cut cells off, slice the input"
         ) from None

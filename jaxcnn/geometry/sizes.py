@@ -76,6 +76,8 @@ def lessened(window: Window, most: tuple[int, int]) -> tuple[int, int] | None:
     steps = range(window.stride)  # to where the layout is exact again
     fewer = [(low, high - n) for n in steps] + [(low - n, high) for n in steps]
     for pair in fewer:
+        if min(pair) < 0:
+            continue
         try:
             return replace(window, padding=pair).padding
         except InputError:
@@ -235,7 +237,8 @@ def transposed_output_size(
     The inverse of :func:`output_size`: a transposed convolution of k = ``size`` cells belongs to
     the convolution that has k outputs. At stride s > 1 that convolution could, with
     ``rounding="floor"``, have had up to s-1 cells more; ``output_padding`` (0 to s-1) says how
-    many of them there are. By name, SAME and SAME_LOWER give N = k*s.
+    many of them there are. Padding below 0 adds cells that it would have cut off. By name, SAME and
+    SAME_LOWER give N = k*s.
 
     >>> transposed_output_size(4, 4, stride=2, padding=1), transposed_output_size(3, 3, stride=2)
     (8, 7)
@@ -286,7 +289,8 @@ def transposed_window(
         below = "0" if stride == 1 else f"0 to {stride - 1}"
         raise InputError(
             f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have one output more; use {below}, or {axis} {size + 1}"
+            f"transposes would have one output more; use {below}, or {axis} {size + 1}, or for "
+            f"more cells that no window reads a padding below 0"
         )
     if extra and output_size is not None:
         raise InputError(
@@ -308,7 +312,7 @@ def transposed_window(
         possible = range((size - 1) * stride + 1, size * stride + 1)
         wanted = possible[-1]
     else:
-        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
+        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation, least=None)
         asked = f"{asked} {pair}"
         least = (size - 1) * stride + extent - sum(pair)
         possible = range(max(1, least), least + stride)
@@ -329,7 +333,7 @@ def transposed_window(
                 f"outputs on {_listed(possible)} cells.",
                 Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
             )
-    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation)
+    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
 
 
@@ -340,9 +344,11 @@ def _listed(numbers: range) -> str:
 
 
 def _one_axis(
-    padding: Any, size: int, filter: int, *, stride: int, dilation: int
+    padding: Any, size: int, filter: int, *, stride: int, dilation: int, least: int | None = 0
 ) -> tuple[int, int]:
     # On one axis a flat pair is (before, after), not one integer for each of two axes.
     if is_sequence(padding) and len(padding) == 2:
         padding = [padding]
-    return resolve_padding(padding, (size,), (filter,), stride=stride, dilation=dilation)[0]
+    return resolve_padding(
+        padding, (size,), (filter,), stride=stride, dilation=dilation, least=least
+    )[0]

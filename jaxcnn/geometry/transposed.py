@@ -80,7 +80,7 @@ def conv_transpose_shapes(
         wanted = per_axis("output_size", output_size, axes, least=1)
     # What a name stands for may depend on the size that is sought, so it goes down as it is.
     named = isinstance(padding, str)
-    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters)
+    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters, least=None)
     lay = [
         partial(
             transposed_window,

@@ -42,7 +42,7 @@ class Window:
       size: N, cells on the axis.
       filter: F, taps of the filter.
       stride: s, cells from one placement of the filter to the next.
-      padding: (lo, hi), cells added before and after.
+      padding: (lo, hi), cells added before and after; below 0, as many are cut off.
       dilation: d, cells from one tap to the next.
       rounding: ``"exact"`` refuses a layout that leaves cells at the end unread, ``"floor"``
         drops them, ``"ceil"`` reads them with one placement more, which overhangs the padded end
@@ -74,7 +74,7 @@ class Window:
         put(self, "stride", integer("stride", self.stride, least=1))
         put(self, "dilation", integer("dilation", self.dilation, least=1))
         low, high = self.padding
-        padding = (integer("padding", low, least=0), integer("padding", high, least=0))
+        padding = (integer("padding", low, least=None), integer("padding", high, least=None))
         put(self, "padding", padding)
         choice("rounding", self.rounding, ROUNDINGS)
         if self.output < 1:
