@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, is_sequence
 from jaxcnn.geometry.padding import Padding
-from jaxcnn.geometry.sizes import first_empty, less_padding, padding_under_windows, windows
-from jaxcnn.geometry.window import Window
+from jaxcnn.geometry.sizes import less_padding, padding_under_windows, windows
+from jaxcnn.geometry.window import Window, first_empty
 
 BOUNDARIES = ("zeros", "reflect", "replicate", "circular", "partial")
 

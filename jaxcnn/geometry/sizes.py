@@ -10,7 +10,7 @@ from typing import Any
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
-from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, real_cells
+from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, first_empty
 
 
 def windows(
@@ -89,11 +89,6 @@ def less_padding(laid: Sequence[Window], most: Sequence[tuple[int, int]]) -> lis
     """The advice to pad every axis by no more than ``most``, where that is possible."""
     pairs = tuple(lessened(window, pair) for window, pair in zip(laid, most, strict=True))
     return [] if None in pairs else [Advice("padding", (pairs,))]
-
-
-def first_empty(window: Window) -> int | None:
-    """The first output under whose window there is no real cell; None where each has one."""
-    return next((k for k, real in enumerate(real_cells(window)) if not real), None)
 
 
 def padding_under_windows(laid: Sequence[Window]) -> list[Advice]:

@@ -197,32 +197,56 @@ def axis_names(axes: int) -> tuple[str, ...]:
     return known.get(axes) or tuple(f"axis {i}" for i in range(axes))
 
 
-def real_cells(window: Window) -> tuple[int, ...]:
-    """For each output, how many of the cells it reads belong to the input, not to the padding.
+def real_cells(window: Window, outputs: Any) -> Any:
+    """For each of ``outputs``, how many of the cells it reads belong to the input, not to padding.
 
-    >>> real_cells(Window(7, 3, padding=(1, 1)))
-    (2, 3, 3, 3, 3, 3, 2)
+    Args:
+      outputs: an array of their numbers; NumPy's or JAX's, as is what is returned.
+
+    >>> import numpy as np
+    >>> real_cells(Window(7, 3, padding=(1, 1)), np.arange(7)).tolist()
+    [2, 3, 3, 3, 3, 3, 2]
     """
-    return _cells_between(window, 0, window.size)
+    return _taps_between(window, outputs, 0, window.size)
 
 
-def padded_cells(window: Window) -> tuple[int, ...]:
-    """For each output, how many of the cells it reads lie on the padded axis.
+def padded_cells(window: Window, outputs: Any) -> Any:
+    """For each of ``outputs``, how many of the cells it reads lie on the padded axis.
 
     Less than the filter's taps only where ``rounding="ceil"`` lets the last window overhang.
 
-    >>> padded_cells(Window(6, 3, stride=2, padding=(0, 0), rounding="ceil"))
-    (3, 3, 2)
+    >>> import numpy as np
+    >>> padded_cells(Window(6, 3, stride=2, rounding="ceil"), np.arange(3)).tolist()
+    [3, 3, 2]
     """
     low, high = window.padding
-    return _cells_between(window, -low, window.size + high)
+    return _taps_between(window, outputs, -low, window.size + high)
 
 
-def _cells_between(window: Window, first: int, end: int) -> tuple[int, ...]:
-    origin = -window.padding[0]
-    starts = range(origin, origin + window.output * window.stride, window.stride)
-    taps = range(0, window.extent, window.dilation)
-    return tuple(sum(first <= start + tap < end for tap in taps) for start in starts)
+def _taps_between(window: Window, outputs: Any, first: int, end: int) -> Any:
+    """How many taps lie on the cells from ``first`` up to ``end``: tap t is at start + t*d."""
+    start = outputs * window.stride - window.padding[0]
+    before, until = (-((start - cell) // window.dilation) for cell in (first, end))
+    return until.clip(0, window.filter) - before.clip(0, window.filter)
+
+
+def first_empty(window: Window) -> int | None:
+    """The first output that reads no cell of the input; None where each reads one.
+
+    >>> first_empty(Window(2, 3, padding=(0, 3))), first_empty(Window(2, 1))
+    (2, None)
+    """
+    low, high = window.padding
+    if low >= window.extent:
+        return 0
+    if low and window.dilation > window.size:  # the input may lie between two taps
+        for output in range(min(window.output, -(-low // window.stride))):
+            if (output * window.stride - low) % window.dilation >= window.size:
+                return output
+    if high >= window.extent:
+        beyond = -(-(window.size + low) // window.stride)
+        return beyond if beyond < window.output else None
+    return None
 
 
 def as_sizes(name: str, value: Any) -> Sequence[int]:

@@ -66,5 +66,5 @@ def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
 
 def taps_by_real(windows: Sequence[Window]) -> np.ndarray:
     """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
-    real = reduce(np.multiply.outer, [np.array(real_cells(window)) for window in windows])
+    real = reduce(np.multiply.outer, [real_cells(w, np.arange(w.output)) for w in windows])
     return math.prod(window.filter for window in windows) / real[..., None]

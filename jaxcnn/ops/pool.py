@@ -143,7 +143,9 @@ def avg_pool(
         )
     sums = total(_wide(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
-    counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
+    counts = reduce(
+        np.multiply.outer, [count(axis, np.arange(axis.output)) for axis in shapes.windows]
+    )
     return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
 
 
