@@ -45,7 +45,7 @@ def _bind(primitive: Primitive, x: jax.Array, layout: Layout) -> jax.Array:
         x,
         window_dimensions=tuple(axis.filter for axis in layout),
         window_strides=tuple(axis.stride for axis in layout),
-        padding=tuple((axis.low, max(0, axis.high)) for axis in layout),
+        padding=tuple((axis.low, axis.after) for axis in layout),
         base_dilation=(1,) * len(layout),
         window_dilation=tuple(axis.dilation for axis in layout),
     )
@@ -153,9 +153,17 @@ def _batched_window(
 
 
 def _lower_window(
-    by_taps: Callable[..., jax.Array], context: mlir.LoweringRuleContext, x: Any, **window: Any
+    primitive: Primitive,
+    by_taps: Callable[..., jax.Array],
+    context: mlir.LoweringRuleContext,
+    x: Any,
+    **window: Any,
 ) -> Any:
     (x_type,), (y_type,) = context.avals_in, context.avals_out
+    if not all(isinstance(n, int) for n in (*x_type.shape, *y_type.shape)):
+        # Where the padding begins, and so what each tap reads, is known to no slice.
+        whole = partial(primitive.bind, **window)
+        return mlir.lower_fun(whole, multiple_results=False)(context, x)
     layout = layout_of(x_type.shape, y_type.shape, window)
 
     def program(x: jax.Array) -> jax.Array:
@@ -166,15 +174,15 @@ def _lower_window(
     return mlir.lower_fun(program, multiple_results=False)(context, x)
 
 
-for _primitive, _by_taps in {
-    window_max_p: partial(choose, upward=True),
-    window_min_p: partial(choose, upward=False),
-    window_sum_p: add_up,
-}.items():
+for _primitive, _of_lax, _by_taps in (
+    (window_max_p, lax.reduce_window_max_p, partial(choose, upward=True)),
+    (window_min_p, lax.reduce_window_min_p, partial(choose, upward=False)),
+    (window_sum_p, lax.reduce_window_sum_p, add_up),
+):
     _primitive.def_impl(partial(_run_window, _primitive))
     _primitive.def_abstract_eval(_window_type)
     batching.primitive_batchers[_primitive] = partial(_batched_window, _primitive)
-    mlir.register_lowering(_primitive, partial(_lower_window, _by_taps))
+    mlir.register_lowering(_primitive, partial(_lower_window, _of_lax, _by_taps))
 
 
 first_tap_p = Primitive("jaxcnn_first_tap")

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import max_dim, min_dim
 
 TOGETHER = 16
 """Of so many taps at most, several axes are pooled at once."""
@@ -45,7 +46,9 @@ class Reads:
         """Of the outputs, the range whose cell under ``tap`` is no padding."""
         place = tap * self.dilation - self.low
         first = max(0, -(place // self.stride))
-        last = min(self.output, (self.size - 1 - place) // self.stride + 1)
+        last = min_dim(self.output, (self.size - 1 - place) // self.stride + 1)
+        if not isinstance(last, int):  # of a symbolic size
+            return first, max_dim(first, last)
         return (first, last) if first < last else (0, 0)
 
     def cells(self, tap: int) -> tuple[int, int]:
@@ -54,13 +57,29 @@ class Reads:
         first, last = self.real(tap)
         if first == last:
             return 0, 0
-        return place + first * self.stride, place + (last - 1) * self.stride + 1
+        start = place + first * self.stride
+        return start, max_dim(start, place + (last - 1) * self.stride + 1)
 
     @property
     def high(self) -> int:
         """The cells of padding that are read after the last; negative, if the last are not read."""
         extent = (self.filter - 1) * self.dilation + 1
         return (self.output - 1) * self.stride + extent - self.size - self.low
+
+    @property
+    def after(self) -> int:
+        """Cells of padding after the last with which so many windows fit, and a number always.
+
+        Where the size is symbolic, so may be what the last window leaves unread or overhangs.
+        """
+        if isinstance(self.high, int):
+            return max(0, self.high)
+        fewest = self.filter * self.dilation + self.stride
+        return next(n for n in range(fewest) if self._fit(n) == self.output)
+
+    def _fit(self, after: int) -> int:
+        extent = (self.filter - 1) * self.dilation + 1
+        return (self.size + self.low + after - extent) // self.stride + 1
 
     @property
     def whole(self) -> Reads:

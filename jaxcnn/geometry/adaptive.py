@@ -12,8 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.pooling import require_cells, split_by, split_by_rank
+from jaxcnn.geometry.window import axis_names
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Bins:
     output: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", integer("size", self.size, least=1))
+        size = integer("size", self.size, least=1, symbolic=True)
+        object.__setattr__(self, "size", size)
         object.__setattr__(self, "output", integer("output_size", self.output, least=1))
 
     def of(self, output: Any) -> tuple[Any, Any]:
@@ -84,6 +88,13 @@ def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinSh
     batch, spatial, channels = split_by(x, "output_size", output_size)
     require_cells(spatial)
     outputs = per_axis("output_size", output_size, len(spatial), least=1)
+    for name, n, k in zip(axis_names(len(spatial)), spatial, outputs, strict=True):
+        if is_symbolic(n) and (is_symbolic(n % k) or n % k):
+            raise InputError(
+                f"{name} {n} in {k} bins: their sizes depend on its remainder, which is not known "
+                f'to be 0; use a multiple, as in "{k}*h", or symbolic_shape(..., '
+                f'constraints=["mod({n}, {k}) == 0"])'
+            )
     bins = tuple(Bins(n, k) for n, k in zip(spatial, outputs, strict=True))
     return BinShapes(batch, bins, channels)
 

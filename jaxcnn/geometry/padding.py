@@ -15,6 +15,7 @@ from typing import Any
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.window import decimal, effective_filter
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -114,8 +115,15 @@ def named_padding(
         return extent - 1, extent - 1
     if name == "CAUSAL":
         return extent - 1, 0
-    output = -(-integer("size", size, least=1) // integer("stride", stride, least=1))
-    total = max(0, padding_total(size, filter, output, stride=stride, dilation=dilation))
+    rest = integer("size", size, least=1, symbolic=True) % integer("stride", stride, least=1)
+    if is_symbolic(rest):
+        raise InputError(
+            f"padding {name} at stride {stride} depends on the remainder of size {size}, which is "
+            f'not known; use a multiple, as in "{stride}*h", symbolic_shape(..., constraints='
+            f'["{rest} == 0"]), or padding in numbers'
+        )
+    # (k - 1)s + F' - N, where the last of the k = ceil(N/s) windows starts at its share of N.
+    total = max(0, extent - (rest or stride))
     small, large = total // 2, total - total // 2
     return (small, large) if name == "SAME" else (large, small)
 

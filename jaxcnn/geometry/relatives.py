@@ -178,6 +178,9 @@ def local_shapes(
         spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
     check_boundary(boundary, laid)
+    for axis in laid:
+        # The kernel has filters for so many places, and no others.
+        integer(axis.axis, axis.size, least=1)
     shapes = ConvShapes(batch, laid, channels, out_channels, 1, boundary)
     if places != shapes.spatial:
         raise InputError(

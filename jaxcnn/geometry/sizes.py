@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic, known
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
 from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, first_empty
 
@@ -29,7 +30,9 @@ def windows(
     """
     sizes = as_sizes("sizes", sizes)
     axes, names = len(sizes), axis_names(len(sizes))
-    sizes = tuple(integer(name, size, least=1) for name, size in zip(names, sizes, strict=True))
+    sizes = tuple(
+        integer(name, n, least=1, symbolic=True) for name, n in zip(names, sizes, strict=True)
+    )
     filters = per_axis("filter", filters, axes, least=1)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
@@ -276,7 +279,7 @@ def transposed_window(
     >>> transposed_window(3, 3, stride=2, padding="SAME", output_size=5).padding
     (1, 1)
     """
-    size = integer(axis, size, least=1)
+    size = integer(axis, size, least=1, symbolic=True)
     stride = integer("stride", stride, least=1)
     extra = integer("output_padding", output_padding, least=0)
     extent = effective_filter(filter, dilation)
@@ -304,14 +307,17 @@ def transposed_window(
                 f"output_padding was {extra}; use output_size, or give the padding as a pair"
             )
         asked = f"{asked} {padding.upper()}"
-        possible = range((size - 1) * stride + 1, size * stride + 1)
-        wanted = possible[-1]
+        least = (size - 1) * stride + 1
+        wanted = size * stride
     else:
         pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation, least=None)
         asked = f"{asked} {pair}"
         least = (size - 1) * stride + extent - sum(pair)
-        possible = range(max(1, least), least + stride)
         wanted = least + extra
+    if is_symbolic(wanted) or is_symbolic(output_size):
+        wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
+    else:
+        possible = range(max(1, least), least + stride)
         if not possible or (output_size is None and wanted < 1):
             most = sum(pair) + wanted - 1
             low = min(pair[0], most)
@@ -320,16 +326,30 @@ def transposed_window(
                 f"{wanted} cells.",
                 Advice("padding", ((low, most - low),)),
             )
-    if output_size is not None:
-        wanted = integer("output_size", output_size, least=1)
-        if wanted not in possible:
-            raise InputError(
-                f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
-                f"outputs on {_listed(possible)} cells.",
-                Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
-            )
+        if output_size is not None:
+            wanted = integer("output_size", output_size, least=1)
+            if wanted not in possible:
+                raise InputError(
+                    f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
+                    f"outputs on {_listed(possible)} cells.",
+                    Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
+                )
     pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+
+
+def _symbolic_size(
+    asked: str, axis: str, wanted: Any, least: Any, stride: int, output_size: Any
+) -> Any:
+    """The size, where it is symbolic, of the ``stride`` from ``least`` on that is meant."""
+    if output_size is None:
+        return integer(axis, wanted, least=1, symbolic=True)
+    if not known(lambda: least <= output_size) or not known(lambda: output_size < least + stride):
+        raise InputError(
+            f"{asked} gives {least} cells, and up to {stride - 1} more; that output_size "
+            f"{output_size} is one of these is not known; use output_padding"
+        )
+    return output_size
 
 
 def _listed(numbers: range) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.convolve.pools import largest, smallest, total
@@ -15,6 +13,7 @@ from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.pad import over_places
 from jaxcnn.words import in_our_words
 
 
@@ -143,10 +142,8 @@ def avg_pool(
         )
     sums = total(_wide(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
-    counts = reduce(
-        np.multiply.outer, [count(axis, np.arange(axis.output)) for axis in shapes.windows]
-    )
-    return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
+    counts = over_places(shapes.windows, count)
+    return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
 
 
 @in_our_words
