@@ -11,14 +11,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.core import max_dim, min_dim
 
 TOGETHER = 16
 """Of so many taps at most, several axes are pooled at once."""
@@ -46,9 +45,9 @@ class Reads:
         """Of the outputs, the range whose cell under ``tap`` is no padding."""
         place = tap * self.dilation - self.low
         first = max(0, -(place // self.stride))
-        last = min_dim(self.output, (self.size - 1 - place) // self.stride + 1)
-        if not isinstance(last, int):  # of a symbolic size
-            return first, max_dim(first, last)
+        if self.low == 0 == self.after:
+            return 0, self.output
+        last = min(self.output, (self.size - 1 - place) // self.stride + 1)
         return (first, last) if first < last else (0, 0)
 
     def cells(self, tap: int) -> tuple[int, int]:
@@ -57,8 +56,7 @@ class Reads:
         first, last = self.real(tap)
         if first == last:
             return 0, 0
-        start = place + first * self.stride
-        return start, max_dim(start, place + (last - 1) * self.stride + 1)
+        return place + first * self.stride, place + (last - 1) * self.stride + 1
 
     @property
     def high(self) -> int:
@@ -127,7 +125,22 @@ def every_tap(layout: Layout) -> Iterator[tuple[int, ...]]:
 
 def taps(x: jax.Array, layout: Layout, fill: float) -> list[jax.Array]:
     """For each tap of the window the cells under it, one for each output; padding is ``fill``."""
+    if not _numbers(layout):
+        x, layout = _filled(x, layout, fill)
     return [_laid(_under(x, layout, tap), layout, tap, fill) for tap in every_tap(layout)]
+
+
+def _numbers(layout: Layout) -> bool:
+    """Whether all sizes are known; of symbolic ones it is not known which taps overhang."""
+    return all(isinstance(n, int) for axis in layout for n in (axis.size, axis.output))
+
+
+def _filled(x: jax.Array, layout: Layout, fill: float) -> tuple[jax.Array, Layout]:
+    """The same windows, with their padding made cells."""
+    pads = [(axis.low, axis.after, 0) for axis in layout]
+    sizes = [axis.size + axis.low + axis.after for axis in layout]
+    whole = [replace(axis, size=n, low=0) for axis, n in zip(layout, sizes, strict=True)]
+    return lax.pad(x, jnp.asarray(fill, x.dtype), pads), tuple(whole)
 
 
 def _under(x: jax.Array, layout: Layout, tap: tuple[int, ...]) -> jax.Array:
@@ -202,6 +215,14 @@ def find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
     Padding is never taken.
     """
     all_taps = list(enumerate(every_tap(layout)))
+    real = None
+    if not _numbers(layout):
+        real, _ = _filled(lax.full_like(x, True, bool), layout, False)
+        x, layout = _filled(x, layout, 0)
+
+    def holds(tap: tuple[int, ...]) -> jax.Array:
+        equal = _under(x, layout, tap) == _of(y, layout, tap)
+        return equal if real is None else equal & _under(real, layout, tap)
 
     def hits(hit: Callable[[tuple[int, ...]], jax.Array]) -> list[tuple[int, jax.Array]]:
         return [(number, _laid(hit(tap), layout, tap, False)) for number, tap in all_taps]
@@ -209,8 +230,7 @@ def find(x: jax.Array, y: jax.Array, *, layout: Layout) -> jax.Array:
     at = lax.full_like(y, 0, number_type(layout))
     if jnp.issubdtype(x.dtype, jnp.floating):
         at = _numbered(hits(lambda tap: _isnan(_under(x, layout, tap))), at)
-    equal = hits(lambda tap: _under(x, layout, tap) == _of(y, layout, tap))
-    return _numbered(equal[::-1], at)
+    return _numbered(hits(holds)[::-1], at)
 
 
 def find_without_nans(x: jax.Array, y: jax.Array, *, layout: Layout, fill: float) -> jax.Array:

@@ -30,9 +30,8 @@ def windows(
     """
     sizes = as_sizes("sizes", sizes)
     axes, names = len(sizes), axis_names(len(sizes))
-    sizes = tuple(
-        integer(name, n, least=1, symbolic=True) for name, n in zip(names, sizes, strict=True)
-    )
+    named = zip(names, sizes, strict=True)
+    sizes = tuple(integer(name, size, least=1, symbolic=True) for name, size in named)
     filters = per_axis("filter", filters, axes, least=1)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)

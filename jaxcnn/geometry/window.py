@@ -111,19 +111,19 @@ class Window:
         """k, the number of placements of the filter."""
         if self.rounding != "ceil":
             return self._room // self.stride + 1
-        return self._ceil_steps + 1 - self._one_too_many
+        return self._ceil_steps + 1 - bool(self._one_too_many)
 
     @property
     def _ceil_steps(self) -> int:
         return (self._room + self.stride - 1) // self.stride
 
     @property
-    def _one_too_many(self) -> bool:
-        """Whether the placement that would overhang starts beyond the input."""
+    def _one_too_many(self) -> bool | None:
+        """Whether the placement that would overhang starts beyond the input; None: not known."""
         if self.padding[1] + self.stride <= self.extent:
             return False
         beyond = self._ceil_steps * self.stride - self.size - self.padding[0]
-        return bool(known(lambda: beyond >= 0))
+        return known(lambda: beyond >= 0)
 
     @property
     def end(self) -> int:
@@ -171,20 +171,23 @@ class Window:
                 f"{self._asked()}: the filter, which spans {self.extent} cells, is not known to "
                 f"fit; {state(self.size, self.extent - sum(self.padding))}"
             )
-        if self.rounding == "exact" and (is_symbolic(rest) or rest):
-            left = "cells may be left" if is_symbolic(rest) else f"{rest} would be left"
+        if self.rounding == "exact" and is_symbolic(rest):
             raise InputError(
-                f"{self._asked()}: at the end {left} unread; use a size that is known to leave "
-                f'nothing, as in symbolic_shape(..., constraints=["mod({self.size}, {self.stride}) '
-                f'== {needs}"]), or rounding="floor" to drop what is left'
+                f"{self._asked()}: whether cells at the end are left unread is not known; use "
+                f'symbolic_shape(..., constraints=["{self.size % self.stride} == {needs}"]), or '
+                f'rounding="floor" to drop them'
             )
-        beyond = self._ceil_steps * self.stride - self.size - self.padding[0]
-        if self.rounding == "ceil" and self.padding[1] + self.stride > self.extent:
-            if known(lambda: beyond >= 0) is None:
-                raise InputError(
-                    f'{self._asked()}, rounding "ceil": whether the last window begins beyond the '
-                    f'input is not known; use less padding after it, or rounding="floor"'
-                )
+        if self.rounding == "exact" and rest:
+            low, high = self.padding
+            raise InputError(
+                f"{self._asked()} leaves {rest} at the end unread, whatever the size; use padding "
+                f'{(low, high + self.stride - rest)}, or rounding="floor" to drop them'
+            )
+        if self.rounding == "ceil" and self._one_too_many is None:
+            raise InputError(
+                f'{self._asked()}, rounding "ceil": whether the last window begins beyond the '
+                f'input is not known; use less padding after it, or rounding="floor"'
+            )
 
     def _too_small(self) -> tuple[str | Advice, ...]:
         low, high = self.padding
