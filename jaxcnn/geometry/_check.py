@@ -8,27 +8,34 @@ from difflib import get_close_matches
 from typing import Any
 
 from jaxcnn.errors import InputError
+from jaxcnn.geometry._symbolic import at_least, is_symbolic
 
 
-def integer(name: str, value: Any, *, least: int) -> int:
-    """``value`` as a Python int, or an error that names the argument and its bound."""
+def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False) -> int:
+    """``value`` as a Python int, or an error that names the argument and its bound, if any.
+
+    With ``symbolic`` it may be one of JAX's symbolic sizes, and is handed on as it is.
+    """
+    if symbolic and is_symbolic(value):
+        return value if least is None else at_least(name, value, least)
+    kind = "an integer" if least is None else f"an integer >= {least}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(
-            f"{name} must be an integer >= {least}, got {value!r} of type {type(value).__name__}"
-        )
+        raise TypeError(f"{name} must be {kind}, got {value!r} of type {type(value).__name__}")
     try:
         number = operator.index(value)
     except TypeError:  # an array that is not an integer scalar, or a size not known yet
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}") from None
-    if number < least:
+        raise TypeError(f"{name} must be {kind}, got {value!r}") from None
+    if least is not None and number < least:
         raise InputError(f"{name} must be an integer >= {least}, got {number}; use {least} or more")
     return number
 
 
-def per_axis(name: str, value: Any, axes: int, *, least: int) -> tuple[int, ...]:
+def per_axis(
+    name: str, value: Any, axes: int, *, least: int, symbolic: bool = False
+) -> tuple[int, ...]:
     """One integer for each of ``axes`` axes: an int serves them all, a sequence gives one each."""
     if not is_sequence(value):
-        return (integer(name, value, least=least),) * axes
+        return (integer(name, value, least=least, symbolic=symbolic),) * axes
     if len(value) != axes:
         given = tuple(value)
         around = len(given) == axes + 2 and given[0] == given[-1] == 1  # as TensorFlow has it
@@ -37,7 +44,10 @@ def per_axis(name: str, value: Any, axes: int, *, least: int) -> tuple[int, ...]
             f"{name} {given!r} has {len(given)} entries for {axes} spatial "
             f"{'axis' if axes == 1 else 'axes'}; give one integer, or {axes} of them{hint}"
         )
-    return tuple(integer(f"{name}[{i}]", entry, least=least) for i, entry in enumerate(value))
+    return tuple(
+        integer(f"{name}[{i}]", entry, least=least, symbolic=symbolic)
+        for i, entry in enumerate(value)
+    )
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:

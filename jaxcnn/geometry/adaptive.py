@@ -8,25 +8,43 @@ neighbours share a cell. With one output it is the global pool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.pooling import require_cells, split_by, split_by_rank
-
-Bins = tuple[tuple[int, int], ...]
-"""For each output on an axis, the first cell of its bin and the one after its last."""
+from jaxcnn.geometry.window import axis_names
 
 
-def adaptive_bins(size: int, output: int) -> Bins:
-    """The bins of ``output`` outputs over ``size`` cells.
+@dataclass(frozen=True)
+class Bins:
+    """The bins of ``output`` outputs over ``size`` cells of an axis.
 
-    >>> adaptive_bins(6, 3), adaptive_bins(5, 3), adaptive_bins(2, 3)
-    (((0, 2), (2, 4), (4, 6)), ((0, 2), (1, 4), (3, 5)), ((0, 1), (0, 2), (1, 2)))
+    >>> [list(Bins(*numbers)) for numbers in ((6, 3), (5, 3), (2, 3))]
+    [[(0, 2), (2, 4), (4, 6)], [(0, 2), (1, 4), (3, 5)], [(0, 1), (0, 2), (1, 2)]]
     """
-    size = integer("size", size, least=1)
-    output = integer("output_size", output, least=1)
-    return tuple((i * size // output, -(-(i + 1) * size // output)) for i in range(output))
+
+    size: int
+    output: int
+
+    def __post_init__(self) -> None:
+        size = integer("size", self.size, least=1, symbolic=True)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "output", integer("output_size", self.output, least=1))
+
+    def of(self, output: Any) -> tuple[Any, Any]:
+        """The first cell of an output's bin and the one after its last; of arrays of outputs too.
+
+        >>> Bins(5, 3).of(1)
+        (1, 4)
+        """
+        return output * self.size // self.output, -(-(output + 1) * self.size // self.output)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return map(self.of, range(self.output))
 
 
 @dataclass(frozen=True)
@@ -46,7 +64,7 @@ class BinShapes:
     @property
     def spatial(self) -> tuple[int, ...]:
         """The output's spatial sizes."""
-        return tuple(map(len, self.bins))
+        return tuple(bins.output for bins in self.bins)
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -70,7 +88,14 @@ def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinSh
     batch, spatial, channels = split_by(x, "output_size", output_size)
     require_cells(spatial)
     outputs = per_axis("output_size", output_size, len(spatial), least=1)
-    bins = tuple(adaptive_bins(n, k) for n, k in zip(spatial, outputs, strict=True))
+    for name, n, k in zip(axis_names(len(spatial)), spatial, outputs, strict=True):
+        if is_symbolic(n) and (is_symbolic(n % k) or n % k):
+            raise InputError(
+                f"{name} {n} in {k} bins: their sizes depend on its remainder, which is not known "
+                f'to be 0; use a multiple, as in "{k}*h", or symbolic_shape(..., '
+                f'constraints=["mod({n}, {k}) == 0"])'
+            )
+    bins = tuple(Bins(n, k) for n, k in zip(spatial, outputs, strict=True))
     return BinShapes(batch, bins, channels)
 
 
@@ -82,7 +107,7 @@ def global_shapes(x: Sequence[int], rank: int | None = None) -> BinShapes:
       rank: the number of spatial axes; None takes all between the first and the last.
 
     >>> global_shapes((7, 9, 3), rank=2).bins
-    (((0, 7),), ((0, 9),))
+    (Bins(size=7, output=1), Bins(size=9, output=1))
     """
     batch, spatial, channels = split_by_rank(x, rank)
-    return BinShapes(batch, tuple(adaptive_bins(n, 1) for n in spatial), channels)
+    return BinShapes(batch, tuple(Bins(n, 1) for n in spatial), channels)

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, is_sequence
+from jaxcnn.geometry._symbolic import is_symbolic, known, state
 from jaxcnn.geometry.padding import Padding
-from jaxcnn.geometry.sizes import first_empty, less_padding, padding_under_windows, windows
-from jaxcnn.geometry.window import Window
+from jaxcnn.geometry.sizes import less_padding, padding_under_windows, windows
+from jaxcnn.geometry.window import Window, first_empty
 
 BOUNDARIES = ("zeros", "reflect", "replicate", "circular", "partial")
 
@@ -57,7 +58,13 @@ def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
             _require_real_cells(axis, laid)
     limits = [{"reflect": axis.size - 1, "circular": axis.size}.get(boundary) for axis in laid]
     for axis, limit in zip(laid, limits, strict=True):
-        if limit is not None and max(axis.padding) > limit:
+        if limit is not None and not known(lambda most=limit, a=axis: max(a.padding) <= most):
+            if is_symbolic(axis.size):
+                raise InputError(
+                    f'boundary "{boundary}" fills padding {axis.padding} from {axis.axis} '
+                    f"{axis.size}, which is not known to be so large; "
+                    f"{state(axis.size, axis.size - limit + max(axis.padding))}"
+                )
             raise InputError(
                 f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
                 f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}.",

@@ -3,8 +3,7 @@
 Through a window of extent F', stride s and padding (lo, hi) a field of size r, jump j and start a
 becomes r + (F' - 1)j, s*j and a - lo*j. Source: A. Araujo, W. Norris, J. Sim, "Computing
 Receptive Fields of Convolutional Neural Networks", Distill 2019, doi:10.23915/distill.00021.
-For graphs, transposed convolutions and the very cells that are read, see
-:class:`jaxcnn.geometry.reads.Reads`.
+For graphs and transposed convolutions see :class:`jaxcnn.geometry.reads.Reads`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,11 @@ from jaxcnn.geometry.window import Window
 
 @dataclass(frozen=True)
 class Field:
-    """The stretch of the network's input that one output depends on.
+    """The stretch of the network's input that one output sees where no border is near.
+
+    It is stated as if every map went on beyond its borders. Within them an output may see less, for
+    the padding of an inner map holds nothing of the input; the very cells that are read are those
+    of :meth:`jaxcnn.geometry.reads.Reads.cells_read`.
 
     Attributes:
       size: cells from the first to the last that the output can see, padding included.

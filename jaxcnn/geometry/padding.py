@@ -15,6 +15,7 @@ from typing import Any
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.window import decimal, effective_filter
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -114,8 +115,15 @@ def named_padding(
         return extent - 1, extent - 1
     if name == "CAUSAL":
         return extent - 1, 0
-    output = -(-integer("size", size, least=1) // integer("stride", stride, least=1))
-    total = max(0, padding_total(size, filter, output, stride=stride, dilation=dilation))
+    rest = integer("size", size, least=1, symbolic=True) % integer("stride", stride, least=1)
+    if is_symbolic(rest):
+        raise InputError(
+            f"padding {name} at stride {stride} depends on the remainder of size {size}, which is "
+            f'not known; use a multiple, as in "{stride}*h", symbolic_shape(..., constraints='
+            f'["{rest} == 0"]), or padding in numbers'
+        )
+    # (k - 1)s + F' - N, where the last of the k = ceil(N/s) windows starts at its share of N.
+    total = max(0, extent - (rest or stride))
     small, large = total // 2, total - total // 2
     return (small, large) if name == "SAME" else (large, small)
 
@@ -127,11 +135,12 @@ def resolve_padding(
     *,
     stride: int | Sequence[int] = 1,
     dilation: int | Sequence[int] = 1,
+    least: int | None = 0,
 ) -> tuple[tuple[int, int], ...]:
     """One (lo, hi) pair for each axis, from any of the ways to give padding.
 
     An int pads every side of every axis; a sequence has one entry for each axis, an int for
-    both sides or a pair (before, after).
+    both sides or a pair (before, after). No number is below ``least``.
 
     >>> resolve_padding("SAME", (7, 8), (3, 4))
     ((1, 1), (1, 2))
@@ -147,7 +156,7 @@ def resolve_padding(
             for size, filter, s, d in zip(sizes, filters, strides, dilations, strict=True)
         )
     if not is_sequence(padding):
-        low = _padding_entry("padding", padding)
+        low = _padding_entry("padding", padding, least)
         return (low,) * axes
     if len(padding) != axes:
         given = tuple(padding)
@@ -156,7 +165,7 @@ def resolve_padding(
             f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "
             f"integer or a pair (before, after){_as_meant(given, axes)}"
         )
-    return tuple(_padding_entry(f"padding[{i}]", entry) for i, entry in enumerate(padding))
+    return tuple(_padding_entry(f"padding[{i}]", entry, least) for i, entry in enumerate(padding))
 
 
 def _as_meant(given: tuple[Any, ...], axes: int) -> str:
@@ -200,25 +209,25 @@ def _refuse_boundary(name: Any) -> None:
         )
 
 
-def _padding_entry(name: str, entry: Any) -> tuple[int, int]:
+def _padding_entry(name: str, entry: Any, least: int | None) -> tuple[int, int]:
     if not is_sequence(entry):
         if entry is None or isinstance(entry, str):
             raise TypeError(
                 f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
                 f"for each axis, got {entry!r}"
             )
-        return (_cells(name, entry),) * 2
+        return (_cells(name, entry, least),) * 2
     if len(entry) != 2:
         raise InputError(
             f"{name} must be an integer or a pair (before, after), got {tuple(entry)!r}"
         )
-    return _cells(name, entry[0]), _cells(name, entry[1])
+    return _cells(name, entry[0], least), _cells(name, entry[1], least)
 
 
-def _cells(name: str, value: Any) -> int:
+def _cells(name: str, value: Any, least: int | None) -> int:
     try:
-        return integer(name, value, least=0)
+        return integer(name, value, least=least)
     except InputError:
         raise InputError(
-            f"{name} must be an integer >= 0, got {value}; to cut cells off, slice the input"
+            f"{name} must be an integer >= {least}, got {value}; to cut cells off, slice the input"
         ) from None

@@ -53,7 +53,7 @@ def split_by_rank(x: Sequence[int], rank: int | None) -> tuple[int | None, tuple
 def require_cells(spatial: Sequence[int]) -> None:
     """Refuses a spatial axis with nothing on it."""
     for name, size in zip(axis_names(len(spatial)), spatial, strict=True):
-        integer(name, size, least=1)
+        integer(name, size, least=1, symbolic=True)
 
 
 def norm_order(p: Any) -> float:
@@ -118,7 +118,7 @@ def unpool_shapes(
             f"max_pool_with_indices gave them"
         )
     require_cells(spatial)
-    sizes = per_axis("output_size", output_size, len(spatial), least=1)
+    sizes = per_axis("output_size", output_size, len(spatial), least=1, symbolic=True)
     return UnpoolShapes(batch, spatial, sizes, channels)
 
 

@@ -18,8 +18,9 @@ from math import lcm, prod
 from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
+from jaxcnn.geometry._runs import Runs, merged, places, within
 from jaxcnn.geometry.field import Field
-from jaxcnn.geometry.steps import OUTSIDE, Slide, Step, Table
+from jaxcnn.geometry.steps import Slide, Step, Table
 from jaxcnn.geometry.window import Window
 
 if TYPE_CHECKING:
@@ -123,46 +124,53 @@ class Reads:
     def cells_read(
         self, axis: int, output: int, *, until: Callable[[Reads], bool] | None = None
     ) -> tuple[int, ...]:
-        """The cells of the input's axis that ``output`` reads, those in the padding included.
+        """The cells of the input's axis that ``output`` reads, those in its padding included.
 
-        With ``until``, the cells of the first maps on the way back for which it is true.
+        Padding inside the network is no cell of the input and leads to none: nothing is read
+        through it, as :meth:`counts` has it too. With ``until``, the cells of the first maps on the
+        way back for which it is true.
+
+        >>> dilated = Reads.of_input((3,)).through(Window(3, 2, dilation=2, padding=(1, 1)))
+        >>> dilated.through(Window(3, 2, padding=(1, 1))).cells_read(0, 0)
+        (-1, 1)
         """
-        return tuple(sorted(self._walk(axis, output, until, ends=False)))
+        return places(self._walk(axis, output, until))
 
     def span(self, axis: int, output: int) -> tuple[int, int] | None:
         """The first and the last of :meth:`cells_read`; None where nothing is read."""
-        regular = all(
-            step is None or step.regular
-            for m in self.order
-            for step in (steps[axis] for _, steps in m.sources)
-        )
-        cells = self._walk(axis, output, None, ends=regular)
-        return (min(cells), max(cells)) if cells else None
+        return _ends(self._walk(axis, output))
 
     def _walk(
-        self, axis: int, output: int, until: Callable[[Reads], bool] | None, *, ends: bool
-    ) -> set[int]:
-        found: dict[Reads, set[int]] = {self: {output}}
-        reached: set[int] = set()
+        self,
+        axis: int,
+        output: int,
+        until: Callable[[Reads], bool] | None = None,
+        *,
+        borders: bool = True,
+    ) -> Runs:
+        """The cells that ``output`` reads; without ``borders``, as if every map went on."""
+        found: dict[Reads, Runs] = {self: ((output, output + 1),)}
+        reached: Runs = ()
         for m in reversed(self.order):
-            cells = found.pop(m, set())
+            cells = found.pop(m, ())
             if not m.sources or (until is not None and until(m)):
-                reached |= cells
+                reached = merged((*reached, *cells))
                 continue
-            if ends and len(cells) > 2:  # where nothing comes out of order, the ends tell the ends
-                cells = {min(cells), max(cells)}
+            if borders:
+                cells = within(cells, m.sizes[axis])
             for parent, steps in m.sources:
                 step = steps[axis]
-                back = cells if step is None else {c for o in cells for c in step.cells(o)}
-                found.setdefault(parent, set()).update(back - {OUTSIDE})
+                back = cells if step is None else step.read_by(cells)
+                found[parent] = merged((*found.get(parent, ()), *back))
         return reached
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The receptive field on each axis, padding included.
+        """The receptive field on each axis, which is stated for maps that go on beyond the borders.
 
-        Where outputs differ in phase (after transposed convolutions) the size is the largest; where
-        there is no regular layout (borders that wrap around), the largest of the middle half.
+        Outputs whose field reaches over a border read less: see :meth:`cells_read`. Where outputs
+        differ in phase (after transposed convolutions) the size is the largest; where there is no
+        regular layout (borders that wrap around), the largest of the middle half.
         """
         return tuple(map(self._field, range(len(self.sizes))))
 
@@ -172,9 +180,10 @@ class Reads:
         irregular = any(isinstance(step, Table) for step in steps)
         period = min(self.periods[axis], max(1, size // 2) if irregular else size)
         middle = (size - period) // 2
-        spans = [self.span(axis, o) for o in range(middle, middle + period)]
+        outputs = range(middle, middle + period)
+        spans = [_ends(self._walk(axis, output, borders=False)) for output in outputs]
         widest = max((last - first + 1 for first, last in filter(None, spans)), default=0)
-        start = self.span(axis, 0)
+        start = _ends(self._walk(axis, 0, borders=False))
         return Field(widest, int(jump) if jump.denominator == 1 else jump, start[0] if start else 0)
 
     def counts(self, output: Sequence[int]) -> np.ndarray:
@@ -216,3 +225,7 @@ class Reads:
         from jaxcnn.geometry import _sweeps
 
         return _sweeps.padding_shares(self)
+
+
+def _ends(runs: Runs) -> tuple[int, int] | None:
+    return (runs[0][0], runs[-1][1] - 1) if runs else None

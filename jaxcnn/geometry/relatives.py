@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from jaxcnn.errors import InputError, without
 from jaxcnn.geometry._check import integer
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.shapes import (
@@ -178,6 +179,12 @@ def local_shapes(
         spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
     check_boundary(boundary, laid)
+    symbolic = next((axis for axis in laid if is_symbolic(axis.size)), None)
+    if symbolic is not None:
+        raise InputError(
+            f"{symbolic.axis} {symbolic.size} of x {x} is symbolic, but kernel of shape {kernel} "
+            f"has filters for {places} places and no others; use a number"
+        )
     shapes = ConvShapes(batch, laid, channels, out_channels, 1, boundary)
     if places != shapes.spatial:
         raise InputError(

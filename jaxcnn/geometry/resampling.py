@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import choice, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.pooling import require_cells, split_by
@@ -122,6 +123,11 @@ def unshuffle_shapes(
     x = tuple(x)
     batch, spatial, channels, factors, order = _shuffled(x, factor, order)
     for name, size, by in zip(axis_names(len(spatial)), spatial, factors, strict=True):
+        if is_symbolic(size % by):
+            raise InputError(
+                f"{name} {size} of x {x} is not known to be a multiple of factor {by}; use one, as "
+                f'in "{by}*h", or symbolic_shape(..., constraints=["{size % by} == 0"])'
+            )
         if size % by:
             raise InputError(
                 f"{name} {size} of x {x} is no multiple of factor {by}: {size % by} would be left "

@@ -13,8 +13,8 @@ from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, is_sequence, per_axis
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
-from jaxcnn.geometry.sizes import first_empty, padding_under_windows, windows
-from jaxcnn.geometry.window import Window
+from jaxcnn.geometry.sizes import padding_under_windows, windows
+from jaxcnn.geometry.window import Window, first_empty
 
 
 @dataclass(frozen=True)

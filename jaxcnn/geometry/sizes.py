@@ -9,8 +9,9 @@ from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry._symbolic import is_symbolic, known
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
-from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, real_cells
+from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, first_empty
 
 
 def windows(
@@ -29,7 +30,8 @@ def windows(
     """
     sizes = as_sizes("sizes", sizes)
     axes, names = len(sizes), axis_names(len(sizes))
-    sizes = tuple(integer(name, size, least=1) for name, size in zip(names, sizes, strict=True))
+    named = zip(names, sizes, strict=True)
+    sizes = tuple(integer(name, size, least=1, symbolic=True) for name, size in named)
     filters = per_axis("filter", filters, axes, least=1)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
@@ -76,6 +78,8 @@ def lessened(window: Window, most: tuple[int, int]) -> tuple[int, int] | None:
     steps = range(window.stride)  # to where the layout is exact again
     fewer = [(low, high - n) for n in steps] + [(low - n, high) for n in steps]
     for pair in fewer:
+        if min(pair) < 0:
+            continue
         try:
             return replace(window, padding=pair).padding
         except InputError:
@@ -87,11 +91,6 @@ def less_padding(laid: Sequence[Window], most: Sequence[tuple[int, int]]) -> lis
     """The advice to pad every axis by no more than ``most``, where that is possible."""
     pairs = tuple(lessened(window, pair) for window, pair in zip(laid, most, strict=True))
     return [] if None in pairs else [Advice("padding", (pairs,))]
-
-
-def first_empty(window: Window) -> int | None:
-    """The first output under whose window there is no real cell; None where each has one."""
-    return next((k for k, real in enumerate(real_cells(window)) if not real), None)
 
 
 def padding_under_windows(laid: Sequence[Window]) -> list[Advice]:
@@ -235,7 +234,8 @@ def transposed_output_size(
     The inverse of :func:`output_size`: a transposed convolution of k = ``size`` cells belongs to
     the convolution that has k outputs. At stride s > 1 that convolution could, with
     ``rounding="floor"``, have had up to s-1 cells more; ``output_padding`` (0 to s-1) says how
-    many of them there are. By name, SAME and SAME_LOWER give N = k*s.
+    many of them there are. Padding below 0 adds cells that it would have cut off. By name, SAME and
+    SAME_LOWER give N = k*s.
 
     >>> transposed_output_size(4, 4, stride=2, padding=1), transposed_output_size(3, 3, stride=2)
     (8, 7)
@@ -278,7 +278,7 @@ def transposed_window(
     >>> transposed_window(3, 3, stride=2, padding="SAME", output_size=5).padding
     (1, 1)
     """
-    size = integer(axis, size, least=1)
+    size = integer(axis, size, least=1, symbolic=True)
     stride = integer("stride", stride, least=1)
     extra = integer("output_padding", output_padding, least=0)
     extent = effective_filter(filter, dilation)
@@ -286,7 +286,8 @@ def transposed_window(
         below = "0" if stride == 1 else f"0 to {stride - 1}"
         raise InputError(
             f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have one output more; use {below}, or {axis} {size + 1}"
+            f"transposes would have one output more; use {below}, or {axis} {size + 1}, or for "
+            f"more cells that no window reads a padding below 0"
         )
     if extra and output_size is not None:
         raise InputError(
@@ -305,14 +306,17 @@ def transposed_window(
                 f"output_padding was {extra}; use output_size, or give the padding as a pair"
             )
         asked = f"{asked} {padding.upper()}"
-        possible = range((size - 1) * stride + 1, size * stride + 1)
-        wanted = possible[-1]
+        least = (size - 1) * stride + 1
+        wanted = size * stride
     else:
-        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
+        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation, least=None)
         asked = f"{asked} {pair}"
         least = (size - 1) * stride + extent - sum(pair)
-        possible = range(max(1, least), least + stride)
         wanted = least + extra
+    if is_symbolic(wanted) or is_symbolic(output_size):
+        wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
+    else:
+        possible = range(max(1, least), least + stride)
         if not possible or (output_size is None and wanted < 1):
             most = sum(pair) + wanted - 1
             low = min(pair[0], most)
@@ -321,16 +325,30 @@ def transposed_window(
                 f"{wanted} cells.",
                 Advice("padding", ((low, most - low),)),
             )
-    if output_size is not None:
-        wanted = integer("output_size", output_size, least=1)
-        if wanted not in possible:
-            raise InputError(
-                f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
-                f"outputs on {_listed(possible)} cells.",
-                Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
-            )
-    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation)
+        if output_size is not None:
+            wanted = integer("output_size", output_size, least=1)
+            if wanted not in possible:
+                raise InputError(
+                    f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
+                    f"outputs on {_listed(possible)} cells.",
+                    Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
+                )
+    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+
+
+def _symbolic_size(
+    asked: str, axis: str, wanted: Any, least: Any, stride: int, output_size: Any
+) -> Any:
+    """The size, where it is symbolic, of the ``stride`` from ``least`` on that is meant."""
+    if output_size is None:
+        return integer(axis, wanted, least=1, symbolic=True)
+    if not known(lambda: least <= output_size) or not known(lambda: output_size < least + stride):
+        raise InputError(
+            f"{asked} gives {least} cells, and up to {stride - 1} more; that output_size "
+            f"{output_size} is one of these is not known; use output_padding"
+        )
+    return output_size
 
 
 def _listed(numbers: range) -> str:
@@ -340,9 +358,11 @@ def _listed(numbers: range) -> str:
 
 
 def _one_axis(
-    padding: Any, size: int, filter: int, *, stride: int, dilation: int
+    padding: Any, size: int, filter: int, *, stride: int, dilation: int, least: int | None = 0
 ) -> tuple[int, int]:
     # On one axis a flat pair is (before, after), not one integer for each of two axes.
     if is_sequence(padding) and len(padding) == 2:
         padding = [padding]
-    return resolve_padding(padding, (size,), (filter,), stride=stride, dilation=dilation)[0]
+    return resolve_padding(
+        padding, (size,), (filter,), stride=stride, dilation=dilation, least=least
+    )[0]

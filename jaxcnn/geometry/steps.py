@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from math import gcd
 
 from jaxcnn.errors import InputError
+from jaxcnn.geometry._runs import Runs, merged, places, within
 from jaxcnn.geometry.window import Window, effective_filter
 
 OUTSIDE = -(2**62)
@@ -139,11 +141,6 @@ class Slide:
         """Input cells from one output to the next."""
         return Fraction(self.stride, self.up)
 
-    @property
-    def regular(self) -> bool:
-        """Whether a later output's first and last cells never come before an earlier one's."""
-        return self.up == 1 or (self.dilation == 1 and self.extent >= self.up)
-
     def period(self, before: int) -> int:
         """After how many outputs a pattern that repeats every ``before`` inputs repeats itself."""
         spread = before * self.up
@@ -156,6 +153,29 @@ class Slide:
             return tuple(start + tap for tap in self.taps)
         return tuple((start + tap) // self.up for tap in self.taps if (start + tap) % self.up == 0)
 
+    def read_by(self, outputs: Runs) -> Runs:
+        """The cells that any of ``outputs`` reads, padding included.
+
+        >>> Slide.of(Window(9, 3, 2)).read_by(((0, 4),))
+        ((0, 9),)
+        """
+        spread: list[tuple[int, int]] = []
+        for first, end in outputs:
+            for tap, after in self._tap_runs:
+                if self.stride <= after - tap:  # one output's run meets the next one's
+                    spread.append((first * self.stride + tap, (end - 1) * self.stride + after))
+                else:
+                    starts = range(first * self.stride, end * self.stride, self.stride)
+                    spread.extend((start + tap, start + after) for start in starts)
+        return merged(
+            (-((self.low - first) // self.up), -((self.low - end) // self.up))
+            for first, end in spread
+        )
+
+    @cached_property
+    def _tap_runs(self) -> Runs:
+        return merged((tap, tap + 1) for tap in self.taps)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -167,8 +187,6 @@ class Table:
 
     size: int
     rows: tuple[tuple[int, ...], ...]
-
-    regular = False
 
     @property
     def output(self) -> int:
@@ -198,6 +216,11 @@ class Table:
     def cells(self, output: int) -> tuple[int, ...]:
         """The cells that an output reads; none for outputs that do not exist."""
         return self.rows[output] if 0 <= output < len(self.rows) else ()
+
+    def read_by(self, outputs: Runs) -> Runs:
+        """As for :class:`Slide`; padding that has no place is left out."""
+        rows = (self.rows[o] for o in places(within(outputs, len(self.rows))))
+        return merged((cell, cell + 1) for row in rows for cell in row if cell != OUTSIDE)
 
 
 Step = Slide | Table

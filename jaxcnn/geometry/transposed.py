@@ -77,10 +77,10 @@ def conv_transpose_shapes(
     extras = per_axis("output_padding", output_padding, axes, least=0)
     wanted: Sequence[int | None] = (None,) * axes
     if output_size is not None:
-        wanted = per_axis("output_size", output_size, axes, least=1)
+        wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
     # What a name stands for may depend on the size that is sought, so it goes down as it is.
     named = isinstance(padding, str)
-    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters)
+    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters, least=None)
     lay = [
         partial(
             transposed_window,

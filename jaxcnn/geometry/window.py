@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
 from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence
+from jaxcnn.geometry._symbolic import is_symbolic, known, state
 
 ROUNDINGS = ("exact", "floor", "ceil")
 
@@ -39,10 +39,11 @@ class Window:
     """A filter laid along one axis; one that exists has a legal layout, for it is checked here.
 
     Attributes:
-      size: N, cells on the axis.
+      size: N, cells on the axis; it may be one of JAX's symbolic sizes, where all that is asked
+        here has the same answer for whatever number it stands for.
       filter: F, taps of the filter.
       stride: s, cells from one placement of the filter to the next.
-      padding: (lo, hi), cells added before and after.
+      padding: (lo, hi), cells added before and after; below 0, as many are cut off.
       dilation: d, cells from one tap to the next.
       rounding: ``"exact"`` refuses a layout that leaves cells at the end unread, ``"floor"``
         drops them, ``"ceil"`` reads them with one placement more, which overhangs the padded end
@@ -69,14 +70,17 @@ class Window:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "size", integer(self.axis, self.size, least=1))
+        put(self, "size", integer(self.axis, self.size, least=1, symbolic=True))
         put(self, "filter", integer("filter", self.filter, least=1))
         put(self, "stride", integer("stride", self.stride, least=1))
         put(self, "dilation", integer("dilation", self.dilation, least=1))
         low, high = self.padding
-        padding = (integer("padding", low, least=0), integer("padding", high, least=0))
+        padding = (integer("padding", low, least=None), integer("padding", high, least=None))
         put(self, "padding", padding)
         choice("rounding", self.rounding, ROUNDINGS)
+        if is_symbolic(self.size):
+            self._require_known()
+            return
         if self.output < 1:
             raise InputError(*self._too_small())
         if self.rounding == "exact" and self.unread:
@@ -95,15 +99,31 @@ class Window:
     @property
     def quotient(self) -> Fraction:
         """k before rounding."""
-        return Fraction(self.padded - self.extent, self.stride) + 1
+        return Fraction(self._room, self.stride) + 1
+
+    @property
+    def _room(self) -> int:
+        """Cells by which the filter can be moved on."""
+        return self.padded - self.extent
 
     @property
     def output(self) -> int:
         """k, the number of placements of the filter."""
         if self.rounding != "ceil":
-            return floor(self.quotient)
-        last_start = (ceil(self.quotient) - 1) * self.stride
-        return ceil(self.quotient) - (last_start >= self.size + self.padding[0])
+            return self._room // self.stride + 1
+        return self._ceil_steps + 1 - bool(self._one_too_many)
+
+    @property
+    def _ceil_steps(self) -> int:
+        return (self._room + self.stride - 1) // self.stride
+
+    @property
+    def _one_too_many(self) -> bool | None:
+        """Whether the placement that would overhang starts beyond the input; None: not known."""
+        if self.padding[1] + self.stride <= self.extent:
+            return False
+        beyond = self._ceil_steps * self.stride - self.size - self.padding[0]
+        return known(lambda: beyond >= 0)
 
     @property
     def end(self) -> int:
@@ -113,6 +133,8 @@ class Window:
     @property
     def unread(self) -> int:
         """Cells at the end of the padded axis that no placement reaches."""
+        if self.rounding != "ceil":
+            return self._room % self.stride
         return max(0, self.padded - self.end)
 
     @property
@@ -126,9 +148,12 @@ class Window:
         return max(0, self.unread - self.padding[1])
 
     def __str__(self) -> str:
-        (low, high), k = self.padding, decimal(self.quotient)
+        low, high = self.padding
+        symbolic = is_symbolic(self.size)
+        k = self.output if symbolic else decimal(self.quotient)
         line = f"({self.size} + {low} + {high} - {self.extent})/{self.stride} + 1 = {k}"
-        return line if self.quotient == self.output else f"{line}, rounded to {self.output}"
+        exact = symbolic or self.quotient == self.output
+        return line if exact else f"{line}, rounded to {self.output}"
 
     def _asked(self) -> str:
         dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
@@ -136,6 +161,33 @@ class Window:
             f"{self.axis} {self.size} with filter {self.filter}{dilated}, stride {self.stride}, "
             f"padding {self.padding}"
         )
+
+    def _require_known(self) -> None:
+        """Refuses a symbolic size on which the layout would depend."""
+        room, needs = self._room, (self.extent - sum(self.padding)) % self.stride
+        rest = (self.size % self.stride - needs) % self.stride
+        if not known(lambda: room >= 0):
+            raise InputError(
+                f"{self._asked()}: the filter, which spans {self.extent} cells, is not known to "
+                f"fit; {state(self.size, self.extent - sum(self.padding))}"
+            )
+        if self.rounding == "exact" and is_symbolic(rest):
+            raise InputError(
+                f"{self._asked()}: whether cells at the end are left unread is not known; use "
+                f'symbolic_shape(..., constraints=["{self.size % self.stride} == {needs}"]), or '
+                f'rounding="floor" to drop them'
+            )
+        if self.rounding == "exact" and rest:
+            low, high = self.padding
+            raise InputError(
+                f"{self._asked()} leaves {rest} at the end unread, whatever the size; use padding "
+                f'{(low, high + self.stride - rest)}, or rounding="floor" to drop them'
+            )
+        if self.rounding == "ceil" and self._one_too_many is None:
+            raise InputError(
+                f'{self._asked()}, rounding "ceil": whether the last window begins beyond the '
+                f'input is not known; use less padding after it, or rounding="floor"'
+            )
 
     def _too_small(self) -> tuple[str | Advice, ...]:
         low, high = self.padding
@@ -197,32 +249,65 @@ def axis_names(axes: int) -> tuple[str, ...]:
     return known.get(axes) or tuple(f"axis {i}" for i in range(axes))
 
 
-def real_cells(window: Window) -> tuple[int, ...]:
-    """For each output, how many of the cells it reads belong to the input, not to the padding.
+def real_cells(window: Window, outputs: Any) -> Any:
+    """For each of ``outputs``, how many of the cells it reads belong to the input, not to padding.
 
-    >>> real_cells(Window(7, 3, padding=(1, 1)))
-    (2, 3, 3, 3, 3, 3, 2)
+    Args:
+      outputs: an array of their numbers; NumPy's or JAX's, as is what is returned.
+
+    >>> import numpy as np
+    >>> real_cells(Window(7, 3, padding=(1, 1)), np.arange(7)).tolist()
+    [2, 3, 3, 3, 3, 3, 2]
     """
-    return _cells_between(window, 0, window.size)
+    return _taps_between(window, outputs, 0, window.size)
 
 
-def padded_cells(window: Window) -> tuple[int, ...]:
-    """For each output, how many of the cells it reads lie on the padded axis.
+def padded_cells(window: Window, outputs: Any) -> Any:
+    """For each of ``outputs``, how many of the cells it reads lie on the padded axis.
 
     Less than the filter's taps only where ``rounding="ceil"`` lets the last window overhang.
 
-    >>> padded_cells(Window(6, 3, stride=2, padding=(0, 0), rounding="ceil"))
-    (3, 3, 2)
+    >>> import numpy as np
+    >>> padded_cells(Window(6, 3, stride=2, rounding="ceil"), np.arange(3)).tolist()
+    [3, 3, 2]
     """
     low, high = window.padding
-    return _cells_between(window, -low, window.size + high)
+    return _taps_between(window, outputs, -low, window.size + high)
 
 
-def _cells_between(window: Window, first: int, end: int) -> tuple[int, ...]:
-    origin = -window.padding[0]
-    starts = range(origin, origin + window.output * window.stride, window.stride)
-    taps = range(0, window.extent, window.dilation)
-    return tuple(sum(first <= start + tap < end for tap in taps) for start in starts)
+def _taps_between(window: Window, outputs: Any, first: int, end: int) -> Any:
+    """How many taps lie on the cells from ``first`` up to ``end``: tap t is at start + t*d."""
+    start = outputs * window.stride - window.padding[0]
+    before, until = (-((start - cell) // window.dilation) for cell in (first, end))
+    return until.clip(0, window.filter) - before.clip(0, window.filter)
+
+
+def first_empty(window: Window) -> int | None:
+    """The first output that reads no cell of the input; None where each reads one.
+
+    >>> first_empty(Window(2, 3, padding=(0, 3))), first_empty(Window(2, 1))
+    (2, None)
+    """
+    low, high = window.padding
+    if low >= window.extent:
+        return 0
+    if low and window.dilation > 1 and not known(lambda: window.dilation <= window.size):
+        # The input may lie between two taps.
+        integer(window.axis, window.size, least=1)
+        for output in range(min(window.output, -(-low // window.stride))):
+            if (output * window.stride - low) % window.dilation >= window.size:
+                return output
+    if high >= window.extent:
+        beyond = -(-(window.size + low) // window.stride)
+        past = known(lambda: beyond < window.output)
+        if past is None:
+            raise InputError(
+                f"{window.axis} {window.size} with padding {window.padding}, as wide as the "
+                f"{window.extent} cells of a window: whether each reads the input is not known; "
+                f"use less padding"
+            )
+        return beyond if past else None
+    return None
 
 
 def as_sizes(name: str, value: Any) -> Sequence[int]:

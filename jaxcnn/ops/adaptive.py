@@ -183,12 +183,13 @@ def _pool_bins(
 
 
 def _gather(x: jax.Array, bins: Bins, axis: int) -> tuple[jax.Array, int, np.ndarray | None]:
-    starts, ends = np.array(bins).T
-    size, longest = x.shape[axis], int(max(ends - starts))
-    if longest * len(bins) == size:  # without overlap
-        return x.reshape(*x.shape[:axis], len(bins), longest, *x.shape[axis + 1 :]), axis + 1, None
+    if bins.size % bins.output == 0:  # without overlap
+        each = bins.output, bins.size // bins.output
+        return x.reshape(*x.shape[:axis], *each, *x.shape[axis + 1 :]), axis + 1, None
+    starts, ends = bins.of(np.arange(bins.output))
+    longest = int(max(ends - starts))
     cells = starts[:, None] + np.arange(longest)
-    real = (cells < ends[:, None]).reshape(len(bins), longest, *(1,) * (x.ndim - axis - 1))
+    real = (cells < ends[:, None]).reshape(bins.output, longest, *(1,) * (x.ndim - axis - 1))
     # A short bin repeats its last cell, which no maximum notices.
     gathered = jnp.take(x, np.minimum(cells, ends[:, None] - 1), axis, mode="clip")
     return gathered, axis + 1, real

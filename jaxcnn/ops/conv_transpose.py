@@ -51,7 +51,8 @@ def conv_transpose(
       bias: added to each channel of the result.
       stride: cells of the result from one cell of x to the next.
       padding: what conv pads and this cuts off: a name, an int, an int for each axis, or a pair
-        (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride.
+        (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride. Below
+        0 it adds cells, which conv would have cut off before it read: they get the bias alone.
       dilation: cells from one tap of the filter to the next.
       groups: parts into which the channels are divided, as in conv.
       output_size: which of the ``stride`` sizes that conv takes to k is meant, for all spatial axes

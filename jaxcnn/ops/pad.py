@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxcnn.arrays import as_arrays
 from jaxcnn.errors import speaking_as
@@ -21,7 +21,6 @@ _NUMPY_MODES = {
     "partial": "constant",
     "reflect": "reflect",
     "replicate": "edge",
-    "circular": "wrap",
 }
 
 
@@ -60,11 +59,29 @@ def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array
 def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
     """x (..., *spatial, C) with each window's padding, filled as ``boundary`` says."""
     leading = x.ndim - 1 - len(windows)
+    if boundary == "circular":
+        for axis, window in enumerate(windows, leading):
+            low, high = window.padding
+            before = lax.slice_in_dim(x, window.size - low, window.size, axis=axis)
+            x = jnp.concatenate([before, x, lax.slice_in_dim(x, 0, high, axis=axis)], axis)
+        return x
     around = [(0, 0)] * leading + [window.padding for window in windows] + [(0, 0)]
     return jnp.pad(x, around, mode=_NUMPY_MODES[boundary])
 
 
 def taps_by_real(windows: Sequence[Window]) -> np.ndarray:
     """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
-    real = reduce(np.multiply.outer, [np.array(real_cells(window)) for window in windows])
-    return math.prod(window.filter for window in windows) / real[..., None]
+    return math.prod(window.filter for window in windows) / over_places(windows, real_cells)
+
+
+def over_places(
+    windows: Sequence[Window], count: Callable[[Window, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """(*k, 1): for each place the product of what ``count`` says on each axis."""
+    product = np.ones(1, int)
+    for axis, window in enumerate(windows):
+        known = isinstance(window.output, int)
+        outputs = np.arange(window.output) if known else jnp.arange(window.output)
+        each = count(window, outputs)
+        product = product * each.reshape(-1, *(1,) * (len(windows) - axis))
+    return product

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered
 from jaxcnn.convolve.pools import largest, smallest, total
@@ -15,6 +13,7 @@ from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.pad import over_places
 from jaxcnn.words import in_our_words
 
 
@@ -143,8 +142,8 @@ def avg_pool(
         )
     sums = total(_wide(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
-    counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
-    return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
+    counts = over_places(shapes.windows, count)
+    return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
 
 
 @in_our_words
@@ -202,11 +201,20 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
             w.stride,
             w.dilation,
             w.padding[0],
-            w.padding[1] + w.overhang,
+            _after(w),
         )
         for w in windows
     ]
     return tuple(reads)
+
+
+def _after(window: Window) -> int:
+    """Cells of padding after the last with which so many windows fit: a number, never a symbol."""
+    if isinstance(window.overhang, int):
+        return window.padding[1] + window.overhang
+    start = window.size + window.padding[0] - window.extent
+    enough = range(window.extent + window.stride)
+    return next(n for n in enough if (start + n) // window.stride + 1 == window.output)
 
 
 def _wide(x: jax.Array) -> jax.Array:

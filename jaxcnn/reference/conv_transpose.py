@@ -34,7 +34,8 @@ def conv_transpose(
 
         y_padded[n, i*stride + f*dilation, c] += x[n, i, o] * kernel[f, c, o]
 
-    for every i, f, c and every o of c's group; then the padding is cut off and the bias added.
+    for every i, f, c and every o of c's group; then the padding is cut off (below 0: zeros are
+    added) and the bias added.
     Shapes, arguments and errors are those of :func:`jaxcnn.conv_transpose`, its fast twin.
 
     >>> import jax.numpy as jnp
@@ -57,7 +58,7 @@ def conv_transpose(
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     by_group = batched.reshape(*batched.shape[:-1], groups, shapes.out_channels // groups)
-    padded = jnp.zeros((len(batched), *(w.padded for w in laid), shapes.in_channels), x.dtype)
+    padded = jnp.zeros((len(batched), *(w.end for w in laid), shapes.in_channels), x.dtype)
     for tap in product(*(range(w.filter) for w in laid)):
         weights = kernel[tap].reshape(-1, groups, shapes.out_channels // groups)
         given = jnp.einsum("n...go,cgo->n...gc", by_group, weights, precision=precision)
@@ -67,7 +68,7 @@ def conv_transpose(
         ]
         rows = jnp.ix_(jnp.arange(len(batched)), *(jnp.array(axis) for axis in places))
         padded = padded.at[rows].add(given.reshape(*given.shape[:-2], shapes.in_channels))
-    inner = (slice(w.padding[0], w.padding[0] + w.size) for w in laid)
-    y = padded[(slice(None), *inner)]
+    around = [(-w.padding[0], w.size + w.padding[0] - w.end, 0) for w in laid]
+    y = lax.pad(padded, jnp.zeros((), x.dtype), [(0, 0, 0), *around, (0, 0, 0)])
     y = y if shapes.batch is not None else y[0]
     return y if bias is None else y + bias

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import jaxcnn
 from jaxcnn.geometry.conventions import onnx
@@ -17,7 +19,7 @@ from jaxcnn.ops import adaptive, pool, unpool
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.layouts import kernel_from_torch
 from jaxcnn.testing import assert_sums_close
-from tests.geometry.onnx_nodes import NODES
+from tests.geometry.onnx_nodes import NODES, Node
 
 
 def by_specification(node, x, weight):
@@ -78,7 +80,7 @@ def _transpose_by_specification(node, x, weight):
     output = full + extra - begin - end
     if "output_shape" in at or "auto_pad" in at:
         output = np.array(at.get("output_shape", spatial * stride))
-        total = np.maximum(full + extra - output, 0)
+        total = full + extra - output
         begin = total // 2 if at.get("auto_pad") == "SAME_UPPER" else total - total // 2
     per_group = weight.shape[1]
     y = np.zeros((len(x), per_group * groups, *output))
@@ -128,6 +130,35 @@ def test_onnxs_published_nodes_have_their_published_sizes_and_the_values_of_its_
     magnitude = by_specification(node, abs(x), None if weight is None else abs(weight))
     # No sum here has more than 125 terms; a fourth power, its root and a quotient are the rest.
     assert_sums_close(got, want, magnitude, roundings=150)
+
+
+@st.composite
+def transposes(draw):
+    """A ConvTranspose along one axis, of any size that is not empty."""
+    k, filter, stride, dilation = (draw(st.integers(1, n)) for n in (4, 3, 4, 3))
+    extra = draw(st.integers(0, max(stride, dilation) - 1))
+    at = {"strides": (stride,), "dilations": (dilation,), "output_padding": (extra,)}
+    full = (k - 1) * stride + dilation * (filter - 1) + 1 + extra
+    auto_pad = draw(st.sampled_from(["NOTSET", "SAME_UPPER", "SAME_LOWER"]))
+    if draw(st.booleans()):
+        at |= {"output_shape": (draw(st.integers(1, full + 6)),), "auto_pad": auto_pad}
+    elif auto_pad != "NOTSET":
+        at |= {"auto_pad": auto_pad}
+    else:
+        at |= {"pads": (draw(st.integers(0, 4)), draw(st.integers(0, 4)))}
+        assume(full > sum(at["pads"]))
+    return Node("drawn", "ConvTranspose", (1, 2, k), (), (2, 1, filter), at)
+
+
+@given(transposes())
+def test_any_transposed_convolution_of_onnx_has_the_values_of_its_text(node):
+    draws = np.random.default_rng(0)
+    x, weight = draws.normal(size=node.x), draws.normal(size=node.weight)
+    want = by_specification(node, x, weight)
+    with jax.enable_x64(True):
+        got = by_jaxcnn(node, x, weight)
+    magnitude = by_specification(node, abs(x), abs(weight))
+    assert_sums_close(got, want, magnitude, roundings=2 * x.size * weight.size)
 
 
 def test_onnxs_indices_of_a_ramp_are_its_values_less_one():

@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import product
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -35,12 +36,20 @@ def slides(draw, size, longest=12):
 
 
 @st.composite
-def graphs(draw, axes=(1, 2), joins=True):
+def tables(draw, size):
+    """Outputs that read cells in no order, some of them padding."""
+    cells = st.one_of(st.integers(-2, size + 1), st.just(OUTSIDE))
+    rows = st.lists(st.lists(cells, max_size=3, unique=True).map(tuple), min_size=1, max_size=8)
+    return Table(size, tuple(draw(rows)))
+
+
+@st.composite
+def graphs(draw, axes=(1, 2), joins=True, layouts=slides):
     """A map made by chains, branches and joins over an input of one or two axes."""
     sizes = tuple(draw(st.lists(st.integers(1, 8), min_size=axes[0], max_size=axes[1])))
     top = Reads.of_input(sizes)
     for _ in range(draw(st.integers(0, 4))):
-        made = top.through(*(draw(slides(size)) for size in top.sizes))
+        made = top.through(*(draw(layouts(size)) for size in top.sizes))
         if joins and made.sizes == top.sizes and draw(st.booleans()):
             made = Reads.joined(made, top)
         top = made
@@ -61,9 +70,10 @@ def paths(m, output):
             yield from paths(parent, cell)
 
 
-def real_paths(m, output):
-    """Those of the ways that stay inside of every map."""
-    if any(not 0 <= place < size for place, size in zip(output, m.sizes, strict=True)):
+def real_paths(m, output, *, around=False):
+    """Those of the ways that stay inside of every map, or end ``around`` the input, in padding."""
+    inside = all(0 <= place < size for place, size in zip(output, m.sizes, strict=True))
+    if not inside and not (around and not m.sources and OUTSIDE not in output):
         return
     if not m.sources:
         yield output
@@ -74,11 +84,13 @@ def real_paths(m, output):
             for step, place in zip(steps, output, strict=True)
         ]
         for cell in product(*options):
-            yield from real_paths(parent, cell)
+            yield from real_paths(parent, cell, around=around)
 
 
 def _read(step, output):
     """Cells c with c*up + low = output*stride + tap, found by trying every cell around."""
+    if isinstance(step, Table):
+        return step.rows[output]
     far = abs(output) * step.stride + step.extent + abs(step.low)
     reach = range(-far, step.size + far)
     places = [output * step.stride + tap for tap in step.taps]
@@ -104,13 +116,67 @@ def test_counts_are_the_paths_that_stay_inside(data):
 
 @many
 @given(st.data())
-def test_cells_read_are_those_that_paths_end_at(data):
-    m = data.draw(graphs(axes=(1, 1)))
+def test_cells_read_are_those_that_paths_inside_of_the_network_end_at(data):
+    m = data.draw(graphs(axes=(1, 1), layouts=lambda n: st.one_of(slides(n), tables(n))))
     assume(m.most_paths < 2000)
     (output,) = an_output(data.draw, m)
-    cells = sorted({cell for (cell,) in paths(m, (output,))})
+    cells = sorted({cell for (cell,) in real_paths(m, (output,), around=True)})
     assert list(m.cells_read(0, output)) == cells
     assert m.span(0, output) == ((cells[0], cells[-1]) if cells else None)
+    (size,) = m.order[0].sizes
+    counted = np.flatnonzero(m.counts((output,)))
+    assert [cell for cell in cells if 0 <= cell < size] == counted.tolist()
+
+
+AROUND = 12
+"""No drawn layer reads farther beyond its input."""
+
+
+@st.composite
+def layers(draw, size):
+    """A layer's layout, and its matrix of zeros and ones, outputs by cells from -AROUND on."""
+    filter, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
+    low, high = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    reach = dilation * (filter - 1) + 1
+    if draw(st.booleans()):
+        output = (size - 1) * stride + reach - low - high
+        assume(output >= 1)
+        step = Slide.transposed(size, filter, stride=stride, padding=(low, high), dilation=dilation)
+        links = [
+            (cell * stride + tap * dilation - low, cell)
+            for cell in range(-AROUND, size + AROUND)
+            for tap in range(filter)
+        ]
+    else:
+        assume(size + low + high >= reach)
+        output = (size + low + high - reach) // stride + 1
+        step = Window(size, filter, stride, (low, high), dilation, "floor")
+        links = [
+            (o, o * stride + tap * dilation - low) for o in range(output) for tap in range(filter)
+        ]
+    matrix = np.zeros((output, size + 2 * AROUND), int)
+    for o, cell in links:
+        if 0 <= o < output:
+            matrix[o, cell + AROUND] += 1
+    return step, matrix
+
+
+@many
+@given(st.data())
+def test_a_chain_reads_the_cells_in_which_the_product_of_its_layers_matrices_is_not_zero(data):
+    m = Reads.of_input((data.draw(st.integers(1, 8)),))
+    step, product_ = data.draw(layers(m.sizes[0]))
+    m = m.through(step)
+    for _ in range(data.draw(st.integers(0, 3))):
+        step, matrix = data.draw(layers(m.sizes[0]))
+        product_ = matrix[:, AROUND:-AROUND] @ product_
+        m = m.through(step)
+    assume(len(product_) < 60)
+    for output, row in enumerate(product_):
+        assert m.cells_read(0, output) == tuple((np.flatnonzero(row) - AROUND).tolist())
+        assert (m.counts((output,)) == row[AROUND:-AROUND]).all()
+    read = (product_ != 0).any(axis=0)[AROUND:-AROUND]
+    assert m.unread() == (tuple(np.flatnonzero(~read).tolist()),)
 
 
 @many

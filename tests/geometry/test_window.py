@@ -2,11 +2,28 @@
 
 from fractions import Fraction
 
-from hypothesis import given
+import numpy as np
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry import Window, effective_filter, padded_cells, real_cells
-from jaxcnn.geometry.window import decimal
+from jaxcnn.geometry import (
+    BOUNDARIES,
+    Window,
+    causal_shapes,
+    conv_shapes,
+    conv_transpose_shapes,
+    depthwise_shapes,
+    effective_filter,
+    local_shapes,
+    pad_windows,
+    padded_cells,
+    pool_shapes,
+    real_cells,
+)
+from jaxcnn.geometry.adaptive import adaptive_shapes, global_shapes
+from jaxcnn.geometry.pooling import unpool_shapes
+from jaxcnn.geometry.resampling import blur_shapes, shuffle_shapes, unshuffle_shapes
+from jaxcnn.geometry.window import decimal, first_empty
 from tests.cases import many
 from tests.geometry import drawn
 from tests.geometry.brute import placements, small_cases
@@ -23,14 +40,59 @@ def _windows_with_placements():
 def test_real_cells_are_those_of_the_input_under_each_placement():
     for window, found in _windows_with_placements():
         want = [sum(0 <= cell < window.size for cell in cells) for cells in found]
-        assert list(real_cells(window)) == want, window
+        assert list(real_cells(window, np.arange(window.output))) == want, window
 
 
 def test_padded_cells_are_those_of_the_padded_axis_under_each_placement():
     for window, found in _windows_with_placements():
         end = window.size + window.padding[1]
         want = [sum(cell < end for cell in cells) for cells in found]
-        assert list(padded_cells(window)) == want, window
+        assert list(padded_cells(window, np.arange(window.output))) == want, window
+
+
+@many
+@given(st.data())
+def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
+    size, filter, stride = (data.draw(st.integers(1, n)) for n in (5, 4, 4))
+    layout = {
+        "stride": stride,
+        "padding": (data.draw(st.integers(0, 12)), data.draw(st.integers(0, 12))),
+        "dilation": data.draw(st.integers(1, 8)),
+    }
+    rounding = data.draw(st.sampled_from(["floor", "ceil"]))
+    found = placements(size, filter, overhang=rounding == "ceil", **layout)
+    assume(found)
+    real = [sum(0 <= cell < size for cell in cells) for cells in found]
+    window = Window(size, filter, rounding=rounding, **layout)
+    assert real_cells(window, np.arange(window.output)).tolist() == real
+    assert first_empty(window) == (real.index(0) if 0 in real else None)
+
+
+FAR = 10**9  # cells, of which nobody counts one after the other while a test runs
+
+
+def test_no_operation_counts_the_cells_of_an_axis_one_by_one():
+    line = (1, FAR, 4)
+    for boundary in BOUNDARIES:
+        for padding in ("VALID", "SAME", ((999, 0),)):
+            shapes = conv_shapes(line, (1999, 4, 6), padding=padding, boundary=boundary)
+            assert shapes.spatial[0] > FAR - 2000
+    assert pool_shapes(line, 1024, stride=1, padding=512).spatial == (FAR + 1,)
+    assert pool_shapes(line, 3, stride=2, dilation=7, padding=6, rounding="ceil").spatial[0] > 0
+    wide = pool_shapes((1, 4, 4), 2, stride=1, dilation=FAR, padding=((0, FAR - 1),))
+    assert wide.spatial == (3,)
+    assert pool_shapes(line, FAR).spatial == (1,)
+    assert adaptive_shapes(line, FAR - 1).spatial == (FAR - 1,)
+    assert global_shapes(line).spatial == (1,)
+    assert blur_shapes(line, 3).spatial == (FAR // 2,)
+    assert pad_windows(line, 7, boundary="reflect")[0].output == FAR + 14
+    assert causal_shapes(line, (1999, 4, 6)).spatial == (FAR,)
+    assert depthwise_shapes(line, (3, 4, 1)).spatial == (FAR - 2,)
+    assert conv_transpose_shapes(line, (4, 6, 4), stride=2, padding=1).input == (1, 2 * FAR, 6)
+    assert local_shapes(line, (FAR - 2, 3, 4, 5)).spatial == (FAR - 2,)
+    assert shuffle_shapes(line, 2).fine == (2 * FAR,)
+    assert unshuffle_shapes(line, 2).coarse == (FAR // 2,)
+    assert unpool_shapes(line, line, 2 * FAR).output == (1, 2 * FAR, 4)
 
 
 def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxcnn
-from jaxcnn.geometry.adaptive import adaptive_bins
+from jaxcnn.geometry.adaptive import Bins
 from jaxcnn.ops import adaptive
 from jaxcnn.reference import adaptive as reference_adaptive
 from jaxcnn.testing import assert_sums_close
@@ -25,7 +25,7 @@ both = pytest.mark.parametrize("form", [adaptive, reference_adaptive], ids=["fas
 @many
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_the_bins_cover_every_cell_in_order_and_share_at_most_one(size, output):
-    bins = adaptive_bins(size, output)
+    bins = list(Bins(size, output))
     assert len(bins) == output
     assert bins[0][0] == 0
     assert bins[-1][1] == size
@@ -52,7 +52,7 @@ def problems(draw, dtypes=DTYPES, ties=False):
 def bins_of(x, outputs):
     """For each entry of the output, its place and the cells of x in its bin, in row-major order."""
     x = x.reshape(-1, *x.shape[-len(outputs) - 1 :])
-    bins = [adaptive_bins(n, k) for n, k in zip(x.shape[1:-1], outputs, strict=True)]
+    bins = [list(Bins(n, k)) for n, k in zip(x.shape[1:-1], outputs, strict=True)]
     for n, *place, c in np.ndindex(len(x), *outputs, x.shape[-1]):
         sides = [range(*axis[i]) for axis, i in zip(bins, place, strict=True)]
         block = x[(n, *(slice(s.start, s.stop) for s in sides), c)]

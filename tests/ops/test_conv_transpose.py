@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
@@ -167,6 +167,26 @@ def test_cells_that_no_window_reads_get_the_bias_alone():
         jnp.ones((2, 1)), jnp.ones((1, 1, 1)), jnp.array([5.0]), stride=3, output_padding=2
     )
     np.testing.assert_array_equal(y[:, 0], [6, 5, 5, 6, 5, 5])
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.data())
+def test_a_padding_below_0_adds_cells_that_get_the_bias_alone(data):
+    k, filter, stride, dilation = (data.draw(st.integers(1, n)) for n in (4, 3, 4, 3))
+    low, high = (data.draw(st.integers(-5, 3)) for _ in range(2))
+    stated = {"stride": stride, "dilation": dilation}
+    draws = np.random.default_rng(0)
+    x, kernel, bias = (
+        draws.integers(-9, 10, shape).astype(np.float32) for shape in ((k, 2), (filter, 3, 2), (3,))
+    )
+    full = np.asarray(reference_conv_transpose(jnp.asarray(x), jnp.asarray(kernel), **stated))
+    around = np.pad(full, ((max(-low, 0), max(-high, 0)), (0, 0)))
+    want = around[max(low, 0) : len(around) - max(high, 0)] + bias
+    assume(len(want))
+    arrays = jnp.asarray(x), jnp.asarray(kernel), jnp.asarray(bias)
+    for form in (conv_transpose, reference_conv_transpose):
+        got = form(*arrays, padding=[(low, high)], **stated)
+        np.testing.assert_array_equal(got, want)  # small whole numbers: no sum is rounded
 
 
 @pytest.mark.parametrize("form", [conv_transpose, reference_conv_transpose])

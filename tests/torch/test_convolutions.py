@@ -28,17 +28,14 @@ def problems(draw, *, transposed):
     def each(least, most):
         return tuple(draw(st.integers(least, most)) for _ in range(axes))
 
-    filters, dilation = each(1, 3), each(1, 2)
+    filters, dilation = each(1, 3), each(1, 3)
     stride, padding = each(1, 3), each(0, 2)
     reach = [d * (f - 1) + 1 for f, d in zip(filters, dilation, strict=True)]
     arguments = {"stride": stride, "dilation": dilation, "padding": padding}
     if transposed:
-        # One cell at least is left, and no more cells are added than the padding took and the
-        # stride leaves: beyond, jaxcnn refuses.
-        extra = tuple(
-            draw(st.integers(0, min(max(s, d), s + p) - 1))
-            for s, d, p in zip(stride, dilation, padding, strict=True)
-        )
+        # PyTorch's bound, which is reached as often as not; and one cell at least is left.
+        most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
+        extra = most if draw(st.booleans()) else tuple(draw(st.integers(0, n)) for n in most)
         lost = [2 * p - r for p, r in zip(padding, reach, strict=True)]
         least = [max(0, -(-(n + 1) // s)) for n, s in zip(lost, stride, strict=True)]
         arguments["output_padding"] = extra

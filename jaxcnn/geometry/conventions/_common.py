@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import is_sequence, per_axis
 
 Arguments = dict[str, Any]
@@ -32,21 +31,11 @@ def transposed(
 ) -> Arguments:
     """The arguments of the transposed convolution of (k - 1)s + F' cells, cropped by ``crops``.
 
-    A crop below 0 at the end adds cells there, which is what ``output_padding`` says. Before the
-    beginning there is nothing that could be added.
+    A crop below 0 adds cells.
     """
-    for axis, (stride, (_, high)) in enumerate(zip(strides, crops, strict=True)):
-        beyond = -high - stride + 1
-        if beyond > 0:
-            raise InputError(
-                f"on spatial axis {axis} the result would end in {beyond} more cells than a "
-                f"convolution with stride {stride} leaves unread, and jaxcnn knows no transpose of "
-                f"that; ask for {beyond} less, and add them to the result with jaxcnn.pad"
-            )
     return {
         "stride": tuple(strides),
-        "padding": tuple((low, max(high, 0)) for low, high in crops),
+        "padding": tuple(crops),
         "dilation": tuple(dilations),
         "groups": groups,
-        "output_padding": tuple(max(-high, 0) for _, high in crops),
     }

@@ -62,8 +62,9 @@ def conv_transpose(
         output = (k - 1)s + output_padding + F' - begin - end
 
     With ``output_shape``, or with auto_pad SAME_* (k*s cells), the total begin + end follows from
-    this; the odd cell is cropped at the end for SAME_UPPER, at the beginning otherwise. Where the
-    total is negative nothing is cropped, and the cells are added at the end.
+    this; floor(total/2) is cropped at the beginning for SAME_UPPER, at the end otherwise, and what
+    is left at the other side. A negative total adds cells by the same rule, as in ONNX's reference
+    evaluator (ONNX Runtime adds them all at the end).
 
     Args:
       kernel_shape, auto_pad, dilations, group, output_padding, output_shape, pads, strides: the
@@ -100,8 +101,8 @@ def conv_transpose(
         return transposed(strides, crops, dilations, group)
     crops = []
     for total, extra in zip(totals, extras, strict=True):
-        smaller = max(total, 0) // 2
-        low = smaller if auto_pad == "SAME_UPPER" else max(total, 0) - smaller
+        half = total // 2
+        low = half if auto_pad == "SAME_UPPER" else total - half
         crops.append((low, total - low - extra))
     return transposed(strides, crops, dilations, group)
 

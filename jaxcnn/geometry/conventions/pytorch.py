@@ -64,22 +64,27 @@ def conv_transpose(
 ) -> Arguments:
     """torch.nn.ConvTranspose1d, 2d, 3d for :func:`jaxcnn.conv_transpose`.
 
-    (k - 1)s - 2p + F' + output_padding cells. PyTorch lets the output padding reach the stride
-    where the dilation is larger; it then takes away from the padding after.
+    (k - 1)s - 2p + F' + output_padding cells. The output padding, which must be below the stride or
+    the dilation, is taken from the padding after.
 
     >>> conv_transpose((3,), stride=2, padding=1, output_padding=1)["padding"]
     ((1, 0),)
     """
     filters = filters_of("kernel_size", kernel_size)
     axes = len(filters)
+    strides = per_axis("stride", stride, axes, least=1)
+    dilations = per_axis("dilation", dilation, axes, least=1)
     pads = per_axis("padding", padding, axes, least=0)
     extras = per_axis("output_padding", output_padding, axes, least=0)
-    return transposed(
-        per_axis("stride", stride, axes, least=1),
-        [(pad, pad - extra) for pad, extra in zip(pads, extras, strict=True)],
-        per_axis("dilation", dilation, axes, least=1),
-        groups,
-    )
+    for extra, s, d in zip(extras, strides, dilations, strict=True):
+        if extra >= max(s, d):
+            raise InputError(
+                f"output_padding {extra} is refused by PyTorch at stride {s} and dilation {d}, one "
+                f"of which must be larger; use {max(s, d) - 1} or less, or jaxcnn's own padding, "
+                f"which adds cells where it is below 0"
+            )
+    crops = [(pad, pad - extra) for pad, extra in zip(pads, extras, strict=True)]
+    return transposed(strides, crops, dilations, groups)
 
 
 def max_pool(

@@ -1,0 +1,108 @@
+"""Symbolic sizes: what is said of them holds for every number, and what is advised is enough."""
+
+import operator
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.export import symbolic_shape
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry import Window, named_padding, transposed_window
+from jaxcnn.geometry._symbolic import is_symbolic
+from jaxcnn.geometry.adaptive import adaptive_shapes
+from jaxcnn.geometry.boundary import pad_windows
+from jaxcnn.geometry.resampling import unshuffle_shapes
+from tests.cases import many
+
+sizes = st.sampled_from(["h", "2*h", "3*h + 1", "h + 4"])
+NUMBERS = range(1, 9)
+
+
+def size_of(text, constraints=()):
+    (size,) = symbolic_shape(text, constraints=constraints)
+    return size
+
+
+def at(value, number):
+    """A symbolic value for one number, by Python's own arithmetic."""
+    names = {"floordiv": operator.floordiv, "mod": operator.mod, "max": max, "min": min}
+    return eval(str(value), names | {"h": number}) if is_symbolic(value) else value
+
+
+def by_advice(ask, text):
+    """What ``ask`` makes of the size once all that it advises to state is stated; or None."""
+    constraints = []
+    for _ in range(4):
+        try:
+            return ask(size_of(text, constraints)), constraints
+        except InputError as error:
+            stated = re.search(r'constraints=\["(.*?)"\]', str(error))
+            if not stated:
+                return None, constraints
+            constraints.append(stated[1])
+    raise AssertionError(f"never enough: {constraints}")
+
+
+def fitting(constraints):
+    """The numbers for which all that is stated is so."""
+    names = {"mod": operator.mod, "floordiv": operator.floordiv}
+    return [n for n in NUMBERS if all(eval(each, names | {"h": n}) for each in constraints)]
+
+
+@many
+@given(st.data())
+def test_a_window_on_a_symbolic_size_is_for_each_number_the_window_on_it(data):
+    text = data.draw(sizes)
+    arguments = {
+        "filter": data.draw(st.integers(1, 4)),
+        "stride": data.draw(st.integers(1, 3)),
+        "padding": (data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))),
+        "dilation": data.draw(st.integers(1, 2)),
+        "rounding": data.draw(st.sampled_from(["exact", "floor", "ceil"])),
+    }
+    window, constraints = by_advice(lambda size: Window(size, **arguments), text)
+    for number in fitting(constraints) if window else ():
+        known = Window(at(window.size, number), **arguments)
+        assert at(window.output, number) == known.output
+        if arguments["rounding"] != "ceil":
+            assert at(window.unread, number) == known.unread
+
+
+@many
+@given(sizes, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["SAME", "SAME_LOWER"]))
+def test_a_named_padding_of_a_symbolic_size_is_that_of_each_number(text, filter, stride, name):
+    pair, constraints = by_advice(lambda n: named_padding(name, n, filter, stride=stride), text)
+    assert pair is not None
+    for number in fitting(constraints):
+        assert pair == named_padding(name, at(size_of(text), number), filter, stride=stride)
+
+
+@many
+@given(sizes, st.integers(1, 4), st.integers(1, 3), st.data())
+def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(text, filter, stride, data):
+    padding = data.draw(st.one_of(st.just("SAME"), st.integers(-1, 2)))
+    extra = 0 if padding == "SAME" else data.draw(st.integers(0, stride - 1))
+    arguments = {"stride": stride, "padding": padding, "output_padding": extra}
+    window, constraints = by_advice(lambda n: transposed_window(n, filter, **arguments), text)
+    for number in fitting(constraints) if window else ():
+        size = at(size_of(text), number)
+        assert at(window.size, number) == transposed_window(size, filter, **arguments).size
+        assert at(window.output, number) == size
+
+
+ASKED = {
+    "reflected": lambda h: pad_windows((2, h, 3), 2, boundary="reflect")[0].output,
+    "bins": lambda h: adaptive_shapes((2, h, 3), 2).bins[0].size // 2,
+    "unshuffled": lambda h: unshuffle_shapes((2, h, 3), 3).coarse[0],
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("text", ["h", "2*h", "6*h"])
+def test_what_a_size_must_be_is_said_and_is_enough(name, text):
+    size, constraints = by_advice(ASKED[name], text)
+    assert size is not None
+    for number in fitting(constraints):
+        assert at(size, number) == ASKED[name](at(size_of(text), number))
