@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.activations import activation as named
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.biased import conv_with_bias
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
+from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.pad import extend, taps_by_real
 
 
@@ -49,7 +49,7 @@ def conv(
     Args:
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
-      bias: added to each feature map, in the convolution's own pass where the algorithm offers it.
+      bias: added to each feature map.
       stride: cells from one placement of the filter to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
@@ -61,7 +61,7 @@ def conv(
         32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or with
         zeros that do not count (``"partial"``): before the bias, each output is multiplied by
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
-      mask: multiplies the kernel, so that a tap masked by 0 or False gets neither value nor
+      mask: multiplies the kernel; a tap masked by 0 or False is 0 whatever it holds, and gets no
         gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
       activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
@@ -96,8 +96,14 @@ def conv(
         if boundary == "partial":
             require_floating(x)
     if mask is not None:
-        kernel = kernel * jnp.asarray(mask, kernel.dtype)
+        kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
     return activate(convolve(x, kernel, bias, shapes, precision, algorithm))
+
+
+def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+    """kernel * mask, in which 0 times a NaN or an infinity is 0."""
+    kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
+    return (widened(kept) * widened(mask)).astype(kernel.dtype)
 
 
 def convolve(
@@ -113,26 +119,24 @@ def convolve(
     if shapes.boundary not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.boundary)
         paddings = ((0, 0),) * len(paddings)
-    arguments = {
-        "window_strides": shapes.strides,
-        "padding": paddings,
-        "rhs_dilation": shapes.dilations,
-        "feature_group_count": shapes.groups,
-        "precision": precision,
-        "algorithm": algorithm,
-    }
-    batched = x if shapes.batch is not None else x[None]
-    if bias is None or shapes.boundary == "partial":
-        numbers = channels_last(len(shapes.windows))
-        y = conv_general_dilated(batched, kernel, dimension_numbers=numbers, **arguments)
-        y = finish(y, bias, shapes)
-    else:
-        y = conv_with_bias(batched, kernel, bias, **arguments)
-    return y if shapes.batch is not None else y[0]
+    y = conv_general_dilated(
+        x if shapes.batch is not None else x[None],
+        kernel,
+        window_strides=shapes.strides,
+        padding=paddings,
+        rhs_dilation=shapes.dilations,
+        dimension_numbers=channels_last(len(shapes.windows)),
+        feature_group_count=shapes.groups,
+        precision=precision,
+        algorithm=algorithm,
+    )
+    return finish(y if shapes.batch is not None else y[0], bias, shapes)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
     """The sums under the windows, scaled to the real cells where that is asked, plus the bias."""
     if shapes.boundary == "partial":
-        y = y * jnp.asarray(taps_by_real(shapes.windows), y.dtype)
-    return y if bias is None else y + bias
+        share = jnp.asarray(taps_by_real(shapes.windows), widened(y).dtype)
+        share = jnp.expand_dims(share, tuple(range(y.ndim - share.ndim)))
+        y = (widened(y) * share).astype(y.dtype)
+    return add_bias(y, bias)

@@ -14,6 +14,7 @@ from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.ops.bias import add_bias
 
 
 def conv_transpose(
@@ -96,8 +97,7 @@ def conv_transpose(
         feature_group_count=shapes.groups,
         precision=precision,
     )
-    y = y if shapes.batch is not None else y[0]
-    return y if bias is None else y + bias
+    return add_bias(y if shapes.batch is not None else y[0], bias)
 
 
 def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:

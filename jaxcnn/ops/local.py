@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.relatives import local_shapes
@@ -65,7 +65,8 @@ def local_conv(
         if boundary == "partial":
             require_floating(x)
     batched = x if shapes.batch is not None else x[None]
-    patches = _patches(extend(batched, shapes.windows, boundary), shapes.windows)
+    padded = extend(batched, shapes.windows, boundary)
+    patches = _patches(widened(padded), shapes.windows).astype(x.dtype)
     places = shapes.spatial
     weights = kernel.reshape(*places, -1, shapes.out_channels)
     y = jnp.einsum("n...p,...po->n...o", patches, weights, precision=precision)

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.convolve.pools import largest, smallest, total
 from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.norm import window_norm
 
 
 def max_pool(
@@ -57,7 +58,7 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return largest(x, layout(x, shapes.windows))
+    return largest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 def min_pool(
@@ -95,7 +96,7 @@ def min_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return smallest(x, layout(x, shapes.windows))
+    return smallest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 def avg_pool(
@@ -137,10 +138,11 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    sums = total(_wide(x), layout(x, shapes.windows))
+    sums = total(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = reduce(np.multiply.outer, [np.array(count(axis)) for axis in shapes.windows])
-    return (sums / jnp.asarray(counts[..., None], sums.dtype)).astype(x.dtype)
+    counts = counts.reshape((1,) * (x.ndim - counts.ndim - 1) + (*counts.shape, 1))
+    return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
 
 
 def lp_pool(
@@ -162,7 +164,9 @@ def lp_pool(
       x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
       p: the order of the norm, a number >= 1.
 
-    The gradient at a window of zeros is 0. Sixteen-bit inputs are summed in float32.
+    The cells are divided by the largest under their window before they are raised to p, so that
+    nothing leaves the range but a norm that does. The gradient at a window of zeros is 0.
+    Sixteen-bit inputs are summed in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
@@ -182,8 +186,7 @@ def lp_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    sums = total(powers(x, p), layout(x, shapes.windows))
-    return root(sums, p).astype(x.dtype)
+    return window_norm(widened(x), layout(x, shapes.windows), p).astype(x.dtype)
 
 
 def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
@@ -193,23 +196,3 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
         Reads(w.size, w.output, w.filter, w.stride, w.dilation, w.padding[0]) for w in windows
     ]
     return tuple(reads)
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    """x in float32 at least: sums of many cells leave the range and the precision of 16 bits."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def powers(x: jax.Array, p: float) -> jax.Array:
-    """|x|^p, in float32 at least: it leaves the range of 16 bits long before the norm does."""
-    x = _wide(x)
-    return (x * jnp.sign(x)) ** p  # not jnp.abs, whose derivative at 0 is 1
-
-
-def root(sums: jax.Array, p: float) -> jax.Array:
-    """sums^(1/p), whose gradient at 0, where it has none, is 0 and not a NaN."""
-    if p == 1:
-        return sums
-    zero = sums == 0
-    away = jnp.where(zero, 1, sums)
-    return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))

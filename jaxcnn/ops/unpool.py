@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_ordered
+from jaxcnn.arrays import as_arrays, require_ordered, widened
 from jaxcnn.convolve.pools import first_tap, largest, picked
 from jaxcnn.convolve.taps import steps
 from jaxcnn.errors import speaking_as
@@ -57,12 +57,14 @@ def max_pool_with_indices(
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
     cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
-    indices, values = jnp.broadcast_to(cells, x.shape), x
+    cells = jnp.expand_dims(cells, tuple(range(x.ndim - cells.ndim)))
+    # Zeros like x are divided among devices as x is.
+    indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
         best = largest(values, step)
         indices = picked(indices, first_tap(values, best, step), step)
         values = best
-    return values, indices
+    return values.astype(x.dtype), indices
 
 
 def max_unpool(
