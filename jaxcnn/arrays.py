@@ -6,6 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+Sharding = NamedSharding | PartitionSpec
+"""How a result is divided among devices whose mesh has explicit axes."""
 
 
 def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
@@ -59,13 +63,13 @@ def _is_computed_with(dtype: jnp.dtype) -> bool:
     return jnp.issubdtype(dtype, jnp.complexfloating)
 
 
-def widened(x: jax.Array) -> jax.Array:
-    """x in the dtype that sums of its cells are made in: float32 where x has fewer bits.
+def widened(x: jax.Array, bits: int = 32) -> jax.Array:
+    """x in the dtype that sums of its cells are made in: float32 where x has fewer ``bits``.
 
     Sums of more than a handful of 16-bit numbers stall: in bfloat16 256 + 1 is 256. What is made of
     the widened x has its gradient summed in float32 too, and rounded once where it reaches x.
     """
-    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < bits
     return x.astype(jnp.float32) if narrow else x
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.activations import activation as named
-from jaxcnn.arrays import as_arrays, require_floating, widened
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
@@ -33,6 +34,7 @@ def conv(
     activation: str = "linear",
     precision: lax.PrecisionLike = None,
     algorithm: str | None = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """Slides the filters of ``kernel`` over ``x``; at each place, one number a filter: Wx + b.
 
@@ -66,6 +68,8 @@ def conv(
       activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
+      out_sharding: how the result is divided among devices, as in
+        :func:`jax.lax.conv_general_dilated`, which asks for it where channels are divided.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -97,7 +101,7 @@ def conv(
             require_floating(x)
     if mask is not None:
         kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
-    return activate(convolve(x, kernel, bias, shapes, precision, algorithm))
+    return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
 
 
 def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
@@ -113,14 +117,17 @@ def convolve(
     shapes: ConvShapes,
     precision: lax.PrecisionLike,
     algorithm: str | None = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
     paddings = shapes.paddings
     if shapes.boundary not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.boundary)
         paddings = ((0, 0),) * len(paddings)
+    # In 16 bits algorithms sum in float32 by themselves.
+    batched, kernel = widened(x if shapes.batch is not None else x[None], 16), widened(kernel, 16)
     y = conv_general_dilated(
-        x if shapes.batch is not None else x[None],
+        batched,
         kernel,
         window_strides=shapes.strides,
         padding=paddings,
@@ -128,9 +135,19 @@ def convolve(
         dimension_numbers=channels_last(len(shapes.windows)),
         feature_group_count=shapes.groups,
         precision=precision,
+        out_sharding=with_batch_axis(out_sharding, shapes.batch),
         algorithm=algorithm,
     )
-    return finish(y if shapes.batch is not None else y[0], bias, shapes)
+    return finish(y if shapes.batch is not None else y[0], bias, shapes).astype(x.dtype)
+
+
+def with_batch_axis(sharding: Sharding | None, batch: int | None) -> Sharding | None:
+    """The sharding of a batch of one, where ``batch`` is None, whose axis is cut off later."""
+    if sharding is None or batch is not None:
+        return sharding
+    if isinstance(sharding, NamedSharding):
+        return NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
+    return PartitionSpec(None, *sharding)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
