@@ -7,6 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+Sharding = NamedSharding | PartitionSpec
+"""How a result is divided among devices whose mesh has explicit axes."""
 
 
 def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
@@ -61,9 +65,33 @@ def _as_array(name: str, value: Any) -> jax.Array | None:
             f"{name} is {value.dtype}, which JAX does not have; convert it, for instance "
             f"{name}.astype(jnp.float32)"
         ) from None
-    if array.dtype == jnp.bool_:
-        raise TypeError(f"{name} is bool; convert it, for instance {name}.astype(jnp.float32)")
+    if array.dtype == jnp.bool_ or not _is_computed_with(array.dtype):
+        raise TypeError(
+            f"{name} is {array.dtype}; convert it, for instance {name}.astype(jnp.float32)"
+        )
     return array
+
+
+def _is_computed_with(dtype: jnp.dtype) -> bool:
+    """Whether ``dtype`` is one of numbers, of either sign or none, that XLA computes with.
+
+    Those of fewer than 8 bits it only stores: asked for more, its CPU compiler ends the process.
+    """
+    if jnp.issubdtype(dtype, jnp.integer):
+        return jnp.iinfo(dtype).bits >= 8
+    if jnp.issubdtype(dtype, jnp.floating):  # float8_e8m0fnu has neither zero nor sign
+        return jnp.finfo(dtype).bits >= 8 and jnp.finfo(dtype).min < 0
+    return jnp.issubdtype(dtype, jnp.complexfloating)
+
+
+def widened(x: jax.Array, bits: int = 32) -> jax.Array:
+    """x in the dtype that sums of its cells are made in: float32 where x has fewer ``bits``.
+
+    Sums of more than a handful of 16-bit numbers stall: in bfloat16 256 + 1 is 256. What is made of
+    the widened x has its gradient summed in float32 too, and rounded once where it reaches x.
+    """
+    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < bits
+    return x.astype(jnp.float32) if narrow else x
 
 
 def require_floating(x: jax.Array) -> None:

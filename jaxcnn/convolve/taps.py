@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -50,7 +50,12 @@ class Reads:
     high: int = 0
 
     def real(self, tap: int) -> tuple[int, int]:
-        """Of the outputs, the range whose cell under ``tap`` is no padding."""
+        """Of the outputs, the range whose cell under ``tap`` is no padding.
+
+        All of them where the size is a symbol: padding has been made cells then.
+        """
+        if not isinstance(self.size, int):
+            return 0, self.output
         place = tap * self.dilation - self.low
         first = max(0, -(place // self.stride))
         last = min(self.output, (self.size - 1 - place) // self.stride + 1)
@@ -121,6 +126,13 @@ def every_tap(layout: Layout) -> Iterator[tuple[int, ...]]:
 
 def taps(x: jax.Array, layout: Layout, fill: float) -> list[jax.Array]:
     """For each tap of the window the cells under it, one for each output; padding is ``fill``."""
+    if not all(isinstance(axis.size, int) for axis in layout if axis.is_pooled):
+        pads = [(axis.low, axis.high, 0) for axis in layout]
+        sizes = [axis.size + axis.low + axis.high for axis in layout]
+        x = lax.pad(x, jnp.asarray(fill, x.dtype), pads)
+        layout = tuple(
+            replace(axis, size=n, low=0, high=0) for axis, n in zip(layout, sizes, strict=True)
+        )
     return [_laid(_under(x, layout, tap), layout, tap, fill) for tap in every_tap(layout)]
 
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
-from jaxcnn.ops.pool import powers, root
+from jaxcnn.ops.norm import norm
 from jaxcnn.words import in_our_words
 
 
@@ -73,7 +73,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = adaptive_shapes(x.shape, output_size)
-    return _pool_bins(x, shapes, _mean)
+    return _pool_bins(widened(x), shapes, _mean).astype(x.dtype)
 
 
 @in_our_words
@@ -129,7 +129,7 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = global_shapes(x.shape, rank)
-    return _finish(_pool_bins(x, shapes, _mean), shapes, keepdims)
+    return _finish(_pool_bins(widened(x), shapes, _mean).astype(x.dtype), shapes, keepdims)
 
 
 @in_our_words
@@ -145,7 +145,8 @@ def global_lp_pool(
       x, rank, keepdims: as in :func:`global_max_pool`.
       p: the order of the norm, a number >= 1.
 
-    The gradient where all is zero is 0. Sixteen-bit inputs are summed in float32.
+    Nothing leaves the range but a norm that does. The gradient where all is zero is 0. Sixteen-bit
+    inputs are summed in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit.
@@ -162,8 +163,8 @@ def global_lp_pool(
         require_floating(x)
         p = norm_order(p)
         shapes = global_shapes(x.shape, rank)
-    total = _pool_bins(powers(x, p), shapes, lambda cells, axis, _: jnp.sum(cells, axis))
-    return _finish(root(total, p).astype(x.dtype), shapes, keepdims)
+    spatial = tuple(range(x.ndim - 1 - len(shapes.bins), x.ndim - 1))
+    return _finish(norm([widened(x)], p, spatial).astype(x.dtype), shapes, keepdims)
 
 
 def _pool_bins(
@@ -191,8 +192,8 @@ def _gather(x: jax.Array, bins: Bins, axis: int) -> tuple[jax.Array, int, np.nda
     cells = starts[:, None] + np.arange(longest)
     real = (cells < ends[:, None]).reshape(bins.output, longest, *(1,) * (x.ndim - axis - 1))
     # A short bin repeats its last cell, which no maximum notices.
-    gathered = jnp.take(x, np.minimum(cells, ends[:, None] - 1), axis, mode="clip")
-    return gathered, axis + 1, real
+    gathered = jnp.take(widened(x), np.minimum(cells, ends[:, None] - 1), axis, mode="clip")
+    return gathered.astype(x.dtype), axis + 1, real
 
 
 def _first_largest(cells: jax.Array, axis: int, _: np.ndarray | None) -> jax.Array:

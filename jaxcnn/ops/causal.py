@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import Sharding, as_arrays
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
 from jaxcnn.ops.conv import conv, convolve
@@ -24,6 +24,7 @@ def causal_conv(
     groups: int = 1,
     rounding: str = "exact",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """A convolution along one axis in which no output sees a later cell of ``x``.
 
@@ -37,7 +38,7 @@ def causal_conv(
       x: the input; time, then channels.
       kernel: the filters.
       bias: added to each feature map.
-      stride, dilation, groups, rounding, precision: as in :func:`jaxcnn.conv`.
+      stride, dilation, groups, rounding, precision, out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -60,7 +61,7 @@ def causal_conv(
             groups=groups,
             rounding=rounding,
         )
-    return convolve(x, kernel, bias, shapes, precision)
+    return convolve(x, kernel, bias, shapes, precision, out_sharding=out_sharding)
 
 
 @in_our_words

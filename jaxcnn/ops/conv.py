@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.activations import activation as named
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
+from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.pad import extend, taps_by_real
 from jaxcnn.words import in_our_words
 
@@ -34,6 +36,7 @@ def conv(
     activation: str = "linear",
     precision: lax.PrecisionLike = None,
     algorithm: str | None = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """Slides the filters of ``kernel`` over ``x``; at each place, one number a filter: Wx + b.
 
@@ -62,11 +65,13 @@ def conv(
         32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or with
         zeros that do not count (``"partial"``): before the bias, each output is multiplied by
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
-      mask: multiplies the kernel, so that a tap masked by 0 or False gets neither value nor
+      mask: multiplies the kernel; a tap masked by 0 or False is 0 whatever it holds, and gets no
         gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
       activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
+      out_sharding: how the result is divided among devices, as in
+        :func:`jax.lax.conv_general_dilated`, which asks for it where channels are divided.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -97,8 +102,14 @@ def conv(
         if boundary == "partial":
             require_floating(x)
     if mask is not None:
-        kernel = kernel * jnp.asarray(mask, kernel.dtype)
-    return activate(convolve(x, kernel, bias, shapes, precision, algorithm))
+        kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
+    return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
+
+
+def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+    """kernel * mask, in which 0 times a NaN or an infinity is 0."""
+    kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
+    return (widened(kept) * widened(mask)).astype(kernel.dtype)
 
 
 def convolve(
@@ -108,32 +119,43 @@ def convolve(
     shapes: ConvShapes,
     precision: lax.PrecisionLike,
     algorithm: str | None = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
     paddings = shapes.paddings
     if shapes.boundary not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.boundary)
         paddings = ((0, 0),) * len(paddings)
-    arguments = {
-        "window_strides": shapes.strides,
-        "padding": paddings,
-        "rhs_dilation": shapes.dilations,
-        "feature_group_count": shapes.groups,
-        "precision": precision,
-        "algorithm": algorithm,
-    }
+    # In 16 bits algorithms sum in float32 by themselves.
+    batched, kernel = widened(x if shapes.batch is not None else x[None], 16), widened(kernel, 16)
     y = conv_general_dilated(
-        x if shapes.batch is not None else x[None],
+        batched,
         kernel,
+        window_strides=shapes.strides,
+        padding=paddings,
+        rhs_dilation=shapes.dilations,
         dimension_numbers=channels_last(len(shapes.windows)),
-        **arguments,
+        feature_group_count=shapes.groups,
+        precision=precision,
+        out_sharding=with_batch_axis(out_sharding, shapes.batch),
+        algorithm=algorithm,
     )
-    y = finish(y, bias, shapes)
-    return y if shapes.batch is not None else y[0]
+    return finish(y if shapes.batch is not None else y[0], bias, shapes).astype(x.dtype)
+
+
+def with_batch_axis(sharding: Sharding | None, batch: int | None) -> Sharding | None:
+    """The sharding of a batch of one, where ``batch`` is None, whose axis is cut off later."""
+    if sharding is None or batch is not None:
+        return sharding
+    if isinstance(sharding, NamedSharding):
+        return NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
+    return PartitionSpec(None, *sharding)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
     """The sums under the windows, scaled to the real cells where that is asked, plus the bias."""
     if shapes.boundary == "partial":
-        y = y * jnp.asarray(taps_by_real(shapes.windows), y.dtype)
-    return y if bias is None else y + bias
+        share = jnp.asarray(taps_by_real(shapes.windows), widened(y).dtype)
+        share = jnp.expand_dims(share, tuple(range(y.ndim - share.ndim)))
+        y = (widened(y) * share).astype(y.dtype)
+    return add_bias(y, bias)

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.ops.bias import add_bias
+from jaxcnn.ops.conv import with_batch_axis
 from jaxcnn.words import in_our_words
 
 
@@ -30,6 +32,7 @@ def conv_transpose(
     output_size: int | Sequence[int] | None = None,
     output_padding: int | Sequence[int] = 0,
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The adjoint of :func:`jaxcnn.conv` with the same kernel and the same arguments.
 
@@ -61,6 +64,7 @@ def conv_transpose(
         stride - 1. The cells at the end are read by no window where the padding is 0 there; they
         get the bias alone. Not together with ``output_size``.
       precision: as in :func:`jax.lax.conv_general_dilated`.
+      out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -89,8 +93,8 @@ def conv_transpose(
             output_padding=output_padding,
         )
     y = conv_general_dilated(
-        x if shapes.batch is not None else x[None],
-        _backwards(kernel, shapes),
+        widened(x if shapes.batch is not None else x[None], 16),
+        _backwards(widened(kernel, 16), shapes),
         window_strides=(1,) * len(shapes.windows),
         padding=_adjoint_paddings(shapes),
         lhs_dilation=shapes.strides,
@@ -98,9 +102,9 @@ def conv_transpose(
         dimension_numbers=channels_last(len(shapes.windows)),
         feature_group_count=shapes.groups,
         precision=precision,
+        out_sharding=with_batch_axis(out_sharding, shapes.batch),
     )
-    y = y if shapes.batch is not None else y[0]
-    return y if bias is None else y + bias
+    return add_bias(y if shapes.batch is not None else y[0], bias).astype(x.dtype)
 
 
 def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:

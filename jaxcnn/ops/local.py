@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.relatives import local_shapes
-from jaxcnn.ops.conv import finish
+from jaxcnn.ops.conv import finish, with_batch_axis
 from jaxcnn.ops.pad import extend
 from jaxcnn.words import in_our_words
 
@@ -30,6 +30,7 @@ def local_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """A convolution that shares nothing: every place has filters of its own.
 
@@ -43,6 +44,7 @@ def local_conv(
       bias: added at each place.
       stride, padding, dilation, rounding, boundary: as in :func:`jaxcnn.conv`.
       precision: as in :func:`jax.lax.dot_general`.
+      out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -67,11 +69,17 @@ def local_conv(
         if boundary == "partial":
             require_floating(x)
     batched = x if shapes.batch is not None else x[None]
-    patches = _patches(extend(batched, shapes.windows, boundary), shapes.windows)
-    places = shapes.spatial
-    weights = kernel.reshape(*places, -1, shapes.out_channels)
-    y = jnp.einsum("n...p,...po->n...o", patches, weights, precision=precision)
-    return finish(y if shapes.batch is not None else y[0], bias, shapes)
+    padded = extend(batched, shapes.windows, boundary)
+    weights = widened(kernel.reshape(*shapes.spatial, -1, shapes.out_channels), 16)
+    patches = _patches(widened(padded), shapes.windows).astype(weights.dtype)
+    y = jnp.einsum(
+        "n...p,...po->n...o",
+        patches,
+        weights,
+        precision=precision,
+        out_sharding=with_batch_axis(out_sharding, shapes.batch),
+    )
+    return finish(y if shapes.batch is not None else y[0], bias, shapes).astype(x.dtype)
 
 
 def _patches(padded: jax.Array, windows: Sequence[Window]) -> jax.Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import as_arrays, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, real_cells
 from jaxcnn.geometry.boundary import pad_windows
@@ -66,7 +66,8 @@ def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
             x = jnp.concatenate([before, x, lax.slice_in_dim(x, 0, high, axis=axis)], axis)
         return x
     around = [(0, 0)] * leading + [window.padding for window in windows] + [(0, 0)]
-    return jnp.pad(x, around, mode=_NUMPY_MODES[boundary])
+    # Widened for the way back, on which a cell's copies are added to it.
+    return jnp.pad(widened(x), around, mode=_NUMPY_MODES[boundary]).astype(x.dtype)
 
 
 def taps_by_real(windows: Sequence[Window]) -> np.ndarray:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.convolve.pools import largest, smallest, total
 from jaxcnn.convolve.taps import Layout, Reads
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.ops.norm import window_norm
 from jaxcnn.ops.pad import over_places
 from jaxcnn.words import in_our_words
 
@@ -58,7 +59,7 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return largest(x, layout(x, shapes.windows))
+    return largest(widened(x, 16), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @in_our_words
@@ -97,7 +98,7 @@ def min_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return smallest(x, layout(x, shapes.windows))
+    return smallest(widened(x, 16), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @in_our_words
@@ -140,9 +141,10 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    sums = total(_wide(x), layout(x, shapes.windows))
+    sums = total(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = over_places(shapes.windows, count)
+    counts = counts.reshape((1,) * (x.ndim - counts.ndim) + counts.shape)
     return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
 
 
@@ -166,7 +168,9 @@ def lp_pool(
       x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
       p: the order of the norm, a number >= 1.
 
-    The gradient at a window of zeros is 0. Sixteen-bit inputs are summed in float32.
+    The cells are divided by the largest under their window before they are raised to p, so that
+    nothing leaves the range but a norm that does. The gradient at a window of zeros is 0.
+    Sixteen-bit inputs are summed in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
@@ -186,8 +190,7 @@ def lp_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    sums = total(powers(x, p), layout(x, shapes.windows))
-    return root(sums, p).astype(x.dtype)
+    return window_norm(widened(x), layout(x, shapes.windows), p).astype(x.dtype)
 
 
 def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
@@ -215,23 +218,3 @@ def _after(window: Window) -> int:
     start = window.size + window.padding[0] - window.extent
     enough = range(window.extent + window.stride)
     return next(n for n in enough if (start + n) // window.stride + 1 == window.output)
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    """x in float32 at least: sums of many cells leave the range and the precision of 16 bits."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def powers(x: jax.Array, p: float) -> jax.Array:
-    """|x|^p, in float32 at least: it leaves the range of 16 bits long before the norm does."""
-    x = _wide(x)
-    return (x * jnp.sign(x)) ** p  # not jnp.abs, whose derivative at 0 is 1
-
-
-def root(sums: jax.Array, p: float) -> jax.Array:
-    """sums^(1/p), whose gradient at 0, where it has none, is 0 and not a NaN."""
-    if p == 1:
-        return sums
-    zero = sums == 0
-    away = jnp.where(zero, 1, sums)
-    return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))

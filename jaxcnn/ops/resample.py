@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.resampling import (
@@ -68,7 +69,8 @@ def blur_pool(
         shapes = blur_shapes(
             x.shape, filter, stride=stride, padding=padding, boundary=boundary, rounding=rounding
         )
-    return fold(extend(x, shapes.windows, boundary), shapes.windows, _blur)
+    padded = extend(widened(x), shapes.windows, boundary)
+    return fold(padded, shapes.windows, _blur).astype(x.dtype)
 
 
 @in_our_words
@@ -106,7 +108,10 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     stacked = (*channels, *factors) if order == "CRD" else (*factors, *channels)
     blocks = x.reshape(*leading, *shapes.coarse, *stacked)
     blocks = jnp.moveaxis(blocks, _stacked_offsets(shapes), _woven_offsets(shapes))
-    return blocks.reshape(*leading, *shapes.fine, shapes.channels)
+    # One axis at a time: so much of an array divided among devices may be reshaped at once.
+    for axis in range(len(leading), len(leading) + len(factors)):
+        blocks = lax.collapse(blocks, axis, axis + 2)
+    return blocks
 
 
 @in_our_words
@@ -133,8 +138,10 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
         (x,) = as_arrays(x=x)
         shapes = unshuffle_shapes(x.shape, factor, order=order)
     leading = x.shape[: x.ndim - 1 - len(shapes.factors)]
-    pairs = (n for pair in zip(shapes.coarse, shapes.factors, strict=True) for n in pair)
-    blocks = x.reshape(*leading, *pairs, shapes.channels)
+    blocks = x
+    for back, pair in enumerate(zip(shapes.coarse, shapes.factors, strict=True)):
+        axis = len(leading) + 2 * back
+        blocks = blocks.reshape(*blocks.shape[:axis], *pair, *blocks.shape[axis + 1 :])
     blocks = jnp.moveaxis(blocks, _woven_offsets(shapes), _stacked_offsets(shapes))
     return blocks.reshape(*leading, *shapes.coarse, shapes.stacked)
 

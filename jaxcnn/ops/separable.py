@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
@@ -27,6 +28,7 @@ def depthwise_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """Slides over each channel its own ``multiplier`` filters, and never mixes channels.
 
@@ -40,7 +42,8 @@ def depthwise_conv(
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
       bias: added to each feature map.
-      stride, padding, dilation, rounding, boundary, precision: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, rounding, boundary, precision, out_sharding: as in
+        :func:`jaxcnn.conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -64,7 +67,8 @@ def depthwise_conv(
         )
         if boundary == "partial":
             require_floating(x)
-    return convolve(x, _one_group_a_channel(kernel), bias, shapes, precision)
+    weights = _one_group_a_channel(kernel)
+    return convolve(x, weights, bias, shapes, precision, out_sharding=out_sharding)
 
 
 @in_our_words
@@ -80,6 +84,7 @@ def separable_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """A depthwise convolution, then one of 1x1 filters that mixes its feature maps.
 
@@ -97,6 +102,7 @@ def separable_conv(
       stride, padding, dilation, rounding, boundary: of the depthwise convolution, as in
         :func:`jaxcnn.conv`.
       precision: of both, as in :func:`jaxcnn.conv`.
+      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are divided as x is.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -125,10 +131,13 @@ def separable_conv(
         )
         if boundary == "partial":
             require_floating(x)
-    maps = convolve(x, _one_group_a_channel(depthwise_kernel), None, first, precision)
-    return convolve(maps, pointwise_kernel, bias, second, precision)
+    weights = _one_group_a_channel(depthwise_kernel)
+    between = None if out_sharding is None else jax.typeof(x).sharding
+    maps = convolve(x, weights, None, first, precision, out_sharding=between)
+    return convolve(maps, pointwise_kernel, bias, second, precision, out_sharding=out_sharding)
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:
     """(*F, C, multiplier) as (*F, 1, C * multiplier), whose filters lie group by group."""
-    return kernel.reshape(*kernel.shape[:-2], 1, -1)
+    filters = lax.collapse(kernel, kernel.ndim - 2)
+    return jnp.expand_dims(filters, -2)  # not in one: divided channels may only be merged

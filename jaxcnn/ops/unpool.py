@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_ordered
+from jaxcnn.arrays import as_arrays, require_ordered, widened
 from jaxcnn.convolve.pools import first_tap, largest, picked
 from jaxcnn.convolve.taps import steps
 from jaxcnn.errors import speaking_as
@@ -59,12 +60,14 @@ def max_pool_with_indices(
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
     cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
-    indices, values = jnp.broadcast_to(cells, x.shape), x
+    cells = jnp.expand_dims(cells, tuple(range(x.ndim - cells.ndim)))
+    # Zeros like x are divided among devices as x is.
+    indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
         best = largest(values, step)
         indices = picked(indices, first_tap(values, best, step), step)
         values = best
-    return values, indices
+    return values.astype(x.dtype), indices
 
 
 @in_our_words
@@ -100,16 +103,24 @@ def max_unpool(
         (indices,) = as_arrays(indices=indices)
         require_index_kind(indices.dtype)
         shapes = unpool_shapes(values.shape, indices.shape, output_size)
-    examples, places = shapes.batch or 1, math.prod(shapes.spatial)
     if shapes.batch == 0:
         return jnp.zeros(shapes.output, values.dtype)
-    flat = (examples, places, shapes.channels)
-    # The last comer is found by scattering the values' numbers, not the values: a scatter has no
-    # order of its own, but the largest number is the same in any order.
-    example, number, channel = jnp.ix_(*(jnp.arange(n, dtype=jnp.int32) for n in flat))
-    last = jnp.full((examples, math.prod(shapes.sizes), shapes.channels), -1, jnp.int32)
-    last = last.at[example, indices.reshape(flat), channel].max(
-        number, mode="drop", wrap_negative_indices=False
-    )
-    found = jnp.take_along_axis(values.reshape(flat), jnp.maximum(last, 0), axis=1, mode="clip")
-    return jnp.where(last >= 0, found, 0).reshape(shapes.output)
+    put = jax.vmap(partial(_put, cells=math.prod(shapes.sizes)), in_axes=-1, out_axes=-1)
+    for _ in range(values.ndim - 1 - len(shapes.sizes)):
+        put = jax.vmap(put)
+    flat = (*values.shape[: -1 - len(shapes.sizes)], -1, shapes.channels)
+    y = put(values.reshape(flat), indices.reshape(flat))
+    return y.reshape(shapes.output)
+
+
+def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:
+    """One feature map's values (places,), unpooled to (cells,).
+
+    The last comer is found by scattering the values' numbers, not the values: a scatter has no
+    order of its own, but the largest number is the same in any order.
+    """
+    numbers = jnp.arange(len(values), dtype=jnp.int32)
+    last = jnp.full(cells, -1, jnp.int32)
+    last = last.at[indices].max(numbers, mode="drop", wrap_negative_indices=False)
+    found = values.at[jnp.maximum(last, 0)].get(mode="clip")
+    return jnp.where(last >= 0, found, jnp.zeros((), values.dtype))

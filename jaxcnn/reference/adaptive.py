@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
-from jaxcnn.reference.pool import magnitude, root
+from jaxcnn.reference.pool import norm
 from jaxcnn.words import in_our_words
 
 
@@ -101,21 +102,20 @@ def global_lp_pool(
         require_floating(x)
         p = norm_order(p)
         shapes = global_shapes(x.shape, rank)
-    return _the_bin(
-        x, shapes, lambda cells: root(sum(magnitude(c) ** p for c in cells), p), keepdims
-    )
+    return _the_bin(x, shapes, partial(norm, p=p), keepdims)
 
 
 def _each_bin(
     x: jax.Array, shapes: BinShapes, pool: Callable[[list[jax.Array]], jax.Array]
 ) -> jax.Array:
     """For each output, what ``pool`` makes of the cells of its bin, in row-major order."""
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     outputs = [
         pool([batched[(slice(None), *cell)] for cell in product(*(range(*side) for side in block))])
         for block in product(*shapes.bins)
     ]
-    return jnp.stack(outputs, axis=1).reshape(shapes.output)
+    return jnp.stack(outputs, axis=1).reshape(shapes.output).astype(dtype)
 
 
 def _the_bin(

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.reference.taps import of_rank
 from jaxcnn.words import in_our_words
 
 
@@ -23,6 +24,7 @@ def causal_conv(
     groups: int = 1,
     rounding: str = "exact",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """Output i sums over the taps f, of which the last, F - 1, meets the present t = i*stride.
 
@@ -35,6 +37,7 @@ def causal_conv(
     >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("causal_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         causal_shapes(
@@ -47,8 +50,7 @@ def causal_conv(
             rounding=rounding,
         )
     times = range(0, x.shape[-2], stride)
-    y = jnp.stack([_at(t, x, kernel, dilation, groups, precision) for t in times], axis=-2)
-    return y if bias is None else y + bias
+    return _each(times, x, kernel, bias, dilation, groups, precision)
 
 
 @in_our_words
@@ -102,8 +104,23 @@ def causal_conv_stream(
     back = state.shape[-2]
     known = jnp.concatenate([state, chunk], axis=-2)
     times = range(back, known.shape[-2])
-    y = jnp.stack([_at(t, known, kernel, dilation, groups, precision) for t in times], axis=-2)
-    return y if bias is None else y + bias, known[..., known.shape[-2] - back :, :]
+    y = _each(times, known, kernel, bias, dilation, groups, precision)
+    return y, known[..., known.shape[-2] - back :, :]
+
+
+def _each(
+    times: range,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    dilation: int,
+    groups: int,
+    precision: lax.PrecisionLike,
+) -> jax.Array:
+    """The outputs (..., k, C_out) at these times."""
+    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
+    y = jnp.stack([_at(t, x, kernel, dilation, groups, precision) for t in times], axis=-2)
+    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)
 
 
 def _at(

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.activations import activation as named
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, conv_shapes
 from jaxcnn.reference.pad import around, taps_by_real
-from jaxcnn.reference.taps import taps
+from jaxcnn.reference.taps import of_rank, taps
 from jaxcnn.words import in_our_words
 
 
@@ -33,13 +33,15 @@ def conv(
     activation: str = "linear",
     precision: lax.PrecisionLike = None,
     algorithm: str | None = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The sum, over the filter's taps f and the channels c of a group, of input times weight.
 
         y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
 
-    with kernel * mask for the kernel where there is a mask, and, with the boundary "partial", the
-    sum times taps/(taps on real cells); then the activation. ``algorithm`` changes nothing here.
+    with kernel * mask for the kernel where there is a mask, 0 where that is 0, and, with the
+    boundary "partial", the sum times taps/(taps on real cells); then the activation. ``algorithm``
+    and ``out_sharding`` change nothing here.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.conv`, its fast twin.
 
@@ -64,9 +66,11 @@ def conv(
         activate = named(activation).function
         if boundary == "partial":
             require_floating(x)
-    del algorithm
+    del algorithm, out_sharding
+    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
     if mask is not None:
-        kernel = kernel * jnp.asarray(mask, kernel.dtype)
+        mask = jnp.asarray(mask, kernel.dtype)
+        kernel = jnp.where(mask == 0, 0, kernel) * mask
     batched = x if shapes.batch is not None else x[None]
     out_shape = (batched.shape[0], *shapes.spatial, groups, shapes.out_channels // groups)
     y = jnp.zeros(out_shape, x.dtype)
@@ -77,5 +81,5 @@ def conv(
     y = y.reshape(*y.shape[:-2], shapes.out_channels)
     y = y if shapes.batch is not None else y[0]
     if boundary == "partial":
-        y = y * taps_by_real(shapes.windows).astype(y.dtype)
-    return activate(y if bias is None else y + bias)
+        y = y * taps_by_real(shapes.windows, y)
+    return activate((y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype))

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.reference.taps import of_rank
 from jaxcnn.words import in_our_words
 
 
@@ -29,6 +30,7 @@ def conv_transpose(
     output_size: int | Sequence[int] | None = None,
     output_padding: int | Sequence[int] = 0,
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """Each cell of x is multiplied by the whole filter and added where conv would have read.
 
@@ -42,6 +44,7 @@ def conv_transpose(
     >>> conv_transpose(jnp.array([[1.0], [10.0]]), jnp.array([[[1.0]], [[2.0]], [[3.0]]]))[:, 0]
     Array([ 1., 12., 23., 30.], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("conv_transpose"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = conv_transpose_shapes(
@@ -55,6 +58,7 @@ def conv_transpose(
             output_size=output_size,
             output_padding=output_padding,
         )
+    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     by_group = batched.reshape(*batched.shape[:-1], groups, shapes.out_channels // groups)
@@ -71,4 +75,4 @@ def conv_transpose(
     around = [(-w.padding[0], w.size + w.padding[0] - w.end, 0) for w in laid]
     y = lax.pad(padded, jnp.zeros((), x.dtype), [(0, 0, 0), *around, (0, 0, 0)])
     y = y if shapes.batch is not None else y[0]
-    return y if bias is None else y + bias
+    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.relatives import local_shapes
 from jaxcnn.reference.pad import around, taps_by_real
-from jaxcnn.reference.taps import taps
+from jaxcnn.reference.taps import of_rank, taps
 from jaxcnn.words import in_our_words
 
 
@@ -29,6 +29,7 @@ def local_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """A convolution whose weights depend on the place i too.
 
@@ -41,6 +42,7 @@ def local_conv(
     >>> local_conv(jnp.array([[1.0], [1.0]]), jnp.array([[[[2.0]]], [[[3.0]]]]))[:, 0]
     Array([2., 3.], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("local_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = local_shapes(
@@ -55,6 +57,7 @@ def local_conv(
         )
         if boundary == "partial":
             require_floating(x)
+    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
     laid = shapes.windows
     batched = x if shapes.batch is not None else x[None]
     everywhere = (slice(None),) * len(laid)
@@ -64,5 +67,5 @@ def local_conv(
         y = y + jnp.einsum("n...c,...co->n...o", cells, weights, precision=precision)
     y = y if shapes.batch is not None else y[0]
     if boundary == "partial":
-        y = y * taps_by_real(laid).astype(y.dtype)
-    return y if bias is None else y + bias
+        y = y * taps_by_real(laid, y)
+    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)

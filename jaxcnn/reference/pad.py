@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays
+from jaxcnn.arrays import as_arrays, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.boundary import pad_windows, source_cell
-from jaxcnn.reference.taps import taps
+from jaxcnn.reference.taps import of_rank, taps
 from jaxcnn.words import in_our_words
 
 
@@ -29,7 +29,7 @@ def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array
     with speaking_as("pad"):
         (x,) = as_arrays(x=x)
         laid = pad_windows(x.shape, padding, boundary=boundary)
-    return around(x, laid, boundary)
+    return around(widened(x), laid, boundary).astype(x.dtype)
 
 
 def around(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
@@ -46,8 +46,8 @@ def around(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
     return x
 
 
-def taps_by_real(windows: Sequence[Window]) -> jax.Array:
-    """(*k, 1): the filter's taps, divided at each place by those that meet a real cell."""
-    ones = jnp.ones((1, *(window.size for window in windows), 1))
+def taps_by_real(windows: Sequence[Window], y: jax.Array) -> jax.Array:
+    """The filter's taps, divided at each place of y by those that meet a real cell."""
+    ones = jnp.ones((1, *(window.size for window in windows), 1), y.dtype)
     real = sum(cells[0] for _, cells in taps(around(ones, windows, "zeros"), windows))
-    return math.prod(window.filter for window in windows) / real
+    return of_rank(math.prod(window.filter for window in windows) / real, y.ndim)

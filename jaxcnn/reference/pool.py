@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered
+from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
 from jaxcnn.geometry.pooling import norm_order
@@ -94,13 +96,14 @@ def avg_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     cells_of = overhang(pad(batched, laid), laid)
     counts_of = overhang(pad(jnp.ones_like(batched), laid, 1 if count_include_pad else 0), laid)
     total = sum(cells for _, cells in taps(cells_of, laid))
     count = sum(cells for _, cells in taps(counts_of, laid))
-    mean = total / count
+    mean = (total / count).astype(dtype)
     return mean if shapes.batch is not None else mean[0]
 
 
@@ -130,27 +133,32 @@ def lp_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     cells_of = overhang(pad(batched, laid), laid)
-    norm = root(sum(magnitude(cells) ** p for _, cells in taps(cells_of, laid)), p)
-    return norm if shapes.batch is not None else norm[0]
+    y = norm([cells for _, cells in taps(cells_of, laid)], p).astype(dtype)
+    return y if shapes.batch is not None else y[0]
 
 
-def magnitude(x: jax.Array) -> jax.Array:
+def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
+    """m (sum (|cell|/m)^p)^(1/p), with for m the largest |cell|; at zeros alone the constant 0."""
+    largest = reduce(jnp.maximum, map(jnp.abs, cells))
+    m = lax.stop_gradient(jnp.where((largest == 0) | jnp.isinf(largest), 1, largest))
+    total = sum(_magnitude(cell / m) ** p for cell in cells)
+    return m * jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / p))
+
+
+def _magnitude(x: jax.Array) -> jax.Array:
     """|x|; at 0, where that has no derivative, the constant 0."""
     return jnp.where(x == 0, 0, jnp.abs(x))
-
-
-def root(total: jax.Array, p: float) -> jax.Array:
-    """total^(1/p); at 0, where that has no derivative, the constant 0."""
-    return jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / p))
 
 
 def _first_best(
     x: jax.Array, shapes: PoolShapes, better: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> jax.Array:
     """The real cell of each window than which none is better, compared in row-major order."""
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     cells_of = overhang(pad(batched, laid), laid)
@@ -162,4 +170,4 @@ def _first_best(
             continue
         wins = is_real & (~found | better(cells, best) | jnp.isnan(cells))
         best, found = jnp.where(wins, cells, best), found | is_real
-    return best if shapes.batch is not None else best[0]
+    return (best if shapes.batch is not None else best[0]).astype(dtype)

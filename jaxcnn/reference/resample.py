@@ -9,7 +9,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.resampling import (
@@ -47,13 +47,14 @@ def blur_pool(
         shapes = blur_shapes(
             x.shape, filter, stride=stride, padding=padding, boundary=boundary, rounding=rounding
         )
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     y = jnp.zeros((len(batched), *shapes.spatial, shapes.channels), x.dtype)
     for tap, cells in taps(around(batched, laid, boundary), laid):
         ways = math.prod(math.comb(w.filter - 1, f) for f, w in zip(tap, laid, strict=True))
         y = y + cells * (ways / 2 ** sum(w.filter - 1 for w in laid))
-    return y if shapes.batch is not None else y[0]
+    return (y if shapes.batch is not None else y[0]).astype(dtype)
 
 
 @in_our_words

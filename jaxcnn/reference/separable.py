@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating
+from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
 from jaxcnn.reference.pad import around, taps_by_real
-from jaxcnn.reference.taps import taps
+from jaxcnn.reference.taps import of_rank, taps
 from jaxcnn.words import in_our_words
 
 
@@ -29,6 +29,7 @@ def depthwise_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The sum over the filter's taps f, with M filters for each channel c by itself.
 
@@ -41,6 +42,7 @@ def depthwise_conv(
     >>> depthwise_conv(jnp.ones((3, 2)), jnp.array([[[1.0, 2.0], [3.0, 4.0]]]))[0]
     Array([1., 2., 3., 4.], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("depthwise_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = depthwise_shapes(
@@ -55,8 +57,8 @@ def depthwise_conv(
         )
         if boundary == "partial":
             require_floating(x)
-    y = _depthwise(x, kernel, shapes)
-    return y if bias is None else y + bias
+    y = _depthwise(widened(x), widened(kernel), shapes)
+    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(x.dtype)
 
 
 @in_our_words
@@ -72,6 +74,7 @@ def separable_conv(
     rounding: str = "exact",
     boundary: str = "zeros",
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The depthwise feature maps, mixed at each place by one matrix: y = bias + maps @ mix.
 
@@ -81,6 +84,7 @@ def separable_conv(
     >>> separable_conv(jnp.ones((3, 2)), jnp.ones((1, 2, 1)), jnp.array([[[1.0], [2.0]]]))[0]
     Array([3.], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("separable_conv"):
         x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
             x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
@@ -98,10 +102,10 @@ def separable_conv(
         )
         if boundary == "partial":
             require_floating(x)
-    maps = _depthwise(x, depthwise_kernel, first)
-    mix = pointwise_kernel.reshape(second.in_channels, second.out_channels)
+    maps = _depthwise(widened(x), widened(depthwise_kernel), first)
+    mix = widened(pointwise_kernel).reshape(second.in_channels, second.out_channels)
     y = jnp.einsum("...c,co->...o", maps, mix, precision=precision)
-    return y if bias is None else y + bias
+    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(x.dtype)
 
 
 def _depthwise(x: jax.Array, kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
@@ -109,7 +113,7 @@ def _depthwise(x: jax.Array, kernel: jax.Array, shapes: ConvShapes) -> jax.Array
     batched = x if shapes.batch is not None else x[None]
     y = jnp.zeros((len(batched), *shapes.spatial, *kernel.shape[-2:]), x.dtype)
     for tap, cells in taps(around(batched, laid, shapes.boundary), laid):
-        y = y + cells[..., None] * kernel[tap]
+        y = y + cells[..., None] * of_rank(kernel[tap], y.ndim)
     y = y.reshape(*y.shape[:-2], shapes.out_channels)
     y = y if shapes.batch is not None else y[0]
-    return y * taps_by_real(laid).astype(y.dtype) if shapes.boundary == "partial" else y
+    return y * taps_by_real(laid, y) if shapes.boundary == "partial" else y

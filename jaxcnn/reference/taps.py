@@ -23,6 +23,11 @@ def overhang(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.A
     return jnp.pad(x, [(0, 0), *beyond, (0, 0)], constant_values=value)
 
 
+def of_rank(x: jax.Array, rank: int) -> jax.Array:
+    """x with axes of size 1 in front, so that it has ``rank`` of them."""
+    return x.reshape((1,) * (rank - x.ndim) + x.shape)
+
+
 def taps(
     padded: jax.Array, windows: Sequence[Window]
 ) -> Iterator[tuple[tuple[int, ...], jax.Array]]:

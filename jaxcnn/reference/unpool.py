@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_ordered
+from jaxcnn.arrays import as_arrays, require_ordered, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
@@ -40,6 +40,7 @@ def max_pool_with_indices(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
+    dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     spatial = batched.shape[1:-1]
@@ -54,6 +55,7 @@ def max_pool_with_indices(
             continue
         wins = (number >= 0) & ((at < 0) | (cells > best) | jnp.isnan(cells))
         best, at = jnp.where(wins, cells, best), jnp.where(wins, number, at)
+    best = best.astype(dtype)
     return (best, at) if shapes.batch is not None else (best[0], at[0])
 
 
@@ -76,8 +78,8 @@ def max_unpool(
         shapes = unpool_shapes(values.shape, indices.shape, output_size)
     examples = 1 if shapes.batch is None else shapes.batch
     flat = (examples, math.prod(shapes.spatial), shapes.channels)
-    values, indices = values.reshape(flat), indices.reshape(flat)
-    number = jnp.arange(math.prod(shapes.sizes)).reshape(1, -1, 1)
+    values, indices = values.reshape(flat), indices.reshape(flat).astype(jnp.int32)
+    number = jnp.arange(math.prod(shapes.sizes), dtype=jnp.int32).reshape(1, -1, 1)
     y = jnp.zeros((examples, math.prod(shapes.sizes), shapes.channels), values.dtype)
     for i in range(flat[1]):
         y = jnp.where(number == indices[:, i : i + 1], values[:, i : i + 1], y)

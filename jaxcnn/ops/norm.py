@@ -1,0 +1,113 @@
+"""The p-norm of cells, over the whole range of their dtype and with derivatives of every order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.convolve.taps import TOGETHER, Layout, Reads, steps, taps
+
+
+def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:
+    """The p-norm of the cells under each window: a norm of norms, where a window is large."""
+    for step in steps(layout):
+        axis = max(range(len(step)), key=lambda axis: step[axis].filter)
+        x = _long_norm(x, step, axis, p)
+    return x
+
+
+def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
+    """Of a window with many taps on one axis: in blocks of them, and then of what the blocks gave.
+
+    So the program grows with the logarithm of the window's size.
+    """
+    read = layout[axis]
+    if read.filter <= TOGETHER:
+        return norm(taps(x, layout, 0), p)
+
+    def along(read: Reads) -> Layout:
+        others = (other.done for other in layout)
+        return tuple(read if a == axis else other for a, other in enumerate(others))
+
+    count, left = divmod(read.filter, TOGETHER)
+    apart = TOGETHER * read.dilation
+    step = math.gcd(read.stride, apart)
+    starts = ((read.output - 1) * read.stride + (count - 1) * apart) // step + 1
+    blocks = Reads(read.size, starts, TOGETHER, step, read.dilation, read.low, read.high)
+    of_blocks = Reads(starts, read.output, count, read.stride // step, apart // step)
+    y = norm(taps(x, along(blocks), 0), p)
+    y = _long_norm(y, along(of_blocks), axis, p)
+    if not left:
+        return y
+    low = read.low - count * apart
+    rest = Reads(read.size, read.output, left, read.stride, read.dilation, low, read.high)
+    return norm([y, *taps(x, along(rest), 0)], p)
+
+
+def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
+    """(sum |cell|^p)^(1/p), entry by entry over several arrays, and over ``axes``, which stay as 1.
+
+    The cells are divided by the largest of them, whose power may be out of range though the norm is
+    not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative at x is the one at
+    x/c, in which nothing is out of range either.
+    """
+    return _norm(tuple(cells), p, axes)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _norm(cells: tuple[jax.Array, ...], p: float, axes: tuple[int, ...]) -> jax.Array:
+    if p == 1:
+        return _plain_norm(cells, p, axes)
+    largest = _largest(cells, axes)
+    return largest * _plain_norm(_scaled(cells, largest), p, axes)
+
+
+@_norm.defjvp
+def _tangent_of_norm(
+    p: float,
+    axes: tuple[int, ...],
+    primals: tuple[tuple[jax.Array, ...]],
+    tangents: tuple[tuple[jax.Array, ...]],
+) -> tuple[jax.Array, jax.Array]:
+    (cells,) = primals
+    scaled = _scaled(cells, lax.stop_gradient(_largest(cells, axes)))
+    _, slope = jax.jvp(lambda cells: _plain_norm(cells, p, axes), (scaled,), tangents)
+    return _norm(cells, p, axes), slope
+
+
+def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
+    return jnp.max(reduce(jnp.maximum, map(jnp.abs, cells)), axes, keepdims=True)
+
+
+def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
+    """The cells by the largest of them; of infinite ones, where all others are 0, the sign."""
+    by = jnp.where(largest == 0, 1, largest)
+    return tuple(jnp.where(jnp.isinf(cell), jnp.sign(cell), cell / by) for cell in cells)
+
+
+def _plain_norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...]) -> jax.Array:
+    total = jnp.sum(reduce(jnp.add, (_power(cell, p) for cell in cells)), axes, keepdims=True)
+    if p == 1:
+        return total
+    # At zeros alone, where the norm has no derivative, it is given that of a constant.
+    zero = total == 0
+    away = jnp.where(zero, 1, total)
+    return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))
+
+
+def _power(x: jax.Array, p: float) -> jax.Array:
+    """|x|^p, all of whose derivatives are 0 at 0 where they would be infinite or do not exist."""
+    if p == 2:
+        return x * x
+    magnitude = x * jnp.sign(x)  # not jnp.abs, whose derivative at 0 is 1
+    if p == 1:
+        return magnitude
+    if p > 2:
+        return magnitude ** float(p)
+    zero = x == 0
+    return jnp.where(zero, 0, jnp.where(zero, 1, magnitude) ** float(p))

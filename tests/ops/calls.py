@@ -1,0 +1,74 @@
+"""One call of every public operation, for laws that hold for all of them.
+
+A new operation has to be entered here: the laws walk :data:`jaxcnn.ops.__all__`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+
+X, KERNEL, BIAS = (8, 8, 8, 4), (3, 3, 4, 6), (6,)
+WINDOW = {"window": (2, 2)}
+
+# name: shapes of the arrays, other arguments, shapes of what is returned
+CALLS = {
+    "adaptive_avg_pool": ([X], {"output_size": (3, 3)}, [(8, 3, 3, 4)]),
+    "adaptive_max_pool": ([X], {"output_size": (3, 3)}, [(8, 3, 3, 4)]),
+    "avg_pool": ([X], WINDOW, [(8, 4, 4, 4)]),
+    "blur_pool": ([X], {"rounding": "floor"}, [(8, 4, 4, 4)]),
+    "causal_conv": ([(8, 8, 4), (3, 4, 6), BIAS], {}, [(8, 8, 6)]),
+    "causal_conv_state": ([(3, 4, 6)], {"batch": 8}, [(8, 2, 4)]),
+    "causal_conv_stream": ([(8, 8, 4), (8, 2, 4), (3, 4, 6), BIAS], {}, [(8, 8, 6), (8, 2, 4)]),
+    "conv": ([X, KERNEL, BIAS], {"padding": 1}, [(8, 8, 8, 6)]),
+    "conv_transpose": ([(8, 8, 8, 6), KERNEL, (4,)], {"stride": 2}, [(8, 17, 17, 4)]),
+    "depthwise_conv": ([X, (3, 3, 4, 2), (8,)], {}, [(8, 6, 6, 8)]),
+    "global_avg_pool": ([X], {}, [(8, 4)]),
+    "global_lp_pool": ([X], {}, [(8, 4)]),
+    "global_max_pool": ([X], {}, [(8, 4)]),
+    "kernel_from_keras": ([KERNEL], {}, [KERNEL]),
+    "kernel_from_torch": ([(6, 4, 3, 3)], {}, [KERNEL]),
+    "kernel_to_keras": ([KERNEL], {}, [KERNEL]),
+    "kernel_to_torch": ([KERNEL], {}, [(6, 4, 3, 3)]),
+    "local_conv": ([X, (6, 6, *KERNEL), (6, 6, 6)], {}, [(8, 6, 6, 6)]),
+    "lp_pool": ([X], WINDOW, [(8, 4, 4, 4)]),
+    "max_pool": ([X], WINDOW, [(8, 4, 4, 4)]),
+    "max_pool_with_indices": ([X], WINDOW, [(8, 4, 4, 4)] * 2),
+    "max_unpool": ([(8, 4, 4, 4)] * 2, {"output_size": (8, 8)}, [X]),
+    "min_pool": ([X], WINDOW, [(8, 4, 4, 4)]),
+    "pad": ([X], {"padding": 1, "boundary": "reflect"}, [(8, 10, 10, 4)]),
+    "pixel_shuffle": ([X], {"factor": 2}, [(8, 16, 16, 1)]),
+    "pixel_unshuffle": ([X], {"factor": 2}, [(8, 4, 4, 16)]),
+    "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),
+}
+BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
+"""Which arrays have a batch axis, where it is not the first alone."""
+NEVER_BATCHED = {"causal_conv_state", *(name for name in CALLS if name.startswith("kernel"))}
+
+
+def call_of(forms, name):
+    """The operation of ``ops`` or ``reference`` with its other arguments."""
+    return partial(getattr(forms, name), **CALLS[name][1])
+
+
+def drawn(name, dtype, draw):
+    """Arrays for the call, of what ``draw(shape)`` gives; indices are none of these."""
+    arrays = [np.asarray(draw(shape)).astype(dtype) for shape in CALLS[name][0]]
+    if name == "max_unpool":
+        shape = CALLS[name][0][1]
+        arrays[1] = np.random.default_rng(0).integers(0, 64, shape).astype("int32")
+    return arrays
+
+
+def typed(name, dtype):
+    """The same arrays' types, and those of what is returned."""
+    shapes, _, returned = CALLS[name]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    returns = [jax.ShapeDtypeStruct(shape, dtype) for shape in returned]
+    if name == "max_unpool":
+        arrays[1] = jax.ShapeDtypeStruct(shapes[1], "int32")
+    if name == "max_pool_with_indices":
+        returns[1] = jax.ShapeDtypeStruct(returned[1], "int32")
+    return arrays, returns

@@ -1,0 +1,147 @@
+"""Arrays that lie on several devices: the same numbers, wherever they lie."""
+
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxcnn import ops
+from tests.cases import run_on_eight_devices
+from tests.ops.calls import BATCHED, NEVER_BATCHED, call_of, drawn
+
+WALKED = sorted(set(ops.__all__) - NEVER_BATCHED)
+SEEDS = np.random.default_rng(0)
+
+
+def specs_of(name, arrays):
+    batched = BATCHED.get(name, (0,))
+    return tuple(P("devices") if place in batched else P() for place in range(len(arrays)))
+
+
+def values_and_gradients(name, arrays, divide=lambda call: call):
+    """What the operation gives, and the gradient of its square sum in all that is floating."""
+    call = divide(call_of(ops, name))
+    floating = [place for place, array in enumerate(arrays) if array.dtype.kind == "f"]
+
+    def loss(*arrays):
+        y = call(*arrays)
+        first = jax.tree.leaves(y)[0]
+        return (first * first).sum(), y
+
+    return jax.grad(loss, floating, has_aux=True)(*arrays)
+
+
+def over_all(divide=lambda name, arrays: lambda call: call):
+    """One program of all operations, so that there is one to compile."""
+
+    @jax.jit
+    def walk(every):
+        return {n: values_and_gradients(n, every[n], divide(n, every[n])) for n in every}
+
+    return walk
+
+
+def assert_same(got, want):
+    # The squares' gradients are sums of some hundreds of terms of some units.
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    for name in WALKED:
+        jax.tree.map(partial(close, err_msg=name), got[name], want[name])
+
+
+def check_the_batch():
+    every = {n: drawn(n, "float32", lambda s: SEEDS.normal(size=s)) for n in WALKED}
+    want = over_all()(every)
+
+    explicit = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(explicit):
+        laid = {
+            n: [
+                jax.device_put(array, NamedSharding(explicit, spec))
+                for array, spec in zip(arrays, specs_of(n, arrays), strict=True)
+            ]
+            for n, arrays in every.items()
+        }
+        got = over_all()(laid)
+    assert_same(got, want)
+    for name in WALKED:  # each device holds its examples of the result, and of the gradient of x
+        gradients, values = got[name]
+        for array in (gradients[0], *jax.tree.leaves(values)):
+            assert array.sharding.spec[0] == "devices", name
+
+    mesh = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Auto,))
+
+    def mapped(name, arrays):
+        specs = specs_of(name, arrays)
+        return partial(jax.shard_map, mesh=mesh, in_specs=specs, out_specs=P("devices"))
+
+    assert_same(over_all(mapped)(every), want)
+
+
+# name: the arrays' divisions and the result's, with channels on "model"
+CHANNELS = {
+    "conv": [
+        ([P("data"), P(None, None, None, "model"), P("model")], P("data", None, None, "model")),
+        ([P("data", None, None, "model"), P(None, None, "model"), P()], P("data")),
+    ],
+    "conv_transpose": [
+        ([P("data"), P(None, None, "model"), P("model")], P("data", None, None, "model")),
+        ([P("data", None, None, "model"), P(None, None, None, "model"), P()], P("data")),
+    ],
+    "depthwise_conv": [
+        (
+            [P("data", None, None, "model"), P(None, None, "model"), P("model")],
+            P("data", None, None, "model"),
+        ),
+    ],
+    "separable_conv": [
+        (
+            [P("data", None, None, "model"), P(None, None, "model"), P(None, None, "model"), P()],
+            P("data"),
+        ),
+    ],
+    "causal_conv": [
+        ([P("data"), P(None, None, "model"), P("model")], P("data", None, "model")),
+    ],
+    "local_conv": [
+        (
+            [P("data"), P(*[None] * 5, "model"), P(None, None, "model")],
+            P("data", None, None, "model"),
+        ),
+    ],
+}
+
+
+def check_the_channels():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    for name, cases in CHANNELS.items():
+        arrays = drawn(name, "float32", lambda s: SEEDS.normal(size=s))
+        want = jax.jit(partial(values_and_gradients, name))(arrays)
+        for specs, result in cases:
+            with jax.set_mesh(mesh):
+                laid = [
+                    jax.device_put(array, NamedSharding(mesh, spec))
+                    for array, spec in zip(arrays, specs, strict=True)
+                ]
+                first = jax.device_put(arrays[0][0], NamedSharding(mesh, P(*specs[0][1:])))
+
+                def asking(call, result=result):
+                    return partial(call, out_sharding=result)
+
+                got = jax.jit(partial(values_and_gradients, name, divide=asking))(laid)
+                one = call_of(ops, name)(first, *laid[1:], out_sharding=P(*result[1:]))
+            assert got[1].sharding.spec == P(*result, *[None] * (got[1].ndim - len(result))), name
+            close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4, err_msg=name)
+            jax.tree.map(close, got, want)
+            close(one, want[1][0])
+
+
+def on_eight_devices():
+    check_the_batch()
+    check_the_channels()
+    print(jax.device_count(), "devices")
+
+
+def test_operations_give_on_eight_devices_what_they_give_on_one():
+    run_on_eight_devices(__name__)
