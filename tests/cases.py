@@ -21,6 +21,9 @@ many = scaled(25)
 few = scaled(1 / 2)
 """For laws that compile a dozen programs for each case."""
 
+SEARCH = settings(max_examples=5000)
+"""For hypothesis' find, which ends with the first case that is what is looked for."""
+
 
 def run_on_eight_devices(module):
     """Runs the module's ``on_eight_devices`` in a child process that has so many virtual ones.
