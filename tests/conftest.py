@@ -1,13 +1,15 @@
-"""How many cases are drawn, and which tests wait until they are asked for.
+"""How many cases are drawn, which tests wait until they are asked for, and how XLA compiles.
 
     python -m pytest                                a few for each law, minutes for all of them
     python -m pytest -m slow                        the tests marked slow
     python -m pytest --hypothesis-profile=full      many times as many, and the slow ones too,
-                                                    before a release
+                                                    compiled as for a user; before a release
 
 The tests run as a person runs JAX, in 32 bits; those that need 64 switch them on for themselves,
 as jaxcnn.testing does for problems in float64.
 """
+
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +23,11 @@ settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leaves out the tests marked slow, where nothing says which to run."""
+    """Unless the profile is full, leaves out what is slow, and lets XLA compile in a hurry."""
     config.addinivalue_line("markers", "slow: proves what quicker tests prove too, only better")
-    if not config.option.markexpr and config.getoption("--hypothesis-profile") != "full":
+    if config.getoption("--hypothesis-profile") == "full":
+        return
+    # Programs of a few cells cost their compilation, of which LLVM's optimisations are a third.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # read when JAX is imported
+    if not config.option.markexpr:
         config.option.markexpr = "not slow"
