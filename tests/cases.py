@@ -10,14 +10,19 @@ from hypothesis import settings
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
-def many(test):
-    """For laws of integers: twenty-five times the cases of those that compile a program."""
-    return settings(max_examples=25 * settings().max_examples)(test)
+def scaled(factor):
+    """So many times the cases that a law gets in the profile that is loaded; at least one."""
+    return settings(max_examples=max(1, round(factor * settings().max_examples)))
 
 
-def few(test):
-    """For laws that compile a dozen programs for each case: half as many cases."""
-    return settings(max_examples=settings().max_examples // 2)(test)
+many = scaled(25)
+"""For laws of integers, which cost nothing beside those that compile a program for each case."""
+
+few = scaled(1 / 2)
+"""For laws that compile a dozen programs for each case."""
+
+SEARCH = settings(max_examples=5000)
+"""For hypothesis' find, which ends with the first case that is what is looked for."""
 
 
 def run_on_eight_devices(module):

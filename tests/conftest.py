@@ -1,17 +1,33 @@
-"""How many cases are drawn.
+"""How many cases are drawn, which tests wait until they are asked for, and how XLA compiles.
 
     python -m pytest                                a few for each law, minutes for all of them
-    python -m pytest --hypothesis-profile=full      many times as many, before a release
+    python -m pytest -m slow                        the tests marked slow
+    python -m pytest --hypothesis-profile=full      many times as many, and the slow ones too,
+                                                    compiled as for a user; before a release
 
 The tests run as a person runs JAX, in 32 bits; those that need 64 switch them on for themselves,
 as jaxcnn.testing does for problems in float64.
 """
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Each case compiles anew, which has a cost that says nothing about the case.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("default", max_examples=6, **_COMMON)
-settings.register_profile("full", max_examples=250, **_COMMON)
+settings.register_profile("full", max_examples=300, **_COMMON)
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Unless the profile is full, leaves out what is slow, and lets XLA compile in a hurry."""
+    config.addinivalue_line("markers", "slow: proves what quicker tests prove too, only better")
+    if config.getoption("--hypothesis-profile") == "full":
+        return
+    # Programs of a few cells cost their compilation, of which LLVM's optimisations are a third.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # read when JAX is imported
+    if not config.option.markexpr:
+        config.option.markexpr = "not slow"

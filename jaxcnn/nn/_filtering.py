@@ -14,6 +14,8 @@ from jax.typing import DTypeLike
 from jaxcnn.activations import activation as activation_named
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.geometry.shapes import require_floor_or_exact
+from jaxcnn.nn._options import option
 
 
 class Mask(nnx.Variable):
@@ -23,9 +25,13 @@ class Mask(nnx.Variable):
 class Filtering(nnx.Module):
     """A layer that computes activation(some convolution of x with its parameters).
 
+    What it shares with others is private: nnx.tabulate takes each public method for a layer's call
+    on arrays, and compiles it.
+
     Args:
       activation, dtype, param_dtype: as in :class:`jaxcnn.nn.Conv`.
-      arguments: the convolution's own, kept as attributes and handed on by :attr:`arguments`.
+      axes: how many spatial axes there are.
+      arguments: the convolution's own, kept as attributes and handed on by ``_arguments``.
     """
 
     def __init__(
@@ -33,21 +39,24 @@ class Filtering(nnx.Module):
         activation: str,
         dtype: DTypeLike | None,
         param_dtype: DTypeLike,
+        axes: int,
         **arguments: Any,
     ) -> None:
         activation_named(activation)
         self.activation = activation
-        self.dtype, self.param_dtype = dtype, param_dtype
+        self.dtype = None if dtype is None else option("dtype", dtype)
+        self.param_dtype = option("param_dtype", param_dtype)
+        require_floor_or_exact(arguments.get("rounding", "exact"))
         self._handed_on = tuple(arguments)
         for name, value in arguments.items():
-            setattr(self, name, value)
+            setattr(self, name, option(name, value, axes))
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """What the layer says to its convolution besides the arrays."""
         return {name: getattr(self, name) for name in self._handed_on}
 
-    def draw(
+    def _draw(
         self,
         rngs: nnx.Rngs,
         shape: tuple[int, ...],
@@ -66,17 +75,20 @@ class Filtering(nnx.Module):
         )
         return nnx.Param(init(rngs.params(), shape, self.param_dtype))
 
-    def zeros(self, shape: tuple[int, ...]) -> nnx.Param:
+    def _zeros(self, shape: tuple[int, ...]) -> nnx.Param:
         """A bias as it starts."""
         return nnx.Param(jnp.zeros(shape, self.param_dtype))
 
-    def in_one_dtype(self, *values: jax.Array | nnx.Param | None) -> tuple[jax.Array | None, ...]:
+    def _in_one_dtype(self, *values: jax.Array | nnx.Param | None) -> tuple[jax.Array | None, ...]:
         """The values as arrays of the layer's dtype, or of the one that suits them all."""
         arrays = [value[...] if isinstance(value, nnx.Param) else value for value in values]
-        dtype = self.dtype or jnp.result_type(*(array for array in arrays if array is not None))
+        # To take them together is what the layer is for, also where JAX is told to promote nothing.
+        with jax.numpy_dtype_promotion("standard"):
+            suits = jnp.result_type(*(array for array in arrays if array is not None))
+        dtype = self.dtype or suits
         return tuple(None if array is None else jnp.asarray(array, dtype) for array in arrays)
 
-    def activate(self, y: jax.Array) -> jax.Array:
+    def _activate(self, y: jax.Array) -> jax.Array:
         """The activation of every entry of y."""
         return activation_named(self.activation).function(y)
 
@@ -88,17 +100,18 @@ def check_filter(filter: Sequence[int]) -> tuple[int, ...]:
             f"filter must list one size for each spatial axis, got {filter!r}; for images use "
             f"({filter!r}, {filter!r})"
         )
-    return tuple(integer("filter", size, least=1) for size in filter)
+    return option("filter", filter)
 
 
-def check_groups(groups: int, **channels: int) -> int:
-    """``groups``, if every one of the named numbers of channels can be divided by it."""
+def check_channels(in_channels: int, channels: int, groups: int) -> tuple[int, int, int]:
+    """The three as Python ints, if both numbers of channels can be divided by ``groups``."""
     groups = integer("groups", groups, least=1)
-    for name, number in channels.items():
-        number = integer(name, number, least=1)
+    in_channels = integer("in_channels", in_channels, least=1)
+    channels = integer("channels", channels, least=1)
+    for name, number in (("in_channels", in_channels), ("channels", channels)):
         if number % groups:
             raise InputError(
                 f"groups {groups} does not divide {name} {number}; use {name} "
                 f"{number - number % groups or groups} or {number + groups - number % groups}"
             )
-    return groups
+    return in_channels, channels, groups

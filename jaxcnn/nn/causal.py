@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError, speaking_as
 from jaxcnn.geometry._check import integer
-from jaxcnn.nn._filtering import Filtering, check_groups
+from jaxcnn.nn._filtering import Filtering, check_channels
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.words import in_our_words
 
@@ -60,28 +60,29 @@ class CausalConv(Filtering):
         rngs: nnx.Rngs,
     ) -> None:
         with speaking_as("CausalConv"):
-            groups = check_groups(groups, in_channels=in_channels, channels=channels)
+            in_channels, channels, groups = check_channels(in_channels, channels, groups)
             shape = (integer("filter", filter, least=1), in_channels // groups, channels)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                stride=stride,
-                dilation=dilation,
+                1,
+                stride=integer("stride", stride, least=1),
+                dilation=integer("dilation", dilation, least=1),
                 groups=groups,
                 rounding=rounding,
                 precision=precision,
             )
-        self.kernel = self.draw(rngs, shape, fan_in=math.prod(shape[:-1]))
-        self.bias = self.zeros((channels,)) if use_bias else None
+        self.kernel = self._draw(rngs, shape, fan_in=math.prod(shape[:-1]))
+        self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = causal_conv(*self.in_one_dtype(x, self.kernel, self.bias), **self.arguments)
-        return self.activate(y)
+        y = causal_conv(*self._in_one_dtype(x, self.kernel, self.bias), **self._arguments)
+        return self._activate(y)
 
     def state(self, batch: int | None = None) -> jax.Array:
         """The state before the first chunk of ``batch`` examples, or of a single one."""
-        (kernel,) = self.in_one_dtype(self.kernel)
+        (kernel,) = self._in_one_dtype(self.kernel)
         return causal_conv_state(kernel, batch=batch, dilation=self.dilation, groups=self.groups)
 
     def stream(self, chunk: jax.Array, state: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -96,9 +97,9 @@ class CausalConv(Filtering):
                 f"stream with a layer of stride 1, and take every {self.stride}th output"
             )
         y, state = causal_conv_stream(
-            *self.in_one_dtype(chunk, state, self.kernel, self.bias),
+            *self._in_one_dtype(chunk, state, self.kernel, self.bias),
             dilation=self.dilation,
             groups=self.groups,
             precision=self.precision,
         )
-        return self.activate(y), state
+        return self._activate(y), state

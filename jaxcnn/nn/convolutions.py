@@ -19,7 +19,8 @@ from jaxcnn.errors import InputError, speaking_as
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry._check import integer, per_axis
 from jaxcnn.geometry.shapes import conv_shapes
-from jaxcnn.nn._filtering import Filtering, check_filter, check_groups
+from jaxcnn.nn._filtering import Filtering, check_channels, check_filter
+from jaxcnn.nn._options import option
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
@@ -70,13 +71,14 @@ class ConvTranspose(Filtering):
         rngs: nnx.Rngs,
     ) -> None:
         with speaking_as("ConvTranspose"):
-            groups = check_groups(groups, in_channels=in_channels, channels=channels)
+            in_channels, channels, groups = check_channels(in_channels, channels, groups)
             filter = check_filter(filter)
-            strides = per_axis("stride", stride, len(filter), least=1)
+            stride = option("stride", stride, len(filter))
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
+                len(filter),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -84,20 +86,21 @@ class ConvTranspose(Filtering):
                 output_padding=output_padding,
                 precision=precision,
             )
+        strides = per_axis("stride", stride, len(filter), least=1)
         fan_in = math.prod(filter) * in_channels / groups / math.prod(strides)
-        self.kernel = self.draw(rngs, (*filter, channels // groups, in_channels), fan_in=fan_in)
-        self.bias = self.zeros((channels,)) if use_bias else None
+        self.kernel = self._draw(rngs, (*filter, channels // groups, in_channels), fan_in=fan_in)
+        self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(
         self, x: jax.Array, *, output_size: int | Sequence[int] | None = None
     ) -> jax.Array:
         """The layer's output, of the ``output_size`` that :func:`jaxcnn.conv_transpose` takes."""
         y = conv_transpose(
-            *self.in_one_dtype(x, self.kernel, self.bias),
+            *self._in_one_dtype(x, self.kernel, self.bias),
             output_size=output_size,
-            **self.arguments,
+            **self._arguments,
         )
-        return self.activate(y)
+        return self._activate(y)
 
 
 @in_our_words
@@ -150,6 +153,7 @@ class DepthwiseConv(Filtering):
                 activation,
                 dtype,
                 param_dtype,
+                len(filter),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -158,12 +162,12 @@ class DepthwiseConv(Filtering):
                 precision=precision,
             )
         shape = (*filter, channels, multiplier)
-        self.kernel = self.draw(rngs, shape, fan_in=math.prod(filter))
-        self.bias = self.zeros((channels * multiplier,)) if use_bias else None
+        self.kernel = self._draw(rngs, shape, fan_in=math.prod(filter))
+        self.bias = self._zeros((channels * multiplier,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = depthwise_conv(*self.in_one_dtype(x, self.kernel, self.bias), **self.arguments)
-        return self.activate(y)
+        y = depthwise_conv(*self._in_one_dtype(x, self.kernel, self.bias), **self._arguments)
+        return self._activate(y)
 
 
 @in_our_words
@@ -222,6 +226,7 @@ class SeparableConv(Filtering):
                 activation,
                 dtype,
                 param_dtype,
+                len(filter),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -230,17 +235,17 @@ class SeparableConv(Filtering):
                 precision=precision,
             )
         shape, maps = (*filter, in_channels, multiplier), in_channels * multiplier
-        self.depthwise_kernel = self.draw(rngs, shape, fan_in=math.prod(filter), gain=1.0)
+        self.depthwise_kernel = self._draw(rngs, shape, fan_in=math.prod(filter), gain=1.0)
         pointwise = (*(1 for _ in filter), maps, channels)
-        self.pointwise_kernel = self.draw(rngs, pointwise, fan_in=maps)
-        self.bias = self.zeros((channels,)) if use_bias else None
+        self.pointwise_kernel = self._draw(rngs, pointwise, fan_in=maps)
+        self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = separable_conv(
-            *self.in_one_dtype(x, self.depthwise_kernel, self.pointwise_kernel, self.bias),
-            **self.arguments,
+            *self._in_one_dtype(x, self.depthwise_kernel, self.pointwise_kernel, self.bias),
+            **self._arguments,
         )
-        return self.activate(y)
+        return self._activate(y)
 
 
 @in_our_words
@@ -286,7 +291,8 @@ class LocalConv(Filtering):
         rngs: nnx.Rngs,
     ) -> None:
         with speaking_as("LocalConv"):
-            input, filter = tuple(input), check_filter(filter)
+            input = tuple(integer("input", size, least=1) for size in input)
+            filter = check_filter(filter)
             channels = integer("channels", channels, least=1)
             if len(input) != len(filter) + 1:
                 raise InputError(
@@ -294,19 +300,11 @@ class LocalConv(Filtering):
                     f"{len(filter) + 1} numbers, as in {(*(28 for _ in filter), 1)}"
                 )
             shared = (*filter, input[-1], channels)
-            shapes = conv_shapes(
-                input,
-                shared,
-                stride=stride,
-                padding=padding,
-                dilation=dilation,
-                rounding=rounding,
-                boundary=boundary,
-            )
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
+                len(filter),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -314,9 +312,12 @@ class LocalConv(Filtering):
                 boundary=boundary,
                 precision=precision,
             )
-        self.kernel = self.draw(rngs, (*shapes.spatial, *shared), fan_in=shapes.terms)
-        self.bias = self.zeros(shapes.output) if use_bias else None
+            arguments = self._arguments
+            del arguments["precision"]
+            shapes = conv_shapes(input, shared, **arguments)
+        self.kernel = self._draw(rngs, (*shapes.spatial, *shared), fan_in=shapes.terms)
+        self.bias = self._zeros(shapes.output) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = local_conv(*self.in_one_dtype(x, self.kernel, self.bias), **self.arguments)
-        return self.activate(y)
+        y = local_conv(*self._in_one_dtype(x, self.kernel, self.bias), **self._arguments)
+        return self._activate(y)

@@ -14,8 +14,10 @@ from jax.typing import DTypeLike
 from jaxcnn import ops
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding
+from jaxcnn.geometry._check import is_sequence
 from jaxcnn.geometry.shapes import require_mask
-from jaxcnn.nn._filtering import Filtering, Mask, check_filter, check_groups
+from jaxcnn.nn._filtering import Filtering, Mask, check_channels, check_filter
+from jaxcnn.nn._options import option
 from jaxcnn.words import in_our_words
 
 
@@ -71,14 +73,16 @@ class Conv(Filtering):
         rngs: nnx.Rngs,
     ) -> None:
         with speaking_as("Conv"):
-            groups = check_groups(groups, in_channels=in_channels, channels=channels)
-            shape = (*check_filter(filter), in_channels // groups, channels)
+            in_channels, channels, groups = check_channels(in_channels, channels, groups)
+            filter = check_filter(filter)
+            shape = (*filter, in_channels // groups, channels)
             if mask is not None:
                 require_mask(jnp.shape(mask), shape)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
+                len(filter),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -88,15 +92,15 @@ class Conv(Filtering):
                 precision=precision,
             )
         self.mask = None if mask is None else Mask(jnp.asarray(mask))
-        self.kernel = self.draw(rngs, shape, fan_in=math.prod(shape[:-1]))
-        self.bias = self.zeros((channels,)) if use_bias else None
+        self.kernel = self._draw(rngs, shape, fan_in=math.prod(shape[:-1]))
+        self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return ops.conv(
-            *self.in_one_dtype(x, self.kernel, self.bias),
+            *self._in_one_dtype(x, self.kernel, self.bias),
             mask=None if self.mask is None else self.mask[...],
             activation=self.activation,
-            **self.arguments,
+            **self._arguments,
         )
 
 
@@ -118,8 +122,13 @@ class MaxPool(nnx.Module):
         dilation: int | Sequence[int] = 1,
         rounding: str = "exact",
     ) -> None:
-        self.window, self.stride, self.padding = window, stride, padding
-        self.dilation, self.rounding = dilation, rounding
+        with speaking_as("MaxPool"):
+            axes = len(window) if is_sequence(window) else None
+            self.window = option("window", window, axes)
+            self.stride = None if stride is None else option("stride", stride, axes)
+            self.padding = option("padding", padding, axes)
+            self.dilation = option("dilation", dilation, axes)
+            self.rounding = option("rounding", rounding)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return ops.max_pool(
@@ -151,9 +160,14 @@ class AvgPool(nnx.Module):
         rounding: str = "exact",
         count_include_pad: bool = False,
     ) -> None:
-        self.window, self.stride, self.padding = window, stride, padding
-        self.dilation, self.rounding = dilation, rounding
-        self.count_include_pad = count_include_pad
+        with speaking_as("AvgPool"):
+            axes = len(window) if is_sequence(window) else None
+            self.window = option("window", window, axes)
+            self.stride = None if stride is None else option("stride", stride, axes)
+            self.padding = option("padding", padding, axes)
+            self.dilation = option("dilation", dilation, axes)
+            self.rounding = option("rounding", rounding)
+        self.count_include_pad = bool(count_include_pad)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return ops.avg_pool(

@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, speaking_as
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
-from jaxcnn.geometry._check import per_axis
+from jaxcnn.geometry._check import integer, per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
+from jaxcnn.geometry.shapes import require_floor_or_exact
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.nn._options import option
 from jaxcnn.words import in_our_words
 
 POOLS = ("max", "avg")
@@ -52,13 +54,21 @@ class ConvSpec:
     use_bias: bool = True
     rounding: str = "exact"
 
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        for name in ("channels", "groups"):
+            put(self, name, integer(name, getattr(self, name), least=1))
+        for name in ("filter", "stride", "padding", "dilation", "rounding"):
+            put(self, name, option(name, getattr(self, name)))
+        require_floor_or_exact(self.rounding)
+        activation(self.activation)
+
     def filters(self, axes: int) -> tuple[int, ...]:
         """The filter's size on each of ``axes`` axes."""
         return per_axis("filter", self.filter, axes, least=1)
 
     def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
         """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
-        activation(self.activation)
         filters = self.filters(len(input) - 1)
         per_group = input[-1] // self.groups if input[-1] % self.groups == 0 else input[-1]
         shapes = conv_shapes(
@@ -106,6 +116,11 @@ class PoolSpec:
     def __post_init__(self) -> None:
         if self.kind not in POOLS:
             raise InputError(f"pool must be one of {', '.join(POOLS)}, got {self.kind!r}")
+        put = object.__setattr__
+        for name in ("window", "padding", "dilation", "rounding"):
+            put(self, name, option(name, getattr(self, name)))
+        if self.stride is not None:
+            put(self, "stride", option("stride", self.stride))
 
     def windows(self, axes: int) -> tuple[int, ...]:
         """The window's size on each of ``axes`` axes."""
@@ -204,7 +219,8 @@ activation='relu', use_bias=True, rounding='exact')
     for needed in ("channels", "filter") if kind == "conv" else ("window",):
         if needed not in found:
             raise InputError(_unreadable(word, f"it does not say the {needed}"))
-    return ConvSpec(**found) if kind == "conv" else PoolSpec(**found)
+    with speaking_as(f"layer {word!r}"):
+        return ConvSpec(**found) if kind == "conv" else PoolSpec(**found)
 
 
 def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, object]:

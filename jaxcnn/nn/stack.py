@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxcnn.geometry import Plan
+from jaxcnn.geometry._check import integer
 from jaxcnn.geometry.text import for_axes
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, Spec, plan
@@ -45,7 +46,8 @@ class Stack(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        self.input, self.specs = tuple(input), tuple(layers)
+        self.input = tuple(integer("input", size, least=1) for size in input)
+        self.specs = tuple(layers)
         shapes = [self.input, *(row.output for row in self.plan().rows)]
         self.layers = nnx.List(
             _build(spec, shape, dtype=dtype, param_dtype=param_dtype, rngs=rngs)

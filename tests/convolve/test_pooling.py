@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 from jax.interpreters import mlir
 
 from jaxcnn.convolve import pooling
 from jaxcnn.testing import assert_sums_close
+from tests.cases import scaled
 
-several = settings(max_examples=4 * settings().max_examples)
+several = scaled(4)
 """For programs of a few cells, which compile in no time: four times as many cases."""
 
 KINDS = {"max": (lax.max, -np.inf), "min": (lax.min, np.inf), "sum": (lax.add, 0.0)}

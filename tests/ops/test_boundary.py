@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.geometry.boundary import BOUNDARIES
@@ -21,6 +21,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import few, scaled
 from tests.ops.operation_problem import (
     DTYPES,
     boundaries_for,
@@ -51,7 +52,7 @@ def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
     )
 
 
-@settings(max_examples=4, deadline=None)
+@few
 @given(boundary_problems())
 def test_values_and_gradients_are_those_of_the_index_rule(problem):
     assert_obeys_geometry(conv, problem)
@@ -59,7 +60,7 @@ def test_values_and_gradients_are_those_of_the_index_rule(problem):
     assert_gradients_match(conv, problem)
 
 
-@settings(max_examples=2, deadline=None)
+@scaled(1 / 3)
 @given(boundary_problems(dtypes=("float32",), ranks=(1,)))
 def test_transformations_keep_the_numbers(problem):
     assert_transforms(conv, problem)

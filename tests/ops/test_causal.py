@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.ops import causal
@@ -23,6 +23,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import few, scaled
 from tests.ops.operation_problem import DTYPES, with_kwargs
 
 BOTH = pytest.mark.parametrize("forms", [causal, reference_causal])
@@ -64,7 +65,7 @@ def streamed(forms, x, kernel, bias, lengths, **arguments):
     return jnp.concatenate(outputs, axis=-2), state
 
 
-@settings(max_examples=5, deadline=None)
+@few
 @given(causal_problems())
 def test_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(causal.causal_conv, problem)
@@ -72,13 +73,13 @@ def test_values_and_gradients_are_those_of_the_definition(problem):
     assert_gradients_match(causal.causal_conv, problem)
 
 
-@settings(max_examples=2, deadline=None)
+@scaled(1 / 3)
 @given(causal_problems(dtypes=("float32",)))
 def test_transformations_keep_the_numbers(problem):
     assert_transforms(causal.causal_conv, problem)
 
 
-@settings(max_examples=5, deadline=None)
+@few
 @given(streams())
 def test_chunk_after_chunk_gives_the_numbers_of_the_whole(stream):
     problem, lengths = stream
@@ -92,7 +93,7 @@ def test_chunk_after_chunk_gives_the_numbers_of_the_whole(stream):
             assert_sums_close(got, want, magnitude, roundings=problem.roundings)
 
 
-@settings(max_examples=5, deadline=None)
+@few
 @given(streams(dtypes=("float32", "bfloat16")))
 def test_where_sums_are_exact_streaming_is_bit_for_bit(stream):
     problem, lengths = stream
@@ -103,7 +104,7 @@ def test_where_sums_are_exact_streaming_is_bit_for_bit(stream):
     np.testing.assert_array_equal(got, causal.causal_conv(*arrays, **arguments))
 
 
-@settings(max_examples=5, deadline=None)
+@few
 @given(streams(dtypes=("float32",), max_filter=4, biases=(False,)))
 def test_the_state_is_the_last_cells(stream):
     problem, lengths = stream

@@ -28,6 +28,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import few, scaled
 from tests.ops.operation_problem import DTYPES, OperationProblem
 
 
@@ -61,7 +62,7 @@ def inner(a: jax.Array, b: jax.Array) -> float:
     return math.fsum(np.ravel(np.asarray(a) * np.asarray(b)))
 
 
-@settings(max_examples=12, deadline=None)
+@scaled(2)
 @given(conv_problems(dtypes=("float64",), biases=(False,)))
 def test_transposed_convolution_is_the_adjoint(problem):
     back = transposed(problem)
@@ -78,7 +79,7 @@ def test_transposed_convolution_is_the_adjoint(problem):
         )
 
 
-@settings(max_examples=4, deadline=None)
+@few
 @given(PROBLEMS.map(transposed))
 def test_values_and_gradients_are_those_of_the_scatter(problem):
     assert_obeys_geometry(conv_transpose, problem)
@@ -86,13 +87,13 @@ def test_values_and_gradients_are_those_of_the_scatter(problem):
     assert_gradients_match(conv_transpose, problem)
 
 
-@settings(max_examples=2, deadline=None)
+@scaled(1 / 3)
 @given(conv_problems(max_cells=16).map(transposed))
 def test_transformations_keep_the_numbers(problem):
     assert_transforms(conv_transpose, problem)
 
 
-@settings(max_examples=4, deadline=None)
+@few
 @given(conv_problems(biases=(False,)))
 def test_it_is_what_jax_transposes_conv_to(problem):
     back = transposed(problem)
@@ -169,7 +170,7 @@ def test_cells_that_no_window_reads_get_the_bias_alone():
     np.testing.assert_array_equal(y[:, 0], [6, 5, 5, 6, 5, 5])
 
 
-@settings(max_examples=settings().max_examples // 2)
+@few
 @given(st.data())
 def test_a_padding_below_0_adds_cells_that_get_the_bias_alone(data):
     k, filter, stride, dilation = (data.draw(st.integers(1, n)) for n in (4, 3, 4, 3))
@@ -263,7 +264,7 @@ def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(
         assert word in message
 
 
-@settings(max_examples=30, deadline=None)
+@scaled(5)
 @given(
     size=st.integers(1, 6),
     filter=st.integers(1, 4),

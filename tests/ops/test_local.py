@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.ops.conv import conv
@@ -22,6 +22,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import few, scaled
 from tests.ops.operation_problem import DTYPES, boundaries_for, boundary_roundings, with_kwargs
 
 FORMS = pytest.mark.parametrize("form", [local_conv, reference_local])
@@ -48,7 +49,7 @@ def local_problems(draw, dtypes=DTYPES):
     )
 
 
-@settings(max_examples=3, deadline=None)
+@few
 @given(local_problems())
 def test_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(local_conv, problem)
@@ -56,7 +57,7 @@ def test_values_and_gradients_are_those_of_the_definition(problem):
     assert_gradients_match(local_conv, problem)
 
 
-@settings(max_examples=2, deadline=None)
+@scaled(1 / 3)
 @given(local_problems(dtypes=("float32",)))
 def test_transformations_keep_the_numbers(problem):
     assert_transforms(local_conv, problem)

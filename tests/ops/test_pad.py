@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.geometry.boundary import source_cell
 from jaxcnn.ops.pad import pad
 from jaxcnn.reference.pad import pad as reference_pad
 from jaxcnn.testing import assert_lowers
+from tests.cases import few, scaled
 from tests.ops.operation_problem import DTYPES
 
 FORMS = pytest.mark.parametrize("form", [pad, reference_pad])
@@ -57,7 +58,7 @@ def test_what_happens_to_1234(form, boundary, cells):
     ]
 
 
-@settings(max_examples=15, deadline=None)
+@scaled(2)
 @given(paddings())
 def test_both_forms_move_the_cells_that_numpy_moves(case):
     shape, padding, boundary, dtype = case
@@ -73,7 +74,7 @@ def test_both_forms_move_the_cells_that_numpy_moves(case):
             np.testing.assert_array_equal(got, want)
 
 
-@settings(max_examples=5, deadline=None)
+@few
 @given(paddings(dtypes=("float32",)))
 def test_the_gradient_counts_where_each_cell_went(case):
     shape, padding, boundary, _ = case

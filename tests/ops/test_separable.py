@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.ops.conv import conv
@@ -24,6 +24,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import few, scaled
 from tests.ops.operation_problem import (
     DTYPES,
     OperationProblem,
@@ -89,7 +90,7 @@ def separable_problems(draw, dtypes=DTYPES):
     )
 
 
-@settings(max_examples=3, deadline=None)
+@few
 @given(depthwise_problems())
 def test_depthwise_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(depthwise_conv, problem)
@@ -97,7 +98,7 @@ def test_depthwise_values_and_gradients_are_those_of_the_definition(problem):
     assert_gradients_match(depthwise_conv, problem)
 
 
-@settings(max_examples=3, deadline=None)
+@few
 @given(separable_problems())
 def test_separable_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(separable_conv, problem)
@@ -105,7 +106,7 @@ def test_separable_values_and_gradients_are_those_of_the_definition(problem):
     assert_gradients_match(separable_conv, problem)
 
 
-@settings(max_examples=1, deadline=None)
+@scaled(1 / 3)
 @given(depthwise_problems(dtypes=("float32",)), separable_problems(dtypes=("float32",)))
 def test_transformations_keep_the_numbers(depthwise, separable):
     assert_transforms(depthwise_conv, depthwise)
@@ -122,7 +123,7 @@ def test_a_depthwise_convolution_is_each_channel_by_itself(form):
         np.testing.assert_array_equal(y[..., 2 * c : 2 * c + 2], alone)
 
 
-@settings(max_examples=3, deadline=None)
+@few
 @given(separable_problems(dtypes=("float64",)))
 def test_a_separable_convolution_is_a_convolution_with_a_kernel_of_low_rank(problem):
     arguments = {**problem.kwargs, "boundary": "zeros"}

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
@@ -25,6 +25,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
+from tests.cases import SEARCH, few
 from tests.testing import broken
 
 CONV = ConvProblem(size=(5,), filter=(2,), in_channels=2, out_channels=2, use_bias=True)
@@ -114,13 +115,13 @@ def test_hypothesis_shrinks_a_failure_to_a_problem_that_shows_it():
         except AssertionError:
             return True
 
-    found = find(conv_problems(ranks=(1,)), fails, settings=settings(max_examples=200))
+    found = find(conv_problems(ranks=(1,)), fails, settings=SEARCH)
     assert found.filter == (2,)
     assert (found.batch, found.in_channels, found.out_channels, found.groups) == (1, 1, 1, 1)
     assert found.size[0] <= 2
 
 
-@settings(max_examples=3)
+@few
 @given(conv_problems(dtypes=("float64",), ranks=(1,)))
 def test_64_bits_are_switched_on_for_a_problem_that_needs_them_and_off_again(problem):
     assert not jax.config.jax_enable_x64

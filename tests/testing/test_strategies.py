@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from hypothesis import strategies as st
 
 from jaxcnn import testing
@@ -14,7 +14,7 @@ from jaxcnn.testing import (
     impossible_pool_problems,
     pool_problems,
 )
-from tests.cases import DTYPES, many
+from tests.cases import DTYPES, SEARCH, many
 
 STRATEGIES = (conv_problems, pool_problems, impossible_conv_problems, impossible_pool_problems)
 
@@ -91,7 +91,7 @@ def _overhang(problem):
     ],
 )
 def test_every_kind_of_convolution_is_drawn(wanted):
-    find(conv_problems(), wanted, settings=settings(max_examples=5000))
+    find(conv_problems(), wanted, settings=SEARCH)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_every_kind_of_convolution_is_drawn(wanted):
     ],
 )
 def test_every_kind_of_pool_is_drawn(wanted):
-    find(pool_problems(), wanted, settings=settings(max_examples=5000))
+    find(pool_problems(), wanted, settings=SEARCH)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_reason_to_refuse_is_drawn(strategy, words):
         except (ValueError, TypeError) as error:
             return words in str(error)
 
-    find(strategy(), says, settings=settings(max_examples=5000))
+    find(strategy(), says, settings=SEARCH)
 
 
 def test_what_is_found_is_small():
