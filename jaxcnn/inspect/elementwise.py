@@ -16,9 +16,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.equations import power_of
 from jaxcnn.inspect.tracer import Rule, Tracer
-from jaxcnn.inspect.values import CHANNEL, Axis, Value, label_of, merged, unmerged
+from jaxcnn.inspect.values import CHANNEL, Axis, Value, merged
 
 _SCALINGS = ("mul", "div", "neg", "convert_element_type", "copy", "copy_p", "reduce_precision")
 _SQUARES = ("square", "integer_pow", "abs")
@@ -100,7 +101,7 @@ def _statistics(
     """What comes of statistics alone: a statistic, if all are of the same cells."""
     first = moving[0]
     if not all(_same(value, first) for value in moving):
-        found = tracer.join([tracer.settle(value, eqn) for value in moving])
+        found = tracer.join(moving, eqn)
         return replace(found, axes=_broadcast([*moving, *values]), biased=None)
     return replace(
         first,
@@ -127,13 +128,13 @@ def _together(tracer: Tracer, eqn: Any, solid: list[Value], others: list[Value])
         if any(map(first.folded, range(axes))) and not (boolean or places or scales or folds):
             return tracer.settle(first, eqn)
         return first
-    solid = _aligned(solid)
+    solid = tracer.aligned(solid, eqn)
     first = solid[0]
     kinds = {value.fold for value in solid if value.fold}
     alike = len({value.base for value in solid}) == len({value.sizes for value in solid}) == 1
     if alike and (boolean or (fold and kinds <= {fold})):
         return merged(solid, fold="" if boolean else fold, biased=None)
-    return tracer.join([tracer.settle(value, eqn) for value in solid])
+    return tracer.join(solid, eqn)
 
 
 def matched(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -142,30 +143,35 @@ def matched(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """
     rank = max(len(value.axes) for value in values)
     for label in frozenset().union(*(value.labels for value in values)):
-        along = set()
-        for value in values:
-            dims = [d for d in range(len(value.axes)) if label in value.labels_on(d)]
-            if value.sizes[label] > 1 or dims:
-                along.add(tuple(dim - len(value.axes) + rank for dim in dims))
-        if len(along) > 1:
+        along = {value: _dims(value, label, rank) for value in values}
+        # An axis that lies along two, as of queries and keys, is read as a whole at every place.
+        wide = {value.base for value in values if len(along[value]) > 1}
+        rest = [value for value in values if value.base not in wide]
+        if wide and rest:
+            values = [v if v.base in wide else _widened(tracer, eqn, v, label) for v in values]
+        elif not wide and len({along[v] for v in rest if along[v] or v.sizes[label] > 1}) > 1:
             why = f"{eqn.primitive.name} of arrays whose axes are turned against each other"
             return [tracer.unsure(value, eqn, why) for value in values]
     return values
 
 
+def _dims(value: Value, label: int, rank: int) -> tuple[int, ...]:
+    dims = (dim for dim in range(len(value.axes)) if label in value.labels_on(dim))
+    return tuple(dim - len(value.axes) + rank for dim in dims)
+
+
+def _widened(tracer: Tracer, eqn: Any, value: Value, label: int) -> Value:
+    """The value with every place reading the whole of a spatial axis."""
+    value = tracer.settle(value, eqn)
+    layout: list[Slide | None] = [None] * len(value.rows)
+    size = value.base.sizes[label]
+    layout[label] = Slide(size, size, tuple(range(size)), stride=0)
+    return replace(value, base=value.base.through(*layout))
+
+
 def _same(one: Value, other: Value) -> bool:
     """Whether two values read the same cells in the same places."""
     return (one.base, one.rows, one.pieces) == (other.base, other.rows, other.pieces)
-
-
-def _aligned(values: list[Value]) -> list[Value]:
-    """The values with axes that some have along a spatial axis so in all."""
-    if len({len(value.axes) for value in values}) > 1:
-        return values
-    for dim in range(len(values[0].axes)):
-        if any(isinstance(label_of(value.axes[dim]), int) for value in values):
-            values = [unmerged(value, dim) for value in values]
-    return values
 
 
 def joined_along(tracer: Tracer, eqn: Any, values: list[Value]) -> Value:
@@ -175,12 +181,12 @@ def joined_along(tracer: Tracer, eqn: Any, values: list[Value]) -> Value:
     first = values[0]
     if all(_same(value, first) for value in values):
         return replace(first, biased=None, centred=None)
-    values = _aligned(values)
+    values = tracer.aligned(values, eqn)
     first = values[0]
     alike = len({value.base for value in values}) == len({value.sizes for value in values}) == 1
     if alike and not any(value.fold for value in values):
         return merged(values, biased=None, centred=None)
-    return replace(tracer.join([tracer.settle(value, eqn) for value in values]), biased=None)
+    return replace(tracer.join(values, eqn), biased=None)
 
 
 def _broadcast(values: Sequence[Value]) -> tuple[Axis, ...]:

@@ -120,7 +120,7 @@ def _either(tracer: Tracer, eqn: Any, chooser: Value, options: Sequence[Value]) 
     if not moving:
         return last
     shaped = next((v for v in reversed(moving) if v.shape == last.shape), moving[-1])
-    return replace(tracer.join(moving), axes=shaped.axes, biased=None)
+    return replace(tracer.join(moving, eqn), axes=shaped.axes, biased=None)
 
 
 RULES: dict[str, Rule] = {"scan": scan, "while": loop, "cond": branches}

@@ -23,7 +23,6 @@ from jaxcnn.inspect.values import (
     reshaped,
     spread,
     union,
-    unmerged,
 )
 
 
@@ -110,10 +109,6 @@ def sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
             rows = x.rows_of(label)[place]
             x = x.with_rows({label: rows}, axes=replaced(x.axes, dim, axis_of(len(rows), label)))
             continue
-        gone = x.labels_on(dim)
-        if gone:
-            x = tracer.unsure(x, eqn, "a slice of an axis made of several")
-            x = x.with_rows({label: (union(*x.rows_of(label)),) for label in gone})
         kept = label if label in (BATCH, CHANNEL) else CHANNEL
         x = replace(x, axes=replaced(x.axes, dim, axis_of(len(taken), kept)))
     return x
@@ -121,7 +116,7 @@ def sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
 
 def spatial_axis(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
     """x with an axis ready for a change of rows: pools and repetitions are complete by now."""
-    x = unmerged(x, dim)
+    x = tracer.along_one(x, eqn, dim)
     label = label_of(x.axes[dim])
     if isinstance(label, int) and (x.folded(label) or _repeats(x.rows_of(label))):
         x = tracer.settle(x, eqn)

@@ -8,14 +8,14 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from jaxcnn.geometry.plan import by
-from jaxcnn.inspect import elementwise, loops, moves, picks, windows
+from jaxcnn.inspect import along, elementwise, loops, moves, picks, windows
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.program import read_program
 from jaxcnn.inspect.tracer import Tracer
 
 _RULES = {
     rule: act
-    for part in (elementwise, loops, moves, picks, windows)
+    for part in (along, elementwise, loops, moves, picks, windows)
     for rule, act in part.RULES.items()
 }
 

@@ -23,7 +23,17 @@ from jaxcnn.geometry.steps import Slide, Step, step_of
 from jaxcnn.inspect.equations import Recipe, inner_of, may_multiply, power_of, where
 from jaxcnn.inspect.network import LEARNING, Layer
 from jaxcnn.inspect.program import Program, learnt_of
-from jaxcnn.inspect.values import BATCH, CHANNEL, Axis, Value, axis_of
+from jaxcnn.inspect.values import (
+    BATCH,
+    CHANNEL,
+    Axis,
+    Value,
+    axis_of,
+    label_of,
+    replaced,
+    union,
+    unmerged,
+)
 
 Rule = Callable[["Tracer", Any, list[Value]], list[Value]]
 
@@ -174,18 +184,46 @@ class Tracer:
         self.doubts[base] = why
         return replace(value, base=base, biased=None, centred=None)
 
+    def along_one(self, value: Value, eqn: Any, dim: int) -> Value:
+        """``value`` with an axis that runs along one spatial axis at most, several places a cell.
+
+        Where it is a whole axis of the input's with parts of another dealt into it, as channels are
+        by pixel shuffling, it runs along the whole one; where it is made of several whole ones, it
+        is not known what its neighbouring places read.
+        """
+        labels = value.labels_on(dim)
+        if len(labels) > 1:
+            dealt = {n for n in labels if value.folded(n) or value.base.jumps[n] > 1}
+            parts = dealt - self.windowed
+            if len(labels - parts) != 1:
+                parts = labels
+                what = f"{eqn.primitive.name} along an axis made of several"
+                value = self.unsure(value, eqn, what)
+            rows = {label: (union(*value.rows_of(label)),) for label in parts}
+            axis = tuple((n, None if label in parts else label) for n, label in value.axes[dim])
+            value = value.with_rows(rows, axes=replaced(value.axes, dim, axis))
+        return unmerged(value, dim)
+
     def paid(self, value: Value, eqn: Any) -> Value:
         """``value`` with the statistics that were taken from it among what it reads."""
         if not value.owed:
             return value
-        owed = [self.settle(each, eqn) for each in value.owed]
-        found = self.join([self.settle(replace(value, owed=()), eqn), *owed])
-        return replace(found, axes=value.axes, biased=None)
+        return replace(self.join([replace(value, owed=()), *value.owed], eqn), biased=None)
 
-    def join(self, values: Sequence[Value]) -> Value:
+    def aligned(self, values: list[Value], eqn: Any) -> list[Value]:
+        """The values with axes that some have along a spatial axis so in all."""
+        if len({len(value.axes) for value in values}) > 1:
+            return values
+        for dim in range(len(values[0].axes)):
+            if any(isinstance(label_of(value.axes[dim]), int) for value in values):
+                values = [self.along_one(value, eqn, dim) for value in values]
+        return values
+
+    def join(self, values: Sequence[Value], eqn: Any) -> Value:
         """Branches that meet: every place reads what it reads in each."""
         most = max(len(v.rows) for v in values)  # others are of before a generator's first map
         values = [value for value in values if len(value.rows) == most]
+        values = [self.settle(value, eqn) for value in self.aligned(values, eqn)]
         bases = (value.base.sizes for value in values)
         sizes = tuple(max(each) for each in zip(*bases, strict=True))
         maps = {}
@@ -217,7 +255,7 @@ class Tracer:
             reads = _made(value, steps)
             kind, layer = _kind(steps, value.fold), value.layer
             if kind:
-                if "global" not in kind:
+                if value.fold and "global" not in kind:
                     wide = [a for a, s in enumerate(steps) if s and _pools(s)]
                     self.pooled.update(value.labels.intersection(wide))
                 shown = tuple(
@@ -315,7 +353,8 @@ class Tracer:
         """Takes back what was counted as learnt but acts as a normalisation's mean or variance."""
         running = self.running & self._unsaid
         if running:
-            self.take(running)
+            for layer in self.layers:
+                layer.weights = {k: n for k, n in layer.weights.items() if k not in running}
             numbers = sum(self._learnt.pop(name) for name in running)
             self.notes[f"{numbers:,} numbers of running means and variances are no parameters"] = (
                 None
@@ -340,11 +379,11 @@ class Tracer:
         return any(name in self._learnt for name in weights)
 
     def take(self, weights: frozenset[str]) -> None:
-        """Takes learnt arrays back from the layers that have them."""
+        """Takes learnt arrays back from the layers that have them, other than normalisations."""
         for layer in self.layers:
-            for name in weights & layer.weights.keys():
+            for name in weights & layer.weights.keys() if layer.kind != "norm" else ():
                 del layer.weights[name]
-        self._given -= weights
+                self._given.discard(name)
 
     def rooted(self, value: Value, dims: Sequence[int]) -> Value:
         """``value`` with its spatial axes labelled, if it is the first that has any."""
@@ -379,9 +418,17 @@ class Tracer:
 
 
 def channels_of(value: Value) -> int:
-    """Entries of an array at each place: all its axes but the spatial ones and the batch."""
-    atoms = (atom for axis in value.axes for atom in axis)
-    return prod(size for size, label in atoms if not isinstance(label, int) and label != BATCH)
+    """Entries of an array at each place: all its axes but the spatial ones and the batch.
+
+    A spatial axis that lies along two axes, as of queries and keys, counts once as such.
+    """
+    met, found = set(), 1
+    for size, label in (atom for axis in value.axes for atom in axis):
+        if isinstance(label, int) and label not in met:
+            met.add(label)
+        elif label != BATCH:
+            found *= size
+    return found
 
 
 def _refuse_nothing_left(eqn: Any, values: Sequence[Value]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, step_of
 from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
-from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union, unmerged
+from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union
 
 
 def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -134,7 +134,10 @@ def laid(
     Padding that comes just before the layer becomes the layer's own.
     """
     for dim in slides:
-        x = _along_one(tracer, eqn, unmerged(x, dim), dim)
+        labels = x.labels_on(dim)
+        x = tracer.along_one(x, eqn, dim)
+        if labels and not x.labels_on(dim):
+            tracer.windowed |= labels
     x = tracer.rooted(x, list(slides))
     keep = {}
     for dim, slide in slides.items():
@@ -169,26 +172,6 @@ def laid(
         if label is not None:
             layout[label] = slide
     return x, slides, layout
-
-
-def _along_one(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
-    """x with an axis that a window slides along running along one spatial axis at most.
-
-    Where the axis is a whole one of the input's with parts of another dealt into it, as channels
-    are by pixel shuffling, it runs along the whole one; else it is not known what a window covers.
-    """
-    labels = x.labels_on(dim)
-    if len(labels) < 2:
-        return x
-    whole = {label for n, label in x.axes[dim] if label in labels and n == x.base.sizes[label]}
-    parts = labels - whole if len(whole) == 1 else labels
-    if parts == labels:
-        tracer.windowed |= labels
-        x = tracer.unsure(x, eqn, f"{eqn.primitive.name} along an axis made of several")
-    rows = {label: (union(*x.rows_of(label)),) for label in parts}
-    axis = tuple((size, None if label in parts else label) for size, label in x.axes[dim])
-    x = x.with_rows(rows, axes=replaced(x.axes, dim, axis))
-    return unmerged(x, dim)
 
 
 def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -254,7 +237,7 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
             for a, n in enumerate(x.base.sizes)
         ]
         maps.append(replace(x, base=x.base.through(*layout) if any(layout) else x.base))
-    joined = tracer.join(maps)
+    joined = tracer.join(maps, eqn)
     laid = (*(sides[0].axes[d] for d in paired[0]), *(sides[0].axes[d] for d in free[0]))
     joined = replace(joined, axes=(*laid, *(sides[1].axes[d] for d in free[1])), biased=None)
     if not matched or axes != len(joined.rows):

@@ -1,8 +1,11 @@
-"""Rules on what outputs read of the whole input: holes, reach, padding."""
+"""Rules on what outputs read of the whole input: holes, reach, padding.
+
+They say nothing of layers of which it is not known what they read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 
 from jaxcnn.geometry.plan import by
@@ -18,7 +21,7 @@ MOSTLY = 0.5
 
 
 def _holes(network: Network) -> Iterable[Flaw]:
-    dilated = [layer for layer in network.layers if _dilated(layer)]
+    dilated = [layer for layer in network.layers if _dilated(layer) and not layer.unknown]
     for layer in dilated:
         later = [other for other in dilated if other is not layer]
         if any(layer.reads in other.reads.order for other in later):
@@ -61,7 +64,9 @@ def _ends(network: Network) -> list[Layer]:
     windowed = [
         layer
         for layer in network.layers
-        if layer.steps and (layer.kind in (*CONVOLUTIONS, *POOLS) or layer.kind == "dense")
+        if layer.steps
+        and not layer.unknown
+        and (layer.kind in (*CONVOLUTIONS, *POOLS) or layer.kind == "dense")
     ]
     return [
         layer
@@ -72,7 +77,7 @@ def _ends(network: Network) -> list[Layer]:
 
 def _too_small(network: Network) -> Iterable[Flaw]:
     for layer in _ends(network):
-        sizes, reach = layer.reads.order[0].sizes, [field.size for field in layer.fields]
+        sizes, reach = layer.reads.order[0].sizes, [f.size for f in layer.fields or ()]
         if any(seen < size for seen, size in zip(reach, sizes, strict=True)) and not any(
             _sees_all(other, layer, network) for other in network.layers
         ):
@@ -86,21 +91,25 @@ def _too_small(network: Network) -> Iterable[Flaw]:
 
 
 def _sees_all(other: Layer, layer: Layer, network: Network) -> bool:
-    """Whether ``other`` brings together all that ``layer`` made, other than by its mean."""
+    """Whether ``other`` brings together all that ``layer`` made, other than by its mean, or may."""
     pools = [each.reads for each in network.layers if each.kind.startswith("global")]
     order = other.reads.order
     return (
         layer.reads in order
         and not any(pool in order for pool in pools)
-        and all(
-            field.size >= size for field, size in zip(other.fields, order[0].sizes, strict=True)
-        )
+        and _spans(other, order[0].sizes)
     )
+
+
+def _spans(layer: Layer, sizes: Sequence[int]) -> bool:
+    """Whether the layer's field is as large as that on every axis, or not known."""
+    fields = layer.fields
+    return fields is None or all(f.size >= n for f, n in zip(fields, sizes, strict=True))
 
 
 def _too_large(network: Network) -> Iterable[Flaw]:
     for layer in _ends(network):
-        sizes, reach = layer.reads.order[0].sizes, [field.size for field in layer.fields]
+        sizes, reach = layer.reads.order[0].sizes, [f.size for f in layer.fields or ()]
         if layer.kind == "dense" or not sizes:
             continue
         if not all(s >= FAR_LARGER * n for s, n in zip(reach, sizes, strict=True)):
@@ -108,8 +117,7 @@ def _too_large(network: Network) -> Iterable[Flaw]:
         full = next(
             other
             for other in network.layers
-            if other.reads in layer.reads.order
-            and all(f.size >= n for f, n in zip(other.fields, sizes, strict=True))
+            if other.reads in layer.reads.order and _spans(other, sizes)
         )
         times = min(seen / size for seen, size in zip(reach, sizes, strict=True))
         yield Flaw(
