@@ -61,7 +61,7 @@ def programs(draw):
                 made = jax.eval_shape(partial(layer, kit), x)
             except (TypeError, ValueError):  # it does not fit
                 continue
-            if made.shape[-1] and 1 < min(made.shape[1:3]) and made.size <= 2000 * len(x):
+            if made.shape[-1] and min(made.shape[1:3]) > 1 and made.size <= 2000 * len(x):
                 x = kit.mixed(layer(kit, x))
         return x
 
