@@ -98,12 +98,18 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
             dilation=params["window_dilation"][dim],
             up=params["base_dilation"][dim],
         )
-        if slide != Slide(x.shape[dim], x.shape[dim]) and not _along_channels(x, dim):
+        if not _along_channels(x, dim):
             slides[dim] = slide
-    if not slides:  # windows over channels, as in local response normalisation
+    laid_on = [dim for dim, slide in slides.items() if slide != Slide(slide.size, slide.size)]
+    slides = {
+        dim: slide
+        for dim, slide in slides.items()
+        if dim in laid_on or isinstance(label_of(x.axes[dim]), int)
+    }
+    if not laid_on:  # windows over channels, as in local response normalisation
         return [replace(x, biased=None, centred=None)]
     if not x.base.sizes:  # all of a generator's image is spatial, also an axis it does not pool
-        x = tracer.rooted(x, sorted(slides))
+        x = tracer.rooted(x, laid_on)
     x, slides, layout = laid(tracer, eqn, x, slides)
     reads = x.base.through(*layout)
     axes = x.axes

@@ -11,7 +11,7 @@ from math import prod
 from jaxcnn.geometry.plan import by
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Layer, Network
-from jaxcnn.inspect.rules.rule import Flaw, Rule, count_of
+from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, count_of, real_share
 
 FAR_LARGER = 4
 """A field is far larger than the input from so many times its size on."""
@@ -36,13 +36,27 @@ def _holes(network: Network) -> Iterable[Flaw]:
             continue
         series = [_dilation(other) for other in dilated if other.reads in layer.reads.order]
         (read, span), *_ = found
+        dense = _without_holes([other for other in dilated if other.reads in layer.reads.order])
         yield Flaw(
             layer,
             f"dilation{'s' if len(series) > 1 else ''} {', '.join(map(str, series))} leave holes: "
             f"an output reads {read} of the {span} rows that its field spans",
-            "dilations that share no divisor and start at 1, such as 1, 2, 5, or an undilated "
-            f"filter of {max(series)} or more before them",
+            f"dilations {', '.join(map(str, dense))}, or an undilated filter of {max(series)} or "
+            f"more before them",
+            (Option("", {"dilations": dense}),),
         )
+
+
+def _without_holes(series: Sequence[Layer]) -> tuple[int, ...]:
+    """For filters one after the other, the dilations nearest to theirs that leave no holes: none is
+    larger than what the filters before it, without holes, span.
+    """
+    spans, dilations = 1, []
+    for layer in series:
+        dilations.append(min(_dilation(layer), spans))
+        filters = [len(slide.taps) for _, slide in layer.slides if len(slide.taps) > 1]
+        spans += dilations[-1] * (min(filters, default=1) - 1)
+    return tuple(dilations)
 
 
 def _dilated(layer: Layer) -> bool:
@@ -136,7 +150,7 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
     for layer in network.layers:
         if not layer.slides or layer.kind not in (*CONVOLUTIONS, *POOLS):
             continue
-        own = 1 - prod(_real_share(layer, axis) for axis in range(len(layer.slides)))
+        own = 1 - prod(real_share(slide) for _, slide in layer.slides)
         if own > MOSTLY:
             taps = prod(len(slide.taps) for _, slide in layer.slides)
             yield Flaw(
@@ -158,12 +172,6 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
             + (more if len(noisy) > 1 else ""),
             "fewer padded layers at this size, a larger input, or padding by reflection",
         )
-
-
-def _real_share(layer: Layer, axis: int) -> float:
-    _, slide = layer.slides[axis]
-    read = [cell for o in range(slide.output) for cell in slide.cells(o)]
-    return sum(0 <= cell < slide.size for cell in read) / max(1, len(read))
 
 
 RULES = (
