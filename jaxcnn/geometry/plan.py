@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.window import Window
@@ -19,8 +21,9 @@ class PlanRow:
       name: what the layer is, in a few words.
       output: the output's shape without the batch axis, (*spatial, C).
       parameters: numbers that are learnt.
-      multiply_adds: products summed for one example.
-      field: the receptive field of one output on each axis of the network's input.
+      multiply_adds: products summed for one example; None where that is not known.
+      field: the receptive field of one output on each axis of the network's input; None where it
+        is not known.
       lost: input cells at the end of each axis that this layer never reads.
 
     >>> PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0)).cells()
@@ -30,8 +33,8 @@ class PlanRow:
     name: str
     output: tuple[int, ...]
     parameters: int
-    multiply_adds: int
-    field: tuple[Field, ...]
+    multiply_adds: int | None
+    field: tuple[Field, ...] | None
     lost: tuple[int, ...]
 
     def cells(self) -> tuple[str, ...]:
@@ -40,9 +43,9 @@ class PlanRow:
             self.name,
             by(self.output),
             f"{self.parameters:,}",
-            f"{self.multiply_adds:,}",
-            by(f.size for f in self.field),
-            by(f.jump for f in self.field),
+            "?" if self.multiply_adds is None else f"{self.multiply_adds:,}",
+            "?" if self.field is None else by(f.size for f in self.field),
+            "?" if self.field is None else by(f.jump for f in self.field),
             by(self.lost) if any(self.lost) else "0",
         )
 
@@ -50,6 +53,11 @@ class PlanRow:
 @dataclass(frozen=True)
 class Plan:
     """A chain of layers, with the input they start from; ``str`` gives the table.
+
+    Attributes:
+      input: one example's shape, (*spatial, C).
+      rows: a row for each layer.
+      notes: what is not known, or taken for granted, in words; they come under the table.
 
     >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0))
     >>> print(Plan((7, 7, 1), (row,)))
@@ -61,6 +69,7 @@ class Plan:
 
     input: tuple[int, ...]
     rows: tuple[PlanRow, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -72,26 +81,43 @@ class Plan:
         return sum(row.parameters for row in self.rows)
 
     @property
-    def multiply_adds(self) -> int:
-        return sum(row.multiply_adds for row in self.rows)
+    def multiply_adds(self) -> int | None:
+        """Of all layers; None where those of one are not known."""
+        found = [row.multiply_adds for row in self.rows]
+        return None if None in found else sum(found)
+
+    def to_json(self) -> str:
+        """The plan as JSON; what is not known is null, and a jump that is not whole a text."""
+        rows = [
+            asdict(row)
+            | {"field": row.field and [asdict(f) | {"jump": _number(f.jump)} for f in row.field]}
+            for row in self.rows
+        ]
+        found = {"input": self.input, "rows": rows, "parameters": self.parameters}
+        found |= {"multiply_adds": self.multiply_adds, "notes": self.notes}
+        return json.dumps(found, indent=2)
 
     def lines(self) -> list[tuple[str, ...]]:
         """The table's lines as text: the input, a line for each layer, the totals."""
-        ones = by([1] * (len(self.input) - 1))
+        fields = (row.field for row in self.rows if row.field is not None)
+        ones = by([1] * len(next(fields, self.input[:-1])))
         first = ("input", by(self.input), "", "", ones, ones, "")
-        total = ("total", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "", "", "")
+        known = sum(row.multiply_adds or 0 for row in self.rows)
+        products = f"{'at least ' if self.multiply_adds is None else ''}{known:,}"
+        total = ("total", "", f"{self.parameters:,}", products, "", "", "")
         return [first, *(row.cells() for row in self.rows), total]
 
     def __str__(self) -> str:
         lines = [COLUMNS, *self.lines()]
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-        return "\n".join(
+        table = [
             "  ".join(
                 cell.ljust(width) if i < 2 else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in lines
-        )
+        ]
+        return "\n".join([*table, *(f"note: {note}" for note in self.notes)])
 
 
 def plan_row(
@@ -112,6 +138,10 @@ def plan_row(
         tuple(field.through(window) for field, window in zip(before, windows, strict=True)),
         tuple(window.lost for window in windows),
     )
+
+
+def _number(jump: int | Fraction) -> int | str:
+    return jump if isinstance(jump, int) else str(jump)
 
 
 def by(sizes: Sequence[int]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,15 @@ class Recipe:
         return np.asarray(found[self.output] if self.source.primitive.multiple_results else found)
 
 
+_POWERS = {"sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2), "square": Fraction(2)}
+_KEEP_POWER = (
+    *("add", "add_any", "sub", "max", "min", "clamp", "select_n", "neg", "abs", "name"),
+    *("convert_element_type", "copy", "copy_p", "reduce_precision", "stop_gradient", "stack"),
+    *("reshape", "broadcast_in_dim", "squeeze", "expand_dims", "transpose", "concatenate", "slice"),
+    *("reduce_sum", "reduce_max", "psum", "sharding_constraint", "optimization_barrier", "gather"),
+    *("split", "rev", "pad", "dynamic_slice", "tile"),
+)
+_PRODUCTS = ("dot", "conv_", "call", "solve", "cholesky", "eig", "svd", "lu", "qr", "product")
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _HERE = str(Path(__file__).parents[1])
 
@@ -54,14 +64,44 @@ def inner_of(eqn: Any) -> tuple[Jaxpr, Sequence[Any]] | None:
             consts = ()
         else:
             continue
-        if len(called.invars) == len(eqn.invars) and len(called.outvars) == len(eqn.outvars):
+        if all(
+            [v.aval.shape for v in inner] == [v.aval.shape for v in outer]
+            for inner, outer in ((called.invars, eqn.invars), (called.outvars, eqn.outvars))
+        ):
             return called, consts
     return None
 
 
-def is_root(eqn: Any) -> bool:
-    """Whether an operation takes a root, as normalisations do of a variance."""
-    return eqn.primitive.name in ("sqrt", "rsqrt", "pow")
+def may_multiply(eqn: Any) -> bool:
+    """Whether an operation that is not read may multiply matrices: it runs a program, or its name
+    says so.
+    """
+    name = eqn.primitive.name
+    programs = any(isinstance(each, ClosedJaxpr | Jaxpr) for each in eqn.params.values())
+    return programs or any(word in name for word in _PRODUCTS)
+
+
+def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
+    """To what power an operation raises a mean square, given to what its inputs have raised it.
+
+    A deviation, which a normalisation divides by, is one to the power of 1/2; zero is none at all.
+    """
+    name = eqn.primitive.name
+    if name in _POWERS:
+        return powers[0] * _POWERS[name]
+    if name == "integer_pow":
+        return powers[0] * eqn.params["y"]
+    if name == "pow":
+        exponent = eqn.invars[1]
+        known = isinstance(exponent, Literal) and np.ndim(exponent.val) == 0
+        return powers[0] * Fraction(float(exponent.val)) if known else Fraction(0)
+    if name == "mul":
+        return sum(powers, Fraction(0))
+    if name == "div":
+        return powers[0] - powers[1]
+    if name in _KEEP_POWER:
+        return max(powers, key=abs, default=Fraction(0))
+    return Fraction(0)
 
 
 def where(eqn: Any) -> str:

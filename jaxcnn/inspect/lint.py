@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.plan import by
-from jaxcnn.inspect.rules import RULES, Rule
+from jaxcnn.inspect.rules import RULES, Option, Rule
 from jaxcnn.inspect.trace import trace
 
 
@@ -25,6 +25,7 @@ class Finding:
       where: file and line that asked for it, as far as known.
       message: what is wrong, with the numbers.
       change: what to change.
+      options: the changes that can be told in numbers, each enough by itself on its axis.
     """
 
     code: str
@@ -33,6 +34,7 @@ class Finding:
     where: str
     message: str
     change: str
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def lint(
     conv1 (conv 7x7 s2 p3)
       JC001 rows dropped: height and width 224: (224 + 3 + 3 - 7)/2 + 1 = 112.5 outputs, cut to \
 112: 1 row of the padding at the end is never read
-            -> padding (3, 2) or (3, 4), or size 223 or 225
+            -> filter 6 with padding 2 on both sides, filter 8, or size 223 or 225
     1 layer, input 224x224x3: 1 finding
     """
     rules = chosen(select, ignore)
@@ -112,7 +114,15 @@ def lint(
     number = {id(layer): n for n, layer in enumerate(network.layers)}
     found = [(number[id(flaw.layer)], rule, flaw) for rule in rules for flaw in rule.find(network)]
     findings = tuple(
-        Finding(rule.code, rule.name, str(flaw.layer), flaw.layer.where, flaw.message, flaw.change)
+        Finding(
+            rule.code,
+            rule.name,
+            str(flaw.layer),
+            flaw.layer.where,
+            flaw.message,
+            flaw.change,
+            flaw.options,
+        )
         for _, rule, flaw in sorted(found, key=lambda each: (each[0], each[1].code))
     )
     codes = tuple(rule.code for rule in rules)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from jaxcnn.inspect.equations import where
+from jaxcnn.inspect.moves import cut_at, stacked
 from jaxcnn.inspect.tracer import Rule, Tracer
-from jaxcnn.inspect.values import Value, axis_of, union
+from jaxcnn.inspect.values import Value
 
 MOST_REPEATS = 64
 """A loop over layers is unrolled; one over more steps than this is read as one step."""
@@ -19,39 +23,104 @@ def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     carried = sum(map(_same_rank, eqn.outvars, body.jaxpr.outvars))
     along = sum(not same for same in map(_same_rank, eqn.invars, body.jaxpr.invars))
     consts = len(values) - carried - along
-    fixed, state, inputs = values[:consts], values[consts : consts + carried], values[-along:]
-    inputs = inputs if along else []
-    inputs = [_step_of(value) for value in inputs]
-    outputs: list[Value] = []
-    for _ in range(length if length <= MOST_REPEATS else 1):
-        found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *inputs])
-        state, outputs = found[:carried], found[carried:]
-    stacked = [replace(v, axes=(axis_of(length, None), *v.axes)) for v in outputs]
-    return [*state, *stacked]
+    fixed, state, inputs = (
+        values[:consts],
+        values[consts : consts + carried],
+        values[consts + carried :],
+    )
+    labels = {label for value in inputs if value.base is not None for label in value.labels_on(0)}
+
+    def run(state: list[Value], step: int) -> tuple[list[Value], list[Value]]:
+        given = [cut_at(tracer, eqn, value, step) for value in inputs]
+        found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *given])
+        return found[:carried], found[carried:]
+
+    if length > MOST_REPEATS:
+        what = f"a loop of {length} steps ({where(eqn)}) is read as one"
+        with _repeated(tracer, length, what):
+            state, outputs = run(state, 0)
+        state = [_unsure(tracer, eqn, value, what) for value in state]
+        each = [[_unsure(tracer, eqn, value, what) for value in outputs]] * length
+    else:
+        each = []
+        for step in range(length):
+            step = length - 1 - step if eqn.params["reverse"] else step
+            state, outputs = run(state, step)
+            each.append(outputs)
+        each = each[::-1] if eqn.params["reverse"] else each
+    label = next(iter(labels)) if len(labels) == 1 else None
+    return [*state, *(stacked(tracer, eqn, list(of), label) for of in zip(*each, strict=True))]
 
 
 def _same_rank(outer: Any, inner: Any) -> bool:
     return len(outer.aval.shape) == len(inner.aval.shape)
 
 
-def _step_of(value: Value) -> Value:
-    """What one step of a loop gets of an array that it goes along."""
-    gone = {label for _, label in value.axes[0] if isinstance(label, int)}
-    rows = {label: (union(*value.rows_of(label)),) for label in gone}
-    value = value.with_rows(rows) if gone else value
-    return replace(value, axes=value.axes[1:], known=None)
+def _unsure(tracer: Tracer, eqn: Any, value: Value, why: str) -> Value:
+    return value if value.base is None else tracer.unsure(value, eqn, why)
+
+
+@contextmanager
+def _repeated(tracer: Tracer, times: int | None, why: str) -> Iterator[None]:
+    """What is met inside is computed so often, and reads more than its first step does."""
+    before, first = tracer.times, len(tracer.layers)
+    tracer.times = None if None in (times, before) else times * before
+    yield
+    tracer.times = before
+    for layer in tracer.layers[first:]:
+        layer.unknown = layer.unknown or why
 
 
 def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``while``: its body, once."""
     body = eqn.params["body_jaxpr"]
-    return tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
+    what = f"how often a loop ({where(eqn)}) runs its program does not say"
+    with _repeated(tracer, None, what):
+        found = tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
+    return [_unsure(tracer, eqn, value, what) for value in found]
 
 
 def branches(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``cond``: the last of its branches, the one for true."""
-    chosen = eqn.params["branches"][-1]
-    return tracer.run(chosen.jaxpr, chosen.consts, values[1:])
+    """``cond`` and ``switch``: the branch that is taken, or the last, the one for true.
+
+    Where it is not known which is taken, what comes out reads what it reads in any.
+    """
+    (chooser, *values), programs = values, eqn.params["branches"]
+    known = chooser.known.numbers if chooser.known is not None else None
+    if known is not None:
+        program = programs[min(max(int(known), 0), len(programs) - 1)]
+        return tracer.run(program.jaxpr, program.consts, values)
+    first, found, products = len(tracer.layers), [], set()
+    for number, program in enumerate(programs):
+        before = tracer.snapshot()
+        found.append(tracer.run(program.jaxpr, program.consts, values))
+        products.add(sum(layer.multiply_adds or 0 for layer in tracer.layers[first:]))
+        if number < len(programs) - 1:
+            found[-1] = [_settled(tracer, eqn, value) for value in found[-1]]
+            tracer.restore(before)
+    if len(products) > 1:
+        for layer in tracer.layers[first:]:
+            layer.multiply_adds = layer.multiply_adds and None
+        tracer.notes[
+            f"which branch of a choice ({where(eqn)}) runs is not known: its last is listed"
+        ] = None
+    return [_either(tracer, eqn, chooser, options) for options in zip(*found, strict=True)]
+
+
+def _settled(tracer: Tracer, eqn: Any, value: Value) -> Value:
+    return value if value.base is None else tracer.settle(tracer.paid(value, eqn), eqn)
+
+
+def _either(tracer: Tracer, eqn: Any, chooser: Value, options: Sequence[Value]) -> Value:
+    last = options[-1]
+    moving = [value for value in (chooser, *options) if value.base is not None]
+    moving = [_settled(tracer, eqn, value) for value in moving]
+    if len({(value.base, value.rows) for value in moving}) <= 1 and last.base is not None:
+        return last
+    if not moving:
+        return last
+    shaped = next((v for v in reversed(moving) if v.shape == last.shape), moving[-1])
+    return replace(tracer.join(moving, eqn), axes=shaped.axes, biased=None)
 
 
 RULES: dict[str, Rule] = {"scan": scan, "while": loop, "cond": branches}

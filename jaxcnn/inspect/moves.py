@@ -9,6 +9,7 @@ from typing import Any
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import OUTSIDE, Slide
 from jaxcnn.inspect.elementwise import joined_along
+from jaxcnn.inspect.equations import Recipe
 from jaxcnn.inspect.tracer import Rule, Tracer
 from jaxcnn.inspect.values import (
     BATCH,
@@ -22,7 +23,6 @@ from jaxcnn.inspect.values import (
     reshaped,
     spread,
     union,
-    unmerged,
 )
 
 
@@ -63,12 +63,26 @@ def broadcast(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [replace(x, axes=tuple(axes))]
 
 
+def tile(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``tile``: axes repeated end to end."""
+    x, times = values[0], eqn.params["reps"]
+    axes = (axis_of(n, None) + axis for n, axis in zip(times, x.axes, strict=True))
+    return [replace(x, axes=tuple(axes), biased=None)]
+
+
+def stack(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``stack``: arrays side by side along a new axis."""
+    x, axis = joined_along(tracer, eqn, values), eqn.params["axis"]
+    new = axis_of(len(values), CHANNEL if len(values) > 1 else None)
+    return [replace(x, axes=(*x.axes[:axis], new, *x.axes[axis:]))]
+
+
 def cut(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``slice``."""
     params, x = eqn.params, values[0]
     strides = params["strides"] or (1,) * len(x.axes)
     places = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
-    return [_sliced(tracer, eqn, x, [slice(*place) for place in places])]
+    return [sliced(tracer, eqn, x, [slice(*place) for place in places])]
 
 
 def split(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -77,12 +91,13 @@ def split(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for size in eqn.params["sizes"]:
         places = [slice(None)] * len(x.axes)
         places[eqn.params["axis"]] = slice(start, start + size, 1)
-        parts.append(_sliced(tracer, eqn, x, places))
+        parts.append(sliced(tracer, eqn, x, places))
         start += size
     return parts
 
 
-def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
+def sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
+    """The slice of x that takes these places of each axis."""
     for dim, place in enumerate(places):
         size = x.shape[dim]
         taken = range(*place.indices(size))
@@ -94,9 +109,6 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
             rows = x.rows_of(label)[place]
             x = x.with_rows({label: rows}, axes=replaced(x.axes, dim, axis_of(len(rows), label)))
             continue
-        gone = labels_on(x, dim)
-        if gone:  # a cut through axes that a reshape has merged: all of them are read
-            x = x.with_rows({label: (union(*x.rows_of(label)),) for label in gone})
         kept = label if label in (BATCH, CHANNEL) else CHANNEL
         x = replace(x, axes=replaced(x.axes, dim, axis_of(len(taken), kept)))
     return x
@@ -104,7 +116,7 @@ def _sliced(tracer: Tracer, eqn: Any, x: Value, places: list[slice]) -> Value:
 
 def spatial_axis(tracer: Tracer, eqn: Any, x: Value, dim: int) -> Value:
     """x with an axis ready for a change of rows: pools and repetitions are complete by now."""
-    x = unmerged(x, dim)
+    x = tracer.along_one(x, eqn, dim)
     label = label_of(x.axes[dim])
     if isinstance(label, int) and (x.folded(label) or _repeats(x.rows_of(label))):
         x = tracer.settle(x, eqn)
@@ -145,13 +157,40 @@ def reverse(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [x]
 
 
+def cut_at(tracer: Tracer, eqn: Any, x: Value, place: int) -> Value:
+    """One place of the first axis, without that axis."""
+    if x.base is None:
+        numbers = x.known.numbers if x.known is not None else None
+        known = None if numbers is None else Recipe(numbers[place])
+        return replace(x, axes=x.axes[1:], known=known)
+    x = sliced(tracer, eqn, x, [slice(place, place + 1, 1), *[slice(None)] * (len(x.axes) - 1)])
+    return replace(x, axes=x.axes[1:])
+
+
+def stacked(tracer: Tracer, eqn: Any, values: list[Value], label: int | None) -> Value:
+    """Arrays one after the other along a new first axis: the spatial axis ``label``, if any."""
+    if all(value.base is None for value in values):
+        weights = frozenset().union(*(value.weights for value in values))
+        return Value((axis_of(len(values), CHANNEL), *values[0].axes), weights=weights)
+    ended = all(v.base is None or (label is not None and v.sizes[label] == 1) for v in values)
+    axis = axis_of(1, label if ended else CHANNEL)
+    values = [replace(value, axes=(axis, *value.axes)) for value in values]
+    return _concatenated(tracer, eqn, values, 0, len(values))[0]
+
+
 def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``concatenate``: channels side by side, or an axis made longer."""
-    dim, size = eqn.params["dimension"], eqn.outvars[0].aval.shape[eqn.params["dimension"]]
+    dim = eqn.params["dimension"]
+    return _concatenated(tracer, eqn, values, dim, eqn.outvars[0].aval.shape[dim])
+
+
+def _concatenated(
+    tracer: Tracer, eqn: Any, values: list[Value], dim: int, size: int
+) -> list[Value]:
     values = [v for v in values if v.shape[dim]]
     if len(values) == 1:
         return values
-    found = [labels_on(v, dim) for v in values if v.base is not None]
+    found = [v.labels_on(dim) for v in values if v.base is not None]
     labels = frozenset().union(*found)
     if not all(found):  # beside channels an axis of the input can only be its channels
         values = [_as_channels(v, dim) if v.base is not None else v for v in values]
@@ -169,7 +208,7 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         v.base is first.base and all(v.rows_of(a) == first.rows_of(a) for a in others)
         for v in moving
     ):
-        return _end_to_end(tracer, eqn, values, dim, label)
+        return _end_to_end(tracer, eqn, values, dim, label, size)
     rows: Rows = ()
     for v in values:
         places = v.shape[dim]
@@ -178,13 +217,8 @@ def concatenate(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [replace(x, axes=replaced(x.axes, dim, axis_of(size, label)))]
 
 
-def labels_on(value: Value, dim: int) -> frozenset[int]:
-    """The spatial axes that an axis of an array runs along."""
-    return frozenset(label for _, label in value.axes[dim] if isinstance(label, int))
-
-
 def _as_channels(value: Value, dim: int) -> Value:
-    rows = {label: (union(*value.rows_of(label)),) for label in labels_on(value, dim)}
+    rows = {label: (union(*value.rows_of(label)),) for label in value.labels_on(dim)}
     axes = replaced(value.axes, dim, axis_of(value.shape[dim], CHANNEL))
     return value.with_rows(rows, axes=axes) if rows else value
 
@@ -202,10 +236,10 @@ def _zeros_numbered(rows: Rows, size: int) -> Rows:
 
 
 def _end_to_end(
-    tracer: Tracer, eqn: Any, values: list[Value], dim: int, label: int | None
+    tracer: Tracer, eqn: Any, values: list[Value], dim: int, label: int | None, total: int
 ) -> list[Value]:
     """Maps of different layers set end to end along a spatial axis."""
-    total, start, maps = eqn.outvars[0].aval.shape[dim], 0, []
+    start, maps = 0, []
     if label is None or any(v.base is not None and label not in v.labels for v in values):
         return tracer.opaque(eqn, values)
     settled = [tracer.settle(v, eqn) if v.base is not None else v for v in values]
@@ -231,6 +265,8 @@ RULES: dict[str, Rule] = {
     "transpose": transpose,
     "broadcast_in_dim": broadcast,
     "slice": cut,
+    "tile": tile,
+    "stack": stack,
     "split": split,
     "pad": pad,
     "rev": reverse,

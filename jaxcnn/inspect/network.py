@@ -27,12 +27,14 @@ class Layer:
       before, reads: the map it reads and the map it makes, by what they read of the input.
       output: its output's shape, (*spatial, C), without the batch axis.
       in_channels, groups: as of a convolution; for a dense layer what one output sums over.
-      multiply_adds: products that are summed; those with the zeros that a transposed convolution
-        lays between cells do not count.
+      multiply_adds: products that are summed, how often it runs counted; those with the zeros that
+        a transposed convolution lays between cells do not count. None where it is not known how
+        often it runs.
       itemsize: bytes of one entry of the output.
       weights: the learnt arrays it uses that no layer before it used: names and sizes.
       bias: whether a learnt array is added to its output.
       cancels: of a normalisation, the layer whose bias it takes away again.
+      unknown: why it is not known what it reads of the input; empty where it is.
     """
 
     kind: str
@@ -44,11 +46,12 @@ class Layer:
     output: tuple[int, ...]
     in_channels: int = 0
     groups: int = 1
-    multiply_adds: int = 0
+    multiply_adds: int | None = 0
     itemsize: int = 4
     weights: dict[str, int] = field(default_factory=dict)
     bias: bool = False
     cancels: Layer | None = None
+    unknown: str = ""
 
     @property
     def channels(self) -> int:
@@ -67,9 +70,11 @@ class Layer:
         return tuple((name, step) for name, step in named if isinstance(step, Slide))
 
     @property
-    def fields(self) -> tuple[Field, ...]:
-        """The receptive field of one output on each spatial axis of the network's input."""
-        return self.reads.fields
+    def fields(self) -> tuple[Field, ...] | None:
+        """The receptive field of one output on each spatial axis of the network's input; None
+        where it is not known.
+        """
+        return None if self.unknown else self.reads.fields
 
     def __str__(self) -> str:
         """The layer in a few words: ``conv1 (conv 7x7 s2 p3)``."""
@@ -95,12 +100,14 @@ class Network:
       layers: in the order in which they are computed.
       origin: the map that receptive fields are relative to: the input, or, where the input has no
         spatial axes (a generator's noise), the first map that has; None where there is none.
+      notes: what is not known of it, in words.
     """
 
     input: tuple[int, ...]
     spatial: tuple[int, ...]
     layers: tuple[Layer, ...]
     origin: Reads | None
+    notes: tuple[str, ...] = ()
 
 
 def _unless(usual: int, letter: str, values: list[object]) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from jaxcnn.inspect.moves import labels_on, spatial_axis
+from jaxcnn.inspect.moves import sliced, spatial_axis
 from jaxcnn.inspect.tracer import Rule, Tracer
-from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union
+from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, union
 
 
 def gather(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -43,7 +43,7 @@ def gather(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
 def _picked(tracer: Tracer, eqn: Any, x: Value, places: Value, dim: int, kept: list[int]) -> Value:
     """What is picked at places that depend on the input: it may be any cell of the axis."""
     numbers = eqn.params["dimension_numbers"]
-    gone = labels_on(x, dim)
+    gone = x.labels_on(dim)
     if gone and x.fold:
         x = tracer.settle(x, eqn)
     pairs = zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True)
@@ -61,18 +61,21 @@ def _picked(tracer: Tracer, eqn: Any, x: Value, places: Value, dim: int, kept: l
 
 
 def dynamic_slice(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
-    """``dynamic_slice``: from anywhere, so that a part may be any part."""
-    x = values[0]
+    """``dynamic_slice``: a slice where it is known from where, else any part there is."""
+    x, *starts = values
     if x.base is None:
         return tracer.opaque(eqn, values)
-    axes = x.axes
-    for dim, size in enumerate(eqn.params["slice_sizes"]):
-        if size != x.shape[dim]:
-            gone = set(labels_on(x, dim))
-            x = x.with_rows({label: (union(*x.rows_of(label)),) * size for label in gone})
-            label = gone.pop() if len(gone) == 1 else CHANNEL
-            axes = replaced(axes, dim, axis_of(size, label))
-    return [replace(x, axes=axes)]
+    sizes, places = eqn.params["slice_sizes"], []
+    for dim, (size, start) in enumerate(zip(sizes, starts, strict=True)):
+        known = start.known.numbers if start.known is not None else None
+        if size == x.shape[dim]:
+            places.append(slice(None))
+        elif known is None:
+            return tracer.opaque(eqn, values)
+        else:
+            first = min(max(int(known), 0), x.shape[dim] - size)
+            places.append(slice(first, first + size, 1))
+    return [sliced(tracer, eqn, x, places)]
 
 
 RULES: dict[str, Rule] = {"gather": gather, "dynamic_slice": dynamic_slice}

@@ -29,7 +29,7 @@ def plan_of(
     total                             60          1,350
     """
     network = trace(model, input_shape, dtype=dtype)
-    return Plan(network.input, tuple(map(_row, network.layers)))
+    return Plan(network.input, tuple(map(_row, network.layers)), network.notes)
 
 
 def _row(layer: Layer) -> PlanRow:

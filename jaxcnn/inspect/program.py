@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import getclosurevars
+from types import FunctionType, MethodType
 from typing import Any
 
 import jax
@@ -18,10 +21,15 @@ from jaxcnn.geometry._check import integer
 
 @dataclass(frozen=True)
 class Weight:
-    """An array that a program uses besides its input: its name, and whether it is learnt."""
+    """An array that a program uses besides its input: its name, and whether it is learnt.
+
+    Flax says so of its arrays: those of ``nnx.Param``, and of Linen's collection ``params``, are,
+    and no others. Elsewhere (None) a floating-point array is taken to be, unless it acts as a mean
+    or a variance in a normalisation.
+    """
 
     name: str
-    learnt: bool
+    learnt: bool | None
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,14 @@ class Program:
       jaxpr: its inputs are the weights, then x.
       weights: one for each of the jaxpr's inputs but the last.
       batched: whether x was given a batch axis, of one example.
+      closed_over: where the model is a function: the paths, among what it closes over, of the
+        arrays that it finds there, by their ``id``.
     """
 
     jaxpr: ClosedJaxpr
     weights: tuple[Weight, ...]
     batched: bool
+    closed_over: dict[int, str]
 
 
 def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLike) -> Program:
@@ -64,7 +75,7 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
         except Exception as error:  # the model's own, of whatever kind it raises
             reasons.append(f"given {x.shape}, {_first_line(error)}")
             continue
-        return Program(jaxpr, weights, batched)
+        return Program(jaxpr, weights, batched, {} if weights else _closed_over(model))
     raise InputError(
         f"the model does not take an input of shape {shape}: {'; '.join(reasons)}. Give the shape "
         f"of one example, as the model expects it"
@@ -94,8 +105,9 @@ def _opened(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ..
     found, tree = jax.tree_util.tree_flatten_with_path(model)
     array_at = [i for i, (_, leaf) in enumerate(found) if _is_array(leaf)]
     weights = tuple(
-        Weight(_path(found[i][0]), bool(jnp.issubdtype(found[i][1].dtype, jnp.floating)))
+        Weight(name, learnt_of(name, found[i][1]))
         for i in array_at
+        for name in (_path(found[i][0]),)
     )
 
     def call_pytree(arrays: list[Any], x: jax.Array) -> Any:
@@ -105,6 +117,45 @@ def _opened(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ..
         return jax.tree_util.tree_unflatten(tree, leaves)(x)
 
     return call_pytree, [found[i][1] for i in array_at], weights
+
+
+def learnt_of(path: str, array: Any) -> bool | None:
+    """Whether an array at such a path is learnt, as far as the path and the dtype tell."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
+        return False
+    parts = set(path.split("."))
+    return True if "params" in parts else False if "batch_stats" in parts else None
+
+
+def _closed_over(function: Any) -> dict[int, str]:
+    """The arrays in what a function holds on to, by ``id``, each with its path."""
+    found: dict[int, str] = {}
+    waiting, met = [function], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in met:
+            continue
+        met.add(id(each))
+        held: dict[str, Any] = {}
+        if isinstance(each, partial):
+            held = {"function": each.func, **each.keywords} | dict(enumerate(each.args))
+        elif isinstance(each, MethodType):
+            held = {"function": each.__func__, "self": each.__self__}
+        elif isinstance(each, FunctionType):
+            closed = getclosurevars(each)
+            waiting += filter(callable, closed.nonlocals.values())
+            held = {**closed.globals, **closed.nonlocals}
+        waiting += [held["function"]] if "function" in held else []
+        waiting += filter(None, [getattr(each, "__wrapped__", None)])
+        for name, value in held.items():
+            try:
+                leaves = jax.tree_util.tree_flatten_with_path(value)[0]
+            except (TypeError, ValueError):  # a dictionary whose keys have no order
+                continue
+            for path, leaf in leaves:
+                if _is_array(leaf):
+                    found.setdefault(id(leaf), f"{name}.{_path(path)}")
+    return found
 
 
 def _is_array(leaf: Any) -> bool:

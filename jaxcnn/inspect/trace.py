@@ -7,14 +7,15 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
-from jaxcnn.inspect import elementwise, loops, moves, picks, windows
+from jaxcnn.geometry.plan import by
+from jaxcnn.inspect import along, elementwise, loops, moves, picks, windows
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.program import read_program
 from jaxcnn.inspect.tracer import Tracer
 
 _RULES = {
     rule: act
-    for part in (elementwise, loops, moves, picks, windows)
+    for part in (along, elementwise, loops, moves, picks, windows)
     for rule, act in part.RULES.items()
 }
 
@@ -48,12 +49,26 @@ def trace(
     offset = int(program.batched)
     first = Tracer(program, range(offset, len(input_shape) + offset), _RULES)
     first.walk()
-    spatial = sorted(axis + offset for axis in first.windowed)
+    found = first.windowed | (first.pooled - first.summed)
+    spatial = sorted(axis + offset for axis in found)
     tracer = Tracer(program, spatial, _RULES)
     tracer.walk()
+    notes = list(tracer.notes)
+    unknown = next((layer for layer in tracer.layers if layer.unknown), None)
+    if unknown is not None:
+        notes.append(f"from {unknown.name} on, fields are not known: {unknown.unknown}")
+    beside = [axis for axis in range(len(input_shape)) if axis + offset not in spatial]
+    if spatial and len(beside) > 1:
+        size = input_shape[beside[0]]
+        notes.append(
+            f"axis {beside[0]} of the input, {size} long, is taken for a part of one example, and "
+            f"all {size} are counted; if it is a batch, leave it out: "
+            f"{by([n for axis, n in enumerate(input_shape) if axis != beside[0]])}"
+        )
     return Network(
         tuple(input_shape),
         tuple(axis - offset for axis in spatial),
         tuple(tracer.layers),
         tracer.origin,
+        tuple(notes),
     )

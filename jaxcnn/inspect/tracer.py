@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -19,10 +20,20 @@ from jax.extend.core import Literal
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, Step, step_of
-from jaxcnn.inspect.equations import Recipe, inner_of, is_root, where
+from jaxcnn.inspect.equations import Recipe, inner_of, may_multiply, power_of, where
 from jaxcnn.inspect.network import LEARNING, Layer
-from jaxcnn.inspect.program import Program
-from jaxcnn.inspect.values import BATCH, CHANNEL, Axis, Value, axis_of
+from jaxcnn.inspect.program import Program, learnt_of
+from jaxcnn.inspect.values import (
+    BATCH,
+    CHANNEL,
+    Axis,
+    Value,
+    axis_of,
+    label_of,
+    replaced,
+    union,
+    unmerged,
+)
 
 Rule = Callable[["Tracer", Any, list[Value]], list[Value]]
 
@@ -32,16 +43,28 @@ class Tracer:
 
     Attributes:
       layers: those met so far.
-      windowed: the spatial axes along which a filter or a pool was laid.
+      windowed: the spatial axes along which a filter was laid.
+      pooled, summed: those along which cells were pooled, and those that are a filter's channels.
       origin: the map that what is read is counted on.
+      times: how often what is met now is computed; None where that is not known.
+      doubts: the maps of which it is not known what they read, each with the reason.
+      notes: what else is not known.
+      running: names of arrays that act as the mean or the variance of a normalisation.
     """
 
     def __init__(self, program: Program, spatial: Sequence[int], rules: dict[str, Rule]) -> None:
         self.layers: list[Layer] = []
         self.windowed: set[int] = set()
+        self.pooled: set[int] = set()
+        self.summed: set[int] = set()
         self.origin: Reads | None = None
+        self.times: int | None = 1
+        self.doubts: dict[Reads, str] = {}
+        self.notes: dict[str, None] = {}
+        self.running: frozenset[str] = frozenset()
         self._program, self._rules = program, rules
         self._learnt: dict[str, int] = {}
+        self._unsaid: set[str] = set()
         self._given: set[str] = set()
         self._settled: dict[Any, tuple[Reads, int]] = {}
         self._constants: dict[int, str] = {}
@@ -54,8 +77,10 @@ class Tracer:
         *weights, x = [variable.aval for variable in jaxpr.jaxpr.invars]
         inputs = []
         for weight, aval in zip(self._program.weights, weights, strict=True):
-            if weight.learnt:
+            if weight.learnt is not False:
                 self._learnt[weight.name] = prod(aval.shape)
+            if weight.learnt is None:
+                self._unsaid.add(weight.name)
             inputs.append(Value(_fixed_axes(aval.shape), weights=frozenset({weight.name})))
         axes = []
         for dim, size in enumerate(x.shape):
@@ -67,8 +92,10 @@ class Tracer:
         inputs.append(Value(tuple(axes), base, (None,) * len(self._spatial)))
         for value in self.run(jaxpr.jaxpr, jaxpr.consts, inputs):
             if value.base is not None:
-                self.settle(value, None)
+                self.settle(self.paid(value, None), None)
         self.name_layers()
+        self._doubt_layers()
+        self._leave_out_running()
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """The outputs of a jaxpr, given its inputs."""
@@ -94,40 +121,123 @@ class Tracer:
         if rule is not None and any(value.base is not None for value in values):
             if rule is not self._rules["add"]:  # only that goes on with a window begun
                 values = [self.settle(v, eqn) if v.patchy else v for v in values]
+                if rule is not self._rules["reduce_sum"]:  # and these with a normalisation
+                    values = [self.paid(value, eqn) for value in values]
             return rule(self, eqn, values)
-        inner = inner_of(eqn)
+        inner = inner_of(eqn) if rule is None else None
         if inner is not None:
             return self.run(*inner, values)
         if any(value.base is not None for value in values):
-            return self.opaque(eqn, values)
+            return self.opaque(eqn, values, products=None if may_multiply(eqn) else 0)
         return self.fixed(eqn, values)
 
     def fixed(self, eqn: Any, values: list[Value]) -> list[Value]:
         """The outputs of an operation on weights and constants."""
         weights = frozenset().union(*(value.weights for value in values))
-        root = is_root(eqn) or any(value.root for value in values)
+        power = power_of(eqn, [value.power for value in values])
+        spread = frozenset().union(*(value.spread for value in values))
+        if weights and not power and eqn.primitive.name in ("sqrt", "rsqrt", "pow"):
+            power, spread = power_of(eqn, [Fraction(1)] * len(values)), weights
         recipe = None if weights else Recipe(eqn, tuple(value.known for value in values))
         return [
             Value(
                 _fixed_axes(variable.aval.shape),
                 weights=weights,
-                root=root,
+                power=power,
+                spread=spread,
                 known=recipe and replace(recipe, output=number),
             )
             for number, variable in enumerate(eqn.outvars)
         ]
 
-    def opaque(self, eqn: Any, values: list[Value]) -> list[Value]:
-        """The outputs of an operation of which nothing is known: each reads all there is."""
-        moving = [self.settle(value, eqn) for value in values if value.base is not None]
+    def opaque(self, eqn: Any, values: list[Value], *, products: int | None = 0) -> list[Value]:
+        """The outputs of an operation that is not read: what they depend on is not known.
+
+        It is a layer where it sums products, or, None, may do so.
+        """
+        name = eqn.primitive.name
+        what = f"{name}{f' ({place})' if (place := where(eqn)) else ''}"
+        moving = [self.settle(self.paid(v, eqn), eqn) for v in values if v.base is not None]
         axes = max(len(value.base.sizes) for value in moving)
         maps = {v.base: None for v in moving if len(v.base.sizes) == axes}
         base = Reads.joined(*(m.through(*map(Slide.whole, m.sizes)) for m in maps))
+        self.doubts[base] = f"{what} is not read"
         layer = max(value.layer for value in moving)
-        return [
-            Value(_fixed_axes(variable.aval.shape), base, (None,) * axes, layer=layer)
-            for variable in eqn.outvars
-        ]
+        if products != 0:
+            sizes = Value(_fixed_axes(eqn.outvars[0].aval.shape), base, (None,) * axes)
+            shown = self.shown(sizes)
+            layer = self.write(name, eqn, (), base, base, shown, 0, multiply_adds=products)
+        outputs = []
+        for variable in eqn.outvars:
+            shape = variable.aval.shape
+            like = next((v for v in moving if v.shape == shape and v.labels), None)
+            if like is not None:  # the axes are likely the same, for what is laid along them later
+                outputs.append(replace(self.unsure(like, eqn, self.doubts[base]), layer=layer))
+            else:
+                outputs.append(Value(_fixed_axes(shape), base, (None,) * axes, layer=layer))
+        return outputs
+
+    def unsure(self, value: Value, eqn: Any, why: str) -> Value:
+        """``value`` with its map one of which it is not known what it reads."""
+        value = self.settle(self.paid(value, eqn), eqn)
+        base = Reads.joined(value.base)
+        self.doubts[base] = why
+        return replace(value, base=base, biased=None, centred=None)
+
+    def along_one(self, value: Value, eqn: Any, dim: int) -> Value:
+        """``value`` with an axis that runs along one spatial axis at most, several places a cell.
+
+        Where it is a whole axis of the input's with parts of another dealt into it, as channels are
+        by pixel shuffling, it runs along the whole one; where it is made of several whole ones, it
+        is not known what its neighbouring places read.
+        """
+        labels = value.labels_on(dim)
+        if len(labels) > 1:
+            dealt = {n for n in labels if value.folded(n) or value.base.jumps[n] > 1}
+            parts = dealt - self.windowed
+            if len(labels - parts) != 1:
+                parts = labels
+                what = f"{eqn.primitive.name} along an axis made of several"
+                value = self.unsure(value, eqn, what)
+            rows = {label: (union(*value.rows_of(label)),) for label in parts}
+            axis = tuple((n, None if label in parts else label) for n, label in value.axes[dim])
+            value = value.with_rows(rows, axes=replaced(value.axes, dim, axis))
+        return unmerged(value, dim)
+
+    def paid(self, value: Value, eqn: Any) -> Value:
+        """``value`` with the statistics that were taken from it among what it reads."""
+        if not value.owed:
+            return value
+        return replace(self.join([replace(value, owed=()), *value.owed], eqn), biased=None)
+
+    def aligned(self, values: list[Value], eqn: Any) -> list[Value]:
+        """The values with axes that some have along a spatial axis so in all."""
+        if len({len(value.axes) for value in values}) > 1:
+            return values
+        for dim in range(len(values[0].axes)):
+            if any(isinstance(label_of(value.axes[dim]), int) for value in values):
+                values = [self.along_one(value, eqn, dim) for value in values]
+        return values
+
+    def join(self, values: Sequence[Value], eqn: Any) -> Value:
+        """Branches that meet: every place reads what it reads in each."""
+        most = max(len(v.rows) for v in values)  # others are of before a generator's first map
+        values = [value for value in values if len(value.rows) == most]
+        values = [self.settle(value, eqn) for value in self.aligned(values, eqn)]
+        bases = (value.base.sizes for value in values)
+        sizes = tuple(max(each) for each in zip(*bases, strict=True))
+        maps = {}
+        for value in values:
+            layout = [
+                None if size == full else Slide(size, full, tuple(range(size)), stride=0)
+                for size, full in zip(value.base.sizes, sizes, strict=True)
+            ]
+            spread = any(layout)
+            maps[value.base] = value.base.through(*layout) if spread else value.base
+        base = Reads.joined(*maps.values()) if len(maps) > 1 else next(iter(maps.values()))
+        biased = next((value.biased for value in values if value.biased is not None), None)
+        layer = max(value.layer for value in values)
+        return Value(values[0].axes, base, (None,) * len(sizes), layer=layer, biased=biased)
 
     def settle(self, value: Value, eqn: Any, keep: Sequence[int] = ()) -> Value:
         """``value`` with its rows made a map, and a layer where they are one.
@@ -145,20 +255,34 @@ class Tracer:
             reads = _made(value, steps)
             kind, layer = _kind(steps, value.fold), value.layer
             if kind:
-                if "global" not in kind:
-                    wide = [a for a, s in enumerate(steps) if s and (s.width > 1 or s.jump > 1)]
-                    self.windowed.update(value.labels.intersection(wide))
+                if value.fold and "global" not in kind:
+                    wide = [a for a, s in enumerate(steps) if s and _pools(s)]
+                    self.pooled.update(value.labels.intersection(wide))
                 shown = tuple(
                     Slide(n, n) if step is None else step
                     for n, step in zip(value.base.sizes, steps, strict=True)
                 )
                 layer = self.write(
-                    kind, eqn, shown, value.base, reads, self.shown(value), channels_of(value)
+                    kind,
+                    eqn,
+                    shown,
+                    value.base,
+                    reads,
+                    self.shown(value),
+                    channels_of(value),
+                    multiply_adds=value.products,
                 )
             self._settled[key] = reads, layer
         reads, layer = self._settled[key]
         changed = replace(
-            value, base=reads, rows=kept, fold="", pieces=frozenset(), layer=layer, statistic=False
+            value,
+            base=reads,
+            rows=kept,
+            fold="",
+            pieces=frozenset(),
+            layer=layer,
+            statistic=False,
+            products=0,
         )
         return changed if layer == value.layer else replace(changed, biased=None, centred=None)
 
@@ -191,8 +315,23 @@ class Tracer:
         )
         for key, entry in more.items():
             setattr(self.layers[-1], key, entry)
+        layer = self.layers[-1]
+        if layer.multiply_adds and self.times != 1:
+            layer.multiply_adds = self.times and layer.multiply_adds * self.times
         self.give(weights, len(self.layers) - 1)
         return len(self.layers) - 1
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """What :meth:`restore` needs to forget the layers that are met from now on."""
+        layers = [dict(vars(layer), weights=dict(layer.weights)) for layer in self.layers]
+        return layers, set(self._given), dict(self._modules), dict(self._settled)
+
+    def restore(self, before: tuple[Any, ...]) -> None:
+        """Forgets the layers that were met since a :meth:`snapshot`."""
+        layers, self._given, self._modules, self._settled = before
+        del self.layers[len(layers) :]
+        for layer, entries in zip(self.layers, layers, strict=True):
+            vars(layer).update(entries)
 
     def name_layers(self) -> None:
         """Names the layers: by the module whose arrays they use, else by kind and number."""
@@ -203,6 +342,29 @@ class Tracer:
             count[name] += 1
             again = count[name] > 1
             layer.name = name if own and not again else f"{name}{'#' if own else ''}{count[name]}"
+
+    def _doubt_layers(self) -> None:
+        if self.doubts:
+            for layer in self.layers:
+                reasons = (self.doubts[m] for m in layer.reads.order if m in self.doubts)
+                layer.unknown = layer.unknown or next(reasons, "")
+
+    def _leave_out_running(self) -> None:
+        """Takes back what was counted as learnt but acts as a normalisation's mean or variance."""
+        running = self.running & self._unsaid
+        if running:
+            for layer in self.layers:
+                layer.weights = {k: n for k, n in layer.weights.items() if k not in running}
+            numbers = sum(self._learnt.pop(name) for name in running)
+            self.notes[f"{numbers:,} numbers of running means and variances are no parameters"] = (
+                None
+            )
+        closed = sum(self._learnt.get(name, 0) for name in self._unsaid if name.startswith("<"))
+        if closed:
+            self.notes[
+                f"{closed:,} numbers in arrays that the model closes over are taken for "
+                f"parameters; whether they are learnt its program does not say"
+            ] = None
 
     def give(self, weights: frozenset[str], layer: int) -> bool:
         """Counts learnt arrays to a layer, if no layer has them yet; whether any is learnt."""
@@ -217,11 +379,11 @@ class Tracer:
         return any(name in self._learnt for name in weights)
 
     def take(self, weights: frozenset[str]) -> None:
-        """Takes learnt arrays back from the layers that have them."""
+        """Takes learnt arrays back from the layers that have them, other than normalisations."""
         for layer in self.layers:
-            for name in weights & layer.weights.keys():
+            for name in weights & layer.weights.keys() if layer.kind != "norm" else ():
                 del layer.weights[name]
-        self._given -= weights
+                self._given.discard(name)
 
     def rooted(self, value: Value, dims: Sequence[int]) -> Value:
         """``value`` with its spatial axes labelled, if it is the first that has any."""
@@ -232,6 +394,9 @@ class Tracer:
             self.origin = Reads.of_input(sizes)
         if self.origin.sizes != tuple(sizes):
             return value
+        doubts = [self.doubts[m] for m in value.base.order if m in self.doubts]
+        if doubts:
+            self.doubts[self.origin] = doubts[0]
         axes = list(value.axes)
         for number, dim in enumerate(dims):
             axes[dim] = axis_of(value.shape[dim], number)
@@ -244,14 +409,26 @@ class Tracer:
         if self._program.weights or not array_is_weight or not np.ndim(array):
             return Value(_fixed_axes(np.shape(array)), known=Recipe(array))
         name = self._constants.setdefault(id(array), f"<array {len(self._constants) + 1}>")
-        self._learnt[name] = prod(array.shape)
+        learnt = learnt_of(self._program.closed_over.get(id(array), ""), array)
+        if learnt is not False:
+            self._learnt[name] = prod(array.shape)
+        if learnt is None:
+            self._unsaid.add(name)
         return Value(_fixed_axes(array.shape), weights=frozenset({name}))
 
 
 def channels_of(value: Value) -> int:
-    """Entries of an array at each place: all its axes but the spatial ones and the batch."""
-    atoms = (atom for axis in value.axes for atom in axis)
-    return prod(size for size, label in atoms if not isinstance(label, int) and label != BATCH)
+    """Entries of an array at each place: all its axes but the spatial ones and the batch.
+
+    A spatial axis that lies along two axes, as of queries and keys, counts once as such.
+    """
+    met, found = set(), 1
+    for size, label in (atom for axis in value.axes for atom in axis):
+        if isinstance(label, int) and label not in met:
+            met.add(label)
+        elif label != BATCH:
+            found *= size
+    return found
 
 
 def _refuse_nothing_left(eqn: Any, values: Sequence[Value]) -> None:
@@ -269,6 +446,12 @@ def _refuse_nothing_left(eqn: Any, values: Sequence[Value]) -> None:
 
 def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     return tuple(axis_of(size, CHANNEL) for size in shape)
+
+
+def _pools(step: Step) -> bool:
+    """Whether a layer's outputs read some cells each; those of a matrix over channels read all."""
+    whole = all(len(step.cells(o)) == step.size for o in range(step.output))
+    return (step.width > 1 or step.jump > 1) and not (whole and step.output > 1)
 
 
 def _made(value: Value, steps: Sequence[Step | None]) -> Reads:

@@ -9,8 +9,9 @@ that were folded together (which is how some libraries pool) become one pool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -39,10 +40,16 @@ class Value:
       layer: number of the last layer before it.
       weights: names of the learnt arrays in it that no layer has yet been given.
       statistic: whether it is a mean, maximum or the like over an axis and nothing learnt since:
-        combined with what it is a statistic of, it is a normalisation, not a layer.
-      root: whether it has been through a square root, as the deviation in a normalisation has.
+        what it is a statistic of may be normalised by it.
+      power: of a mean square, what it has been raised to: 1/2 for the deviation that a
+        normalisation divides by; zero where it is none.
+      spread: names of the learnt arrays of which it holds a root, as of a running variance.
       centred: where a mean has just been taken from it, the names of the arrays in that mean.
+      scaled: whether a normalisation has just divided it by its deviation.
+      owed: statistics of its own that were taken from it. Unless it becomes a normalisation, it
+        reads what they read.
       biased: number of the layer whose bias was just added.
+      products: those that were summed to make its rows, where a matrix made them.
       known: its recipe, where it depends on no input and nothing learnt.
     """
 
@@ -54,9 +61,13 @@ class Value:
     layer: int = -1
     weights: frozenset[str] = frozenset()
     statistic: bool = False
-    root: bool = False
+    power: Fraction = Fraction(0)
+    spread: frozenset[str] = frozenset()
     centred: frozenset[str] | None = None
+    scaled: bool = False
+    owed: tuple[Value, ...] = ()
     biased: int | None = None
+    products: int = 0
     known: Recipe | None = None
 
     @property
@@ -74,6 +85,16 @@ class Value:
         """The spatial axes that still are axes of the array."""
         atoms = (atom for axis in self.axes for atom in axis)
         return frozenset(label for _, label in atoms if isinstance(label, int))
+
+    def labels_on(self, *dims: int) -> frozenset[int]:
+        """The spatial axes that these axes of the array run along."""
+        atoms = (atom for dim in dims for atom in self.axes[dim])
+        return frozenset(label for _, label in atoms if isinstance(label, int))
+
+    def ended_by(self, dims: Iterable[int]) -> frozenset[int]:
+        """The spatial axes that are no longer axes of the array without these axes of it."""
+        rest = self.labels_on(*(dim for dim in range(len(self.axes)) if dim not in set(dims)))
+        return self.labels_on(*dims) - rest
 
     def rows_of(self, axis: int) -> Rows:
         """The cells that each place on a spatial axis reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -12,7 +13,7 @@ import numpy as np
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, step_of
 from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
-from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union, unmerged
+from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union
 
 
 def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -20,8 +21,8 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     x, kernel = values
     params, taken = eqn.params, eqn.params["dimension_numbers"]
     if x.base is None or kernel.base is not None or params["batch_group_count"] != 1:
-        return tracer.opaque(eqn, values)
-    (_, feature, *dims), (kernel_out, kernel_in, *filter_dims) = taken.lhs_spec, taken.rhs_spec
+        return tracer.opaque(eqn, values, products=_products(eqn))
+    (_, feature, *dims), (kernel_out, _, *filter_dims) = taken.lhs_spec, taken.rhs_spec
     filters = [kernel.shape[dim] for dim in filter_dims]
     slides = {
         dim: Slide.laid(
@@ -36,15 +37,14 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     }
     groups, channels = params["feature_group_count"], kernel.shape[kernel_out]
     x, slides, layout = laid(tracer, eqn, x, slides)
-    for _, label in x.axes[feature]:
-        if isinstance(label, int):
-            layout[label] = Slide.whole(x.sizes[label])
+    for label in x.labels_on(feature):
+        layout[label] = Slide.whole(x.sizes[label])
+        tracer.summed.add(label)
     reads = x.base.through(*layout)
     spread = prod(params["lhs_dilation"]) > 1
     depthwise = 1 < groups == x.shape[feature]
     kind = "transposed conv" if spread else "depthwise conv" if depthwise else "conv"
     out = eqn.outvars[0].aval.shape
-    placed = prod(x.shape) * channels // groups if spread else prod(out) * kernel.shape[kernel_in]
     number = tracer.write(
         kind,
         eqn,
@@ -55,7 +55,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         x.shape[feature],
         kernel.weights,
         groups=groups,
-        multiply_adds=placed * prod(filters),
+        multiply_adds=_products(eqn),
     )
     axes = [()] * len(out)
     for place, (to, dim) in enumerate(zip(taken.out_spec, taken.lhs_spec, strict=True)):
@@ -64,6 +64,17 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for dim, to in zip(dims, taken.out_spec[2:], strict=True):
         axes[to] = axis_of(out[to], spatial_label(x, dim))
     return [_from_layer(x, tuple(axes), reads, number)]
+
+
+def _products(eqn: Any) -> int:
+    """The products that a convolution sums, those with zeros between its input's cells left out."""
+    params, taken = eqn.params, eqn.params["dimension_numbers"]
+    x, kernel = (variable.aval.shape for variable in eqn.invars[:2])
+    kernel_out, kernel_in, *filter_dims = taken.rhs_spec
+    taps = prod(kernel[dim] for dim in filter_dims)
+    if prod(params["lhs_dilation"]) > 1:
+        return prod(x) * kernel[kernel_out] // params["feature_group_count"] * taps
+    return prod(eqn.outvars[0].aval.shape) * kernel[kernel_in] * taps
 
 
 def spatial_label(x: Value, dim: int) -> int | str | None:
@@ -87,12 +98,18 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
             dilation=params["window_dilation"][dim],
             up=params["base_dilation"][dim],
         )
-        if slide != Slide(x.shape[dim], x.shape[dim]) and not _along_channels(x, dim):
+        if not _along_channels(x, dim):
             slides[dim] = slide
-    if not slides:  # windows over channels, as in local response normalisation
+    laid_on = [dim for dim, slide in slides.items() if slide != Slide(slide.size, slide.size)]
+    slides = {
+        dim: slide
+        for dim, slide in slides.items()
+        if dim in laid_on or isinstance(label_of(x.axes[dim]), int)
+    }
+    if not laid_on:  # windows over channels, as in local response normalisation
         return [replace(x, biased=None, centred=None)]
     if not x.base.sizes:  # all of a generator's image is spatial, also an axis it does not pool
-        x = tracer.rooted(x, sorted(slides))
+        x = tracer.rooted(x, laid_on)
     x, slides, layout = laid(tracer, eqn, x, slides)
     reads = x.base.through(*layout)
     axes = x.axes
@@ -123,7 +140,10 @@ def laid(
     Padding that comes just before the layer becomes the layer's own.
     """
     for dim in slides:
-        x = unmerged(x, dim)
+        labels = x.labels_on(dim)
+        x = tracer.along_one(x, eqn, dim)
+        if labels and not x.labels_on(dim):
+            tracer.windowed |= labels
     x = tracer.rooted(x, list(slides))
     keep = {}
     for dim, slide in slides.items():
@@ -163,8 +183,8 @@ def laid(
 def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``dot_general``: a dense layer, or a resampling by a known matrix."""
     summed, paired = eqn.params["dimension_numbers"]
-    if all(value.base is not None for value in values):  # attention
-        return tracer.opaque(eqn, values)
+    if all(value.base is not None for value in values):
+        return product(tracer, eqn, values)
     side = 0 if values[0].base is not None else 1
     x, matrix = values[side], values[1 - side]
     free = [d for d in range(len(x.axes)) if d not in (*summed[side], *paired[side])]
@@ -180,7 +200,7 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     if resampled is not None:
         return [replace(x, axes=axes)]
     x = tracer.settle(x, eqn)
-    gone = {label for d in summed[side] for _, label in x.axes[d] if isinstance(label, int)}
+    gone = x.ended_by(summed[side])
     layout = [Slide.whole(n) if axis in gone else None for axis, n in enumerate(x.base.sizes)]
     reads = x.base.through(*layout)
     terms = prod(x.shape[d] for d in summed[side])
@@ -199,6 +219,49 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return [replace(result, layer=number)]
 
 
+def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
+    """``dot_general`` of two arrays that both depend on the input, as in attention."""
+    summed, paired = eqn.params["dimension_numbers"]
+    sides = [tracer.settle(value, eqn) for value in values]
+    free = [
+        [d for d in range(len(x.axes)) if d not in (*summed[side], *paired[side])]
+        for side, x in enumerate(sides)
+    ]
+    left, right = (x.labels_on(*dims) for x, dims in zip(sides, free, strict=True))
+    axes = len(max((x.base.sizes for x in sides), key=len))
+    # An axis on both sides, as of queries and keys, stays on both: each place then reads all of it.
+    both = left & right
+    matched = all(
+        sides[0].labels_on(p) == sides[1].labels_on(q) and not sides[0].labels_on(p) & both
+        for p, q in zip(*paired, strict=True)
+    )
+    maps = []
+    for side, x in enumerate(sides):
+        gone = x.ended_by(summed[side])
+        layout = [
+            Slide.whole(n) if a in gone else Slide(n, n, tuple(range(n)), 0) if a in both else None
+            for a, n in enumerate(x.base.sizes)
+        ]
+        maps.append(replace(x, base=x.base.through(*layout) if any(layout) else x.base))
+    joined = tracer.join(maps, eqn)
+    laid = (*(sides[0].axes[d] for d in paired[0]), *(sides[0].axes[d] for d in free[0]))
+    joined = replace(joined, axes=(*laid, *(sides[1].axes[d] for d in free[1])), biased=None)
+    if not matched or axes != len(joined.rows):
+        joined = tracer.unsure(joined, eqn, "a product of arrays whose axes do not match")
+    terms = prod(sides[0].shape[d] for d in summed[0])
+    number = tracer.write(
+        "product",
+        eqn,
+        (),
+        joined.base,
+        joined.base,
+        tracer.shown(joined),
+        terms,
+        multiply_adds=prod(eqn.outvars[0].aval.shape) * terms,
+    )
+    return [replace(joined, layer=number)]
+
+
 def _resampled(tracer: Tracer, x: Value, matrix: Value, dim: int, against: int) -> Value | None:
     """x with an axis resampled by a matrix that is no weight, as image resizing does."""
     label = spatial_label(x, dim)
@@ -211,7 +274,8 @@ def _resampled(tracer: Tracer, x: Value, matrix: Value, dim: int, against: int) 
     before = x.rows_of(label)
     rows = tuple(union(*(before[c] for c in np.flatnonzero(column))) for column in weights.T)
     axes = replaced(x.axes, dim, axis_of(len(rows), label))
-    return x.with_rows({label: rows}, axes=axes, fold="resize", biased=None)
+    products = x.products + prod(x.shape) * len(rows)
+    return x.with_rows({label: rows}, axes=axes, fold="resize", biased=None, products=products)
 
 
 def reduction(tracer: Tracer, eqn: Any, values: list[Value], *, fold: str) -> list[Value]:
@@ -219,13 +283,15 @@ def reduction(tracer: Tracer, eqn: Any, values: list[Value], *, fold: str) -> li
     (x,) = values
     gone = eqn.params["axes"]
     atoms = [atom for dim in gone for atom in x.axes[dim]]
-    labels = sorted(label for _, label in atoms if isinstance(label, int))
+    labels = sorted(x.ended_by(gone))
     if any(x.folded(axis) for axis in labels) and not x.statistic and x.fold:
         x = tracer.settle(x, eqn)
     axes = tuple(axis for dim, axis in enumerate(x.axes) if dim not in gone)
     rows = {label: (union(*x.rows_of(label)),) for label in labels}
     # Places that a reshape has split off an axis are the cells of a pool, not a statistic.
     statistic = x.statistic or bool(labels) or any(label == CHANNEL for _, label in atoms)
+    if not all(_covers(x, labels, each) for each in x.owed):
+        return reduction(tracer, eqn, [tracer.paid(x, eqn)], fold=fold)
     return [
         x.with_rows(
             rows,
@@ -234,9 +300,20 @@ def reduction(tracer: Tracer, eqn: Any, values: list[Value], *, fold: str) -> li
             statistic=statistic,
             biased=None,
             centred=None,
+            scaled=False,
+            owed=(),
         )
         for _ in eqn.outvars
     ]
+
+
+def _covers(x: Value, labels: Sequence[int], statistic: Value) -> bool:
+    """Whether x over all of some axes reads what a statistic of the same map does."""
+    return statistic.base is x.base and all(
+        statistic.rows_of(axis) == x.rows_of(axis)
+        or (axis in labels and set(union(*statistic.rows_of(axis))) <= set(union(*x.rows_of(axis))))
+        for axis in range(len(x.rows))
+    )
 
 
 def collective(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:

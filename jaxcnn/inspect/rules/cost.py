@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import prod
 
 from jaxcnn.inspect.network import CONVOLUTIONS, Layer, Network
-from jaxcnn.inspect.rules.rule import Flaw, Rule, any_of, count_of
+from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, any_of, count_of
 
 TILE, WIDE_TILE = 8, 128
 """Matrix units work on multiples of 8 channels, those of TPUs on 128."""
@@ -27,6 +27,7 @@ def _cancelled_bias(network: Network) -> Iterable[Flaw]:
                 f"{norm.name} takes each channel's mean away, and with it the bias of "
                 f"{count_of(layer.channels, 'number')} that was added just before",
                 f"use_bias=False in {layer.name}",
+                (Option("", {"use_bias": False}),),
             )
 
 
@@ -37,20 +38,30 @@ def _wasted_channels(network: Network) -> Iterable[Flaw]:
             continue
         channels = layer.channels // layer.groups
         part = f" in each of {layer.groups} groups" if layer.groups > 1 else ""
-        if channels % TILE:
-            tile = TILE
-        elif channels > WIDE_TILE and -channels % WIDE_TILE > WASTE * channels:
-            tile = WIDE_TILE
-        else:
+        tile = _wasted_tile(channels)
+        if not tile:
             continue
         padded = channels + -channels % tile
-        near = [n for n in (channels - channels % tile, padded) if n > 0]
+        steps = range(1, channels + WIDE_TILE)
+        below = next((channels - n for n in steps if not _wasted_tile(channels - n)), 0)
+        above = next(channels + n for n in steps if not _wasted_tile(channels + n))
+        near = [n for n in (below, above) if n > 0]
         yield Flaw(
             layer,
             f"{count_of(channels, 'channel')}{part} fill {channels / padded:.0%} of the {padded} "
             f"that matrix units compute (multiples of {tile})",
             f"{any_of(near)} channels{part}",
+            tuple(Option("", {"channels": n * layer.groups}) for n in near),
         )
+
+
+def _wasted_tile(channels: int) -> int:
+    """The tile of which so many channels waste too much; 0 where they do not."""
+    if channels % TILE:
+        return TILE
+    if channels > WIDE_TILE and -channels % WIDE_TILE > WASTE * channels:
+        return WIDE_TILE
+    return 0
 
 
 def _memory(network: Network) -> Iterable[Flaw]:

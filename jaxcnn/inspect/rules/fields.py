@@ -1,14 +1,17 @@
-"""Rules on what outputs read of the whole input: holes, reach, padding."""
+"""Rules on what outputs read of the whole input: holes, reach, padding.
+
+They say nothing of layers of which it is not known what they read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import prod
 
 from jaxcnn.geometry.plan import by
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Layer, Network
-from jaxcnn.inspect.rules.rule import Flaw, Rule, count_of
+from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, count_of, real_share
 
 FAR_LARGER = 4
 """A field is far larger than the input from so many times its size on."""
@@ -18,7 +21,7 @@ MOSTLY = 0.5
 
 
 def _holes(network: Network) -> Iterable[Flaw]:
-    dilated = [layer for layer in network.layers if _dilated(layer)]
+    dilated = [layer for layer in network.layers if _dilated(layer) and not layer.unknown]
     for layer in dilated:
         later = [other for other in dilated if other is not layer]
         if any(layer.reads in other.reads.order for other in later):
@@ -33,13 +36,27 @@ def _holes(network: Network) -> Iterable[Flaw]:
             continue
         series = [_dilation(other) for other in dilated if other.reads in layer.reads.order]
         (read, span), *_ = found
+        dense = _without_holes([other for other in dilated if other.reads in layer.reads.order])
         yield Flaw(
             layer,
             f"dilation{'s' if len(series) > 1 else ''} {', '.join(map(str, series))} leave holes: "
             f"an output reads {read} of the {span} rows that its field spans",
-            "dilations that share no divisor and start at 1, such as 1, 2, 5, or an undilated "
-            f"filter of {max(series)} or more before them",
+            f"dilations {', '.join(map(str, dense))}, or an undilated filter of {max(series)} or "
+            f"more before them",
+            (Option("", {"dilations": dense}),),
         )
+
+
+def _without_holes(series: Sequence[Layer]) -> tuple[int, ...]:
+    """For filters one after the other, the dilations nearest to theirs that leave no holes: none is
+    larger than what the filters before it, without holes, span.
+    """
+    spans, dilations = 1, []
+    for layer in series:
+        dilations.append(min(_dilation(layer), spans))
+        filters = [len(slide.taps) for _, slide in layer.slides if len(slide.taps) > 1]
+        spans += dilations[-1] * (min(filters, default=1) - 1)
+    return tuple(dilations)
 
 
 def _dilated(layer: Layer) -> bool:
@@ -61,7 +78,9 @@ def _ends(network: Network) -> list[Layer]:
     windowed = [
         layer
         for layer in network.layers
-        if layer.steps and (layer.kind in (*CONVOLUTIONS, *POOLS) or layer.kind == "dense")
+        if layer.steps
+        and not layer.unknown
+        and (layer.kind in (*CONVOLUTIONS, *POOLS) or layer.kind == "dense")
     ]
     return [
         layer
@@ -72,7 +91,7 @@ def _ends(network: Network) -> list[Layer]:
 
 def _too_small(network: Network) -> Iterable[Flaw]:
     for layer in _ends(network):
-        sizes, reach = layer.reads.order[0].sizes, [field.size for field in layer.fields]
+        sizes, reach = layer.reads.order[0].sizes, [f.size for f in layer.fields or ()]
         if any(seen < size for seen, size in zip(reach, sizes, strict=True)) and not any(
             _sees_all(other, layer, network) for other in network.layers
         ):
@@ -86,21 +105,25 @@ def _too_small(network: Network) -> Iterable[Flaw]:
 
 
 def _sees_all(other: Layer, layer: Layer, network: Network) -> bool:
-    """Whether ``other`` brings together all that ``layer`` made, other than by its mean."""
+    """Whether ``other`` brings together all that ``layer`` made, other than by its mean, or may."""
     pools = [each.reads for each in network.layers if each.kind.startswith("global")]
     order = other.reads.order
     return (
         layer.reads in order
         and not any(pool in order for pool in pools)
-        and all(
-            field.size >= size for field, size in zip(other.fields, order[0].sizes, strict=True)
-        )
+        and _spans(other, order[0].sizes)
     )
+
+
+def _spans(layer: Layer, sizes: Sequence[int]) -> bool:
+    """Whether the layer's field is as large as that on every axis, or not known."""
+    fields = layer.fields
+    return fields is None or all(f.size >= n for f, n in zip(fields, sizes, strict=True))
 
 
 def _too_large(network: Network) -> Iterable[Flaw]:
     for layer in _ends(network):
-        sizes, reach = layer.reads.order[0].sizes, [field.size for field in layer.fields]
+        sizes, reach = layer.reads.order[0].sizes, [f.size for f in layer.fields or ()]
         if layer.kind == "dense" or not sizes:
             continue
         if not all(s >= FAR_LARGER * n for s, n in zip(reach, sizes, strict=True)):
@@ -108,8 +131,7 @@ def _too_large(network: Network) -> Iterable[Flaw]:
         full = next(
             other
             for other in network.layers
-            if other.reads in layer.reads.order
-            and all(f.size >= n for f, n in zip(other.fields, sizes, strict=True))
+            if other.reads in layer.reads.order and _spans(other, sizes)
         )
         times = min(seen / size for seen, size in zip(reach, sizes, strict=True))
         yield Flaw(
@@ -128,7 +150,7 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
     for layer in network.layers:
         if not layer.slides or layer.kind not in (*CONVOLUTIONS, *POOLS):
             continue
-        own = 1 - prod(_real_share(layer, axis) for axis in range(len(layer.slides)))
+        own = 1 - prod(real_share(slide) for _, slide in layer.slides)
         if own > MOSTLY:
             taps = prod(len(slide.taps) for _, slide in layer.slides)
             yield Flaw(
@@ -150,12 +172,6 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
             + (more if len(noisy) > 1 else ""),
             "fewer padded layers at this size, a larger input, or padding by reflection",
         )
-
-
-def _real_share(layer: Layer, axis: int) -> float:
-    _, slide = layer.slides[axis]
-    read = [cell for o in range(slide.output) for cell in slide.cells(o)]
-    return sum(0 <= cell < slide.size for cell in read) / max(1, len(read))
 
 
 RULES = (

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
+from typing import Any
 
 from jaxcnn.geometry.plan import by
 from jaxcnn.geometry.steps import Slide
-from jaxcnn.geometry.window import decimal
+from jaxcnn.geometry.window import decimal, effective_filter
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Network
-from jaxcnn.inspect.rules.rule import Flaw, Rule, any_of, count_of, flaws_by_axis
+from jaxcnn.inspect.rules.rule import (
+    Flaw,
+    Found,
+    Rule,
+    by_axis,
+    count_of,
+    flaws_by_axis,
+    real_share,
+)
 
 _WINDOWED = (*CONVOLUTIONS, *POOLS, "slice", "patches")
 
@@ -19,7 +29,7 @@ def _dropped(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _dropped_on)
 
 
-def _dropped_on(slide: Slide) -> tuple[str, str] | None:
+def _dropped_on(slide: Slide) -> Found | None:
     gap = max(0, slide.stride - slide.extent)  # as many are skipped between any two windows
     if slide.up > 1 or not gap < slide.unread < slide.stride:
         return None
@@ -32,16 +42,59 @@ def _dropped_on(slide: Slide) -> tuple[str, str] | None:
         f" {slide.size}: ({room})/{slide.stride} + 1 = {decimal(quotient)} outputs, cut to "
         f"{slide.output}: {what} at the end {'is' if slide.unread == 1 else 'are'} never read"
     )
-    return message, _exact_options(slide)
+    return message, _even_settings(slide), []
 
 
-def _exact_options(slide: Slide) -> str:
-    rest, stride = slide.unread, slide.stride
-    pairs = [(slide.low, slide.high + stride - rest)]
-    if slide.high >= rest:
-        pairs.insert(0, (slide.low, slide.high - rest))
-    sizes = [n for n in (slide.size - rest, slide.size + stride - rest) if n > 0]
-    return f"padding {any_of(pairs)}, or size {any_of(sizes)}"
+def _even_settings(slide: Slide) -> list[dict[str, int]]:
+    """Settings near a layout's own that drop, skip and shift nothing.
+
+    First other filters and paddings that keep the number of outputs, then other sizes; other
+    filters on other sizes only where nothing else does. There is always one: a filter as long as
+    the stride, without padding, on a size that it fits.
+    """
+    filter, stride, span = len(slide.taps), slide.stride, (slide.output - 1) * slide.stride
+    own = {
+        "filter": filter,
+        "size": slide.size,
+        "padding": slide.low if slide.low == slide.high else None,
+        "dilation": slide.dilation,
+    }
+    near = [filter, filter - 1, filter + 1, filter - 2, filter + 2, stride, stride + 1]
+    kept, sizes, both = [], [], []
+    for dilation in dict.fromkeys((slide.dilation, 1)):
+        for taps in dict.fromkeys(n for n in near if n > 0):
+            new = {"filter": taps, "dilation": dilation}
+            extent = effective_filter(taps, dilation)
+            pad, odd = divmod(span + extent - slide.size, 2)
+            kept += [] if odd else [own | new | {"padding": pad}]
+            same = (taps, dilation) == (filter, slide.dilation)
+            for reach in (span, span + stride):
+                for pad in dict.fromkeys((slide.low, slide.high, 0)):
+                    size = {"size": reach + extent - 2 * pad, "padding": pad}
+                    (sizes if same else both).append(own | new | size)
+    least = min(0.8, real_share(slide))
+    groups = [
+        sorted((o for o in group if _is_even(**o, stride=stride, least=least)), key=_changes(own))
+        for group in (kept, sizes, both)
+    ]
+    found = [*groups[0][:2], *groups[1][:2]] or groups[2][:1]
+    found.sort(key=lambda o: (o["size"] != slide.size, o["filter"], o["size"]))
+    return [{key: value for key, value in o.items() if value != own[key]} for o in found]
+
+
+def _changes(own: dict[str, Any]) -> Callable[[dict[str, Any]], int]:
+    return lambda setting: sum(setting[key] != own[key] for key in ("filter", "size", "padding"))
+
+
+def _is_even(
+    *, size: int, filter: int, padding: int, dilation: int, stride: int, least: float
+) -> bool:
+    """Whether a layout drops, skips and shifts nothing, and reads cells to at least that share."""
+    if size < 1 or padding < 0 or size + 2 * padding < effective_filter(filter, dilation):
+        return False
+    pads = (padding, padding)
+    slide = Slide.laid(size, filter, stride=stride, padding=pads, dilation=dilation)
+    return not slide.unread and all(_read_places(slide)) and real_share(slide) >= least
 
 
 def _skipped(network: Network) -> Iterable[Flaw]:
@@ -59,13 +112,24 @@ def _skipped(network: Network) -> Iterable[Flaw]:
             for (axis, slide), hole in zip(layer.slides, holes, strict=True)
             if hole
         ]
+        found = by_axis(layer, _skipped_on)
+        _, change, options = found if found is not None else ("", "", ())
+        if all(slide.size % slide.stride == 0 for _, slide in layer.slides):
+            change = (
+                "average as many cells as the stride before a filter of stride 1 (the shortcut of "
+                f"ResNet-D, arXiv:1812.01187), or {change}"
+            )
         yield Flaw(
             layer,
             f"reads {read:,} of {by(map(len, reads))} = {total:,} cells and never the other "
             f"{1 - read / total:.0%}: {', '.join(gaps)}",
-            "average as many cells as the stride before a filter of stride 1 (the shortcut of "
-            "ResNet-D, arXiv:1812.01187), or a filter at least as large as the stride",
+            change,
+            options,
         )
+
+
+def _skipped_on(slide: Slide) -> Found | None:
+    return None if all(_read_places(slide)) else ("", _even_settings(slide), [])
 
 
 def _read_places(slide: Slide) -> list[bool]:
@@ -79,7 +143,7 @@ def _uneven(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _uneven_on)
 
 
-def _uneven_on(slide: Slide) -> tuple[str, str] | None:
+def _uneven_on(slide: Slide) -> Found | None:
     low, high = slide.low, slide.high - slide.unread
     padded = slide.low > 0 or slide.high > 0
     if slide.up > 1 or slide.stride < 2 or not padded or low == high:
@@ -94,41 +158,51 @@ def _uneven_on(slide: Slide) -> tuple[str, str] | None:
         f"{decimal(abs(shift))} cells towards the {'end' if shift > 0 else 'start'}, so a mirrored "
         f"input does not give the mirrored output"
     )
-    return message, _even_options(slide)
-
-
-def _even_options(slide: Slide) -> str:
-    """Filters near this one, or a size, that lie evenly and have as many outputs."""
-    span = (slide.output - 1) * slide.stride
-    options = []
-    for filter in (len(slide.taps) - 1, len(slide.taps) + 1):
-        total = span + slide.dilation * (filter - 1) + 1 - slide.size
-        if filter > 0 and total >= 0 and total % 2 == 0:
-            options.append(f"filter {filter} with padding {total // 2} on both sides")
-    size = span + slide.extent - 2 * slide.low
-    if size > 0:
-        options.append(f"size {size} with padding {slide.low} on both sides")
-    return any_of(options) if options else "stride 1 followed by a pool that divides the size"
+    return message, _even_settings(slide), []
 
 
 def _checkered(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, ("transposed conv",), _checkered_on)
 
 
-def _checkered_on(slide: Slide) -> tuple[str, str] | None:
-    middle = slide.output // 2
-    period = slide.period(1)
-    counts = [len(slide.cells(o)) for o in range(middle, middle + period)]
-    if len(set(counts)) == 1:
+def _checkered_on(slide: Slide) -> Found | None:
+    counts = _products(slide)
+    if len(counts) == 1:
         return None
     filter, stride = len(slide.taps), slide.up
     below = filter - filter % stride
-    sizes = [n for n in (below, below + stride) if n > 0]
     message = (
         f": filter {filter} is no multiple of stride {stride}: along the axis neighbouring outputs "
-        f"are sums of {' and '.join(map(str, sorted(set(counts))))} products in turn"
+        f"are sums of {' and '.join(map(str, sorted(counts)))} products in turn"
     )
-    return message, f"filter {any_of(sizes)}, or resize and then convolve with stride 1"
+    if filter % stride == 0:  # but the dilation leaves some of the stride's places out
+        message = (
+            f": filter {filter} with dilation {slide.dilation} at stride {stride}: along the axis "
+            f"neighbouring outputs are sums of {' and '.join(map(str, sorted(counts)))} products"
+        )
+    settings = []
+    for dilation in dict.fromkeys((slide.dilation, 1)):
+        for taps in (below, below + stride):
+            new = {"filter": taps, "dilation": dilation}
+            if taps > 0 and len(_products(_relaid(slide, **new))) == 1:
+                own = {"filter": filter, "dilation": slide.dilation}
+                settings.append({k: v for k, v in new.items() if v != own[k]})
+        if settings:
+            break
+    return message, settings, ["resize and then convolve with stride 1"]
+
+
+def _products(slide: Slide) -> set[int]:
+    """The numbers of products that outputs in the middle are sums of."""
+    middle = slide.output // 2
+    return {len(slide.cells(o)) for o in range(middle, middle + slide.period(1))}
+
+
+def _relaid(slide: Slide, filter: int, dilation: int) -> Slide:
+    """The layout with another filter and as many outputs."""
+    taps = tuple(range(0, effective_filter(filter, dilation), dilation))
+    more = taps[-1] - slide.taps[-1]
+    return replace(slide, taps=taps, low=slide.low + more // 2, high=slide.high + more - more // 2)
 
 
 RULES = (

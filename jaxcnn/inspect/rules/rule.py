@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.network import Layer, Network
 
+Found = tuple[str, Sequence[dict[str, Any]], Sequence[str]]
+"""What is wrong along one axis, the settings that mend it, and, in words, what else does."""
+
+Look = Callable[[Slide], Found | None]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to mend a layer; made so, it has no flaw of the kind that any rule looks for there.
+
+    Attributes:
+      axis: the spatial axis that it is for; empty for the layer as a whole.
+      set: what to set: ``size``, ``filter``, ``padding`` (on both sides), ``dilation``,
+        ``channels``, ``dilations`` or ``use_bias``; the rest stays as it is.
+    """
+
+    axis: str
+    set: dict[str, Any]
+
+    def __str__(self) -> str:
+        words = [f"{key} {value}" for key, value in self.set.items() if key != "padding"]
+        if "padding" in self.set:
+            words.append(f"padding {self.set['padding']} on both sides")
+        first, *rest = words
+        return f"{first} with {' and '.join(rest)}" if rest else first
+
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong with one layer, in words with the numbers, and what to change."""
+    """What is wrong with one layer, in words with the numbers, and what to change.
+
+    Where the change can be told in numbers, ``options`` has them, each enough by itself, one for
+    each axis that is named.
+    """
 
     layer: Layer
     message: str
     change: str
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,29 +72,48 @@ class Rule:
         return f"{self.code} {self.name}\n  {self.reason}\n  {self.example}"
 
 
-def by_axis(
-    layer: Layer, look: Callable[[Slide], tuple[str, str] | None]
-) -> tuple[str, str] | None:
-    """What ``look`` says of a layer's axes, (message, change), each thing said once."""
+def by_axis(layer: Layer, look: Look) -> tuple[str, str, tuple[Option, ...]] | None:
+    """What ``look`` says of a layer's axes, (message, change, options), each thing said once."""
     said: dict[tuple[str, str], list[str]] = {}
+    options: list[Option] = []
     for axis, slide in layer.slides:
         found = look(slide)
         if found is not None:
-            said.setdefault(found, []).append(axis)
+            message, settings, otherwise = found
+            own = [Option(axis, setting) for setting in settings]
+            *some, last = dict.fromkeys([*_in_words(own), *otherwise])
+            change = f"{', '.join(some)}, or {last}" if some else last
+            said.setdefault((message, change), []).append(axis)
+            options += own
     if not said:
         return None
     messages = [f"{' and '.join(axes)}{message}" for (message, _), axes in said.items()]
-    return "; ".join(messages), "; ".join(dict.fromkeys(change for _, change in said))
+    changes = "; ".join(dict.fromkeys(change for _, change in said))
+    return "; ".join(messages), changes, tuple(options)
 
 
-def flaws_by_axis(
-    network: Network, kinds: Iterable[str], look: Callable[[Slide], tuple[str, str] | None]
-) -> Iterable[Flaw]:
+def _in_words(options: Sequence[Option]) -> list[str]:
+    """The options as text, those that set one thing alone said together: ``size 8 or 10``."""
+    said: dict[str, list[object]] = {}
+    for option in options:
+        alone = len(option.set) == 1 and "padding" not in option.set
+        key = next(iter(option.set)) if alone else str(option)
+        said.setdefault(key, []).append(option.set.get(key, ""))
+    return [f"{key} {any_of(values)}".rstrip() for key, values in said.items()]
+
+
+def flaws_by_axis(network: Network, kinds: Iterable[str], look: Look) -> Iterable[Flaw]:
     """The flaws that show on single axes of the layers of some kinds."""
     for layer in network.layers:
         found = by_axis(layer, look) if layer.kind in kinds else None
         if found is not None:
             yield Flaw(layer, *found)
+
+
+def real_share(slide: Slide) -> float:
+    """The share of what windows along one axis read that is cells rather than padding."""
+    read = [cell for o in range(slide.output) for cell in slide.cells(o)]
+    return sum(0 <= cell < slide.size for cell in read) / max(1, len(read))
 
 
 def count_of(number: int, noun: str) -> str:

@@ -1,0 +1,161 @@
+"""What a rule advises mends what it finds, and raises nothing else."""
+
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jax import lax
+
+from jaxcnn.inspect import lint
+from tests.inspect.programs import IMAGE
+
+AXES = ("height", "width")
+
+
+def numbers(draw, *, least, most):
+    return [draw(st.integers(least, most)) for _ in AXES]
+
+
+@st.composite
+def windows(draw, up=False):
+    """A layout on two axes, and whether it is that of a max pool or of a convolution."""
+    sizes, filters = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
+    strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
+    pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in filters]
+    axes = [  # one tap has no dilation
+        {"size": n, "filter": f, "stride": s, "padding": p, "dilation": d if f > 1 else 1}
+        for n, f, s, p, d in zip(sizes, filters, strides, pads, dilations, strict=True)
+    ]
+    for each in axes:
+        extent = each["dilation"] * (each["filter"] - 1) + 1
+        spread = (each["size"] - 1) * (each["stride"] if up else 1) + 1
+        assume(spread + sum(each["padding"]) >= extent)
+    return axes, min(filters) > 1 and draw(st.booleans())  # pools of one cell are no pools
+
+
+def linted(axes, pool, *, up=False, select=None):
+    """The findings of one layer that is laid so; channels and activations are beside the point."""
+    key = {name: tuple(each[name] for each in axes) for name in axes[0]}
+    steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if up else {}
+
+    def network(x):
+        if pool and not up:
+            return lax.reduce_window(
+                x,
+                -np.inf,
+                lax.max,
+                (1, *key["filter"], 1),
+                (1, *key["stride"], 1),
+                ((0, 0), *key["padding"], (0, 0)),
+                window_dilation=(1, *key["dilation"], 1),
+            )
+        how = {"window_strides": key["stride"]} | steps
+        return lax.conv_general_dilated(
+            x,
+            jnp.ones((*key["filter"], 8, 8), x.dtype),
+            padding=key["padding"],
+            rhs_dilation=key["dilation"],
+            dimension_numbers=IMAGE,
+            **how,
+        )
+
+    ignore = ["JC006", "JC007", "JC011"]  # they are of the whole network, as is a part of JC008
+    found = lint(network, (*key["size"], 8), ignore=ignore, select=select).findings
+    return [each for each in found if "through the network" not in each.message]
+
+
+def changed(each, settings):
+    made = each | settings
+    if isinstance(made["padding"], int):
+        made["padding"] = (made["padding"],) * 2
+    return made
+
+
+def options_by_axis(finding):
+    return {a: [o.set for o in finding.options if o.axis == a] for a in AXES}
+
+
+@given(windows())
+def test_every_option_of_a_window_mends_it_and_raises_nothing(drawn):
+    axes, pool = drawn
+    found = {finding.code: finding for finding in linted(axes, pool)}
+    for code in found.keys() & {"JC001", "JC002", "JC003"}:
+        options = options_by_axis(found[code])
+        assert any(options.values())
+        assert all(str(o) for o in found[code].options)
+        longest = max(map(len, options.values()))
+        for number in range(longest):
+            mended = [
+                changed(each, settings[number % len(settings)]) if settings else each
+                for each, settings in zip(axes, options.values(), strict=True)
+            ]
+            left = {finding.code for finding in linted(mended, pool)}
+            assert code not in left
+            assert left <= found.keys()
+            if all(options.values()):  # every axis has been mended, of all of it
+                assert not left & {"JC001", "JC002", "JC003"}
+
+
+@given(windows(up=True))
+def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
+    axes, _ = drawn
+    for finding in linted(axes, False, up=True, select=["JC004"]):
+        assert "resize" in finding.change
+        for option in finding.options:
+            each = axes[AXES.index(option.axis)]
+            made = changed(each, option.set)
+            extents = (d["dilation"] * (d["filter"] - 1) for d in (each, made))
+            more = -next(extents) + next(extents)
+            low, high = made["padding"]
+            made["padding"] = (low + more // 2, high + more - more // 2)
+            assert not linted([made, made], False, up=True, select=["JC004"])
+
+
+@given(st.integers(1, 700), st.sampled_from([1, 2, 4]))
+def test_every_option_of_channels_wastes_none(channels, groups):
+    def findings(channels):
+        def network(x):
+            first, last = (
+                jnp.ones(shape, x.dtype)
+                for shape in ((1, 1, 8 // groups, channels), (1, 1, channels, 8))
+            )
+            x = lax.conv_general_dilated(
+                x, first, (1, 1), "SAME", dimension_numbers=IMAGE, feature_group_count=groups
+            )
+            return lax.conv_general_dilated(x, last, (1, 1), "SAME", dimension_numbers=IMAGE)
+
+        return lint(network, (4, 4, 8), select=["JC010"]).findings
+
+    for finding in findings(channels * groups):
+        assert finding.options
+        for option in finding.options:
+            assert not findings(option.set["channels"])
+
+
+@given(
+    st.lists(st.tuples(st.integers(2, 4), st.integers(1, 5)), min_size=1, max_size=4),
+)
+def test_the_dilations_that_are_advised_leave_no_holes(layers):
+    def findings(layers):
+        def network(x):
+            for filter, dilation in layers:
+                kernel = jnp.ones((filter, filter, 1, 1), x.dtype)
+                x = lax.conv_general_dilated(
+                    x,
+                    kernel,
+                    (1, 1),
+                    "SAME",
+                    rhs_dilation=(dilation, dilation),
+                    dimension_numbers=IMAGE,
+                )
+            return x
+
+        return lint(network, (64, 64, 1), select=["JC005"]).findings
+
+    layers = [(filter, dilation) for filter, dilation in layers if dilation > 1]
+    for finding in findings(layers):
+        (option,) = finding.options
+        filters = [filter for filter, _ in layers]
+        assert not findings(list(zip(filters, option.set["dilations"], strict=True)))
+        widest = max(dilation for _, dilation in layers)
+        assert not findings([(widest, 1), *layers])

@@ -1,0 +1,106 @@
+"""Multiply-adds of a plan, against the product of the sizes that an einsum's letters stand for."""
+
+from math import prod
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+
+from jaxcnn.inspect import plan_of
+
+LETTERS = "abcdefgh"
+
+
+@st.composite
+def einsums(draw):
+    """Words such as ``abc,bd->acd``, and the size of every letter.
+
+    Letters are in both operands and the result, in one operand and the result, or are summed.
+    """
+    sizes, operands, result = {}, ["", ""], ""
+    for letter in LETTERS[: draw(st.integers(1, 5))]:
+        sizes[letter] = draw(st.integers(1, 5))
+        role = draw(st.sampled_from(["batch", "left", "right", "sum"]))
+        operands[0] += letter if role != "right" else ""
+        operands[1] += letter if role != "left" else ""
+        result += letter if role != "sum" else ""
+    operands = [draw(st.permutations(["z", *words])) for words in operands]  # one sum at least
+    sizes["z"] = draw(st.integers(2, 5))
+    result = draw(st.permutations(list(result)))
+    return ",".join(map("".join, operands)) + "->" + "".join(result), sizes
+
+
+def of_input(x, letters, sizes):
+    return jnp.broadcast_to(x.sum(), [sizes[letter] for letter in letters])
+
+
+def product(x, words, sizes, weights):
+    first, second = words.partition("->")[0].split(",")
+    shape = [sizes[letter] for letter in second]
+    other = jnp.zeros(shape, x.dtype) if weights else of_input(x, second, sizes)
+    return jnp.einsum(words, of_input(x, first, sizes), other)
+
+
+@given(einsums(), st.booleans(), st.integers(1, 100), st.integers(1, 3))
+def test_products_are_counted_whatever_is_multiplied_and_however_often(
+    drawn, weights, steps, outer
+):
+    words, sizes = drawn
+
+    def step(x, _):
+        return x + product(x, words, sizes, weights).sum(), None
+
+    def repeated(x, _):
+        return lax.scan(step, x, None, length=steps)[0], None
+
+    plan = plan_of(lambda x: lax.scan(repeated, x, None, length=outer)[0], (3,))
+    assert plan.multiply_adds == prod(sizes.values()) * steps * outer
+
+
+def attention(x, heads):
+    """As written by hand: x of (N, T, C)."""
+    q, k, v = (x @ jnp.ones((x.shape[-1],) * 2, x.dtype) for _ in range(3))
+    q, k, v = (a.reshape(*x.shape[:2], heads, -1) for a in (q, k, v))
+    made = jax.nn.dot_product_attention(q, k, v)
+    return made.reshape(x.shape) @ jnp.ones((x.shape[-1],) * 2, x.dtype)
+
+
+@given(st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
+def test_attention_costs_its_projections_and_its_two_products(length, heads, each):
+    width = heads * each
+    plan = plan_of(lambda x: attention(x, heads), (length, width))
+    assert plan.multiply_adds == 4 * length * width**2 + 2 * length**2 * width
+
+
+def test_the_products_of_a_loop_whose_end_is_not_known_are_not_known():
+    plan = plan_of(lambda x: lax.while_loop(lambda y: y.sum() < 9, lambda y: y @ y, x), (4, 4))
+    assert plan.multiply_adds is None
+    assert "at least 0" in str(plan)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_products_of_a_choice_are_those_of_the_branch_that_runs_or_not_known(known):
+    def net(x):
+        chooses = True if known else x.sum() > 0
+        return lax.cond(chooses, lambda x: x @ x, lambda x: x @ x @ x, x)
+
+    plan = plan_of(net, (4, 4))
+    assert plan.multiply_adds == (4**3 if known else None)
+    assert bool(plan.notes) != known
+
+
+def test_a_choice_between_branches_of_one_cost_has_that_cost():
+    plan = plan_of(lambda x: lax.cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x.T, x), (4, 4))
+    assert plan.multiply_adds == 4**3
+
+
+def test_a_program_that_is_not_read_may_multiply():
+    def net(x):
+        return jnp.linalg.cholesky(x @ jnp.ones((4, 4), x.dtype))
+
+    plan = plan_of(net, (4, 4))
+    assert plan.multiply_adds is None
+    assert "at least 64" in str(plan)
