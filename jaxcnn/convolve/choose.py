@@ -109,6 +109,9 @@ def named_or_chosen(
 def choose(problem: Problem, closed: frozenset[str] = frozenset(), spared: int = 0) -> str:
     """The algorithm of least cost; the direct call where no other is clearly cheaper.
 
+    Only those whose outputs depend on their windows alone; what is not :attr:`.Algorithm.local` is
+    taken by name.
+
     Args:
       problem: what is computed.
       closed: algorithms that may not be taken here.
@@ -120,7 +123,7 @@ def choose(problem: Problem, closed: frozenset[str] = frozenset(), spared: int =
 def costs(
     problem: Problem, closed: frozenset[str] = frozenset(), spared: int = 0
 ) -> dict[str, float | str]:
-    """For each algorithm its milliseconds, or why it does not take the problem."""
+    """For each algorithm, those included that must be named, its milliseconds, or why not."""
     shut = _shut(closed)
     bare, _ = problem.trimmed()
     return {
@@ -147,7 +150,7 @@ def _cheapest(problem: Problem, shut: frozenset[str], spared: int = 0) -> tuple[
         (
             (_cost(problem, name, shut, spared), name)
             for name in ALGORITHMS
-            if name != "direct" and not _reason(problem, name, shut)
+            if name != "direct" and ALGORITHMS[name].local and not _reason(problem, name, shut)
         ),
         default=(float("inf"), "direct"),
     )

@@ -49,7 +49,8 @@ class Algorithm:
       parts: the smaller problems that ``run`` hands to ``solve``, each with how often.
       of_forward: whether ``run`` takes x (N, *size, C) and output gradient (N, *k, O) of the
         convolution whose kernel gradient the problem is: as they lie, not put as the exchange asks.
-      sums: whether it adds up the definition's own terms, so that rounding obeys the law of sums.
+      local: whether an output depends on its window alone (:mod:`jaxcnn.convolve.algorithms`): it
+        adds up the definition's own terms and no others. What is not is taken by its name alone.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Algorithm:
     run: Callable[[Problem, jax.Array, jax.Array, Solve], jax.Array]
     parts: Callable[[Problem], list[tuple[Problem, int]]] = lambda problem: []
     of_forward: bool = False
-    sums: bool = True
+    local: bool = True
 
 
 FLOATS = ("float32", "float64", "bfloat16", "float16")
