@@ -67,8 +67,8 @@ FAULTS = (
         "parts meet wrongly.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "No filter is divided along its spatial axes, and no x along those where the filter reaches "
-        "over half of it: undivided. So images stay divided forward and in the gradient of x.",
+        "No filter is divided along its spatial axes, and no x along those of which the filter "
+        "reaches over half: undivided. Images stay divided forward and in the gradient of x.",
     ),
     Fault(
         "divided groups",

@@ -130,4 +130,9 @@ def work(problem: Problem) -> Work:
     )
 
 
-ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True)
+def written(problem: Problem) -> int:
+    """Two programs a tap."""
+    return 2 * problem.places
+
+
+ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True, written=written)

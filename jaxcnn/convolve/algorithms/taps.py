@@ -78,4 +78,9 @@ def work(problem: Problem) -> Work:
     return Work(problem.multiply_adds, traffic(problem), kind=kind)
 
 
-ALGORITHM = Algorithm("taps", refuses, work, run)
+def written(problem: Problem) -> int:
+    """A fused expression for every few products."""
+    return -(-problem.taps * problem.group_channels[0] // BARRIER_EVERY)
+
+
+ALGORITHM = Algorithm("taps", refuses, work, run, written=written)
