@@ -223,7 +223,6 @@ REWRITES = [
     "phases",
     "zeros",
     "swapped",
-    "blocks",
     "diagonal",
     "portions",
     "wide",
@@ -250,7 +249,7 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
         part, _ = part.trimmed()
         options = []
         for leaf in (n for n in ALGORITHMS if n not in REWRITES):
-            if ALGORITHMS[leaf].refuses(part):
+            if ALGORITHMS[leaf].refuses(part) or not ALGORITHMS[leaf].local:
                 continue
             work = ALGORITHMS[leaf].work(part)
             key = f"{leaf}/{work.kind}" if work.kind else leaf

@@ -26,6 +26,10 @@ from jaxcnn.errors import InputError
 ONEDNN = frozenset({"onednn", "onednn_products"})
 """The algorithms that are fenced."""
 
+MOST_WRITTEN = 128
+"""Programs that are compiled for one convolution at the most, whatever its sizes: XLA takes some 10
+to 50 ms for each (2 cores of an AMD EPYC, jax 0.10.2). By name an algorithm may take more."""
+
 WORTH = 0.9
 """Another algorithm than the direct call must promise less than this share of its time."""
 
@@ -73,6 +77,7 @@ def solve(
     name: str | None = None,
     closed: frozenset[str] = frozenset(),
     of_forward: bool = False,
+    most: int = MOST_WRITTEN,
 ) -> jax.Array:
     """y (N, *k, O) by the chosen algorithm, or by the named one where it takes the problem.
 
@@ -83,44 +88,59 @@ def solve(
       closed: algorithms that may not be taken here.
       of_forward: whether x and kernel are input and output gradient of the convolution whose kernel
         gradient the problem is, as they lie there.
+      most: programs that may be compiled for it.
     """
     problem, x = trimmed(problem, x)
-    algorithm = ALGORITHMS[named_or_chosen(problem, name, closed)]
+    taken = named_or_chosen(problem, name, closed, most=most)
+    algorithm, share = ALGORITHMS[taken], max(1, _share(problem, taken, most))
     if algorithm.of_forward != of_forward:
         put = from_kernel_gradient if algorithm.of_forward else as_kernel_gradient
         x, kernel = put(problem.exchanged(), x, kernel)
 
     def smaller(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return solve(problem, x, kernel, closed=closed)
+        return solve(problem, x, kernel, closed=closed, most=share)
 
     return algorithm.run(problem, x, kernel, smaller)
 
 
 def named_or_chosen(
-    problem: Problem, name: str | None, closed: frozenset[str], spared: int = 0
+    problem: Problem,
+    name: str | None,
+    closed: frozenset[str],
+    spared: int = 0,
+    most: int = MOST_WRITTEN,
 ) -> str:
     """The named algorithm, where one is and it takes the problem; else the choice."""
     problem, _ = problem.trimmed()
     if name is not None and name not in closed and not ALGORITHMS[name].refuses(problem):
         return name
-    return choose(problem, closed, spared)
+    return choose(problem, closed, spared, most)
 
 
-def choose(problem: Problem, closed: frozenset[str] = frozenset(), spared: int = 0) -> str:
+def choose(
+    problem: Problem,
+    closed: frozenset[str] = frozenset(),
+    spared: int = 0,
+    most: int = MOST_WRITTEN,
+) -> str:
     """The algorithm of least cost; the direct call where no other is clearly cheaper.
+
+    Only those whose outputs depend on their windows alone; what is not :attr:`.Algorithm.local` is
+    taken by name.
 
     Args:
       problem: what is computed.
       closed: algorithms that may not be taken here.
       spared: bytes that all but oneDNN lay out anew first (:func:`.onednn.spared`).
+      most: programs that may be compiled for it.
     """
-    return _cheapest(problem, _shut(closed), spared)[0]
+    return _cheapest(problem, _shut(closed), spared, most)[0]
 
 
 def costs(
     problem: Problem, closed: frozenset[str] = frozenset(), spared: int = 0
 ) -> dict[str, float | str]:
-    """For each algorithm its milliseconds, or why it does not take the problem."""
+    """For each algorithm, those included that must be named, its milliseconds, or why not."""
     shut = _shut(closed)
     bare, _ = problem.trimmed()
     return {
@@ -133,28 +153,48 @@ def _shut(closed: frozenset[str]) -> frozenset[str]:
     return closed | ONEDNN if fence.closed_because() else closed
 
 
-def _reason(problem: Problem, name: str, shut: frozenset[str]) -> str | None:
+def _reason(
+    problem: Problem, name: str, shut: frozenset[str], most: int = MOST_WRITTEN
+) -> str | None:
     if name in shut:
         return fence.closed_because() or "not where this is compiled"
-    return ALGORITHMS[name].refuses(problem)
+    reason = ALGORITHMS[name].refuses(problem)
+    if reason is None and _share(problem, name, most) < 1:
+        reason = f"by name alone: more than {most} programs to compile"
+    return reason
+
+
+def _share(problem: Problem, name: str, most: int) -> int:
+    """Programs that each part may be, so that all are ``most``; below 1 they do not fit."""
+    algorithm = ALGORITHMS[name]
+    left, parts = most - algorithm.written(problem), algorithm.parts(problem)
+    if not parts:
+        return left + 1
+    return left // (len(parts) if algorithm.loops else sum(times for _, times in parts))
 
 
 @lru_cache(maxsize=65536)
-def _cheapest(problem: Problem, shut: frozenset[str], spared: int = 0) -> tuple[str, float]:
+def _cheapest(
+    problem: Problem, shut: frozenset[str], spared: int = 0, most: int = MOST_WRITTEN
+) -> tuple[str, float]:
     problem, _ = problem.trimmed()
-    direct = _cost(problem, "direct", shut, spared)
+    direct = _cost(problem, "direct", shut, spared, most)
     best = min(
         (
-            (_cost(problem, name, shut, spared), name)
+            (_cost(problem, name, shut, spared, most), name)
             for name in ALGORITHMS
-            if name != "direct" and not _reason(problem, name, shut)
+            if name != "direct"
+            and ALGORITHMS[name].local
+            and not _reason(problem, name, shut, most)
         ),
         default=(float("inf"), "direct"),
     )
     return (best[1], best[0]) if best[0] < WORTH * direct else ("direct", direct)
 
 
-def _cost(problem: Problem, name: str, shut: frozenset[str], spared: int = 0) -> float:
+def _cost(
+    problem: Problem, name: str, shut: frozenset[str], spared: int = 0, most: int = MOST_WRITTEN
+) -> float:
     """Milliseconds of a problem that the algorithm takes."""
     if problem.is_empty:
         return 0.0
@@ -162,7 +202,10 @@ def _cost(problem: Problem, name: str, shut: frozenset[str], spared: int = 0) ->
     work = algorithm.work(problem)
     own = _rates_for(name, work.kind, problem.dtype).milliseconds(work)
     own += 0 if name == "onednn" else LAYING_OUT * spared
-    return own + sum(times * _cheapest(part, shut)[1] for part, times in algorithm.parts(problem))
+    share = _share(problem, name, most)
+    return own + sum(
+        times * _cheapest(part, shut, most=share)[1] for part, times in algorithm.parts(problem)
+    )
 
 
 def _rates_for(name: str, kind: str, dtype: str) -> Rates:

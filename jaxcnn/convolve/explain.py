@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxcnn.convolve.algorithms import onednn
+from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import choose, costs
 from jaxcnn.convolve.layout import Operation, channels_last, operation
 from jaxcnn.convolve.primitive import LAX, conv_p
@@ -33,7 +33,10 @@ class Direction:
     costs: dict[str, float | str]
 
     def lines(self) -> list[tuple[str, str]]:
-        """(algorithm, milliseconds or reason), the chosen one first, then by cost."""
+        """(algorithm, milliseconds or reason), the chosen one first, then by cost.
+
+        Of what may only be named it is said so.
+        """
         order = sorted(
             self.costs.items(),
             key=lambda item: (
@@ -42,10 +45,13 @@ class Direction:
                 item[1] if isinstance(item[1], float) else 0.0,
             ),
         )
-        return [
-            (name, f"{cost:.3f} ms" if isinstance(cost, float) else f"no: {cost}")
-            for name, cost in order
-        ]
+
+        def says(name: str, cost: float | str) -> str:
+            if isinstance(cost, str):
+                return f"no: {cost}"
+            return f"{cost:.3f} ms{'' if ALGORITHMS[name].local else ', by name alone'}"
+
+        return [(name, says(name, cost)) for name, cost in order]
 
     def __str__(self) -> str:
         width = max(map(len, self.costs))

@@ -1,10 +1,12 @@
 """Where a convolution is compiled: what is known there, and what is made of it.
 
-On CPUs the choice is made; elsewhere lax's own lowering stands.
+On CPUs the choice is made; elsewhere lax's own lowering stands. What is handed on to it goes around
+XLA's known faults.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +14,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
+from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
 
@@ -35,15 +38,13 @@ def lower_on_cpu(
     """The chosen algorithm's program, or lax's where that is the choice."""
     described = operation(*context.avals_in, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
-        return LAX_RULES["cpu"](context, x, kernel, **params)
+        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
     spared = onednn.spared(described)
     name = named_or_chosen(problem, algorithm, closed, spared)
-    # Two forms of lax's are put otherwise: batch groups are up to a hundred times slower than
-    # feature groups, and of complex numbers XLA cuts the wrong cells where padding is negative.
-    sound = described.batch_groups == 1 and min(map(min, problem.padding), default=0) >= 0
-    if name == "direct" and sound:
-        return LAX_RULES["cpu"](context, x, kernel, **params)
+    # Batch groups are put otherwise: they are up to a hundred times slower than feature groups.
+    if name == "direct" and described.batch_groups == 1:
+        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if name == "onednn" and spared:
@@ -89,17 +90,31 @@ def is_partitioned(context: mlir.LoweringRuleContext) -> bool:
     return any(size > 1 for name, size in mesh.shape.items() if name not in axes.manual_axes)
 
 
-def _as_lax(rule: Any) -> Any:
-    """A rule of lax's primitive for ours, which names an algorithm besides."""
+def _by_lax(
+    rule: Any,
+    context: mlir.LoweringRuleContext,
+    x: Any,
+    kernel: Any,
+    *,
+    algorithm: str | None = None,
+    **params: Any,
+) -> Any:
+    """A rule of lax's for its primitive or ours, around XLA's known faults."""
+    del algorithm
+    axes, padding = params["dimension_numbers"].lhs_spec[2:], params["padding"]
+    if crops(context.avals_in[0].shape, axes, padding):
 
-    def lower(context: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
-        del params["algorithm"]
-        return rule(context, *operands, **params)
+        def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            x, left = cropped(x, axes, padding, params["lhs_dilation"])
+            return direct_p.bind(x, kernel, **{**params, "padding": tuple(left)})
 
-    return lower
+        return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
+    if is_partitioned(context):
+        x, kernel = undivided(context, x, kernel, params)
+    return rule(context, x, kernel, **params)
 
 
 for _platform, _rule in LAX_RULES.items():
-    mlir.register_lowering(direct_p, _rule, platform=_platform)
-    mlir.register_lowering(conv_p, _as_lax(_rule), platform=_platform)
+    for _primitive in (direct_p, conv_p):
+        mlir.register_lowering(_primitive, partial(_by_lax, _rule), platform=_platform)
 mlir.register_lowering(conv_p, lower_on_cpu, platform="cpu")

@@ -45,7 +45,7 @@ def assert_close(got, want):
 
 # -- values ----------------------------------------------------------------------------------------
 
-SUMS = [name for name, algorithm in ALGORITHMS.items() if algorithm.sums]
+SUMS = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]
 
 
 def _assert_is_lax(call, algorithm=None):

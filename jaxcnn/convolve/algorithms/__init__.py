@@ -1,13 +1,23 @@
 """The algorithms, one file each: pure functions of (problem, x, kernel).
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
-``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``blocks``, ``diagonal``, ``portions``,
-``slabs``, ``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the
-choice is made again.
+``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``, ``slabs``,
+``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the choice is
+made again.
+
+The law that every algorithm keeps which is taken without being named (:attr:`.Algorithm.local`), in
+all three directions: **an output depends on its window alone**, on the cells and weights whose
+products it sums. What any other cell, channel, group or example holds changes nothing, be it NaN,
+infinite or huge; a sum of zeros is zero; and with n terms an output is off by at most about
+n * eps * sum |x||w| over its own terms. So no algorithm multiplies a cell by a zero that stands for
+"not seen".
+
+Padding, and the zeros that base dilation puts between cells, are zeros as the definition has it: a
+weight that is NaN or infinite and lies on them makes NaN of that output, or is passed over, as the
+algorithm has it. lax's own ways differ in that too, from shape to shape.
 """
 
 from jaxcnn.convolve.algorithms import (
-    blocks,
     diagonal,
     direct,
     fft,
@@ -35,7 +45,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         onednn.ALGORITHM,
         matmul.ALGORITHM,
         taps.ALGORITHM,
-        blocks.ALGORITHM,
         diagonal.ALGORITHM,
         phases.ALGORITHM,
         zeros.ALGORITHM,

@@ -49,7 +49,11 @@ class Algorithm:
       parts: the smaller problems that ``run`` hands to ``solve``, each with how often.
       of_forward: whether ``run`` takes x (N, *size, C) and output gradient (N, *k, O) of the
         convolution whose kernel gradient the problem is: as they lie, not put as the exchange asks.
-      sums: whether it adds up the definition's own terms, so that rounding obeys the law of sums.
+      local: whether an output depends on its window alone (:mod:`jaxcnn.convolve.algorithms`): it
+        adds up the definition's own terms and no others. What is not is taken by its name alone.
+      written: how many programs ``run`` writes out for XLA to compile, those of its parts left out:
+        a fused expression, a call, a part of a concatenation.
+      loops: whether ``run`` goes over its parts in a loop, so that they are written out once.
     """
 
     name: str
@@ -58,7 +62,9 @@ class Algorithm:
     run: Callable[[Problem, jax.Array, jax.Array, Solve], jax.Array]
     parts: Callable[[Problem], list[tuple[Problem, int]]] = lambda problem: []
     of_forward: bool = False
-    sums: bool = True
+    local: bool = True
+    written: Callable[[Problem], int] = lambda problem: 1
+    loops: bool = False
 
 
 FLOATS = ("float32", "float64", "bfloat16", "float16")
@@ -128,8 +134,8 @@ def refuse_temporary(problem: Problem, size: float) -> str | None:
 
 
 def accumulator(dtype: str) -> str:
-    """The dtype in which sums of products of ``dtype`` are kept: float32 at least."""
-    return str(jnp.promote_types(dtype, "float32"))
+    """The dtype in which sums of products of floating-point ``dtype`` are kept: float32 at least."""
+    return "float64" if dtype == "float64" else "float32"
 
 
 def padded(problem: Problem, x: jax.Array) -> tuple[Problem, jax.Array]:

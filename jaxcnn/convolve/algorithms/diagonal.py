@@ -19,9 +19,11 @@ from jaxcnn.convolve.algorithms.algorithm import (
     refuse_unplain,
     traffic,
 )
-from jaxcnn.convolve.algorithms.blocks import MOST_BLOCKS, WIDTH
 from jaxcnn.convolve.layout import split_groups
 from jaxcnn.convolve.problem import Problem
+
+WIDTH = 16  # channels that a block should have, where there are so many
+MOST_BLOCKS = 32  # convolutions in one program
 
 
 def refuses(problem: Problem) -> str | None:

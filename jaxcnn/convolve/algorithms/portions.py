@@ -76,4 +76,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(portion, problem.group_channels[0] // at_once)]
 
 
-ALGORITHM = Algorithm("portions", refuses, work, run, parts, of_forward=True)
+ALGORITHM = Algorithm("portions", refuses, work, run, parts, of_forward=True, loops=True)

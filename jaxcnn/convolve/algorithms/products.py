@@ -132,7 +132,19 @@ def _refuses_onednn(problem: Problem) -> str | None:
     return refuses(problem) or fence.refuses_product(problem)
 
 
-ALGORITHM = Algorithm("products", refuses, _work, partial(_run, _plain), of_forward=True)
+def _written(problem: Problem) -> int:
+    """A slice a tap, side by side."""
+    return problem.places
+
+
+ALGORITHM = Algorithm(
+    "products", refuses, _work, partial(_run, _plain), of_forward=True, written=_written
+)
 ONEDNN = Algorithm(
-    "onednn_products", _refuses_onednn, _work, partial(_run, _onednn), of_forward=True
+    "onednn_products",
+    _refuses_onednn,
+    _work,
+    partial(_run, _onednn),
+    of_forward=True,
+    written=_written,
 )

@@ -64,33 +64,37 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     summed = max(0, forward.axes - 2)  # the axis whose rows, or stretches, are summed
     rows = forward.output[summed]
     together = next((n for n in TOGETHER if rows % n == 0), rows if rows < 16 else 8)
-    missing = -rows % together
-    if missing:  # rows of zeros, and cells for them to meet
-        fill = [(0, 0)] * g.ndim
-        fill[1 + summed] = (0, missing)
-        g, output = jnp.pad(g, fill), list(forward.output)
-        output[summed] += missing
-        forward = forward.with_padding_for(output)
     bare, x = padded(forward, x)
     phases = _phases(bare, x)
     g = g.reshape(*g.shape[:-2], -1)
     sums = []
     for tap in product(*map(range, bare.filter)):
         cells = _cells(bare, phases, tap)
-        terms = [
+        *terms, rest = (
             a.astype(wide) * b.astype(wide)
-            for a, b in zip(_parts(cells, together), _parts(g, together), strict=True)
-        ]
+            for a, b in zip(
+                _parts(cells, together, channels), _parts(g, together, channels), strict=True
+            )
+        )
         total = lax.optimization_barrier(reduce(add, terms)).reshape(-1, channels)
+        if rest.size:
+            total = jnp.concatenate([total, rest.reshape(-1, channels)])
         sums.append(jnp.ones((1, len(total)), wide) @ total)
     return jnp.concatenate(sums)
 
 
-def _parts(cells: jax.Array, together: int) -> list[jax.Array]:
-    """What is summed: every ``together``-th row of (N, ..., rows, k*C); stretches of (N, k*C)."""
+def _parts(cells: jax.Array, together: int, channels: int) -> list[jax.Array]:
+    """What is summed, and last the rows that are left over.
+
+    Every ``together``-th row of (N, ..., rows, k*C); stretches of (N, k*C).
+    """
     if cells.ndim == 2:
-        return jnp.split(cells, together, axis=1)
-    return [cells[..., first::together, :] for first in range(together)]
+        stretch = cells.shape[1] // (together * channels) * channels
+        ends = [stretch * count for count in range(1, together + 1)]
+        return jnp.split(cells, ends, axis=1)
+    whole = cells.shape[-2] // together * together
+    parts = [cells[..., first:whole:together, :] for first in range(together)]
+    return [*parts, cells[..., whole:, :]]
 
 
 def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
@@ -126,4 +130,9 @@ def work(problem: Problem) -> Work:
     )
 
 
-ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True)
+def written(problem: Problem) -> int:
+    """Two programs a tap."""
+    return 2 * problem.places
+
+
+ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True, written=written)

@@ -7,6 +7,9 @@ the kernel is read like an input, at cells b apart, and the input like a kernel:
 
 is a convolution of the O filters as examples with the N examples as filters, dilated by b. So the
 kernel gradient of a transposed convolution is that of the strided convolution whose adjoint it is.
+
+Only where the kernel needs no padding when it is read so: a cell of x that lay on it would be
+multiplied by zeros that are not in its outputs' sums, and make NaN of them where it is infinite.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from jaxcnn.convolve.problem import Problem
 
 
 def refuses(problem: Problem) -> str | None:
-    """No base dilation; groups, stride or dilation beside it; filters smaller than the input."""
+    """No base dilation, groups, stride or dilation beside it, small filters, a padded kernel."""
     reason = refuse_unspread(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
@@ -36,6 +39,8 @@ def refuses(problem: Problem) -> str | None:
         reason = "stride or dilation beside the base dilation"
     if reason is None and problem.taps < math.prod(problem.size):
         reason = "an input larger than the filter"
+    if reason is None and max(map(max, _swapped(problem).padding)) > 0:
+        reason = "padding around the filter"
     return reason
 
 

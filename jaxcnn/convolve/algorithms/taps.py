@@ -46,6 +46,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     c, filters = problem.group_channels
     wide = accumulator(problem.dtype)
     weights = split_groups(kernel.reshape(problem.taps, c, -1), problem.groups).astype(wide)
+    places = (1,) * (problem.axes + 1)
 
     def each(problem: Problem, x: jax.Array) -> jax.Array:
         problem, x = padded(problem, x)
@@ -54,10 +55,10 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
             for channel in range(c):
                 seen = cells if c == 1 else cells[..., channel::c]
                 if filters == 1:
-                    product = seen.astype(wide) * weights[tap, channel, :, 0]
+                    own = weights[tap, channel, :, 0]
                 else:
-                    product = seen.astype(wide)[..., None] * weights[tap, channel]
-                pending.append(product)
+                    seen, own = seen[..., None], weights[tap, channel]
+                pending.append(seen.astype(wide) * own.reshape(*places, *own.shape))
             if len(pending) >= BARRIER_EVERY:
                 total = reduce(add, pending if total is None else [total, *pending])
                 total, pending = lax.optimization_barrier(total), []
@@ -77,4 +78,9 @@ def work(problem: Problem) -> Work:
     return Work(problem.multiply_adds, traffic(problem), kind=kind)
 
 
-ALGORITHM = Algorithm("taps", refuses, work, run)
+def written(problem: Problem) -> int:
+    """A fused expression for every few products."""
+    return -(-problem.taps * problem.group_channels[0] // BARRIER_EVERY)
+
+
+ALGORITHM = Algorithm("taps", refuses, work, run, written=written)

@@ -1,0 +1,174 @@
+"""Where XLA is known to compute wrong numbers or to end the process, and the way round each.
+
+The one list of them: with the thread, the jaxlib versions it was seen in, and what is done instead.
+``tests/convolve/test_known_faults.py`` runs each, in a process of its own, by lax (where it shows
+whether the fault is still there) and by ours. What is handed on to lax goes through :func:`cropped`
+and :func:`undivided` first, whoever asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.interpreters import mlir
+from jaxlib.mlir.dialects import sdy
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One of XLA's faults.
+
+    Attributes:
+      name: what it is called here.
+      what: when it shows, and what then comes out.
+      threads: where it is reported.
+      seen: jaxlib versions in which it was seen, by the test of it.
+      instead: what is done here.
+    """
+
+    name: str
+    what: str
+    threads: tuple[str, ...]
+    seen: tuple[str, ...]
+    instead: str
+
+
+FAULTS = (
+    Fault(
+        "cropped convolution",
+        "On CPUs, a convolution of floating-point images whose padding is negative before an axis "
+        "and positive after it reads beyond its rows: wrong numbers, or the end of the process. "
+        "Of complex numbers the wrong cells are cut off.",
+        (
+            "https://github.com/openxla/xla/issues/48713",
+            "https://github.com/openxla/xla/issues/48715",
+        ),
+        ("0.10.2",),
+        "Cells are cut off by a slice, and no padding is negative: cropped, Problem.trimmed.",
+    ),
+    Fault(
+        "cropped pool of one cell",
+        "On CPUs, compiling a reduce_window of one cell, stride 1, whose padding is negative "
+        "wherever there is any ends the process.",
+        ("https://github.com/openxla/xla/issues/48719",),
+        ("0.10.2",),
+        "The same slice, before lax's own pool is lowered: cropped.",
+    ),
+    Fault(
+        "divided filter",
+        "Where a program is divided among devices and x along a spatial axis, the gradient of the "
+        "kernel is wrong for strides, dilations and paddings that do not match the parts, or the "
+        "process ends: both its operands are divided along the axis that is summed over, and the "
+        "parts meet wrongly.",
+        ("https://github.com/jax-ml/jax/issues/16894",),
+        ("0.10.2",),
+        "No filter is divided along its spatial axes, and no x along those of which the filter "
+        "reaches over half: undivided. Images stay divided forward and in the gradient of x.",
+    ),
+    Fault(
+        "divided groups",
+        "Where the channels of a convolution in groups are divided among devices and the groups "
+        "are not a multiple of the parts, the results and the gradient of x are wrong, or the "
+        "process ends (CreateShardedConvolution: new_input_batch_size % new_output_batch_size).",
+        ("https://github.com/jax-ml/jax/issues/16894",),
+        ("0.10.2",),
+        "The channels of convolutions in groups are not divided: undivided. Batch and space are.",
+    ),
+)
+"""Every fault that is known here."""
+
+
+def crops(shape: Sequence[Any], axes: Sequence[int], padding: Sequence[Any]) -> bool:
+    """Whether padding cuts cells off an axis of known size, so that :func:`cropped` has work."""
+    return any(
+        _known(shape[axis], lo, hi) and min(lo, hi) < 0
+        for axis, (lo, hi) in zip(axes, padding, strict=True)
+    )
+
+
+def _known(*sizes: Any) -> bool:
+    return all(isinstance(size, (int, np.integer)) for size in sizes)
+
+
+def cropped(
+    x: jax.Array, axes: Sequence[int], padding: Sequence[Any], base_dilation: Sequence[int]
+) -> tuple[jax.Array, list[Any]]:
+    """x without the cells that negative padding cuts off, and what is left of the padding.
+
+    A cut of a cells off cells ``base`` apart is a cut of ceil(a/base) cells, and what that took too
+    much is padding. Where all cells are cut off, padding alone is left. Axes whose size or padding
+    is no known number stay as they are.
+
+    Args:
+      x: the array.
+      axes: those of x that the other two speak of.
+      padding: (lo, hi) on each of them.
+      base_dilation: how far its cells are apart on each of them.
+
+    >>> import jax.numpy as jnp
+    >>> x, padding = cropped(jnp.arange(5), [0], [(-2, 1)], [1])
+    >>> x, padding
+    (Array([2, 3, 4], dtype=int32), [(0, 1)])
+    """
+    pairs = []
+    for axis, (lo, hi), base in zip(axes, padding, base_dilation, strict=True):
+        n = x.shape[axis]
+        if not _known(n, lo, hi) or min(lo, hi) >= 0:
+            pairs.append((lo, hi))
+            continue
+        first, last = max(0, -(lo // base)), max(0, -(hi // base))
+        if first + last < n:
+            pairs.append((lo + first * base, hi + last * base))
+            x = lax.slice_in_dim(x, first, n - last, axis=axis)
+        else:
+            pairs.append((max(0, base * (n - 1) + 1 + lo + hi), 0))
+            x = lax.slice_in_dim(x, 0, 0, axis=axis)
+    return x, pairs
+
+
+def undivided(
+    context: mlir.LoweringRuleContext, x: Any, kernel: Any, params: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Both operands of lax's convolution, kept whole along the axes that XLA divides wrongly.
+
+    The filter's spatial axes; those of x where the filter reaches over half of one, as in kernel
+    gradients; and all axes that groups lie on. The examples, the spatial axes of x under small
+    filters, and the channels of a convolution without groups are left to whoever divides the
+    program.
+
+    Args:
+      context: where it is lowered, for several devices that share the program.
+      x, kernel: values of the program.
+      params: those of ``lax.conv_general_dilated_p``.
+    """
+    if not jax.config.jax_use_shardy_partitioner:
+        return x, kernel
+    (batch, channels, *space), (filters, inputs, *taps), _ = params["dimension_numbers"]
+    cells, weights = (aval.shape for aval in context.avals_in)
+    reach = zip(space, taps, params["lhs_dilation"], params["rhs_dilation"], strict=True)
+    small = all(
+        _known(cells[at], weights[tap])
+        and 2 * (dilation * (weights[tap] - 1) + 1) <= base * (cells[at] - 1) + 1
+        for at, tap, base, dilation in reach
+    )
+    free = set(space) if small else set()
+    if params["feature_group_count"] > 1:
+        return _whole(x, {batch, *free}), _whole(kernel, set())
+    if params["batch_group_count"] > 1:
+        return _whole(x, {channels, *free}), _whole(kernel, {inputs})
+    return _whole(x, {batch, channels, *free}), _whole(kernel, {filters, inputs})
+
+
+def _whole(value: Any, free: set[int]) -> Any:
+    """The value, divided along the free axes alone; the empty mesh is part of every mesh."""
+    axes = range(len(value.type.shape))
+    sharding = sdy.TensorShardingAttr.get(
+        sdy.MeshAttr.get([]),
+        [sdy.DimensionShardingAttr.get([], is_closed=axis not in free) for axis in axes],
+    )
+    return sdy.ShardingConstraintOp(value, sharding).result

@@ -1,0 +1,166 @@
+"""XLA's known faults: what is handed on to lax comes out right, and no process ends.
+
+Each is run in a process of its own kind: with eight devices, on which the program is divided, and
+where a fault would end the process, that of the tests goes on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxcnn
+from jaxcnn.convolve import Problem, conv_general_dilated
+from jaxcnn.convolve.known_faults import FAULTS, cropped
+from jaxcnn.testing import gamma
+from tests.cases import many, run_on_eight_devices
+from tests.convolve.drawn import (
+    arrays,
+    as_call,
+    assert_within,
+    defined,
+    defined_gradients,
+    numbers,
+)
+
+
+@many
+@given(st.integers(1, 6), st.integers(1, 3), st.integers(-9, 3), st.integers(-9, 3), st.booleans())
+def test_a_slice_and_padding_are_what_negative_padding_is(n, base, lo, hi, last):
+    x = np.arange(1, 2 * n + 1).reshape((2, n) if last else (n, 2))
+    spread = base * (n - 1) + 1
+    if spread + lo + hi < 0 or min(lo, hi) < -spread:
+        return  # lax refuses it
+    canvas = np.zeros((2, spread), int)
+    canvas[:, ::base] = x if last else x.T
+    want = np.pad(canvas, ((0, 0), (max(lo, 0), max(hi, 0))))
+    want = want[:, max(-lo, 0) : want.shape[1] - max(-hi, 0)]
+    cut, ((low, high),) = cropped(jnp.asarray(x), [int(last)], [(lo, hi)], [base])
+    assert min(low, high) >= 0
+    cut = np.asarray(cut) if last else np.asarray(cut).T
+    got = np.zeros((2, max(0, base * (cut.shape[1] - 1) + 1)), int)
+    got[:, ::base] = cut
+    np.testing.assert_array_equal(np.pad(got, ((0, 0), (low, high))), want)
+
+
+def test_every_fault_is_reported_somewhere():
+    for fault in FAULTS:
+        assert fault.threads, fault.name
+        assert all(thread.startswith("https://github.com/") for thread in fault.threads)
+
+
+CROPPED = (
+    Problem(1, (15, 6), 8, (1, 1), 8, padding=((0, 0), (-5, 1))),
+    Problem(1, (15, 6), 17, (1, 1), 17, padding=((-15, 1), (0, 0))),
+    Problem(1, (4, 5), 1, (2, 2), 3, padding=((-1, 2), (3, -2)), base_dilation=(1, 2)),
+    Problem(2, (7,), 2, (2,), 2, padding=((2, -3),), dtype="complex64"),
+)
+"""Problems whose padding cuts cells off."""
+
+
+def crops_rightly(convolve: Any) -> None:
+    """Checks all of them, with sizes known and with a batch that is a symbol."""
+    for problem in CROPPED:
+        x, kernel = arrays(problem)
+        want, magnitude = defined(problem, x, kernel)
+        call = jax.jit(as_call(problem, convolve))
+        (batch,) = jax.export.symbolic_shape("b")
+        symbolic = jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype)
+        exported = jax.export.export(call)(symbolic, kernel)
+        bound = 4 * gamma(100, "float32") * magnitude
+        for y in (call(x, kernel), exported.call(x, kernel)):
+            assert_within(np.asarray(y).real, want, bound, str(problem))
+
+
+@pytest.mark.parametrize("how", ["jaxcnn", "install"])
+def test_cropped_convolutions_are_right_and_end_no_process(how):
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr[-3000:]
+
+
+def crop(how: str) -> None:
+    """What the child process above runs."""
+    if how == "jaxcnn":
+        crops_rightly(conv_general_dilated)
+    else:
+        with jaxcnn.install():
+            crops_rightly(lax.conv_general_dilated)
+    print("right")
+
+
+def test_divided_programs_have_the_numbers_of_whole_ones():
+    run_on_eight_devices(__name__)
+
+
+SPECS = {"rows": P(None, "d"), "examples": P("d"), "channels": P(*(None,) * 3, "d"), "whole": P()}
+DIVIDED = (
+    # Of these lax's own numbers are wrong, or the process ends (jaxlib 0.10.2).
+    ("rows", "whole", Problem(8, (16, 8), 8, (1, 1), 16, 1, (3, 3), ((1, 1),) * 2)),
+    ("rows", "whole", Problem(8, (16, 8), 8, (1, 1), 16, 1, (1, 1), ((0, 1),) * 2)),
+    ("rows", "channels", Problem(8, (16, 8), 8, (1, 1), 16, 2)),
+    ("rows", "channels", Problem(8, (16, 8), 8, (3, 3), 16, 1, (3, 3), ((1, 1),) * 2)),
+    ("examples", "channels", Problem(8, (24, 8), 8, (1, 1), 16, 2)),
+)
+"""How x and kernel are divided, and the problem."""
+
+
+def drawn_divisions(count: int) -> list[tuple[str, str, Problem]]:
+    """As many more, of all kinds."""
+    draws = np.random.default_rng(0)
+    found = []
+    while len(found) < count:
+        f, s, d, groups = (
+            int(draws.choice(of)) for of in ((1, 3, 4), (1, 2, 3), (1, 2), (1, 2, 8))
+        )
+        lo, hi = (int(n) for n in draws.integers(-1, 3, 2))
+        base = int(draws.choice((1, 1, 2)))
+        problem = Problem(
+            8, (16, 8), 8, (f, f), 16, groups, (s, s), ((lo, hi),) * 2, (base,) * 2, (d, d)
+        )
+        if not problem.is_empty:
+            division = str(draws.choice(list(SPECS))), str(draws.choice(["whole", "channels"]))
+            found.append((*division, problem))
+    return found
+
+
+def _all_directions(call: Any) -> Any:
+    def run(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull_back = jax.vjp(call, x, kernel)
+        return y, *pull_back(jnp.where(jnp.isnan(y), 0, g))  # an output gradient divided as y is
+
+    return run
+
+
+def on_eight_devices(drawn: int = 5, convolve: Any = conv_general_dilated) -> None:
+    mesh = Mesh(np.array(jax.devices()), ("d",))
+    for of_x, of_kernel, problem in (*DIVIDED, *drawn_divisions(drawn)):
+        x, kernel = arrays(problem)
+        g = jnp.asarray(numbers(problem.output_shape, 2).astype(np.float32))
+        specs = SPECS[of_x], SPECS[of_kernel], P()
+        divided = [
+            jax.device_put(array, NamedSharding(mesh, spec))
+            for array, spec in zip((x, kernel, g), specs, strict=True)
+        ]
+        got = jax.jit(_all_directions(as_call(problem, convolve)))(*divided)
+        want, magnitude = defined(problem, x, kernel)
+        wants, magnitudes = defined_gradients(problem, x, kernel, g)
+        for result, right, scale in zip(got, [want, *wants], [magnitude, *magnitudes], strict=True):
+            bound = 4 * gamma(problem.multiply_adds // problem.out_channels, "float32") * scale
+            assert_within(result, right, bound, f"x by {of_x}, kernel by {of_kernel}: {problem}")
+    print(jax.device_count(), "devices")

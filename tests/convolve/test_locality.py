@@ -1,0 +1,220 @@
+"""An output depends on its window alone: the law of :mod:`jaxcnn.convolve.algorithms`.
+
+Cells and weights are made NaN, infinite or huge. What is worked out for each output from where they
+lie, by the definition: whether it must be no number (a product with such a cell is among its
+terms), and whether it may be (such a weight lies on a zero of the padding). All other outputs are
+held to their bound, which their own terms make.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jaxcnn
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated
+from jaxcnn.convolve.choose import solve
+from jaxcnn.testing import gamma
+from tests.cases import few
+from tests.convolve.drawn import (
+    arrays,
+    as_call,
+    assert_within,
+    defined,
+    defined_gradients,
+    kernel_gradients,
+    numbers,
+    problems,
+    taken_by,
+)
+from tests.convolve.test_algorithms import each
+
+HUGE = 1e30
+LOCAL = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]
+POISONS = (np.nan, np.inf, -np.inf, HUGE)
+TIMES = 3
+"""How often a compiled program is poisoned."""
+
+
+def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarray:
+    """A copy with the poison in one cell or in a few; by turns in corners, where windows end."""
+    array = np.array(array)
+    for _ in range(int(draws.integers(1, 3))):
+        corner = draws.integers(2)
+        place = ((n - 1) * draws.integers(2) if corner else draws.integers(n) for n in array.shape)
+        array[tuple(place)] = poison
+    return array
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the definition says of each output.
+
+    Attributes:
+      value, magnitude: the definition and the sum of its terms' magnitudes, finite cells only.
+      must, may: where a product with a cell or weight that is no number is among the terms; where
+        such a weight is the output's own, on a cell or on a zero.
+    """
+
+    value: np.ndarray
+    magnitude: np.ndarray
+    must: np.ndarray
+    may: np.ndarray
+
+
+def _tame(*operands: np.ndarray) -> list[np.ndarray]:
+    return [np.where(np.isfinite(a), a, 0) for a in operands]
+
+
+def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
+    """Of the convolution of x and kernel."""
+    value, magnitude = defined(problem, *_tame(x, kernel))
+    ones = np.ones(problem.x_shape), np.ones(problem.kernel_shape)
+    must, _ = defined(problem, ~np.isfinite(x), ones[1])
+    of_kernel, _ = defined(problem, ones[0], ~np.isfinite(kernel))
+    own = (~np.isfinite(kernel)).reshape(-1, problem.out_channels).any(0)
+    return Want(value, magnitude, must + of_kernel > 0, np.broadcast_to(own, value.shape))
+
+
+def hold(got: Any, want: Want, roundings: int, what: str) -> None:
+    """The law, for one result."""
+    got = np.asarray(got, np.float64)
+    finite = np.isfinite(got)
+    assert not (finite & want.must).any(), f"{what}: a number where a term is none"
+    stray = ~finite & ~want.must & ~want.may
+    assert not stray.any(), (
+        f"{what}: {int(stray.sum())} of {got.size} outputs are no number for a cell or weight "
+        f"outside their window, first at {np.argwhere(stray)[0]}"
+    )
+    share = gamma(roundings, "float32") + gamma(roundings, "float64")
+    bound = share * (1 + share) * want.magnitude
+    assert_within(
+        np.where(finite & ~want.must, got, 0),
+        np.where(finite & ~want.must, want.value, 0),
+        bound,
+        what,
+    )
+
+
+def poisonings(seed: int, *operands: Any) -> Any:
+    """The operands with one of them poisoned, ``TIMES`` times; the kernel last of all."""
+    draws = np.random.default_rng(seed)
+    for turn in range(TIMES):
+        which = turn % len(operands)
+        poison = POISONS[int(draws.integers(len(POISONS)))]
+        changed = list(map(np.asarray, operands))
+        changed[which] = poisoned(changed[which], draws, poison)
+        yield f"{poison} in operand {which}", changed
+
+
+SEEDS = st.integers(0, 2**31)
+
+
+@each(LOCAL)
+@given(st.data())
+def test_it_sees_its_window_alone(name, data):
+    problem, seed = data.draw(taken_by(name)), data.draw(SEEDS)
+    run = jax.jit(lambda x, w: solve(problem, x, w, name=name))
+    roundings = problem.taps * problem.group_channels[0] + 8
+    for what, (x, kernel) in poisonings(seed, *arrays(problem)):
+        hold(run(x, kernel), wanted(problem, x, kernel), roundings, f"{name}, {what}: {problem}")
+
+
+# -- the default choice, from end to end -----------------------------------------------------------
+
+ANY = st.one_of(
+    problems(),
+    problems(groups=(2, 3, 4, 16), ranks=(1, 2)),
+    problems(groups=(1,), ranks=(1, 2), base_dilation=(2, 3)),
+    kernel_gradients(ranks=(1, 2)),
+)
+
+
+def wanted_gradients(
+    problem: Problem, x: np.ndarray, kernel: np.ndarray, g: np.ndarray
+) -> tuple[Want, Want]:
+    """Of both gradients; of the kernel's, it is cells of g that lie on zeros of the padding."""
+    values, magnitudes = defined_gradients(problem, *_tame(x, kernel, g))
+    bad_x, bad_kernel, bad_g = (~np.isfinite(a) for a in (x, kernel, g))
+    ones = [np.ones(a.shape) for a in (x, kernel, g)]
+    by_operand = defined_gradients(problem, bad_x, bad_kernel, ones[2])[0]
+    by_g = defined_gradients(problem, *ones[:2], bad_g)[0]
+    must = [a + b > 0 for a, b in zip(by_operand, by_g, strict=True)]
+    channels = bad_kernel.reshape(problem.taps, -1, problem.groups, problem.group_channels[1])
+    may = channels.any((0, 3)).T.reshape(-1), bad_g.reshape(-1, problem.out_channels).any(0)
+    return tuple(
+        Want(values[i], magnitudes[i], must[i], np.broadcast_to(may[i], values[i].shape))
+        for i in range(2)
+    )
+
+
+def all_directions(problem: Problem, convolve: Any = conv_general_dilated) -> Any:
+    """(x, kernel, g) -> the convolution and both gradients, by the default choice."""
+    call = as_call(problem, convolve)
+
+    def run(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull_back = jax.vjp(call, x, kernel)
+        return y, *pull_back(g)
+
+    return run
+
+
+def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str) -> None:
+    """The law, for the results of :func:`all_directions`."""
+    wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
+    c, filters = problem.group_channels
+    counts = problem.taps * c, problem.taps * filters, problem.batch * problem.places
+    names = "forward", "gradient of x", "gradient of the kernel"
+    for result, want, count, name in zip(got, wants, counts, names, strict=True):
+        hold(result, want, count + 8, f"{name}, {what}: {problem}")
+
+
+def three(problem: Problem) -> list[np.ndarray]:
+    """x, kernel and output gradient."""
+    shapes = problem.x_shape, problem.kernel_shape, problem.output_shape
+    return [numbers(shape, i).astype(np.float32) for i, shape in enumerate(shapes)]
+
+
+def some(problem: Problem) -> bool:
+    return not problem.is_empty
+
+
+@given(ANY.filter(some), SEEDS)
+def test_so_does_what_is_chosen_in_every_direction(problem, seed):
+    run = jax.jit(all_directions(problem))
+    for what, (x, kernel, g) in poisonings(seed, *three(problem)):
+        hold_all(run(x, kernel, g), problem, x, kernel, g, what)
+
+
+@pytest.mark.parametrize("shared", ["x", "nothing"])
+@few
+@given(ANY.filter(some), SEEDS)
+def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, seed):
+    axes = (None if shared == "x" else 0, 0, 0)
+    run = jax.jit(jax.vmap(all_directions(problem), axes))
+    for what, (x, kernel, g) in poisonings(seed, *three(problem)):
+        if shared == "x" and not np.isfinite(x).all():
+            continue
+        both = [x, np.stack([kernel, three(problem)[1]]), np.stack([g, three(problem)[2]])]
+        if shared == "nothing":
+            both[0] = np.stack([x, three(problem)[0]])
+        got = run(*both)
+        for member in range(2):
+            own = both[0] if shared == "x" else both[0][member]
+            results = [np.asarray(result[member]) for result in got]
+            hold_all(results, problem, own, both[1][member], both[2][member], f"{what} of {member}")
+
+
+@few
+@given(ANY.filter(some), SEEDS)
+def test_and_so_does_lax_s_function_once_installed(problem, seed):
+    with jaxcnn.install():
+        run = jax.jit(all_directions(problem, jax.lax.conv_general_dilated))
+        for what, (x, kernel, g) in poisonings(seed, *three(problem)):
+            hold_all(run(x, kernel, g), problem, x, kernel, g, what)
