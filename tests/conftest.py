@@ -6,7 +6,8 @@
                                                     compiled as for a user; before a release
 
 The tests run as a person runs JAX, in 32 bits; those that need 64 switch them on for themselves,
-as jaxcnn.testing does for problems in float64.
+as jaxcnn.testing does for problems in float64. But no dtype and no rank is promoted unasked: what
+runs so runs for everybody, and a careful person's settings break nothing.
 """
 
 import os
@@ -25,6 +26,9 @@ settings.load_profile("default")
 def pytest_configure(config: pytest.Config) -> None:
     """Unless the profile is full, leaves out what is slow, and lets XLA compile in a hurry."""
     config.addinivalue_line("markers", "slow: proves what quicker tests prove too, only better")
+    # Read when JAX is imported, here and in every child process.
+    os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+    os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
     if config.getoption("--hypothesis-profile") == "full":
         return
     # Programs of a few cells cost their compilation, of which LLVM's optimisations are a third.

@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 from jax import lax
 
+from jaxcnn.arrays import widened
 from jaxcnn.nn import Stack
 from jaxcnn.train.augment import random_shift
 from jaxcnn.train.config import TrainConfig
@@ -82,7 +83,9 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         grads, metrics = jax.grad(loss, has_aux=True)(
             state.params, moved, labels[batch].astype(jnp.int32)
         )
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        # Optax counts its steps in integers and raises floats to their power.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state), metrics
 
@@ -128,6 +131,6 @@ def evaluate(
 
 def _metrics(logits: jax.Array, labels: jax.Array) -> Metrics:
     """Loss and accuracy of a batch, summed in float32 at least."""
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    wide = widened(logits)
     nats = optax.softmax_cross_entropy_with_integer_labels(wide, labels).mean()
     return Metrics(nats, (wide.argmax(-1) == labels).mean())

@@ -68,13 +68,14 @@ def test_a_step_is_what_optax_and_autodiff_say(arrays):
     images, labels = (array[order[0]] for array in arrays)
 
     def loss(params):
-        logits = nnx.merge(graph, params)(images / 255.0)[:, 0, 0]
+        logits = nnx.merge(graph, params)(images.astype(jnp.float32) / 255)[:, 0, 0]
         rows = jnp.arange(len(labels))
         return -jnp.mean(jax.nn.log_softmax(logits)[rows, labels])
 
     nats, grads = jax.value_and_grad(loss)(params)
     optimiser = optax.adamw(trainer.schedule(0), weight_decay=config.weight_decay)
-    updates, _ = optimiser.update(grads, optimiser.init(params), params)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimiser.update(grads, optimiser.init(params), params)
     want = optax.apply_updates(params, updates)
     state, metrics = trainer.run(trainer.init(), *arrays, order, 0, 1)
     # Adam's first update is the rate times the gradient's sign, which rounding cannot enlarge.
@@ -87,7 +88,7 @@ def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(a
     params = trainer.init().params
     whole, logits = evaluate(trainer.predict, params, *arrays, batch_size=500)
     parts, _ = evaluate(trainer.predict, params, *arrays, batch_size=120)
-    right = sum(int(np.argmax(y)) == label for y, label in zip(logits, arrays[1], strict=True))
+    right = sum(int(np.argmax(y)) == int(label) for y, label in zip(logits, arrays[1], strict=True))
     assert float(whole.accuracy) == pytest.approx(right / 500)
     assert float(parts.accuracy) == float(whole.accuracy)
     assert float(parts.loss) == pytest.approx(float(whole.loss), rel=1e-5)
