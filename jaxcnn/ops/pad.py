@@ -80,10 +80,10 @@ def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) 
 
     An array of NumPy's; of JAX's where sizes are symbolic.
     """
-    product: Any = np.ones(1, int)
+    product: Any = np.ones((1,) * (len(windows) + 1), int)
     for axis, window in enumerate(windows):
         known = isinstance(window.output, int)
         outputs = np.arange(window.output) if known else jnp.arange(window.output)
         each = count(window, outputs)
-        product = product * each.reshape(-1, *(1,) * (len(windows) - axis))
+        product = product * each.reshape(*(1,) * axis, -1, *(1,) * (len(windows) - axis))
     return product

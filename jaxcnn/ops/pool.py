@@ -143,6 +143,7 @@ def avg_pool(
     sums = total(_wide(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = over_places(shapes.windows, count)
+    counts = counts.reshape((1,) * (x.ndim - counts.ndim) + counts.shape)
     return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
 
 
