@@ -313,11 +313,8 @@ def transposed_window(
         asked = f"{asked} {pair}"
         least = (size - 1) * stride + extent - sum(pair)
         wanted = least + extra
-    if is_symbolic(wanted) or is_symbolic(output_size):
-        wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
-    else:
-        possible = range(max(1, least), least + stride)
-        if not possible or (output_size is None and wanted < 1):
+        unknown = is_symbolic(wanted)
+        if not unknown and (least + stride <= 1 or (output_size is None and wanted < 1)):
             most = sum(pair) + wanted - 1
             low = min(pair[0], most)
             raise InputError(
@@ -325,14 +322,17 @@ def transposed_window(
                 f"{wanted} cells.",
                 Advice("padding", ((low, most - low),)),
             )
-        if output_size is not None:
-            wanted = integer("output_size", output_size, least=1)
-            if wanted not in possible:
-                raise InputError(
-                    f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
-                    f"outputs on {_listed(possible)} cells.",
-                    Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
-                )
+    if is_symbolic(wanted) or is_symbolic(output_size):
+        wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
+    elif output_size is not None:
+        wanted = integer("output_size", output_size, least=1)
+        possible = range(max(1, least), least + stride)
+        if wanted not in possible:
+            raise InputError(
+                f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
+                f"outputs on {_listed(possible)} cells.",
+                Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
+            )
     pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
 

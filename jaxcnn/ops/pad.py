@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,19 +71,20 @@ def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
     return jnp.pad(widened(x), around, mode=_NUMPY_MODES[boundary]).astype(x.dtype)
 
 
-def taps_by_real(windows: Sequence[Window]) -> np.ndarray:
+def taps_by_real(windows: Sequence[Window]) -> Any:
     """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
     return math.prod(window.filter for window in windows) / over_places(windows, real_cells)
 
 
-def over_places(
-    windows: Sequence[Window], count: Callable[[Window, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """(*k, 1): for each place the product of what ``count`` says on each axis."""
-    product = np.ones(1, int)
+def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> Any:
+    """(*k, 1): for each place the product of what ``count`` says on each axis.
+
+    An array of NumPy's; of JAX's where sizes are symbolic.
+    """
+    product: Any = np.ones((1,) * (len(windows) + 1), int)
     for axis, window in enumerate(windows):
         known = isinstance(window.output, int)
         outputs = np.arange(window.output) if known else jnp.arange(window.output)
         each = count(window, outputs)
-        product = product * each.reshape(-1, *(1,) * (len(windows) - axis))
+        product = product * each.reshape(*(1,) * axis, -1, *(1,) * (len(windows) - axis))
     return product
