@@ -46,9 +46,8 @@ def test_the_property_test_of_the_readme_works_as_pasted_and_finds_a_wrong_convo
         names = {"my_conv": jaxcnn.conv}
         exec(block, names)
         names["test_my_convolution"]()
-        names["my_conv"] = partial(
-            scales_the_gradient, of=1
-        )  # and on one problem only: to shrink another takes minutes
+        # On one problem alone: to shrink what hypothesis draws takes minutes.
+        names["my_conv"] = partial(scales_the_gradient, of=1)
         with pytest.raises(AssertionError, match="does not hold: gradient of fn"):
             names["test_my_convolution"].hypothesis.inner_test(ConvProblem(size=(3,)))
     finally:
