@@ -6,6 +6,7 @@ import json as json_format
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,6 +62,7 @@ def bench(
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
     from jaxcnn.environment import device_name
+    from jaxcnn.train.run import replacing
 
     if jax.default_backend() != "cpu":
         raise InputError(
@@ -92,11 +94,13 @@ def bench(
         _print(results)
         if json is not None:
             data = record(suite, dtype, ceilings, results, torch)
-            json.write_text(json_format.dumps(data, indent=1) + "\n")
+            with replacing(json) as path:
+                path.write_text(json_format.dumps(data, indent=1) + "\n")
         if picture is not None:
             from jaxcnn.bench.picture import draw
 
-            draw(picture, results, title)
+            with replacing(picture) as path:
+                draw(path, results, title)
     if interrupted:
         raise typer.Exit(130)
 
@@ -109,6 +113,14 @@ def _require_writable(option: str, path: Path | None) -> None:
         raise InputError(f"{option} {path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise InputError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{option} {path}: {path.parent} cannot be written to ({error.strerror}); name another "
+            f"folder"
+        ) from None
 
 
 @contextmanager

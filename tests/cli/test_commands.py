@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import jaxcnn
 import jaxcnn.cli as cli
 from jaxcnn.train import TrainConfig, train
 from tests.train.small import CONFIG, small_data
@@ -84,6 +86,31 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
     assert "Traceback" not in out + err
     assert all(part in err for part in parts), err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_told(monkeypatch, capfd):
+    code, out, _ = run(monkeypatch, capfd, "--version")
+    assert (code, out) == (0, f"jaxcnn {jaxcnn.__version__}\n")
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_device_that_is_not_there_is_told_in_one_line(platform):
+    words = [sys.executable, "-m", "jaxcnn", "doctor"]
+    environment = os.environ | {"JAX_PLATFORMS": platform}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:  # with a GPU there is nothing to tell
+        assert done.returncode == 2
+        assert re.fullmatch(
+            rf"jaxcnn: JAX finds no device with JAX_PLATFORMS={platform}.*unset it\n", done.stderr
+        )
+
+
+@pytest.mark.parametrize("words", ["plan", "size 7 -f 3", "explain 8x9x9x4 -f 3x3 -c 4", "--help"])
+def test_a_pipe_that_is_closed_ends_a_command_quietly(words):
+    line = f"{sys.executable} -m jaxcnn {words} | head -n 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", ["size", "size seven -f 3", "size 7", "no-such-command"])

@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from jaxcnn.cli import app
 from jaxcnn.cli.doctor import state
 from jaxcnn.convolve import fence, stress, verify
 from jaxcnn.errors import InputError
+from tests.cases import many
 
 here = pytest.mark.skipif(fence.machine_lacks() is not None, reason="no oneDNN in this jaxlib")
 
@@ -35,6 +38,30 @@ def test_a_jaxlib_that_is_not_listed_is_told_with_what_to_type(monkeypatch):
     rows = dict(state())
     assert "`jaxcnn doctor --verify`" in rows["oneDNN, float32"]
     assert rows["own verdict"] == "none"
+
+
+def _cases(word):
+    return st.tuples(*(st.sampled_from((c, c.upper())) for c in word)).map("".join)
+
+
+@many
+@given(
+    st.sampled_from(("1", "true", "on", "yes", "0", "false", "off", "no")).flatmap(_cases)
+    | st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=5)
+)
+def test_the_switch_is_yes_or_no_or_told(said):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(fence.SWITCH, said)
+        meant = said.strip().lower()
+        if meant in ("", "1", "true", "on", "yes"):
+            assert "JAXCNN_ONEDNN" not in (fence.closed_because() or "")
+        elif meant in ("0", "false", "off", "no"):
+            assert fence.closed_because() == f"closed by JAXCNN_ONEDNN={said}"
+        else:
+            with pytest.raises(InputError, match="neither yes nor no; set it to 1 or 0"):
+                fence.closed_because()
+            answer = CliRunner().invoke(app, ["doctor"])
+            assert isinstance(answer.exception, InputError)
 
 
 @here

@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 from hypothesis import find, given
+from hypothesis import strategies as st
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 import jaxcnn
-from jaxcnn import testing
+from jaxcnn import reference, testing
 from jaxcnn.testing import (
     ConvProblem,
     PoolProblem,
+    assert_adjoint,
     assert_gradients_match,
     assert_lowers,
     assert_matches_reference,
@@ -24,8 +26,11 @@ from jaxcnn.testing import (
     assert_refuses,
     assert_transforms,
     conv_problems,
+    impossible_conv_problems,
+    impossible_pool_problems,
+    pool_problems,
 )
-from tests.cases import SEARCH, few
+from tests.cases import DTYPES, SEARCH, few, many
 from tests.testing import broken
 
 CONV = ConvProblem(size=(5,), filter=(2,), in_channels=2, out_channels=2, use_bias=True)
@@ -119,6 +124,53 @@ def test_hypothesis_shrinks_a_failure_to_a_problem_that_shows_it():
     assert found.filter == (2,)
     assert (found.batch, found.in_channels, found.out_channels, found.groups) == (1, 1, 1, 1)
     assert found.size[0] <= 2
+
+
+LAWS = (assert_obeys_geometry, assert_matches_reference, assert_gradients_match, assert_transforms)
+POOLS = {"max": jaxcnn.max_pool, "avg": jaxcnn.avg_pool}
+
+
+@given(st.data())
+def test_every_law_holds_for_our_own_operations_on_whatever_is_drawn(data):
+    problem = data.draw(conv_problems(dtypes=DTYPES) | pool_problems(dtypes=DTYPES))
+    ours = jaxcnn.conv if isinstance(problem, ConvProblem) else POOLS[problem.kind]
+    data.draw(st.sampled_from(LAWS))(ours, problem)
+
+
+@given(conv_problems(dtypes=DTYPES))
+def test_the_law_of_adjoints_holds_for_our_own_on_whatever_is_drawn(problem):
+    assert_adjoint(jaxcnn.conv_transpose, problem)
+    assert_adjoint(reference.conv_transpose, problem)
+
+
+@many
+@given(impossible_conv_problems(dtypes=DTYPES) | impossible_pool_problems(dtypes=DTYPES))
+def test_our_own_refuse_whatever_impossible_is_drawn(problem):
+    ours = jaxcnn.conv if isinstance(problem, ConvProblem) else POOLS[problem.kind]
+    assert_refuses(ours, problem)
+
+
+def _forgets_the_groups(y, kernel, **kwargs):
+    return jaxcnn.conv_transpose(y, kernel, **kwargs | {"groups": 1})
+
+
+def _is_smaller(y, kernel, **kwargs):
+    return jaxcnn.conv_transpose(y, kernel, **kwargs)[..., :-1, :]
+
+
+def _adds_a_hundredth(y, kernel, **kwargs):
+    return jaxcnn.conv_transpose(y, kernel, **kwargs) + jnp.asarray(0.01, y.dtype)
+
+
+@pytest.mark.parametrize("wrong", [_forgets_the_groups, _is_smaller, _adds_a_hundredth])
+def test_what_is_not_the_adjoint_is_found(wrong):
+    @few
+    @given(conv_problems(ranks=(1, 2)).filter(lambda problem: problem.groups > 1))
+    def found(problem):
+        with pytest.raises(AssertionError, match="does not hold: fn is the adjoint of conv"):
+            assert_adjoint(wrong, problem)
+
+    found()
 
 
 @few
