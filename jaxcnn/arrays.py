@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import AbstractValue
 from jax.sharding import NamedSharding, PartitionSpec
 
 Sharding = NamedSharding | PartitionSpec
 """How a result is divided among devices whose mesh has explicit axes."""
 
 
-def as_arrays(**named: Any) -> tuple[jax.Array | None, ...]:
+@overload
+def as_arrays(
+    *, bias: jax.Array | None, **named: Any
+) -> tuple[*tuple[jax.Array, ...], jax.Array | None]: ...
+@overload
+def as_arrays(**named: Any) -> tuple[jax.Array, ...]: ...
+def as_arrays(**named: Any) -> tuple[Any, ...]:
     """The named arguments as JAX arrays of one dtype; ``bias``, and it alone, may be None.
 
     Raises:
@@ -46,14 +53,14 @@ def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
     return f"{name}.astype({first}.dtype)"
 
 
-def _as_array(name: str, value: Any) -> jax.Array | None:
-    if value is None and name == "bias":
+def _as_array(name: str, value: Any) -> Any:
+    if name == "bias" and value is None:
         return None
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise TypeError(
             f"{name} must be an array, got {type(value).__name__}; use jnp.asarray({name})"
         )
-    if isinstance(value, jax.ShapeDtypeStruct | jax.core.AbstractValue):
+    if isinstance(value, jax.ShapeDtypeStruct | AbstractValue):
         raise TypeError(
             f"{name} is a shape and a dtype without numbers, {value}; use jax.eval_shape(function, "
             f"{name}, ...) to have those of the result"
@@ -80,7 +87,7 @@ def _is_computed_with(dtype: jnp.dtype) -> bool:
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.iinfo(dtype).bits >= 8
     if jnp.issubdtype(dtype, jnp.floating):  # float8_e8m0fnu has neither zero nor sign
-        return jnp.finfo(dtype).bits >= 8 and jnp.finfo(dtype).min < 0
+        return jnp.finfo(dtype).bits >= 8 and bool(jnp.finfo(dtype).min < 0)
     return jnp.issubdtype(dtype, jnp.complexfloating)
 
 

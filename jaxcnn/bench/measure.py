@@ -63,7 +63,7 @@ class Result:
     @property
     def share(self) -> float:
         """Of the machine's own speed, what jaxcnn reaches."""
-        return self.floor / self.seconds("jaxcnn")
+        return self.floor / self.times["jaxcnn"].median
 
     def record(self) -> dict[str, Any]:
         """As it is written to a file; times in milliseconds, compilation in seconds."""
@@ -77,9 +77,9 @@ class Result:
             "floor_ms": _milliseconds(self.floor),
             "share": round(self.share, 4),
             "ms": {
-                name: _milliseconds(self.seconds(name))
+                name: _milliseconds(seconds)
                 for name in CONTENDERS
-                if self.seconds(name) is not None
+                if (seconds := self.seconds(name)) is not None
             },
             "quartiles_ms": {
                 name: [_milliseconds(each) for each in times.quartiles]
@@ -88,7 +88,7 @@ class Result:
             "calls": {name: len(times.seconds) for name, times in self.times.items()},
             "compile_s": {name: round(each, 4) for name, each in self.compile_seconds.items()},
             "torch_layout": layout and layout.removeprefix("torch-"),
-            "torch_alone_ms": None if layout is None else _milliseconds(self.torch_alone),
+            "torch_alone_ms": self.torch_alone and _milliseconds(self.torch_alone),
         }
 
 

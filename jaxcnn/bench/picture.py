@@ -42,11 +42,14 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
                 [min(ends), max(ends)], [place[result.row]] * 2, color="#BBBBBB", lw=1, zorder=1
             )
         for name, (color, mark) in MARKS.items():
-            there = [result for result in of if result.seconds(name) is not None]
+            there = [
+                (1e3 * seconds, place[result.row])
+                for result in of
+                if (seconds := result.seconds(name)) is not None
+            ]
             if there:
                 axes.scatter(
-                    [1e3 * result.seconds(name) for result in there],
-                    [place[result.row] for result in there],
+                    *zip(*there, strict=True),
                     s=28 if name != "jaxcnn-plain" else 16,
                     c=color,
                     marker=mark,

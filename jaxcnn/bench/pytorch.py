@@ -43,7 +43,7 @@ def torch_contenders(row: Row, direction: str, dtype: str, given: Operands) -> d
             return made.contiguous(memory_format=memory_format)
 
         x, g = (tensor(_channels_first(row, array)) for array in (given.x, given.g))
-        if row.is_pool:
+        if given.kernel is None:
             return _pool(row, direction, x, g)
         w = tensor(_kernel_to_torch(row, given.kernel))
         return _convolution(row, direction, x, w, g)

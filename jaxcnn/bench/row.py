@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from jaxcnn.geometry import transposed_output_size, windows
 
@@ -206,7 +207,7 @@ def row(
     )
 
 
-def depthwise(filter: int, channels: int, size: int, **more: object) -> Row:
+def depthwise(filter: int, channels: int, size: int, **more: Any) -> Row:
     """A row with one filter for each channel."""
     return row("depthwise", filter, channels, channels, size, groups=channels, **more)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeGuard
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import at_least, is_symbolic
@@ -60,7 +60,7 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
 
 
-def is_sequence(value: Any) -> bool:
+def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
     """Whether ``value`` lists things, in an order.
 
     A name does not, though it has a length; nor do bytes, a set or a mapping; nor does an array

@@ -64,7 +64,7 @@ def _unsure(tracer: Tracer, eqn: Any, value: Value, why: str) -> Value:
 def _repeated(tracer: Tracer, times: int | None, why: str) -> Iterator[None]:
     """What is met inside is computed so often, and reads more than its first step does."""
     before, first = tracer.times, len(tracer.layers)
-    tracer.times = None if None in (times, before) else times * before
+    tracer.times = None if times is None or before is None else times * before
     yield
     tracer.times = before
     for layer in tracer.layers[first:]:

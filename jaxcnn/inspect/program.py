@@ -136,7 +136,7 @@ def _closed_over(function: Any) -> dict[int, str]:
         if id(each) in met:
             continue
         met.add(id(each))
-        held: dict[str, Any] = {}
+        held: dict[str | int, Any] = {}
         if isinstance(each, partial):
             held = {"function": each.func, **each.keywords} | dict(enumerate(each.args))
         elif isinstance(each, MethodType):

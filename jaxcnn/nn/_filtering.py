@@ -79,7 +79,7 @@ class Filtering(nnx.Module):
         """A bias as it starts."""
         return nnx.Param(jnp.zeros(shape, self.param_dtype))
 
-    def _in_one_dtype(self, *values: jax.Array | nnx.Param | None) -> tuple[jax.Array | None, ...]:
+    def _in_one_dtype(self, *values: jax.Array | nnx.Param | None) -> tuple[Any, ...]:
         """The values as arrays of the layer's dtype, or of the one that suits them all."""
         arrays = [value[...] if isinstance(value, nnx.Param) else value for value in values]
         # To take them together is what the layer is for, also where JAX is told to promote nothing.

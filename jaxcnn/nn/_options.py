@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxcnn.geometry import BOUNDARIES
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
@@ -47,12 +48,12 @@ def option(name: str, value: Any, axes: int | None = None) -> Any:
 
 def _without_arrays(value: Any) -> Any:
     # Whole: while a program is traced, an entry that is taken from an array of JAX's is traced too.
-    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
         value = value.tolist()
     return tuple(map(_without_arrays, value)) if isinstance(value, list | tuple) else value
 
 
-def _dtype(name: str, value: Any) -> jnp.dtype:
+def _dtype(name: str, value: Any) -> np.dtype:
     try:
         return jnp.dtype(value)
     except TypeError:

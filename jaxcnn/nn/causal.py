@@ -42,6 +42,11 @@ class CausalConv(Filtering):
     ((5, 4), (4, 1))
     """
 
+    stride: int
+    dilation: int
+    groups: int
+    precision: lax.PrecisionLike
+
     def __init__(
         self,
         in_channels: int,

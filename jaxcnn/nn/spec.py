@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, speaking_as
@@ -170,6 +171,7 @@ def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:
         with speaking_as(f"layer {number} ({layer})"):
             row = layer.row(shape, fields)
         rows.append(row)
+        assert row.field is not None  # as it is only where a program could not be read
         shape, fields = row.output, row.field
     return Plan(tuple(input), tuple(rows))
 
@@ -198,7 +200,7 @@ activation='relu', use_bias=True, rounding='exact')
     'max:f2'
     """
     kind, *parts = word.split(":")
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     if kind == "conv":
         names = {"f": "filter", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
         if parts and parts[0].isdecimal():
@@ -223,7 +225,7 @@ activation='relu', use_bias=True, rounding='exact')
         return ConvSpec(**found) if kind == "conv" else PoolSpec(**found)
 
 
-def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, object]:
+def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, Any]:
     if part.upper() in NAMES:
         return "padding", part.upper()
     if re.fullmatch(r"p[0-9x-]+", part):

@@ -65,8 +65,13 @@ class Stack(nnx.Module):
 
 
 def _build(
-    spec: Spec, input: tuple[int, ...], *, dtype: object, param_dtype: object, rngs: nnx.Rngs
-) -> nnx.Module:
+    spec: Spec,
+    input: tuple[int, ...],
+    *,
+    dtype: DTypeLike | None,
+    param_dtype: DTypeLike,
+    rngs: nnx.Rngs,
+) -> Conv | MaxPool | AvgPool:
     axes = len(input) - 1
     if isinstance(spec, ConvSpec):
         return Conv(

@@ -118,19 +118,20 @@ def test_the_same_seed_gives_the_same_weights(case):
 def test_it_computes_in_one_dtype_and_keeps_parameters_in_another(case):
     build, _, _, x, kernels = case
     layer = build(dtype=jnp.bfloat16, param_dtype=jnp.float32, rngs=nnx.Rngs(0))
-    assert layer(x).dtype == jnp.bfloat16
+    assert jax.eval_shape(lambda: layer(x)).dtype == jnp.bfloat16
     assert {getattr(layer, name)[...].dtype for name in (*kernels, "bias")} == {
         jnp.dtype("float32")
     }
     half = build(param_dtype=jnp.float16, rngs=nnx.Rngs(0))
-    assert half(x.astype("float16")).dtype == jnp.float16
+    assert jax.eval_shape(lambda: half(x.astype("float16"))).dtype == jnp.float16
 
 
 @EACH
 def test_a_single_example_gives_a_single_result(case):
     build, _, _, x, _ = case
     layer = build(rngs=nnx.Rngs(0))
-    assert layer(x[0]).shape == layer(x).shape[1:]
+    single, batch = (jax.eval_shape(lambda given=given: layer(given)) for given in (x[0], x))
+    assert single.shape == batch.shape[1:]
 
 
 @EACH

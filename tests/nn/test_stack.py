@@ -142,6 +142,7 @@ def test_a_second_convolution_takes_the_first_ones_maps_for_its_image():
     assert [row.field[0].size for row in plan.rows] == [3, 5]
 
 
+@few
 @given(stacks())
 def test_the_same_seed_gives_the_same_stack(drawn):
     input, specs = drawn
