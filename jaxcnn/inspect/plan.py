@@ -24,8 +24,9 @@ def plan_of(
     Arguments and errors are those of :func:`jaxcnn.inspect.trace`. Branches come in the order in
     which they are computed. What is not known is ``?`` in the table, with its reason below.
 
-    - A field is that of one output, all its channels together, on the spatial axes of the input, or,
-      for a generator, of its first map. What a normalisation's own statistics read does not count.
+    - A field is that of one output, all its channels together, on the spatial axes of the input,
+      or, for a generator, of its first map. What a normalisation's own statistics read does not
+      count.
     - Multiply-adds are those of convolutions and of products of matrices, attention's included, for
       one example; products of weights alone are not counted.
     - Parameters are the numbers that are learnt: of Flax what it calls parameters, elsewhere

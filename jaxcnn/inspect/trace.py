@@ -30,10 +30,10 @@ def trace(
     """Reads a model's layers out of the program that it is traced to; nothing is computed.
 
     Layouts are taken as they come: which axes of the input are spatial is learnt from the filters
-    and pools that are laid along them. A place of a map is all its channels together. The statistics
-    of a normalisation, (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do not count as
-    reads; any other use of a mean does. Where the program does not say what is read or counted, the
-    layer is marked unknown, and ``notes`` has the reason.
+    and pools that are laid along them. A place of a map is all its channels together. The
+    statistics of a normalisation, (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do
+    not count as reads; any other use of a mean does. Where the program does not say what is read or
+    counted, the layer is marked unknown, and ``notes`` has the reason.
 
     Args:
       model: a Flax NNX module (read in evaluation mode, and left as it is), or any function of one
