@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from jaxcnn.cli.model import Dtype, example_shape, load_model
+from jaxcnn.errors import InputError
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -25,7 +28,28 @@ Input = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Select = Annotated[str, typer.Option("--select", help="Apply these rules only, as in JC001,JC004.")]
-Ignore = Annotated[str, typer.Option("--ignore", help="Leave these rules out, as in JC010.")]
+Ignore = Annotated[
+    str,
+    typer.Option(
+        "--ignore",
+        help="Leave these rules out, as in JC010, or for one layer alone, as in JC001@conv1.",
+    ),
+]
+Baseline = Annotated[
+    str, typer.Option("--baseline", help="Leave the findings in this file out: they are known.")
+]
+WriteBaseline = Annotated[
+    str, typer.Option("--write-baseline", help="Write the findings to this file, as known.")
+]
+ListRules = Annotated[
+    bool,
+    typer.Option(
+        "--list-rules",
+        help="List the rules, with reasons and examples, and exit.",
+        is_eager=True,
+        callback=lambda asked: _list_rules() if asked else None,
+    ),
+]
 
 
 def lint(
@@ -34,23 +58,50 @@ def lint(
     json: Json = False,
     select: Select = "",
     ignore: Ignore = "",
+    dtype: Dtype = "float32",
+    baseline: Baseline = "",
+    write_baseline: WriteBaseline = "",
+    list_rules: ListRules = False,
 ) -> None:
     """Say, layer by layer, what a model's convolutions lose, shift and waste.
 
     The model, in Flax, Equinox or plain JAX, is traced, not run. Exit code 0 where nothing is
-    found, 1 where something is, 2 where the model or an option cannot be read.
+    found, or all is written to a baseline, 1 where something is, 2 where the model, a file or an
+    option cannot be read.
     """
-    from jaxcnn.cli.model import example_shape, load_model
     from jaxcnn.inspect import lint as lint_model
+    from jaxcnn.inspect import read_baseline
+    from jaxcnn.inspect import write_baseline as write
+    from jaxcnn.inspect.rules.rule import count_of
 
+    if baseline and write_baseline:
+        raise InputError(
+            "--baseline and --write-baseline were both given; to write all findings anew, leave "
+            "--baseline out"
+        )
+    known = read_baseline(baseline) if baseline else []
     report = lint_model(
         load_model(model),
         example_shape(input),
         select=_codes(select) or None,
         ignore=_codes(ignore),
-    )
+        dtype=dtype,
+    ).without(known)
+    if write_baseline:
+        write(report, write_baseline)
+        written = count_of(len(report.findings), "finding")
+        typer.echo(f"{written} written to {write_baseline}", err=json)
     typer.echo(report.to_json() if json else str(report))
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(0 if write_baseline else report.exit_code)
+
+
+def _list_rules() -> None:
+    from jaxcnn.cli.tables import print_table
+    from jaxcnn.inspect import RULES
+
+    rows = [(rule.code, rule.name, rule.reason, rule.example) for rule in RULES]
+    print_table(("code", "rule", "reason", "example"), rows)
+    raise typer.Exit
 
 
 def _codes(text: str) -> list[str]:

@@ -9,9 +9,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from jaxcnn.errors import InputError
+
+Dtype = Annotated[str, typer.Option("--dtype", help="Number format of the model's input.")]
 
 _FORM = "write module:function, such as nets:resnet for the function resnet in nets.py"
 

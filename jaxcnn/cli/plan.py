@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxcnn.cli.model import example_shape, load_model
+from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.cli.tables import print_plan
 from jaxcnn.errors import InputError, spelling
+from jaxcnn.geometry.plan import by
 
 if TYPE_CHECKING:
     from jaxcnn.geometry import Plan
@@ -26,18 +28,27 @@ Network = Annotated[
 ]
 
 
-def plan(network: Network = None, input: Input = "28x28x1") -> None:
+Json = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
+
+
+def plan(
+    network: Network = None, input: Input = "28x28x1", dtype: Dtype = "float32", json: Json = False
+) -> None:
     """Print a network's plan: output shapes, parameters, multiply-adds, receptive fields, losses.
 
     A layer is one word: conv with the number of filters, or max or avg; then f filter, s stride,
     p padding (p1, p1-2), d dilation, g groups, same or another named padding, an activation,
     nobias, floor. Axes that differ are joined by x: f3x5. A model, in Flax, Equinox or plain JAX,
-    is traced, not run.
+    is traced, not run. A number that is not known is a question mark, with its reason below.
     """
-    print_plan(_plan(network or [], example_shape(input)))
+    found = _plan(network or [], example_shape(input), dtype)
+    if json:
+        typer.echo(found.to_json())
+    else:
+        print_plan(found)
 
 
-def _plan(words: list[str], shape: tuple[int, ...]) -> Plan:
+def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
     from jaxcnn.inspect import plan_of
     from jaxcnn.nn.spec import KINDS, as_part, parse
     from jaxcnn.nn.spec import plan as plan_of_layers
@@ -47,7 +58,18 @@ def _plan(words: list[str], shape: tuple[int, ...]) -> Plan:
     if not models:
         layers = [parse(word) for word in words or DIGITS_LAYERS]
         with spelling(as_part):
-            return plan_of_layers(shape, layers)
+            found = plan_of_layers(shape, layers)
+        return replace(found, notes=_axes_said(shape))
     if len(words) > 1:
         raise InputError(f"{models[0]} names a model, which comes alone; leave the other words out")
-    return plan_of(load_model(models[0]), shape)
+    return plan_of(load_model(models[0]), shape, dtype=dtype)
+
+
+def _axes_said(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """What an input of more axes than an image has is taken for."""
+    if len(shape) < 4:
+        return ()
+    return (
+        f"input {by(shape)} is taken for one example of {len(shape) - 1} spatial axes and "
+        f"{shape[-1]} channels; if its first axis is a batch, leave it out: {by(shape[1:])}",
+    )

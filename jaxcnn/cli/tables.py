@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxcnn.geometry import Plan
 from jaxcnn.geometry.plan import COLUMNS
 
@@ -24,4 +26,25 @@ def print_plan(plan: Plan) -> None:
         table.add_row(*line)
     table.add_section()
     table.add_row(*total, style="bold")
+    console.print(table)
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of text, wrapped to the terminal's width, or to 120 characters where it is piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    ruled = box.SIMPLE_HEAD if console.is_terminal else None
+    table = Table(box=ruled, show_edge=False, pad_edge=False, leading=1)
+    for number, name in enumerate(columns):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)

@@ -4,10 +4,11 @@ Imports geometry, JAX and Flax; of jaxcnn's own operations and layers it knows n
 reads any library's.
 """
 
+from jaxcnn.inspect.baseline import read_baseline, write_baseline
 from jaxcnn.inspect.lint import Finding, Report, lint
 from jaxcnn.inspect.network import Layer, Network
 from jaxcnn.inspect.plan import plan_of
-from jaxcnn.inspect.rules import RULES, Flaw, Rule
+from jaxcnn.inspect.rules import RULES, Flaw, Option, Rule
 from jaxcnn.inspect.trace import trace
 
 __all__ = [
@@ -16,9 +17,12 @@ __all__ = [
     "Flaw",
     "Layer",
     "Network",
+    "Option",
     "Report",
     "Rule",
     "lint",
     "plan_of",
+    "read_baseline",
     "trace",
+    "write_baseline",
 ]

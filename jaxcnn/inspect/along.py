@@ -35,7 +35,7 @@ def _reading(tracer: Tracer, eqn: Any, x: Value, dims: Any, direction: int) -> V
     if x.fold:
         x = tracer.settle(x, eqn)
     for dim in dims:
-        if x.shape[dim] > LONGEST or len(x.labels_on(dim)) > 1:
+        if x.shape[dim] > LONGEST:
             return tracer.unsure(x, eqn, f"{eqn.primitive.name} is not read")
         x = spatial_axis(tracer, eqn, x, dim % len(x.axes))
         for label in x.labels_on(dim):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
+import jax
 from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.plan import by
+from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.rules import RULES, Option, Rule
+from jaxcnn.inspect.rules.rule import any_of
 from jaxcnn.inspect.trace import trace
 
 
@@ -36,6 +41,11 @@ class Finding:
     change: str
     options: tuple[Option, ...] = ()
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Code, layer and message: what it is known by."""
+        return self.code, self.layer, self.message
+
 
 @dataclass(frozen=True)
 class Report:
@@ -46,12 +56,16 @@ class Report:
       layers: how many layers were looked at.
       checked: the codes of the rules that were applied.
       findings: in the order of the layers.
+      notes: what is not known of the network, in words.
+      known: how many findings are left out because they were known before.
     """
 
     input: tuple[int, ...]
     layers: int
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    known: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -62,11 +76,25 @@ class Report:
         """The report as JSON, with its findings under ``findings``."""
         return json.dumps({**asdict(self), "exit_code": self.exit_code}, indent=2)
 
+    def without(self, known: Iterable[tuple[str, str, str]]) -> Report:
+        """The report without findings that are known, each by its code, layer and message."""
+        counted = Counter(known)
+        new = []
+        for finding in self.findings:
+            if counted[finding.key]:
+                counted[finding.key] -= 1
+            else:
+                new.append(finding)
+        left_out = len(self.findings) - len(new)
+        return replace(self, findings=tuple(new), known=self.known + left_out)
+
     def __str__(self) -> str:
         found = len(self.findings)
         looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {by(self.input)}"
+        known = f" ({self.known} known before)" if self.known else ""
+        notes = [f"note: {note}" for note in self.notes]
         if not found:
-            return f"{looked}: nothing found"
+            return "\n".join([*notes, f"{looked}: nothing found{known}"])
         lines, layer = [], None
         for finding in self.findings:
             if finding.layer != layer:
@@ -74,12 +102,13 @@ class Report:
                 lines.append(f"{layer}  {finding.where}".rstrip())
             lines.append(f"  {finding.code} {finding.rule}: {finding.message}")
             lines.append(f"  {'':{len(finding.code)}} -> {finding.change}")
-        return "\n".join([*lines, f"{looked}: {found} finding{'' if found == 1 else 's'}"])
+        counted = f"{looked}: {found} finding{'' if found == 1 else 's'}{known}"
+        return "\n".join([*lines, *notes, counted])
 
 
 def lint(
     model: Callable[..., Any],
-    input_shape: Sequence[int],
+    input_shape: Sequence[int] | jax.ShapeDtypeStruct,
     *,
     select: Iterable[str] | None = None,
     ignore: Iterable[str] = (),
@@ -92,13 +121,15 @@ def lint(
 
     Args:
       model: a Flax NNX module, or any function of one array.
-      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax.
+      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax; or a
+        ``jax.ShapeDtypeStruct`` of one example.
       select: codes of the rules to apply, such as ``["JC001", "JC004"]``; None applies all.
-      ignore: codes of rules to leave out.
-      dtype: of the input.
+      ignore: codes of rules to leave out; ``"JC001@conv1"`` leaves it out for layer conv1 alone.
+      dtype: of the input, where ``input_shape`` has none.
 
     Raises:
-      InputError: where the model does not take such an input, or a code is no rule's.
+      InputError: where the model does not take such an input, a code is no rule's, or a layer's
+        name is no layer's.
 
     >>> from flax import nnx
     >>> stem = nnx.Conv(3, 64, (7, 7), strides=2, padding=((3, 3), (3, 3)), rngs=nnx.Rngs(0))
@@ -109,10 +140,17 @@ def lint(
             -> filter 6 with padding 2 on both sides, filter 8, or size 223 or 225
     1 layer, input 224x224x3: 1 finding
     """
+    ignore = list(ignore)
     rules = chosen(select, ignore)
     network = trace(model, input_shape, dtype=dtype)
+    silenced = _silenced(ignore, network)
     number = {id(layer): n for n, layer in enumerate(network.layers)}
-    found = [(number[id(flaw.layer)], rule, flaw) for rule in rules for flaw in rule.find(network)]
+    found = [
+        (number[id(flaw.layer)], rule, flaw)
+        for rule in rules
+        for flaw in rule.find(network)
+        if (rule.code, flaw.layer.name) not in silenced
+    ]
     findings = tuple(
         Finding(
             rule.code,
@@ -126,7 +164,19 @@ def lint(
         for _, rule, flaw in sorted(found, key=lambda each: (each[0], each[1].code))
     )
     codes = tuple(rule.code for rule in rules)
-    return Report(network.input, len(network.layers), codes, findings)
+    return Report(network.input, len(network.layers), codes, findings, network.notes)
+
+
+def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:
+    """The codes that are ignored for one layer, each with the layer's name."""
+    pairs = {(code, name) for code, at, name in (each.partition("@") for each in ignore) if at}
+    names = [layer.name for layer in network.layers]
+    for code, name in sorted(pairs):
+        if name not in names:
+            near = get_close_matches(name, names, n=3) or names[:3]
+            hint = f"use {any_of(near)}" if near else "the model has none"
+            raise InputError(f"ignore has {f'{code}@{name}'!r}, but no layer is {name!r}; {hint}")
+    return pairs
 
 
 def chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, ...]:
@@ -139,7 +189,7 @@ def chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, .
     select = codes if select is None else list(select)
     ignore = list(ignore)
     for name, given in (("select", select), ("ignore", ignore)):
-        for code in given:
+        for code in (each.partition("@")[0] if name == "ignore" else each for each in given):
             if code not in codes:
                 raise InputError(f"{name} has {code!r}, which is no rule; use {', '.join(codes)}")
     return tuple(rule for rule in RULES if rule.code in select and rule.code not in ignore)

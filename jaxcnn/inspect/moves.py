@@ -6,9 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import OUTSIDE, Slide
-from jaxcnn.inspect.elementwise import joined_along
+from jaxcnn.inspect.elementwise import joined_along, matched
 from jaxcnn.inspect.equations import Recipe
 from jaxcnn.inspect.tracer import Rule, Tracer
 from jaxcnn.inspect.values import (
@@ -239,22 +238,21 @@ def _end_to_end(
     tracer: Tracer, eqn: Any, values: list[Value], dim: int, label: int | None, total: int
 ) -> list[Value]:
     """Maps of different layers set end to end along a spatial axis."""
-    start, maps = 0, []
+    start, placed = 0, []
     if label is None or any(v.base is not None and label not in v.labels for v in values):
         return tracer.opaque(eqn, values)
-    settled = [tracer.settle(v, eqn) if v.base is not None else v for v in values]
+    settled = [v if v.base is None else tracer.settle(v, eqn) for v in values]
+    if any(v.base is not None and v.sizes[label] != v.shape[dim] for v in settled):
+        return tracer.opaque(eqn, values)  # the rest of that axis lies along another one
     for v in settled:
         size = v.shape[dim]
         if v.base is not None:
             layout: list[Slide | None] = [None] * len(v.base.sizes)
             layout[label] = Slide(size, total, low=start, high=total - size - start)
-            maps.append(v.base.through(*layout))
+            axes = replaced(v.axes, dim, axis_of(total, label))
+            placed.append(replace(v, axes=axes, base=v.base.through(*layout)))
         start += size
-    base = Reads.joined(*maps)
-    first = next(v for v in settled if v.base is not None)
-    axes = replaced(first.axes, dim, axis_of(total, label))
-    layer = max(v.layer for v in settled)
-    return [Value(axes, base, (None,) * len(base.sizes), layer=layer)]
+    return [replace(tracer.join(matched(tracer, eqn, placed), eqn), biased=None)]
 
 
 RULES: dict[str, Rule] = {

@@ -58,7 +58,8 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
     it closes over are.
 
     Raises:
-      InputError: where it takes x neither with a batch axis nor without, with the model's reasons.
+      InputError: where the dtype is none, or it takes x neither with a batch axis nor without, with
+        the model's reasons.
     """
     shape = tuple(integer("input_shape", size, least=1) for size in shape)
     if not callable(model):
@@ -66,10 +67,21 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
             f"model of type {type(model).__name__} cannot be called; give a Flax NNX module or a "
             f"function of one array"
         )
+    try:
+        dtype = jnp.dtype(dtype)
+    except TypeError:
+        raise InputError(
+            f"dtype {dtype!r} is no number format; use one such as float32, bfloat16 or uint8"
+        ) from None
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise InputError(
+            f"dtype {dtype} is made {jax.dtypes.canonicalize_dtype(dtype)} by JAX; set "
+            f"JAX_ENABLE_X64=1, or use that"
+        )
     call, arrays, weights = _opened(model)
     reasons = []
     for batched in (True, False):
-        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, jnp.dtype(dtype))
+        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
         try:
             jaxpr = jax.make_jaxpr(call)(arrays, x)
         except Exception as error:  # the model's own, of whatever kind it raises

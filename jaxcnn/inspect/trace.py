@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from jax.typing import DTypeLike
 
 from jaxcnn.geometry.plan import by
@@ -21,18 +22,25 @@ _RULES = {
 
 
 def trace(
-    model: Callable[..., Any], input_shape: Sequence[int], *, dtype: DTypeLike = "float32"
+    model: Callable[..., Any],
+    input_shape: Sequence[int] | jax.ShapeDtypeStruct,
+    *,
+    dtype: DTypeLike = "float32",
 ) -> Network:
     """Reads a model's layers out of the program that it is traced to; nothing is computed.
 
     Layouts are taken as they come: which axes of the input are spatial is learnt from the filters
-    and pools that are laid along them. Statistics of normalisations do not count as reads.
+    and pools that are laid along them. A place of a map is all its channels together. The
+    statistics of a normalisation, (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do
+    not count as reads; any other use of a mean does. Where the program does not say what is read or
+    counted, the layer is marked unknown, and ``notes`` has the reason.
 
     Args:
       model: a Flax NNX module (read in evaluation mode, and left as it is), or any function of one
         array; a pytree that is callable, as Equinox modules are, has its arrays for weights.
-      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax.
-      dtype: of the input.
+      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax; or a
+        ``jax.ShapeDtypeStruct`` of one example.
+      dtype: of the input, where ``input_shape`` has none.
 
     Raises:
       InputError: where the model does not take such an input, with its reason, or a filter is
@@ -45,6 +53,8 @@ def trace(
     >>> str(network.layers[0]), network.layers[0].output, network.spatial
     ('conv1 (conv 3x3)', (5, 5, 6), (1, 2))
     """
+    if isinstance(input_shape, jax.ShapeDtypeStruct):
+        input_shape, dtype = input_shape.shape, input_shape.dtype
     program = read_program(model, input_shape, dtype)
     offset = int(program.batched)
     first = Tracer(program, range(offset, len(input_shape) + offset), _RULES)

@@ -19,6 +19,7 @@ import jaxcnn
 from tests.inspect.programs import IMAGE
 
 CHANNELS = 4
+LINE = ("NWC", "WIO", "NWC")
 
 
 class Traced:
@@ -245,8 +246,83 @@ def _sorted(draw):
     return lambda kit, x: jnp.sort(x, axis) + 0 * x.sum(axis, keepdims=True)
 
 
+def _block_mean(draw):
+    """A pool as a reshape and a mean."""
+
+    def layer(kit, x):
+        n, h, w, c = x.shape
+        x = x[:, : h // 2 * 2, : w // 2 * 2]
+        return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+    return layer
+
+
+def _groups_normalised(draw):
+    how = draw(st.sampled_from(["centre, divide", "scale, shift", "root mean square"]))
+
+    def layer(kit, x):
+        n, h, w, c = x.shape
+        return kit.normalised(x.reshape(n, h, w, 2, c // 2), (1, 2, 4), how).reshape(x.shape)
+
+    return layer
+
+
+def _mapped(draw):
+    """A filter along rows, row by row."""
+    kernel = jnp.ones((3, CHANNELS, CHANNELS))
+
+    def row(x):
+        return lax.conv_general_dilated(x, kernel, (1,), "SAME", dimension_numbers=LINE)
+
+    how = draw(st.sampled_from([lax.map, jax.vmap]))
+    each = (lambda f: partial(lax.map, f)) if how is lax.map else jax.vmap
+
+    def layer(kit, x):
+        return jnp.moveaxis(each(row)(jnp.moveaxis(x, 1, 0)), 0, 1)
+
+    return layer
+
+
+def _flat_attended(draw):
+    """Attention of every place to every place of another map."""
+    filter = (draw(st.integers(1, 2)), 1)
+
+    def layer(kit, x):
+        n, h, w, c = x.shape
+        q, k = x.reshape(n, h * w, c), conv(x, filter).reshape(n, h * w, -1)
+        return (jax.nn.softmax(q @ k.swapaxes(1, 2), axis=-1) @ k).reshape(n, h, w, -1)
+
+    return layer
+
+
+def _spread(draw):
+    axes = draw(st.sampled_from([(1, 2), (1,), (3,)]))
+    how = draw(st.integers(0, 3))
+
+    def layer(kit, x):
+        variance = x.var(axes, keepdims=True)
+        deviation = jnp.sqrt(variance + 1)
+        return [
+            lambda: x * variance,
+            lambda: x * deviation,
+            lambda: x + 1 / deviation,
+            lambda: conv(x, (1, 1)) / (1 + deviation / deviation.mean(-1, keepdims=True)),
+        ][how]()
+
+    return layer
+
+
+def _beside_its_mean(draw):
+    def layer(kit, x):
+        mean = jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)
+        return jnp.concatenate([x, mean], axis=-1)
+
+    return layer
+
+
 _MAKERS = (
     *(_conv, _conv, _pool, _tiled, _interleaved, _shuffled, _unshuffled, _residual, _mean_used),
     *(_gated, _normalised, _attended, _softmaxed, _turned, _resized, _looped, _chosen, _where),
-    *(_cumulative, _flipped, _picked, _sorted),
+    *(_cumulative, _flipped, _picked, _sorted, _block_mean, _groups_normalised, _mapped),
+    *(_flat_attended, _spread, _beside_its_mean),
 )

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from jaxcnn.cli.lint import lint
 from jaxcnn.cli.model import example_shape, load_model
+from jaxcnn.cli.plan import plan
 from jaxcnn.errors import InputError
+from jaxcnn.inspect import RULES
 
 NETS = """
 import jax.numpy as jnp
@@ -20,8 +22,24 @@ def flawed():
 def sound():
     return lambda x: x
 
+def batch():
+    def net(x):
+        x = x.reshape(-1, *x.shape[-3:])
+        numbers = ("NHWC", "HWIO", "NHWC")
+        kernel = jnp.ones((3, 3, 3, 8))
+        return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+
+    return net
+
 def needs(width):
     return lambda x: x
+
+def half():
+    def net(x):
+        assert x.dtype == "bfloat16"
+        return flawed()(x.astype("float32"))
+
+    return net
 
 def number():
     return 3
@@ -40,9 +58,9 @@ def nets(tmp_path, monkeypatch):
     return name
 
 
-def run(*words):
+def run(*words, command=lint):
     app = typer.Typer()
-    app.command()(lint)
+    app.command()(command)
     return CliRunner().invoke(app, words)
 
 
@@ -58,6 +76,78 @@ def test_lint_ends_with_1_where_it_finds_something_and_0_where_not(nets):
 def test_lint_prints_json(nets):
     found = run(f"{nets}:flawed", "--input", "3x8x8", "--json")
     assert "JC001" in [finding["code"] for finding in json.loads(found.output)["findings"]]
+
+
+def test_lint_and_plan_take_the_inputs_dtype(nets):
+    for command, word in ((lint, "JC001"), (plan, "conv1")):
+        words = (f"{nets}:half", "-i", "3x8x8", "--dtype", "bfloat16")
+        assert word in run(*words, command=command).output
+        refused = run(*words[:-1], "bfloat17", command=command)
+        assert "bfloat17" in str(refused.exception)
+        assert isinstance(refused.exception, InputError)
+
+
+def test_lint_lists_every_rule_with_its_reason_and_example_and_needs_no_model():
+    listed = run("--list-rules")
+    assert listed.exit_code == 0
+    said = listed.output.split()
+    for rule in RULES:
+        assert rule.code in listed.output
+        words = f"{rule.name} {rule.reason} {rule.example}".replace("/", " ").split()
+        assert len(set(words) - set(listed.output.replace("/", " ").split())) <= len(words) // 10
+    starts = [line.index("JC") for line in listed.output.splitlines() if line[:2] == "JC"]
+    assert len(starts) == len(RULES)
+    assert said[:4] == ["code", "rule", "reason", "example"]
+
+
+def test_a_rule_is_silenced_for_one_layer(nets):
+    words = (f"{nets}:flawed", "-i", "3x8x8", "--select", "JC001", "--ignore")
+    assert run(*words, "JC001@conv1").exit_code == 0
+    for wrong in ("JC001@conv9", "JC999@conv1"):
+        assert isinstance(run(*words, wrong).exception, InputError)
+
+
+def test_a_baseline_keeps_known_findings_quiet_and_new_ones_not(nets, tmp_path):
+    file = str(tmp_path / "known.json")
+    model = (f"{nets}:flawed", "-i", "3x8x8")
+    written = run(*model, "--select", "JC001", "--write-baseline", file)
+    assert (written.exit_code, "1 finding written" in written.output) == (0, True)
+    again = run(*model, "--select", "JC001", "--baseline", file)
+    assert (again.exit_code, "(1 known before)" in again.output) == (0, True)
+    more = run(*model, "--baseline", file, "--json")
+    found = json.loads(more.output)
+    assert (more.exit_code, found["known"]) == (1, 1)
+    assert "JC001" not in [finding["code"] for finding in found["findings"]]
+    # Other numbers are another finding.
+    assert run(f"{nets}:flawed", "-i", "3x10x10", "--baseline", file).exit_code == 1
+
+
+@pytest.mark.parametrize("text", [None, "{}", "[1]", "no json", '{"known": [{"code": 1}]}'])
+def test_a_baseline_that_cannot_be_read_says_how_to_write_one(nets, tmp_path, text):
+    file = tmp_path / "known.json"
+    if text is not None:
+        file.write_text(text)
+    refused = run(f"{nets}:flawed", "-i", "3x8x8", "--baseline", str(file))
+    assert isinstance(refused.exception, InputError)
+    assert "--write-baseline" in str(refused.exception)
+    assert "\n" not in str(refused.exception)
+
+
+def test_a_plan_as_json_holds_what_the_table_holds(nets):
+    found = json.loads(run(f"{nets}:flawed", "-i", "3x8x8", "--json", command=plan).output)
+    (row,) = found["rows"]
+    assert (row["output"], row["multiply_adds"], row["lost"]) == ([3, 3, 8], 9 * 9 * 24, [1, 1])
+    assert [field["size"] for field in row["field"]] == [3, 3]
+    assert found["multiply_adds"] == row["multiply_adds"]
+    layers = json.loads(run("conv:4:f3", "-i", "9x9x3", "--json", command=plan).output)
+    assert layers["rows"][0]["name"] == "conv:4:f3"
+
+
+def test_an_axis_that_may_be_a_batch_is_spoken_of(nets):
+    for words in ((f"{nets}:batch", "-i", "8x48x48x3"), ("conv:4:f3", "-i", "8x48x48x3")):
+        assert "leave it out: 48x48x3" in run(*words, command=plan).output
+    for words in ((f"{nets}:batch", "-i", "48x48x3"), ("conv:4:f3", "-i", "48x48x3")):
+        assert "note" not in run(*words, command=plan).output
 
 
 def test_lint_without_an_input_is_a_mistake_of_usage(nets):

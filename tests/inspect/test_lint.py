@@ -17,7 +17,7 @@ from tests.inspect.programs import IMAGE
 def conv(x, filter, channels=8, *, stride=1, padding="VALID", dilation=1):
     if isinstance(padding, int):
         padding = ((padding, padding),) * 2
-    kernel = jnp.ones((filter, filter, x.shape[-1], channels))
+    kernel = jnp.ones((filter, filter, x.shape[-1], channels), x.dtype)
     how = {"rhs_dilation": (dilation, dilation), "dimension_numbers": IMAGE}
     return lax.conv_general_dilated(x, kernel, (stride, stride), padding, **how)
 
@@ -234,6 +234,27 @@ def test_rules_are_selected_and_ignored_by_their_codes():
     rest = lint(flawed, (16, 16, 3), ignore=["JC002"])
     assert codes(rest) == codes(everything) - {"JC002"}
     assert "JC002" not in rest.checked
+
+
+def test_a_rule_is_ignored_for_a_layer_by_its_name():
+    everything = lint(flawed, (16, 16, 3))
+    names = {f.layer.partition(" ")[0] for f in everything.findings if f.code == "JC002"}
+    assert len(names) == 1
+    rest = lint(flawed, (16, 16, 3), ignore=[f"JC002@{names.pop()}"])
+    assert codes(rest) == codes(everything) - {"JC002"}
+    assert "JC002" in rest.checked
+    with pytest.raises(InputError, match=r"'JC002@covn1', but no layer is 'covn1'; use conv1"):
+        lint(flawed, (16, 16, 3), ignore=["JC002@covn1"])
+
+
+def test_an_input_may_be_given_by_its_shape_and_dtype():
+    def net(x):
+        return conv(x, 3, stride=2) if x.dtype == jnp.bfloat16 else 1 / 0
+
+    struct = jax.ShapeDtypeStruct((8, 8, 3), jnp.bfloat16)
+    assert lint(net, struct) == lint(net, (8, 8, 3), dtype="bfloat16")
+    with pytest.raises(InputError, match=r"dtype 'float17' is no number format"):
+        lint(net, (8, 8, 3), dtype="float17")
 
 
 @pytest.mark.parametrize("argument", ["select", "ignore"])

@@ -201,12 +201,13 @@ class Callable:
         return cls(*leaves)
 
     def __call__(self, x):
-        return conv(x[None], self.kernel)[0] + self.bias
+        return conv(x[None], self.kernel)[0] + self.bias[None, None]
 
 
 def test_arrays_of_a_pytree_and_arrays_closed_over_are_its_weights():
     bias = jnp.zeros(8)
-    shapes = [summary(m, (8, 8, 3)) for m in (Callable(KERNEL, bias), lambda x: conv(x) + bias)]
+    models = (Callable(KERNEL, bias), lambda x: conv(x) + bias[None, None, None])
+    shapes = [summary(m, (8, 8, 3)) for m in models]
     assert shapes[0] == shapes[1]
     assert shapes[0][0][-1] == KERNEL.size + 8
 
@@ -257,8 +258,9 @@ def test_a_bias_behind_an_activation_is_not_cancelled():
     scale = jnp.ones(8)
 
     def net(x):
-        y = jax.nn.relu(conv(x) + scale)
-        return (y - scale) * lax.rsqrt(scale + 1e-5)
+        each = scale[None, None, None]
+        y = jax.nn.relu(conv(x) + each)
+        return (y - each) * lax.rsqrt(each + 1e-5)
 
     assert [layer.cancels for layer in trace(net, (8, 8, 3)).layers] == [None, None]
 
@@ -291,12 +293,12 @@ def test_batch_statistics_over_a_named_axis_are_those_of_a_normalisation():
     bias, scale = jnp.zeros(8), jnp.ones(8)
 
     def normalised(x):
-        mean = lax.pmean(x.mean((0, 1)), "batch")
-        variance = lax.pmean(jnp.square(x - mean).mean((0, 1)), "batch")
-        return (x - mean) / jnp.sqrt(variance + 1e-5) * scale
+        mean = lax.pmean(x.mean((0, 1), keepdims=True), "batch")
+        variance = lax.pmean(jnp.square(x - mean).mean((0, 1), keepdims=True), "batch")
+        return (x - mean) / jnp.sqrt(variance + 1e-5) * scale[None, None]
 
     def net(x):
-        return jax.vmap(normalised, axis_name="batch")(conv(x) + bias)
+        return jax.vmap(normalised, axis_name="batch")(conv(x) + bias[None, None, None])
 
     convolution, norm = trace(net, (8, 8, 3)).layers
     assert norm.kind == "norm"

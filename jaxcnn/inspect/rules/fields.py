@@ -11,13 +11,10 @@ from math import prod
 from jaxcnn.geometry.plan import by
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Layer, Network
-from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, count_of, real_share
+from jaxcnn.inspect.rules.rule import MOSTLY, Flaw, Option, Rule, count_of, real_share
 
 FAR_LARGER = 4
 """A field is far larger than the input from so many times its size on."""
-
-MOSTLY = 0.5
-"""The share from which on something is most of the whole."""
 
 
 def _holes(network: Network) -> Iterable[Flaw]:

@@ -29,7 +29,7 @@ def _dropped(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _dropped_on)
 
 
-def _dropped_on(slide: Slide) -> Found | None:
+def _dropped_on(slide: Slide, least: float = 0) -> Found | None:
     gap = max(0, slide.stride - slide.extent)  # as many are skipped between any two windows
     if slide.up > 1 or not gap < slide.unread < slide.stride:
         return None
@@ -42,15 +42,16 @@ def _dropped_on(slide: Slide) -> Found | None:
         f" {slide.size}: ({room})/{slide.stride} + 1 = {decimal(quotient)} outputs, cut to "
         f"{slide.output}: {what} at the end {'is' if slide.unread == 1 else 'are'} never read"
     )
-    return message, _even_settings(slide), []
+    return message, _even_settings(slide, least), []
 
 
-def _even_settings(slide: Slide) -> list[dict[str, int]]:
+def _even_settings(slide: Slide, least: float) -> list[dict[str, int]]:
     """Settings near a layout's own that drop, skip and shift nothing.
 
     First other filters and paddings that keep the number of outputs, then other sizes; other
     filters on other sizes only where nothing else does. There is always one: a filter as long as
-    the stride, without padding, on a size that it fits.
+    the stride, without padding, on a size that it fits. At least that share of what they read is
+    cells, or as much as of what the layout itself reads.
     """
     filter, stride, span = len(slide.taps), slide.stride, (slide.output - 1) * slide.stride
     own = {
@@ -72,7 +73,7 @@ def _even_settings(slide: Slide) -> list[dict[str, int]]:
                 for pad in dict.fromkeys((slide.low, slide.high, 0)):
                     size = {"size": reach + extent - 2 * pad, "padding": pad}
                     (sizes if same else both).append(own | new | size)
-    least = min(0.8, real_share(slide))
+    least = min(least, real_share(slide))
     groups = [
         sorted((o for o in group if _is_even(**o, stride=stride, least=least)), key=_changes(own))
         for group in (kept, sizes, both)
@@ -128,8 +129,8 @@ def _skipped(network: Network) -> Iterable[Flaw]:
         )
 
 
-def _skipped_on(slide: Slide) -> Found | None:
-    return None if all(_read_places(slide)) else ("", _even_settings(slide), [])
+def _skipped_on(slide: Slide, least: float) -> Found | None:
+    return None if all(_read_places(slide)) else ("", _even_settings(slide, least), [])
 
 
 def _read_places(slide: Slide) -> list[bool]:
@@ -143,7 +144,7 @@ def _uneven(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _uneven_on)
 
 
-def _uneven_on(slide: Slide) -> Found | None:
+def _uneven_on(slide: Slide, least: float = 0) -> Found | None:
     low, high = slide.low, slide.high - slide.unread
     padded = slide.low > 0 or slide.high > 0
     if slide.up > 1 or slide.stride < 2 or not padded or low == high:
@@ -158,14 +159,14 @@ def _uneven_on(slide: Slide) -> Found | None:
         f"{decimal(abs(shift))} cells towards the {'end' if shift > 0 else 'start'}, so a mirrored "
         f"input does not give the mirrored output"
     )
-    return message, _even_settings(slide), []
+    return message, _even_settings(slide, least), []
 
 
 def _checkered(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, ("transposed conv",), _checkered_on)
 
 
-def _checkered_on(slide: Slide) -> Found | None:
+def _checkered_on(slide: Slide, _: float) -> Found | None:
     counts = _products(slide)
     if len(counts) == 1:
         return None

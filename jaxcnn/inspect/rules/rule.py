@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from jaxcnn.geometry.steps import Slide
@@ -12,7 +13,11 @@ from jaxcnn.inspect.network import Layer, Network
 Found = tuple[str, Sequence[dict[str, Any]], Sequence[str]]
 """What is wrong along one axis, the settings that mend it, and, in words, what else does."""
 
-Look = Callable[[Slide], Found | None]
+Look = Callable[[Slide, float], Found | None]
+"""Looks at one axis; settings should read cells, not padding, to at least the given share."""
+
+MOSTLY = 0.5
+"""The share from which on something is most of the whole."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,11 @@ def by_axis(layer: Layer, look: Look) -> tuple[str, str, tuple[Option, ...]] | N
     """What ``look`` says of a layer's axes, (message, change, options), each thing said once."""
     said: dict[tuple[str, str], list[str]] = {}
     options: list[Option] = []
+    shares = [real_share(slide) for _, slide in layer.slides]
+    # So much on every axis, and the layer does not come to read mostly padding.
+    least = 0.8 if prod(min(0.8, share) for share in shares) >= MOSTLY else 1.0
     for axis, slide in layer.slides:
-        found = look(slide)
+        found = look(slide, least)
         if found is not None:
             message, settings, otherwise = found
             own = [Option(axis, setting) for setting in settings]

@@ -1,0 +1,128 @@
+"""One network in several frameworks' ways has one number of parameters."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+
+from jaxcnn.inspect import plan_of
+from tests.inspect.programs import IMAGE
+
+
+class Linen(nn.Module):
+    channels: int
+    filter: int
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(self.channels, (self.filter, self.filter))(x)
+        x = nn.BatchNorm(use_running_average=True)(x)
+        return nn.Dense(10)(x.mean((1, 2)))
+
+
+class NNX(nnx.Module):
+    def __init__(self, channels, filter):
+        rngs = nnx.Rngs(0)
+        self.conv = nnx.Conv(3, channels, (filter, filter), rngs=rngs)
+        self.norm = nnx.BatchNorm(channels, rngs=rngs)
+        self.head = nnx.Linear(channels, 10, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.norm(self.conv(x)).mean((1, 2)))
+
+
+def applied(params, state, x, divide=True):
+    """The same in plain JAX, as transformed functions of Haiku's are called."""
+    x = lax.conv_general_dilated(x, params["k"], (1, 1), "SAME", dimension_numbers=IMAGE)
+    x = x + row(params["kb"])
+    if divide:
+        x = (x - row(state["mean"])) / jnp.sqrt(row(state["var"]) + 1e-5) * row(params["scale"])
+    else:
+        scale = lax.rsqrt(state["var"] + 1e-5) * params["scale"]
+        x = (x - row(state["mean"])) * row(scale)
+    x = (x + row(params["shift"])).mean((1, 2))
+    return x @ params["w"] + params["wb"][None]
+
+
+def row(channels):
+    return channels.reshape(1, 1, 1, -1)
+
+
+@jax.tree_util.register_pytree_node_class
+class Tree:
+    """A model that is a pytree with its statistics among its arrays, as Equinox's are."""
+
+    def __init__(self, params, state):
+        self.params_, self.state = params, state
+
+    def tree_flatten(self):
+        return (list(self.params_.values()), self.state), tuple(self.params_)
+
+    @classmethod
+    def tree_unflatten(cls, names, leaves):
+        return cls(dict(zip(names, leaves[0], strict=True)), leaves[1])
+
+    def __call__(self, x):
+        return applied(self.params_, self.state, x)
+
+
+def plain(channels, filter):
+    shapes = {
+        "k": (filter, filter, 3, channels),
+        "kb": (channels,),
+        "scale": (channels,),
+        "shift": (channels,),
+        "w": (channels, 10),
+        "wb": (10,),
+    }
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    return params, {"mean": jnp.zeros(channels), "var": jnp.ones(channels)}
+
+
+def linen(channels, filter):
+    module = Linen(channels, filter)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.ones((1, 4, 4, 3)))
+    return module, jax.tree.map(lambda each: jnp.zeros(each.shape), shapes)
+
+
+def collections(channels, filter):
+    module, variables = linen(channels, filter)
+    return lambda x: module.apply(variables, x)
+
+
+def in_partial(channels, filter):
+    module, variables = linen(channels, filter)
+    return partial(module.apply, variables)
+
+
+def apart(channels, filter):
+    params, state = plain(channels, filter)
+    return lambda x: applied(params, state, x, divide=False)
+
+
+WAYS = {
+    "NNX": lambda *how: nnx.eval_shape(lambda: NNX(*how)),
+    "Linen, closed over": collections,
+    "Linen, partial": in_partial,
+    "parameters and state apart": apart,
+    "a partial of them": lambda *how: partial(applied, *plain(*how)),
+    "a pytree": lambda *how: Tree(*plain(*how)),
+}
+SURE = ("NNX", "Linen, closed over", "Linen, partial")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(st.integers(1, 9), st.integers(1, 3))
+def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, filter):
+    plan = plan_of(WAYS[way](channels, filter), (4, 4, 3))
+    learnt = 3 * filter**2 * channels + channels + 2 * channels + 10 * channels + 10
+    assert plan.parameters == learnt
+    assert bool(plan.notes) == (way not in SURE)
+    if plan.notes:
+        assert f"{2 * channels} numbers of running means and variances" in plan.notes[0]
