@@ -8,10 +8,12 @@ held to their bound, which their own terms make.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -218,3 +220,40 @@ def test_and_so_does_lax_s_function_once_installed(problem, seed):
         run = jax.jit(all_directions(problem, jax.lax.conv_general_dilated))
         for what, (x, kernel, g) in poisonings(seed, *three(problem)):
             hold_all(run(x, kernel, g), problem, x, kernel, g, what)
+
+
+# -- at the sizes where transforms are fastest, and of what people call ----------------------------
+
+LONG = (
+    Problem(1, (4096,), 1, (240,), 1, padding=((239, 0),)),
+    Problem(1, (1024,), 16, (128,), 16, 16, padding=((127, 0),)),
+    Problem(1, (96, 96), 1, (12, 12), 1),
+)
+
+
+@pytest.mark.parametrize("problem", LONG, ids=str)
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_long_filters_do_not_smear(problem, closed):
+    with jaxcnn.onednn_closed() if closed else nullcontext():
+        run = jax.jit(all_directions(problem))
+        for what, (x, kernel, g) in poisonings(0, *three(problem)):
+            hold_all(run(x, kernel, g), problem, x, kernel, g, what)
+        x, kernel, g = three(problem)
+        x[:, x.shape[1] // 4 :] = 0  # zeros far from the data are zeros, to the bit
+        y, *_ = run(x, kernel, g)
+        assert not np.asarray(y)[defined(problem, x, kernel)[1] == 0].any()
+
+
+def test_no_output_sees_a_later_cell():
+    x = jnp.ones((4096, 1)).at[-1].set(np.nan)
+    y = jaxcnn.causal_conv(x, jnp.ones((240, 1, 1)) / 240)
+    assert np.isnan(y[-1, 0])
+    np.testing.assert_allclose(np.asarray(y)[240:-1, 0], 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_groups_keep_apart(poison):
+    x = jnp.ones((1, 6, 6, 4)).at[..., 0].set(poison)
+    y = jaxcnn.conv(x, jnp.ones((3, 3, 2, 4)), groups=2)
+    np.testing.assert_array_equal(y[..., 2:], 18)
+    assert not np.isin(np.asarray(y[..., :2]), 18).any()

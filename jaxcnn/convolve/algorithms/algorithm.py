@@ -134,7 +134,7 @@ def refuse_temporary(problem: Problem, size: float) -> str | None:
 
 
 def accumulator(dtype: str) -> str:
-    """The dtype that sums of products of floating-point ``dtype`` are kept in: float32 at least."""
+    """The dtype in which sums of products are kept: float32 at least."""
     return "float64" if dtype == "float64" else "float32"
 
 
