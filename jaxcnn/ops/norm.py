@@ -53,17 +53,16 @@ def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
 def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
     """(sum |cell|^p)^(1/p), entry by entry over several arrays, and over ``axes``, which stay as 1.
 
-    The cells are divided by the largest of them, whose power may be out of range though the norm is
-    not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative at x is the one at
-    x/c, in which nothing is out of range either.
+    Where p is not 1, the cells are divided by the largest of them, whose power may be out of range
+    though the norm is not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative
+    at x is the one at x/c, in which nothing is out of range either.
     """
-    return _norm(tuple(cells), p, axes)
+    cells = tuple(cells)
+    return _plain_norm(cells, 1, axes) if p == 1 else _norm(cells, p, axes)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _norm(cells: tuple[jax.Array, ...], p: float, axes: tuple[int, ...]) -> jax.Array:
-    if p == 1:
-        return _plain_norm(cells, p, axes)
     largest = _largest(cells, axes)
     return largest * _plain_norm(_scaled(cells, largest), p, axes)
 

@@ -1,7 +1,7 @@
 """Sums of many 16-bit numbers do not stall: neither results, nor the gradient of any argument.
 
-In bfloat16 256 + 1 is 256, in float16 2048 + 1 is 2048. So a sum of ones made in the dtype itself
-ends there; made in float32 and rounded once, it is right to that rounding.
+In bfloat16 256 + 1 is 256, in float16 2048 + 1 is 2048, in float8_e4m3fn 16 + 1 is 16. So a sum of
+ones made in the dtype itself ends there; made in float32 and rounded once, it is right to that.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def cases(n):
     Each is (shapes of the arrays, what is made of them by the operation f); n is a square.
     """
     side = math.isqrt(n)
+    few = min(side, 17)  # the derivative of a power takes long to compile
     image, both = (1, side, side, 2), (2 * side - 1,) * 2
     peak = np.zeros((1, *both, 1), "float32")
     peak[0, side - 1, side - 1] = 2  # lies under all n windows, and is the largest under each
@@ -99,7 +100,7 @@ def cases(n):
                 [(1, 1, 2), (1, 1, 2, n)],
             ],
         ),
-        "lp_pool": [([(1, 33, 33, 1)], lambda f, x: f(x, (17, 17), stride=1))],
+        "lp_pool": [([(1, 2 * few - 1, few, 1)], lambda f, x: f(x, (few, few), stride=1))],
         "max_pool": [(window, peaked)],
         "max_pool_with_indices": [(window, peaked)],
         "max_unpool": [([image], lambda f, x: f(x, places_of(x), output_size=(side, side)))],
@@ -161,7 +162,7 @@ def assert_rounded_once(got, want, name):
     def close(got, want):
         assert got.dtype != want.dtype
         got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-        np.testing.assert_allclose(got, want, rtol=4 * eps, err_msg=name)
+        np.testing.assert_allclose(got, want, rtol=2 * eps, err_msg=name)
 
     eps = float(jnp.finfo(jax.tree.leaves(got)[0].dtype).eps)
     jax.tree.map(close, got, want)
@@ -171,11 +172,11 @@ def test_every_operation_is_put_to_it():
     assert set(cases(4)) == set(ops.__all__)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("dtype", "side"), [("bfloat16", 17), ("float16", 65)])
 @settings(max_examples=max(1, settings().max_examples // 6))
 @given(seed=st.integers(0, 99))
-def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, seed):
-    n = 65**2
+def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
+    n = side**2
     narrow = drawn(cases(n), seed, dtype)
     got, want = walk(n)(narrow), walk(n)(drawn(cases(n), seed, "float32"))
     for name in got:
@@ -184,8 +185,9 @@ def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, seed):
 
 @pytest.mark.parametrize("name", reference.__all__)
 def test_the_sums_of_the_definitions_are_rounded_once(name):
-    table = {name: cases(17**2)[name]}  # 289 terms: bfloat16 stalls at 256
-    given_arrays = (drawn(table, 0, dtype)[name] for dtype in ("bfloat16", "float32"))
+    # In 8 bits few terms are enough, and the definitions loop over them.
+    table = {name: cases(7**2)[name]}
+    given_arrays = (drawn(table, 0, dtype)[name] for dtype in ("float8_e4m3fn", "float32"))
     for case, narrow, wide in zip(table[name], *given_arrays, strict=True):
         got, want = (results(reference, case, name, arrays) for arrays in (narrow, wide))
         assert_rounded_once(got, want, name)
