@@ -66,23 +66,17 @@ def _as_array(name: str, value: Any) -> Any:
             f"{name}, ...) to have those of the result"
         )
     try:
-        array = jnp.asarray(value)
+        if _is_computed_with(value.dtype):
+            return jnp.asarray(value)
     except TypeError:  # a dtype of NumPy's that JAX does not have
-        raise TypeError(
-            f"{name} is {value.dtype}, which JAX does not have; convert it, for instance "
-            f"{name}.astype(jnp.float32)"
-        ) from None
-    if array.dtype == jnp.bool_ or not _is_computed_with(array.dtype):
-        raise TypeError(
-            f"{name} is {array.dtype}; convert it, for instance {name}.astype(jnp.float32)"
-        )
-    return array
+        pass
+    raise TypeError(f"{name} is {value.dtype}; convert it, for instance {name}.astype(jnp.float32)")
 
 
-def _is_computed_with(dtype: jnp.dtype) -> bool:
-    """Whether ``dtype`` is one of numbers, of either sign or none, that XLA computes with.
+def _is_computed_with(dtype: Any) -> bool:
+    """Whether ``dtype`` is one of numbers that JAX computes with.
 
-    Those of fewer than 8 bits it only stores: asked for more, its CPU compiler ends the process.
+    Those of fewer than 8 bits it only stores: asked for more, XLA's CPU compiler ends the process.
     """
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.iinfo(dtype).bits >= 8

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.convolve.pools import whole_p, whole_when_back
 from jaxcnn.convolve.taps import TOGETHER, Layout, Reads, steps, taps
 
 
@@ -17,7 +18,7 @@ def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:
     """The p-norm of the cells under each window: a norm of norms, where a window is large."""
     for step in steps(layout):
         axis = max(range(len(step)), key=lambda axis: step[axis].filter)
-        x = _long_norm(x, step, axis, p)
+        x = _stored(_long_norm(x, step, axis, p))
     return x
 
 
@@ -40,8 +41,8 @@ def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
     starts = ((read.output - 1) * read.stride + (count - 1) * apart) // step + 1
     blocks = Reads(read.size, starts, TOGETHER, step, read.dilation, read.low, read.high)
     of_blocks = Reads(starts, read.output, count, read.stride // step, apart // step)
-    y = norm(taps(x, along(blocks), 0), p)
-    y = _long_norm(y, along(of_blocks), axis, p)
+    y = _stored(norm(taps(x, along(blocks), 0), p))
+    y = _stored(_long_norm(y, along(of_blocks), axis, p))
     if not left:
         return y
     low = read.low - count * apart
@@ -52,17 +53,16 @@ def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
 def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
     """(sum |cell|^p)^(1/p), entry by entry over several arrays, and over ``axes``, which stay as 1.
 
-    The cells are divided by the largest of them, whose power may be out of range though the norm is
-    not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative at x is the one at
-    x/c, in which nothing is out of range either.
+    Where p is not 1, the cells are divided by the largest of them, whose power may be out of range
+    though the norm is not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative
+    at x is the one at x/c, in which nothing is out of range either.
     """
-    return _norm(tuple(cells), p, axes)
+    cells = tuple(cells)
+    return _plain_norm(cells, 1, axes) if p == 1 else _norm(cells, p, axes)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _norm(cells: tuple[jax.Array, ...], p: float, axes: tuple[int, ...]) -> jax.Array:
-    if p == 1:
-        return _plain_norm(cells, p, axes)
     largest = _largest(cells, axes)
     return largest * _plain_norm(_scaled(cells, largest), p, axes)
 
@@ -81,7 +81,12 @@ def _tangent_of_norm(
 
 
 def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
-    return jnp.max(reduce(jnp.maximum, map(jnp.abs, cells)), axes, keepdims=True)
+    return _stored(jnp.max(reduce(jnp.maximum, map(jnp.abs, cells)), axes, keepdims=True))
+
+
+def _stored(x: jax.Array) -> jax.Array:
+    """x, which on CPUs is computed once, and not anew for each tap that asks for it."""
+    return whole_when_back(whole_p.bind(x, stored=True))
 
 
 def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
@@ -91,7 +96,8 @@ def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, 
 
 
 def _plain_norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...]) -> jax.Array:
-    total = jnp.sum(reduce(jnp.add, (_power(cell, p) for cell in cells)), axes, keepdims=True)
+    powers = reduce(jnp.add, (_power(cell, p) for cell in cells))
+    total = whole_when_back(jnp.sum(powers, axes, keepdims=True))
     if p == 1:
         return total
     # At zeros alone, where the norm has no derivative, it is given that of a constant.

@@ -143,6 +143,8 @@ def lp_pool(
 
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
     """m (sum (|cell|/m)^p)^(1/p), with for m the largest |cell|; at zeros alone the constant 0."""
+    if p == 1:
+        return sum(map(_magnitude, cells))
     largest = reduce(jnp.maximum, map(jnp.abs, cells))
     m = lax.stop_gradient(jnp.where((largest == 0) | jnp.isinf(largest), 1, largest))
     total = sum(_magnitude(cell / m) ** p for cell in cells)

@@ -173,3 +173,65 @@ def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(form, kwargs, 
 def test_shares_of_integers_are_refused(form):
     with pytest.raises(TypeError, match=r"conv: x is int32.*astype"):
         form(X.astype(int), KERNEL.astype(int), padding=1, boundary="partial")
+
+
+@st.composite
+def masks_over_anything(draw):
+    """A convolution, a mask of zeros and other numbers, and a kernel that holds all there is."""
+    problem = draw(conv_problems(dtypes=("float32", "bfloat16"), ranks=(1,), max_cells=16))
+    draws = np.random.default_rng(draw(st.integers(0, 99)))
+    x, kernel, _ = problem.arrays()
+    sizes = [draw(st.sampled_from((1, size))) for size in kernel.shape]
+    mask = draws.choice([0.0, 1.0, 0.5, -2.0], sizes)
+    masked = np.broadcast_to(mask == 0, kernel.shape)
+    anything = draws.choice([np.nan, np.inf, -np.inf, 1e30], kernel.shape)
+    return (
+        problem,
+        x,
+        kernel,
+        mask,
+        masked,
+        jnp.where(masked, anything.astype(kernel.dtype), kernel),
+    )
+
+
+@FORMS
+@given(case=masks_over_anything())
+def test_what_a_masked_tap_holds_changes_nothing(form, case):
+    problem, x, kernel, mask, masked, spoilt = case
+
+    @jax.jit
+    def results(kernel, mask):
+        def call(x, kernel, mask):
+            return form(x, kernel, mask=mask, **problem.kwargs)
+
+        y, pull_back = jax.vjp(call, x, kernel, mask)
+        return y, pull_back(jnp.ones_like(y))
+
+    mask = jnp.asarray(mask, kernel.dtype)
+    got, want = results(spoilt, mask), results(kernel, mask)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    _, (_, of_kernel, of_mask) = got
+    assert not np.asarray(of_kernel)[masked].any()
+    assert np.isfinite(np.asarray(of_mask, np.float32)).all()
+    # What is left is the product with the mask.
+    y, _ = want
+    plain = form(x, (kernel * jnp.broadcast_to(mask, kernel.shape)), **problem.kwargs)
+    np.testing.assert_array_equal(y, plain)
+
+
+@FORMS
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
+def test_a_share_of_real_cells_is_of_its_own_window(form, bad):
+    x, kernel = jnp.arange(1.0, 10)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
+
+    def fn(x):
+        return form(x, kernel, padding=1, boundary="partial")
+
+    def pulled(x):
+        return jax.vjp(fn, x)[1](jnp.ones((9, 1)))[0]
+
+    spoilt = x.at[4].set(bad)
+    far = np.r_[:3, 6:9]
+    np.testing.assert_array_equal(fn(spoilt)[far], fn(x)[far])
+    np.testing.assert_array_equal(pulled(spoilt), pulled(x))

@@ -187,3 +187,65 @@ def test_sixteen_bit_means_neither_overflow_nor_stall_over_large_windows(dtype, 
     mean = pool.avg_pool(x, (30, 31), count_include_pad=count_include_pad)
     assert mean.dtype == x.dtype
     np.testing.assert_array_equal(mean, [[[77]]])
+
+
+@st.composite
+def ranges(draw):
+    """Windows of cells from all over the range of a dtype, and the order of a norm."""
+    dtype = draw(st.sampled_from(("float32", "bfloat16", "float16", "float64")))
+    smallest, largest = jnp.finfo(dtype).smallest_normal, jnp.finfo(dtype).max
+    low, high = math.log2(float(smallest)) + 1, math.log2(float(largest)) - 5
+    draws = np.random.default_rng(draw(st.integers(0, 9999)))
+    top = draws.uniform(low + 1, high, (1, 8, 1, 1))  # of each window; the others lie below
+    below = draws.choice([0, 0.5, 3, 40, 4000], (1, 8, 5, 1))
+    x = draws.choice([-1, 1], below.shape) * 2.0 ** np.maximum(top - below, low)
+    x = np.where(draws.uniform(size=x.shape) < 0.2, 0, x)
+    return x.astype(jnp.dtype(dtype)), draw(st.sampled_from((1, 1.5, 2, 3, 4, 7.5, 100, 1001)))
+
+
+def norm_of(x, p):
+    """The norms of windows (1, k, taps, 1) and their gradients, by the formula, in long doubles."""
+    wide = np.asarray(x).astype(np.longdouble)
+    largest = abs(wide).max(2, keepdims=True)
+    u = wide / np.where(largest == 0, 1, largest)
+    total = (abs(u) ** np.longdouble(p)).sum(2, keepdims=True)
+    total = np.where(total == 0, 1, total)
+    y = largest * total ** (1 / np.longdouble(p))
+    slope = np.sign(u) * abs(u) ** np.longdouble(p - 1) * total ** (1 / np.longdouble(p) - 1)
+    return y, slope
+
+
+@both_lp
+@given(case=ranges())
+def test_a_norm_in_range_is_right_and_so_is_its_gradient(lp_pool, case):
+    x, p = case
+    want, slope = norm_of(x, p)
+    with jax.enable_x64(x.dtype == np.float64):
+        call = partial(lp_pool, window=(1, 5), p=p)
+        x = jnp.asarray(x)
+        y, pull_back = jax.vjp(call, x)
+        (gradient,) = pull_back(jnp.ones_like(y))
+        whole = adaptive.global_lp_pool(x[0], p, keepdims=True)
+    assert y.dtype == x.dtype
+    # A cell's quotient is off by u, its power by p*u; the root takes p from that again, and the
+    # slope does not. One rounding more in 16 bits.
+    eps = float(jnp.finfo(jnp.promote_types(x.dtype, "float32")).eps)
+    last = float(jnp.finfo(x.dtype).eps)
+    for norm in (y, whole[None]):
+        np.testing.assert_allclose(wide(norm), want.astype(float), rtol=16 * eps + last)
+    least = float(jnp.finfo(x.dtype).smallest_normal)
+    close = partial(np.testing.assert_allclose, rtol=4 * (p + 8) * eps + last, atol=4 * eps + least)
+    close(wide(gradient), slope.astype(float))
+
+
+@given(ranges())
+def test_second_derivatives_of_a_norm_are_finite_and_the_formulas(case):
+    _, p = case
+    x = np.random.default_rng(0).choice([0, 0.5, -1, 2, 3], 5)
+    with jax.enable_x64(True):
+        hessian = jax.jit(jax.hessian(lambda x: pool.lp_pool(x[:, None], (5,), p).sum()))(x)
+    y = (abs(x) ** float(p)).sum() ** (1 / p) if p < 100 else abs(x).max()
+    slope = np.sign(x) * (abs(x) / y) ** (p - 1)
+    inner = np.where(x == 0, p == 2, (abs(np.where(x == 0, 1, x)) / y) ** (p - 2))
+    want = (p - 1) / y * (np.diag(inner) - np.outer(slope, slope))
+    np.testing.assert_allclose(hessian, want, rtol=1e-9 * p, atol=1e-9 * p)

@@ -1,0 +1,193 @@
+"""Sums of many 16-bit numbers do not stall: neither results, nor the gradient of any argument.
+
+In bfloat16 256 + 1 is 256, in float16 2048 + 1 is 2048, in float8_e4m3fn 16 + 1 is 16. So a sum of
+ones made in the dtype itself ends there; made in float32 and rounded once, it is right to that.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxcnn import ops, reference
+
+
+def cases(n):
+    """For each operation calls in which results, and each argument's gradient, are sums of n terms.
+
+    Each is (shapes of the arrays, what is made of them by the operation f); n is a square.
+    """
+    side = math.isqrt(n)
+    few = min(side, 17)  # the derivative of a power takes long to compile
+    image, both = (1, side, side, 2), (2 * side - 1,) * 2
+    peak = np.zeros((1, *both, 1), "float32")
+    peak[0, side - 1, side - 1] = 2  # lies under all n windows, and is the largest under each
+
+    def moved(f, x):
+        return f(x)
+
+    def pooled(f, x):
+        return f(x, (side, side), stride=1)
+
+    def peaked(f, x, sign=1):
+        y = pooled(f, x + jnp.asarray(sign * peak, x.dtype))
+        return y[0] if isinstance(y, tuple) else y
+
+    def beyond(f, x, **kwargs):
+        return f(x, padding=[(n, n)], boundary="replicate", **kwargs)
+
+    def with_mask(f, x, kernel, mask):
+        return f(x, kernel, mask=mask)
+
+    def filtered(places, one_place):
+        """A convolution's many places, many terms, and many filters."""
+        return [(places, moved_all), *((shapes, moved_all) for shapes in one_place)]
+
+    def moved_all(f, *arrays):
+        return jax.tree.leaves(f(*arrays))[0]
+
+    window = [(1, *both, 1)]
+    return {
+        "adaptive_avg_pool": [
+            ([(1, 1, 1, 1)], lambda f, x: f(x, side)),
+            ([image], lambda f, x: f(x, 1)),
+        ],
+        "adaptive_max_pool": [([(1, 1, 1, 1)], lambda f, x: f(x, side))],
+        "avg_pool": [(window, pooled)],
+        "blur_pool": [([(1, 2, 1)], partial(beyond, filter=(3,), stride=1))],
+        "causal_conv": filtered(
+            [(n, 1, 1), (1, 1, 2), (2,)],
+            [[(1, 2, n), (2, n, 2)], [(1, 2, 2), (2, 2, n)]],
+        ),
+        "causal_conv_state": [([(2, 1, 2)], moved)],
+        "causal_conv_stream": filtered(
+            [(n, 1, 1), (n, 1, 1), (2, 1, 2), (2,)],
+            [[(1, 2, n), (1, 1, n), (2, n, 2)], [(1, 2, 2), (1, 1, 2), (2, 2, n)]],
+        ),
+        "conv": [
+            *filtered(
+                [image, (1, 1, 2, 2), (2,)],
+                [[(1, 2, 2, n), (1, 1, n, 2)], [(1, 2, 2, 2), (1, 1, 2, n)]],
+            ),
+            ([(1, 1, 1, 2), (1, 1, 2, n), (1, 1, 2, 1)], with_mask),
+        ],
+        "conv_transpose": filtered(
+            [image, (1, 1, 2, 2), (2,)],
+            [[(1, 2, 2, n), (1, 1, 2, n)], [(1, 2, 2, 2), (1, 1, n, 2)]],
+        ),
+        "depthwise_conv": filtered(
+            [image, (1, 1, 2, 1), (2,)], [[image, (side, side, 2, 1)], [(1, 2, 1), (1, 1, n)]]
+        ),
+        "global_avg_pool": [([image], moved)],
+        "global_lp_pool": [([image], moved)],
+        "global_max_pool": [([image], moved)],
+        "kernel_from_keras": [([(1, 1, 2, 2)], moved)],
+        "kernel_from_torch": [([(2, 2, 1, 1)], moved)],
+        "kernel_to_keras": [([(1, 1, 2, 2)], moved)],
+        "kernel_to_torch": [([(1, 1, 2, 2)], moved)],
+        "local_conv": filtered(
+            [image, (side, side, 1, 1, 2, 2), (2,)],
+            [
+                [(n, 1, 1), (1, 1, 1, 2), (1, 2)],
+                [(1, 1, n), (1, 1, n, 2)],
+                [(1, 1, 2), (1, 1, 2, n)],
+            ],
+        ),
+        "lp_pool": [([(1, 2 * few - 1, few, 1)], lambda f, x: f(x, (few, few), stride=1))],
+        "max_pool": [(window, peaked)],
+        "max_pool_with_indices": [(window, peaked)],
+        "max_unpool": [([image], lambda f, x: f(x, places_of(x), output_size=(side, side)))],
+        "min_pool": [(window, partial(peaked, sign=-1))],
+        "pad": [([(1, 2, 1)], beyond)],
+        "pixel_shuffle": [([(1, 2, 2, 4)], lambda f, x: f(x, 2))],
+        "pixel_unshuffle": [([(1, 4, 4, 1)], lambda f, x: f(x, 2))],
+        "separable_conv": filtered(
+            [image, (1, 1, 2, 1), (1, 1, 2, 2), (2,)],
+            [
+                [(1, 2, 1), (1, 1, n), (1, n, 2)],
+                [(1, 2, 2), (1, 2, 1), (1, 2, n)],
+            ],
+        ),
+    }
+
+
+def places_of(x):
+    cells = jnp.arange(math.prod(x.shape[1:-1]), dtype=jnp.int32)
+    return jnp.broadcast_to(cells.reshape(1, *x.shape[1:-1], 1), x.shape)
+
+
+def results(forms, case, name, arrays):
+    """What the operation gives, and the gradient of its sum in every array."""
+    _, call = case
+    y, pull_back = jax.vjp(partial(call, getattr(forms, name)), *arrays)
+    return y, pull_back(jnp.ones_like(y))
+
+
+@cache
+def walk(n):
+    """All operations' results, as one program of the arrays."""
+    table = cases(n)
+
+    def every(arrays):
+        return {
+            name: [results(ops, case, name, a) for case, a in zip(table[name], given, strict=True)]
+            for name, given in arrays.items()
+        }
+
+    return jax.jit(every)
+
+
+def drawn(table, seed, dtype):
+    draws = np.random.default_rng(seed)
+
+    def draw(shape):
+        return jnp.asarray(draws.integers(1, 3, shape), dtype)
+
+    return {
+        name: [[draw(shape) for shape in shapes] for shapes, _ in table[name]]
+        for name in sorted(table)
+    }
+
+
+def assert_rounded_once(got, want, name):
+    """Within some roundings of the dtype itself: however many terms there are."""
+
+    def close(got, want):
+        assert got.dtype != want.dtype
+        got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+        np.testing.assert_allclose(got, want, rtol=2 * eps, err_msg=name)
+
+    eps = float(jnp.finfo(jax.tree.leaves(got)[0].dtype).eps)
+    jax.tree.map(close, got, want)
+
+
+def test_every_operation_is_put_to_it():
+    assert set(cases(4)) == set(ops.__all__)
+
+
+@pytest.mark.parametrize(("dtype", "side"), [("bfloat16", 17), ("float16", 65)])
+@settings(max_examples=max(1, settings().max_examples // 6))
+@given(seed=st.integers(0, 99))
+def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
+    n = side**2
+    narrow = drawn(cases(n), seed, dtype)
+    got, want = walk(n)(narrow), walk(n)(drawn(cases(n), seed, "float32"))
+    for name in got:
+        assert_rounded_once(got[name], want[name], name)
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+def test_the_sums_of_the_definitions_are_rounded_once(name):
+    # In 8 bits few terms are enough, and the definitions loop over them.
+    table = {name: cases(7**2)[name]}
+    given_arrays = (drawn(table, 0, dtype)[name] for dtype in ("float8_e4m3fn", "float32"))
+    for case, narrow, wide in zip(table[name], *given_arrays, strict=True):
+        got, want = (results(reference, case, name, arrays) for arrays in (narrow, wide))
+        assert_rounded_once(got, want, name)
