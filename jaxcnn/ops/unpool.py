@@ -119,8 +119,8 @@ def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:
     The last comer is found by scattering the values' numbers, not the values: a scatter has no
     order of its own, but the largest number is the same in any order.
     """
-    numbers = jnp.arange(len(values), dtype=jnp.int32)
-    last = jnp.full(cells, -1, jnp.int32)
+    numbers = jnp.arange(values.shape[0], dtype=jnp.int32)
+    last = jnp.full((cells,), -1, jnp.int32)
     last = last.at[indices].max(numbers, mode="drop", wrap_negative_indices=False)
     found = values.at[jnp.maximum(last, 0)].get(mode="clip")
     return jnp.where(last >= 0, found, jnp.zeros((), values.dtype))

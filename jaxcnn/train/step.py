@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple
 
@@ -83,8 +84,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         grads, metrics = jax.grad(loss, has_aux=True)(
             state.params, moved, labels[batch].astype(jnp.int32)
         )
-        # Optax counts its steps in integers and raises floats to their power.
-        with jax.numpy_dtype_promotion("standard"):
+        with _as_optax_has_it():
             updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state), metrics
@@ -105,7 +105,16 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         state, metrics = step(images, labels, state, batches[0])
         return state, jax.tree.map(lambda number: number[None], metrics)
 
-    return Trainer(init, run, jax.jit(logits), schedule)
+    def learning_rate(count: int | jax.Array) -> jax.Array:
+        with _as_optax_has_it():
+            return jnp.asarray(schedule(count))
+
+    return Trainer(init, run, jax.jit(logits), learning_rate)
+
+
+def _as_optax_has_it() -> AbstractContextManager[None]:
+    """Optax multiplies floats by numbers of steps, whatever promotion a person has set."""
+    return jax.numpy_dtype_promotion("standard")
 
 
 @partial(jax.jit, static_argnames=("images", "batch_size"))
