@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.pools import whole_p, whole_when_back
+from jaxcnn.convolve.stored import whole, whole_when_back
 from jaxcnn.convolve.taps import TOGETHER, Layout, Reads, steps, taps
 
 
@@ -86,7 +86,7 @@ def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
 
 def _stored(x: jax.Array) -> jax.Array:
     """x, which on CPUs is computed once, and not anew for each tap that asks for it."""
-    return whole_when_back(whole_p.bind(x, stored=True))
+    return whole_when_back(whole(x))
 
 
 def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
