@@ -449,9 +449,9 @@ def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
 
 
 def _pools(step: Step) -> bool:
-    """Whether a layer's outputs read some cells each; those of a matrix over channels read all."""
+    """Whether a layer's outputs read some cells each; those over channels read all of them."""
     whole = all(len(step.cells(o)) == step.size for o in range(step.output))
-    return (step.width > 1 or step.jump > 1) and not (whole and step.output > 1)
+    return (step.width > 1 or step.jump > 1) and not whole
 
 
 def _made(value: Value, steps: Sequence[Step | None]) -> Reads:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, step_of
 from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
-from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union
+from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union, unmerged
 
 
 def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -162,6 +162,14 @@ def laid(
             ):
                 keep[label] = before
     x = tracer.settle(x, eqn, tuple(keep))
+    for dim, slide in slides.items():
+        label = spatial_label(x, dim)
+        size = slide.size if label is None or label in keep else x.base.sizes[label]
+        if size != slide.size:  # the rest of that axis lies along another one
+            x = tracer.unsure(x, eqn, f"{eqn.primitive.name} along a part of an axis")
+            whole: list[Slide | None] = [None] * len(x.rows)
+            whole[label] = Slide(size, slide.size, tuple(range(size)), stride=0)
+            x = replace(x, base=x.base.through(*whole))
     layout: list[Slide | None] = [None] * len(x.rows)
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
@@ -222,7 +230,11 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
 def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``dot_general`` of two arrays that both depend on the input, as in attention."""
     summed, paired = eqn.params["dimension_numbers"]
-    sides = [tracer.settle(value, eqn) for value in values]
+    sides = []
+    for x in values:
+        for dim in range(len(x.axes)):
+            x = unmerged(x, dim)
+        sides.append(tracer.settle(x, eqn))
     free = [
         [d for d in range(len(x.axes)) if d not in (*summed[side], *paired[side])]
         for side, x in enumerate(sides)
