@@ -54,7 +54,12 @@ ARRAYS = [
     ("a list", lambda a: [1.0], TypeError, r"must be an array, got list; use jnp\.asarray"),
     ("None", lambda a: None, TypeError, r"must be an array, got NoneType; use jnp\.asarray"),
     ("of bools", lambda a: a.astype(bool), TypeError, r"is bool; convert it, .*\.astype\("),
-    ("of objects", lambda a: np.array(a, object), TypeError, r"is object, .*\.astype\("),
+    (
+        "of objects",
+        lambda a: np.array(a, object),
+        TypeError,
+        r"is object; convert it, .*\.astype\(",
+    ),
 ]
 WHOLE = ("stride", "dilation", "groups", "window", "output_size", "factor", "filter", "rank")
 NUMBERS = [

@@ -121,7 +121,7 @@ LAYER = [
     ({"in_channels": 0}, InputError, r"in_channels must be an integer >= 1, got 0"),
     ({"channels": 2.5}, TypeError, r"channels must be an integer >= 1, got 2\.5"),
     ({"filter": 3}, TypeError, r"filter must list one size.*got 3; for images use \(3, 3\)"),
-    ({"filter": (3, 0)}, InputError, r"filter must be an integer >= 1, got 0"),
+    ({"filter": (3, 0)}, InputError, r"filter\[1\] must be an integer >= 1, got 0"),
     ({"groups": 3}, InputError, r"groups 3 does not divide in_channels 4; use in_channels 3 or 6"),
     ({"groups": 4}, InputError, r"groups 4 does not divide channels 6; use channels 4 or 8"),
     ({"activation": "rleu"}, InputError, r"activation must be one of linear, relu, .*got 'rleu'"),
@@ -157,7 +157,7 @@ SIZES = [
     (
         lambda: nn.plan((7, 7, 1), [nn.ConvSpec(1, 3, activation="rleu")]),
         InputError,
-        r"layer 1 \(conv:1:f3:rleu\): activation must be one of linear.*got 'rleu'",
+        r"activation must be one of linear.*got 'rleu'",
     ),
 ]
 

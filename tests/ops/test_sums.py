@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import ops, reference
+from tests.cases import scaled
 
 
 def cases(n):
@@ -173,7 +174,7 @@ def test_every_operation_is_put_to_it():
 
 
 @pytest.mark.parametrize(("dtype", "side"), [("bfloat16", 17), ("float16", 65)])
-@settings(max_examples=max(1, settings().max_examples // 6))
+@scaled(1 / 6)
 @given(seed=st.integers(0, 99))
 def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
     n = side**2
