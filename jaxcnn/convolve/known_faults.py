@@ -74,10 +74,13 @@ FAULTS = (
         "divided groups",
         "Where the channels of a convolution in groups are divided among devices and the groups "
         "are not a multiple of the parts, the results and the gradient of x are wrong, or the "
-        "process ends (CreateShardedConvolution: new_input_batch_size % new_output_batch_size).",
+        "process ends (CreateShardedConvolution: new_input_batch_size % new_output_batch_size). "
+        "On a mesh of two axes a gradient of the kernel is added up once for each part of the "
+        "channels.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "The channels of convolutions in groups are not divided: undivided. Batch and space are.",
+        "The channels of convolutions in groups are not divided: undivided. Batch and space are. "
+        "Gradients of their kernels are put as products: kernel_gradient in divided.py.",
     ),
 )
 """Every fault that is known here."""

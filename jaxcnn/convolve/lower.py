@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jax.interpreters import mlir
 
+from jaxcnn.convolve import divided
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
@@ -109,8 +110,13 @@ def _by_lax(
             return direct_p.bind(x, kernel, **{**params, "padding": tuple(left)})
 
         return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
-    if is_partitioned(context):
-        x, kernel = undivided(context, x, kernel, params)
+    if not is_partitioned(context):
+        return rule(context, x, kernel, **params)
+    described = operation(*context.avals_in, params)
+    if described is not None and divided.serves(described):
+        gradient = partial(divided.kernel_gradient, described)
+        return mlir.lower_fun(gradient, multiple_results=False)(bare(context), x, kernel)
+    x, kernel = undivided(context, x, kernel, params)
     return rule(context, x, kernel, **params)
 
 

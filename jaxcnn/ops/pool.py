@@ -59,7 +59,7 @@ def max_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return largest(widened(x, 16), layout(x, shapes.windows)).astype(x.dtype)
+    return largest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @in_our_words
@@ -98,7 +98,7 @@ def min_pool(
         shapes = pool_shapes(
             x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
         )
-    return smallest(widened(x, 16), layout(x, shapes.windows)).astype(x.dtype)
+    return smallest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @in_our_words
