@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -48,7 +49,7 @@ class Problem:
     dilation: tuple[int, ...] = ()
     dtype: str = "float32"
     out_dtype: str = ""
-    precision: object = None
+    precision: Any = None
 
     def __post_init__(self) -> None:
         ones = (1,) * len(self.size)

@@ -54,10 +54,12 @@ def trace(
     ('conv1 (conv 3x3)', (5, 5, 6), (1, 2))
     """
     if isinstance(input_shape, jax.ShapeDtypeStruct):
-        input_shape, dtype = input_shape.shape, input_shape.dtype
-    program = read_program(model, input_shape, dtype)
+        shape, dtype = tuple(input_shape.shape), input_shape.dtype
+    else:
+        shape = tuple(input_shape)
+    program = read_program(model, shape, dtype)
     offset = int(program.batched)
-    first = Tracer(program, range(offset, len(input_shape) + offset), _RULES)
+    first = Tracer(program, range(offset, len(shape) + offset), _RULES)
     first.walk()
     found = first.windowed | (first.pooled - first.summed)
     spatial = sorted(axis + offset for axis in found)
@@ -67,16 +69,16 @@ def trace(
     unknown = next((layer for layer in tracer.layers if layer.unknown), None)
     if unknown is not None:
         notes.append(f"from {unknown.name} on, fields are not known: {unknown.unknown}")
-    beside = [axis for axis in range(len(input_shape)) if axis + offset not in spatial]
+    beside = [axis for axis in range(len(shape)) if axis + offset not in spatial]
     if spatial and len(beside) > 1:
-        size = input_shape[beside[0]]
+        size = shape[beside[0]]
         notes.append(
             f"axis {beside[0]} of the input, {size} long, is taken for a part of one example, and "
             f"all {size} are counted; if it is a batch, leave it out: "
-            f"{by([n for axis, n in enumerate(input_shape) if axis != beside[0]])}"
+            f"{by([n for axis, n in enumerate(shape) if axis != beside[0]])}"
         )
     return Network(
-        tuple(input_shape),
+        shape,
         tuple(axis - offset for axis in spatial),
         tuple(tracer.layers),
         tracer.origin,
