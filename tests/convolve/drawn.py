@@ -107,6 +107,14 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         problems(channels=(1, 2, 4), filter_size=(1, 3), ranks=(1, 2), **PLAIN),
         problems(channels=(1,), filters=(1, 2), groups=(2, 3, 16), **PLAIN),
     ),
+    "tap_loop": st.one_of(
+        problems(
+            channels=(1,), filters=(1,), ranks=(1,), batches=(1, 2), filter_size=(97, 130), **PLAIN
+        ),
+        problems(
+            channels=(1,), filters=(1,), ranks=(2,), batches=(1, 2), filter_size=(10, 12), **PLAIN
+        ),
+    ),
     "diagonal": st.one_of(
         kernel_gradients(groups=(2, 3, 4)),
         kernel_gradients(groups=(18,), channels=(1, 2), filters=(1, 2), ranks=(1, 2)),

@@ -86,7 +86,7 @@ def test_numbers_of_16_bits_are_summed_in_32(name, data):
     holds(data.draw(taken_by(name, dtype)), name)
 
 
-@each(["taps", "products", "onednn_products", "rows"])
+@each(["taps", "tap_loop", "products", "onednn_products", "rows"])
 @few
 @given(st.data())
 def test_in_a_loop_over_examples_it_computes_the_same(name, data):

@@ -1,9 +1,9 @@
 """The algorithms, one file each: pure functions of (problem, x, kernel).
 
-``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``rows``, ``products``, ``fft`` and
-``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``, ``slabs``,
-``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the choice is
-made again.
+``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``tap_loop``, ``rows``, ``products``,
+``fft`` and ``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``,
+``slabs``, ``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the
+choice is made again.
 
 The law that every algorithm keeps which is taken without being named (:attr:`.Algorithm.local`), in
 all three directions: **an output depends on its window alone**, on the cells and weights whose
@@ -31,6 +31,7 @@ from jaxcnn.convolve.algorithms import (
     slabs,
     space_to_batch,
     swapped,
+    tap_loop,
     taps,
     volume,
     wide,
@@ -45,6 +46,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         onednn.ALGORITHM,
         matmul.ALGORITHM,
         taps.ALGORITHM,
+        tap_loop.ALGORITHM,
         diagonal.ALGORITHM,
         phases.ALGORITHM,
         zeros.ALGORITHM,
