@@ -149,7 +149,7 @@ def undivided(
       x, kernel: values of the program.
       params: those of ``lax.conv_general_dilated_p``.
     """
-    if not jax.config.jax_use_shardy_partitioner:
+    if not getattr(jax.config, "jax_use_shardy_partitioner", True):
         return x, kernel
     (batch, channels, *space), (filters, inputs, *taps), _ = params["dimension_numbers"]
     cells, weights = (aval.shape for aval in context.avals_in)

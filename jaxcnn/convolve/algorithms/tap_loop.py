@@ -53,9 +53,12 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     starts = np.indices(problem.filter, np.int32).reshape(problem.axes, -1).T
     starts = starts * np.array(problem.dilation, np.int32)
     whole = problem.taps // TOGETHER * TOGETHER
-    both = jnp.asarray(starts), weights
-    turns = tuple(a[:whole].reshape(-1, TOGETHER, a.shape[1]) for a in both)
-    rest = tuple(a[whole:] for a in both)
+    places = jnp.asarray(starts)
+    turns = (
+        places[:whole].reshape(-1, TOGETHER, problem.axes),
+        weights[:whole].reshape(-1, TOGETHER, problem.out_channels),
+    )
+    rest = places[whole:], weights[whole:]
 
     def each(problem: Problem, x: jax.Array) -> jax.Array:
         problem, x = padded(problem, x)
