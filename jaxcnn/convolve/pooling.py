@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
+from jaxcnn.convolve.known_faults import cropped, crops
 from jaxcnn.convolve.lower import bare
 from jaxcnn.convolve.pools import picked
 from jaxcnn.convolve.taps import (
@@ -74,8 +75,24 @@ def _lower_best(
     (x,), (y,) = context.avals_in, context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
-        return LAX_RULES[primitive](context, operand, **params)
+        return _by_lax(primitive, context, operand, **params)
     return _lower(partial(choose, layout=layout, upward=primitive is MAX), context, operand)
+
+
+def _by_lax(
+    primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
+) -> Any:
+    """lax's own lowering, around XLA's fault with negative padding."""
+    (x,), padding = context.avals_in, params["padding"]
+    axes = range(len(x.shape))
+    if not crops(x.shape, axes, padding):
+        return LAX_RULES[primitive](context, operand, **params)
+
+    def program(x: jax.Array) -> jax.Array:
+        x, left = cropped(x, axes, padding, params["base_dilation"])
+        return primitive.bind(x, **params | {"padding": tuple(left)})
+
+    return _lower(program, context, operand)
 
 
 def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
@@ -83,7 +100,7 @@ def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -
     (x,), (y,) = context.avals_in, context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
-        return LAX_RULES[SUM](context, operand, **params)
+        return _by_lax(SUM, context, operand, **params)
     return _lower(partial(add_up, layout=layout), context, operand)
 
 

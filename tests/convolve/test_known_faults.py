@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import jax
@@ -83,6 +84,29 @@ def crops_rightly(convolve: Any) -> None:
             assert_within(np.asarray(y).real, want, bound, str(problem))
 
 
+POOLS = ((np.max, lax.max, -np.inf), (np.min, lax.min, np.inf), (np.sum, lax.add, 0.0))
+
+
+def pools_crop_rightly() -> None:
+    """Checks lax's pools whose padding cuts cells off, windows of one cell among them."""
+    draws = np.random.default_rng(0)
+    x = draws.permutation(63).reshape(7, 9).astype("float32")
+    cuts = [((0, 0), (-3, -2)), *draws.integers(-2, 2, (12, 2, 2)).tolist()]
+    for number, padding in enumerate(cuts):
+        window = (1, 1) if number % 2 == 0 else (2, 1)
+        by_numpy, by_lax, start = POOLS[number % 3]
+        wide = np.pad(x, [(max(lo, 0), max(hi, 0)) for lo, hi in padding], constant_values=start)
+        (top, bottom), (left, right) = ((max(-lo, 0), max(-hi, 0)) for lo, hi in padding)
+        wide = wide[top : wide.shape[0] - bottom, left : wide.shape[1] - right]
+        windows = np.lib.stride_tricks.sliding_window_view(wide, window)
+        pool = jax.jit(partial(_pool, by_lax, start, window, tuple(map(tuple, padding))))
+        np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, padding)))
+
+
+def _pool(computation: Any, start: float, window: Any, padding: Any, x: jax.Array) -> jax.Array:
+    return lax.reduce_window(x, np.float32(start), computation, window, (1, 1), padding)
+
+
 @pytest.mark.parametrize("how", ["jaxcnn", "install"])
 def test_cropped_convolutions_are_right_and_end_no_process(how):
     done = subprocess.run(
@@ -101,6 +125,7 @@ def crop(how: str) -> None:
     else:
         with jaxcnn.install():
             crops_rightly(lax.conv_general_dilated)
+            pools_crop_rightly()
     print("right")
 
 
