@@ -86,10 +86,12 @@ def in_our_words(target: Target) -> Target:
     Traceback (most recent call last):
     TypeError: slide has no argument strides; use stride
     """
-    if isinstance(target, type):
-        target.__init__ = _checked(target.__init__, target.__name__)
-        return target
-    return _checked(target, target.__name__)
+    return _checked_class(target) if isinstance(target, type) else _checked(target, target.__name__)
+
+
+def _checked_class(kind: Any) -> Any:
+    kind.__init__ = _checked(kind.__init__, kind.__name__)
+    return kind
 
 
 def _checked(function: Any, name: str) -> Any:
@@ -113,7 +115,7 @@ def answer(word: str, known: tuple[str, ...]) -> str:
     ('kernel_size; use window', 'strid; use stride')
     """
     for ours in OURS.get(word, ()):
-        if re.match(r"\w+", ours)[0] in known:
+        if re.split(r"\W", ours, maxsplit=1)[0] in known:
             return f"{word}; use {ours}"
     near = get_close_matches(word, known, n=1)
     return f"{word}; use {near[0]}" if near else f"{word}; there are {', '.join(known)}"

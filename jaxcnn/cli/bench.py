@@ -183,7 +183,11 @@ def _print(results: Sequence[Result]) -> None:
     for direction, ratios in geometric_means(results).items():
         means.add_row(direction, *(_times(ratios.get(name)) for name in names))
     console.print(means)
-    apart = [r.seconds("torch") / r.torch_alone for r in results if r.torch_alone is not None]
+    apart = [
+        by_turns / r.torch_alone
+        for r in results
+        if r.torch_alone is not None and (by_turns := r.seconds("torch")) is not None
+    ]
     if apart:
         apart.sort()
         console.print(

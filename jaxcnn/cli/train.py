@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from jaxcnn.cli.tables import print_plan
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxcnn.train import Result
+    from jaxcnn.train import Progress, Result
 
 Out = Annotated[
     Path | None,
@@ -34,7 +34,7 @@ def train(out: Out = None, resume: Resume = None, epochs: Epochs = None, seed: S
     The folder holds settings, metrics, checkpoint and pictures. Ctrl-C ends the run early, with a
     checkpoint; --resume goes on from there and ends with the numbers of an uninterrupted run.
     """
-    given = {
+    given: dict[str, Any] = {
         name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None
     }
     if resume is not None and (out is not None or given):
@@ -74,12 +74,12 @@ class _bar:
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
         )
-        blank = {"epoch": "-/-", "loss": "-", "acc": "-", "val": "-", "speed": "-"}
+        blank: dict[str, Any] = {"epoch": "-/-", "loss": "-", "acc": "-", "val": "-", "speed": "-"}
         self.task = self.progress.add_task("train", total=None, **blank)
         self.progress.start()
         return self.report
 
-    def report(self, now: object) -> None:
+    def report(self, now: Progress) -> None:
         val = now.validation_accuracy
         self.progress.update(
             self.task,

@@ -6,6 +6,7 @@ Apart from ``reads`` because it imports NumPy, which everything else in the geom
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +46,9 @@ def padding_shares(top: Reads) -> dict[Reads, np.ndarray]:
     dtype = np.int64 if _exact(top) is np.int64 else np.float64
     for m in top.order:
         if m.sources:
-            real[m] = sum(_within(real[p], steps) for p, steps in m.sources)
-            total[m] = sum(_beyond(total[p], steps, p, m) for p, steps in m.sources)
+            real[m] = reduce(np.add, (_within(real[p], steps) for p, steps in m.sources))
+            beyond = (_beyond(total[p], steps, p, m) for p, steps in m.sources)
+            total[m] = reduce(np.add, beyond)
         else:
             real[m], total[m] = np.ones(m.sizes, dtype), np.ones(m.periods, dtype)
         paths = total[m]
@@ -130,7 +132,8 @@ def _links(step: Step, places: range) -> Iterator[tuple[np.ndarray, np.ndarray]]
         rows = [(o, step.cells(o)) for o in places]
         for place in range(step.width):
             pairs = [(o, row[place]) for o, row in rows if place < len(row)]
-            yield tuple(np.array(pairs, int).reshape(-1, 2).T)
+            outputs, cells = np.array(pairs, int).reshape(-1, 2).T
+            yield outputs, cells
         return
     outputs = np.array(places)
     for tap in step.taps:

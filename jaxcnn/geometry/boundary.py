@@ -56,9 +56,11 @@ def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
     if boundary == "partial":
         for axis in laid:
             _require_real_cells(axis, laid)
-    limits = [{"reflect": axis.size - 1, "circular": axis.size}.get(boundary) for axis in laid]
+    if boundary not in ("reflect", "circular"):
+        return boundary
+    limits = [axis.size - 1 if boundary == "reflect" else axis.size for axis in laid]
     for axis, limit in zip(laid, limits, strict=True):
-        if limit is not None and not known(lambda most=limit, a=axis: max(a.padding) <= most):
+        if not known(lambda most=limit, a=axis: max(a.padding) <= most):
             if is_symbolic(axis.size):
                 raise InputError(
                     f'boundary "{boundary}" fills padding {axis.padding} from {axis.axis} '

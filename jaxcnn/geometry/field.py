@@ -29,13 +29,15 @@ class Field:
         fraction after a transposed convolution, which has several outputs to a cell.
       start: the first cell of output 0's field; negative where it begins in the padding.
 
+    Laid over a map whose jump is a fraction, a window makes size and start fractions too.
+
     >>> Field().through(Window(7, 3, padding=(1, 1)))
     Field(size=3, jump=1, start=-1)
     """
 
-    size: int = 1
+    size: int | Fraction = 1
     jump: int | Fraction = 1
-    start: int = 0
+    start: int | Fraction = 0
 
     def through(self, window: Window) -> Field:
         """The field of this one's outputs once ``window`` has been laid over them."""

@@ -216,7 +216,8 @@ def _padding_entry(name: str, entry: Any, least: int | None) -> tuple[int, int]:
                 f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
                 f"for each axis, got {entry!r}"
             )
-        return (_cells(name, entry, least),) * 2
+        cells = _cells(name, entry, least)
+        return cells, cells
     if len(entry) != 2:
         raise InputError(
             f"{name} must be an integer or a pair (before, after), got {tuple(entry)!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
@@ -83,8 +83,8 @@ class Plan:
     @property
     def multiply_adds(self) -> int | None:
         """Of all layers; None where those of one are not known."""
-        found = [row.multiply_adds for row in self.rows]
-        return None if None in found else sum(found)
+        found = [row.multiply_adds for row in self.rows if row.multiply_adds is not None]
+        return sum(found) if len(found) == len(self.rows) else None
 
     def to_json(self) -> str:
         """The plan as JSON; what is not known is null, and a jump that is not whole a text."""
@@ -144,6 +144,6 @@ def _number(jump: int | Fraction) -> int | str:
     return jump if isinstance(jump, int) else str(jump)
 
 
-def by(sizes: Sequence[int]) -> str:
+def by(sizes: Iterable[int | Fraction]) -> str:
     """Sizes as they are spoken of: ``28x28x1``."""
     return "x".join(map(str, sizes))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._check import integer, is_sequence, per_axis
@@ -62,7 +62,7 @@ def norm_order(p: Any) -> float:
     >>> norm_order(2), norm_order(1.5)
     (2, 1.5)
     """
-    if isinstance(p, bool) or not isinstance(p, Real):
+    if not _is_real(p):
         raise TypeError(f"p must be a number >= 1, got {p!r} of type {type(p).__name__}")
     if not 1 <= p < math.inf:
         raise InputError(
@@ -70,6 +70,11 @@ def norm_order(p: Any) -> float:
             f"or global_max_pool of abs(x)"
         )
     return int(p) if p == int(p) else float(p)
+
+
+def _is_real(value: Any) -> TypeGuard[float]:
+    """Whether ``value`` is a number that can be ordered, NumPy's among them."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

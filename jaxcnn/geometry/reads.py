@@ -113,7 +113,8 @@ class Reads:
     @cached_property
     def order(self) -> tuple[Reads, ...]:
         """Every map this one depends on, itself included, each after what it is read from."""
-        found, waiting = {self}, [self]
+        found: set[Reads] = {self}
+        waiting: list[Reads] = [self]
         while waiting:
             for parent, _ in waiting.pop().sources:
                 if parent not in found:

@@ -121,13 +121,14 @@ def separable_shapes(
         name="depthwise_kernel",
     )
     ones = (1,) * len(first.windows)
-    out = pointwise_kernel[-1] if len(pointwise_kernel) == len(ones) + 2 else "C_out"
-    if pointwise_kernel[:-1] != (*ones, first.out_channels) or out == 0:
+    if pointwise_kernel[:-1] != (*ones, first.out_channels) or pointwise_kernel[-1] == 0:
+        out = pointwise_kernel[-1] or 1 if len(pointwise_kernel) == len(ones) + 2 else "C_out"
         raise InputError(
             f"pointwise_kernel of shape {pointwise_kernel} does not mix the {first.out_channels} "
             f"feature maps of depthwise_kernel {tuple(depthwise_kernel)}; use shape "
-            f"({', '.join(map(str, (*ones, first.out_channels, out or 1)))})"
+            f"({', '.join(map(str, (*ones, first.out_channels, out)))})"
         )
+    out = pointwise_kernel[-1]
     require_bias(bias, out, f"the {out} filters of pointwise_kernel {pointwise_kernel}")
     return first, conv_shapes(first.output, pointwise_kernel)
 

@@ -95,7 +95,7 @@ def less_padding(laid: Sequence[Window], most: Sequence[tuple[int, int]]) -> lis
 
 def padding_under_windows(laid: Sequence[Window]) -> list[Advice]:
     """The advice to pad no more than leaves each window a real cell, where that is possible."""
-    reach = [(window.extent - 1,) * 2 for window in laid]
+    reach = [(window.extent - 1, window.extent - 1) for window in laid]
     advice = less_padding(laid, reach)
     for way in advice:
         pads = zip(laid, way.values[0], strict=True)
@@ -125,10 +125,12 @@ def _together(
             yield replace(first, note="") if several and isinstance(first, Advice) else first
             continue
         choices = []
-        for nth in range(max(len(each[about].values) for each in ways.values())):
+        found = ((i, each[about]) for i, each in ways.items())
+        values = {i: way.values for i, way in found if isinstance(way, Advice)}
+        for nth in range(max(map(len, values.values()))):
             entries = list(given[about])
-            for i, each in ways.items():
-                entries[i] = each[about].values[min(nth, len(each[about].values) - 1)]
+            for i, own in values.items():
+                entries[i] = own[min(nth, len(own) - 1)]
             choices.append(tuple(entries))
         yield Advice(about, tuple(choices))
 

@@ -82,9 +82,9 @@ class Window:
             self._require_known()
             return
         if self.output < 1:
-            raise InputError(*self._too_small())
+            raise self._too_small()
         if self.rounding == "exact" and self.unread:
-            raise InputError(*self._inexact())
+            raise self._inexact()
 
     @property
     def extent(self) -> int:
@@ -189,13 +189,13 @@ class Window:
                 f'input is not known; use less padding after it, or rounding="floor"'
             )
 
-    def _too_small(self) -> tuple[str | Advice, ...]:
+    def _too_small(self) -> InputError:
         low, high = self.padding
         missing = self.extent - self.padded
         wider = (low + missing // 2, high + missing - missing // 2)
         more = "or more" if self.stride == 1 or self.rounding != "exact" else ""
         spans = f" (which spans {self.extent} cells)" if self.dilation != 1 else ""
-        return (
+        return InputError(
             f"{self._asked()} has no output: the filter{spans} is larger than the padded "
             f"{self.axis} {self.padded}.",
             Advice("padding", (wider,)),
@@ -203,7 +203,7 @@ class Window:
             f"a smaller filter{' or dilation' if self.dilation != 1 else ''}",
         )
 
-    def _inexact(self) -> tuple[str | Advice, ...]:
+    def _inexact(self) -> InputError:
         low, high = self.padding
         rest, stride, k = self.unread, self.stride, decimal(self.quotient)
         noun = _NOUNS.get(self.axis, "row")
@@ -216,7 +216,7 @@ class Window:
         sizes = [self.size + stride - rest]
         if self.size > rest and self.padded - rest >= self.extent:
             sizes.insert(0, self.size - rest)
-        return (
+        return InputError(
             f"{self._asked()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} + 1 = "
             f"{k} outputs; {k} is not an integer: {unread} would never be read.",
             Advice("padding", tuple(pairs)),

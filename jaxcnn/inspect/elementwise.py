@@ -164,9 +164,9 @@ def _widened(tracer: Tracer, eqn: Any, value: Value, label: int) -> Value:
     """The value with every place reading the whole of a spatial axis."""
     value = tracer.settle(value, eqn)
     layout: list[Slide | None] = [None] * len(value.rows)
-    size = value.base.sizes[label]
+    size = value.map.sizes[label]
     layout[label] = Slide(size, size, tuple(range(size)), stride=0)
-    return replace(value, base=value.base.through(*layout))
+    return replace(value, base=value.map.through(*layout))
 
 
 def _same(one: Value, other: Value) -> bool:
@@ -248,7 +248,7 @@ def _normalised(tracer: Tracer, eqn: Any, x: Value, others: Sequence[Value]) -> 
     tracer.take(names)
     tracer.running |= running
     shown = tracer.shown(x)
-    number = tracer.write("norm", eqn, (), x.base, x.base, shown, shown[-1], names)
+    number = tracer.write("norm", eqn, (), x.map, x.map, shown, shown[-1], names)
     own = any(_channels(value.axes) == _channels(x.axes) for value in others)
     if x.centred is not None and x.biased is not None and own:
         tracer.layers[number].cancels = tracer.layers[x.biased]

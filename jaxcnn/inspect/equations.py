@@ -64,12 +64,14 @@ def inner_of(eqn: Any) -> tuple[Jaxpr, Sequence[Any]] | None:
             consts = ()
         else:
             continue
-        if all(
-            [v.aval.shape for v in inner] == [v.aval.shape for v in outer]
-            for inner, outer in ((called.invars, eqn.invars), (called.outvars, eqn.outvars))
-        ):
+        pairs = ((called.invars, eqn.invars), (called.outvars, eqn.outvars))
+        if all(_shapes(inner) == _shapes(outer) for inner, outer in pairs):
             return called, consts
     return None
+
+
+def _shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [variable.aval.shape for variable in variables]
 
 
 def may_multiply(eqn: Any) -> bool:

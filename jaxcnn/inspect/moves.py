@@ -139,7 +139,7 @@ def pad(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         size = eqn.outvars[0].aval.shape[dim]
         if isinstance(label, int):
             rows = spread(x.rows_of(label), between + 1) if between else x.rows_of(label)
-            rows = padded(rows, x.base.sizes[label], low, high)
+            rows = padded(rows, x.map.sizes[label], low, high)
             x = x.with_rows({label: rows})
         x = replace(x, axes=replaced(x.axes, dim, axis_of(size, label)), biased=None)
     return [x]
@@ -212,7 +212,7 @@ def _concatenated(
     for v in values:
         places = v.shape[dim]
         rows += ((OUTSIDE,),) * places if v.base is None else _along(v, label, places)
-    x = first.with_rows({label: _zeros_numbered(rows, first.base.sizes[label])})
+    x = first.with_rows({label: _zeros_numbered(rows, first.map.sizes[label])})
     return [replace(x, axes=replaced(x.axes, dim, axis_of(size, label)))]
 
 
@@ -247,10 +247,10 @@ def _end_to_end(
     for v in settled:
         size = v.shape[dim]
         if v.base is not None:
-            layout: list[Slide | None] = [None] * len(v.base.sizes)
+            layout: list[Slide | None] = [None] * len(v.map.sizes)
             layout[label] = Slide(size, total, low=start, high=total - size - start)
             axes = replaced(v.axes, dim, axis_of(total, label))
-            placed.append(replace(v, axes=axes, base=v.base.through(*layout)))
+            placed.append(replace(v, axes=axes, base=v.map.through(*layout)))
         start += size
     return [replace(tracer.join(matched(tracer, eqn, placed), eqn), biased=None)]
 

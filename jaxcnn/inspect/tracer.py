@@ -158,8 +158,8 @@ class Tracer:
         name = eqn.primitive.name
         what = f"{name}{f' ({place})' if (place := where(eqn)) else ''}"
         moving = [self.settle(self.paid(v, eqn), eqn) for v in values if v.base is not None]
-        axes = max(len(value.base.sizes) for value in moving)
-        maps = {v.base: None for v in moving if len(v.base.sizes) == axes}
+        axes = max(len(value.map.sizes) for value in moving)
+        maps = {v.map: None for v in moving if len(v.map.sizes) == axes}
         base = Reads.joined(*(m.through(*map(Slide.whole, m.sizes)) for m in maps))
         self.doubts[base] = f"{what} is not read"
         layer = max(value.layer for value in moving)
@@ -180,7 +180,7 @@ class Tracer:
     def unsure(self, value: Value, eqn: Any, why: str) -> Value:
         """``value`` with its map one of which it is not known what it reads."""
         value = self.settle(self.paid(value, eqn), eqn)
-        base = Reads.joined(value.base)
+        base = Reads.joined(value.map)
         self.doubts[base] = why
         return replace(value, base=base, biased=None, centred=None)
 
@@ -193,7 +193,7 @@ class Tracer:
         """
         labels = value.labels_on(dim)
         if len(labels) > 1:
-            dealt = {n for n in labels if value.folded(n) or value.base.jumps[n] > 1}
+            dealt = {n for n in labels if value.folded(n) or value.map.jumps[n] > 1}
             parts = dealt - self.windowed
             if len(labels - parts) != 1:
                 parts = labels
@@ -224,16 +224,16 @@ class Tracer:
         most = max(len(v.rows) for v in values)  # others are of before a generator's first map
         values = [value for value in values if len(value.rows) == most]
         values = [self.settle(value, eqn) for value in self.aligned(values, eqn)]
-        bases = (value.base.sizes for value in values)
+        bases = (value.map.sizes for value in values)
         sizes = tuple(max(each) for each in zip(*bases, strict=True))
         maps = {}
         for value in values:
             layout = [
                 None if size == full else Slide(size, full, tuple(range(size)), stride=0)
-                for size, full in zip(value.base.sizes, sizes, strict=True)
+                for size, full in zip(value.map.sizes, sizes, strict=True)
             ]
             spread = any(layout)
-            maps[value.base] = value.base.through(*layout) if spread else value.base
+            maps[value.map] = value.map.through(*layout) if spread else value.map
         base = Reads.joined(*maps.values()) if len(maps) > 1 else next(iter(maps.values()))
         biased = next((value.biased for value in values if value.biased is not None), None)
         layer = max(value.layer for value in values)
@@ -250,7 +250,7 @@ class Tracer:
             return value
         key = (value.base, rows, value.fold, value.pieces if value.patchy else None)
         if key not in self._settled:
-            sizes = zip(value.base.sizes, rows, strict=True)
+            sizes = zip(value.map.sizes, rows, strict=True)
             steps = tuple(None if row is None else step_of(size, row) for size, row in sizes)
             reads = _made(value, steps)
             kind, layer = _kind(steps, value.fold), value.layer
@@ -260,13 +260,13 @@ class Tracer:
                     self.pooled.update(value.labels.intersection(wide))
                 shown = tuple(
                     Slide(n, n) if step is None else step
-                    for n, step in zip(value.base.sizes, steps, strict=True)
+                    for n, step in zip(value.map.sizes, steps, strict=True)
                 )
                 layer = self.write(
                     kind,
                     eqn,
                     shown,
-                    value.base,
+                    value.map,
                     reads,
                     self.shown(value),
                     channels_of(value),
@@ -387,14 +387,14 @@ class Tracer:
 
     def rooted(self, value: Value, dims: Sequence[int]) -> Value:
         """``value`` with its spatial axes labelled, if it is the first that has any."""
-        if value.base.sizes or self._spatial:
+        if value.map.sizes or self._spatial:
             return value
         sizes = [value.shape[dim] for dim in dims]
         if self.origin is None:
             self.origin = Reads.of_input(sizes)
         if self.origin.sizes != tuple(sizes):
             return value
-        doubts = [self.doubts[m] for m in value.base.order if m in self.doubts]
+        doubts = [self.doubts[m] for m in value.map.order if m in self.doubts]
         if doubts:
             self.doubts[self.origin] = doubts[0]
         axes = list(value.axes)
@@ -403,7 +403,7 @@ class Tracer:
         return replace(value, axes=tuple(axes), base=self.origin, rows=(None,) * len(dims))
 
     def _constant(self, array: Any) -> Value:
-        if jax.dtypes.issubdtype(jax.numpy.result_type(array), jax.dtypes.extended):
+        if jax.numpy.issubdtype(jax.numpy.result_type(array), jax.dtypes.extended):
             return Value(_fixed_axes(array.shape))  # random keys
         array_is_weight = jax.numpy.issubdtype(jax.numpy.result_type(array), np.floating)
         if self._program.weights or not array_is_weight or not np.ndim(array):
@@ -457,10 +457,10 @@ def _pools(step: Step) -> bool:
 def _made(value: Value, steps: Sequence[Step | None]) -> Reads:
     """The map that the rows of a value make; of slices that are no whole window, their sum."""
     if not value.patchy:
-        return value.base.through(*steps)
-    sizes = value.base.sizes
+        return value.map.through(*steps)
+    sizes = value.map.sizes
     pieces = [
-        value.base.through(*(step_of(*each) for each in zip(sizes, piece, strict=True)))
+        value.map.through(*(step_of(*each) for each in zip(sizes, piece, strict=True)))
         for piece in sorted(value.pieces)
     ]
     return Reads.joined(*pieces)

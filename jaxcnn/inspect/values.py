@@ -75,9 +75,15 @@ class Value:
         return tuple(prod(size for size, _ in axis) for axis in self.axes)
 
     @property
+    def map(self) -> Reads:
+        """:attr:`base`, where it is known that there is one."""
+        assert self.base is not None
+        return self.base
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Cells on each spatial axis."""
-        base = zip(self.base.sizes, self.rows, strict=True)
+        base = zip(self.map.sizes, self.rows, strict=True)
         return tuple(size if rows is None else len(rows) for size, rows in base)
 
     @property
@@ -99,13 +105,13 @@ class Value:
     def rows_of(self, axis: int) -> Rows:
         """The cells that each place on a spatial axis reads."""
         found = self.rows[axis]
-        return identity(self.base.sizes[axis]) if found is None else found
+        return identity(self.map.sizes[axis]) if found is None else found
 
     def with_rows(self, changed: dict[int, Rows], **more: Any) -> Value:
         """This value with other rows on some axes."""
         rows = list(self.rows)
         for axis, new in changed.items():
-            same = new == identity(self.base.sizes[axis])
+            same = new == identity(self.map.sizes[axis])
             rows[axis] = None if same else new
         return replace(self, rows=tuple(rows), **{"pieces": frozenset()} | more)
 

@@ -13,7 +13,16 @@ import numpy as np
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, step_of
 from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
-from jaxcnn.inspect.values import CHANNEL, Value, axis_of, label_of, replaced, union, unmerged
+from jaxcnn.inspect.values import (
+    CHANNEL,
+    Axis,
+    Value,
+    axis_of,
+    label_of,
+    replaced,
+    union,
+    unmerged,
+)
 
 
 def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -40,7 +49,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for label in x.labels_on(feature):
         layout[label] = Slide.whole(x.sizes[label])
         tracer.summed.add(label)
-    reads = x.base.through(*layout)
+    reads = x.map.through(*layout)
     spread = prod(params["lhs_dilation"]) > 1
     depthwise = 1 < groups == x.shape[feature]
     kind = "transposed conv" if spread else "depthwise conv" if depthwise else "conv"
@@ -49,7 +58,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         kind,
         eqn,
         tuple(slides.values()),
-        x.base,
+        x.map,
         reads,
         (*(slide.output for slide in slides.values()), channels),
         x.shape[feature],
@@ -57,7 +66,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         groups=groups,
         multiply_adds=_products(eqn),
     )
-    axes = [()] * len(out)
+    axes: list[Axis] = [()] * len(out)
     for place, (to, dim) in enumerate(zip(taken.out_spec, taken.lhs_spec, strict=True)):
         axes[to] = x.axes[dim] if place == 0 else axis_of(out[to], label_of(x.axes[dim]))
     axes[taken.out_spec[1]] = axis_of(channels, CHANNEL)
@@ -77,7 +86,7 @@ def _products(eqn: Any) -> int:
     return prod(eqn.outvars[0].aval.shape) * kernel[kernel_in] * taps
 
 
-def spatial_label(x: Value, dim: int) -> int | str | None:
+def spatial_label(x: Value, dim: int) -> int | None:
     """The spatial axis that an axis of an array runs along, if it runs along one."""
     label = label_of(x.axes[dim])
     return label if isinstance(label, int) else None
@@ -108,10 +117,10 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
     }
     if not laid_on:  # windows over channels, as in local response normalisation
         return [replace(x, biased=None, centred=None)]
-    if not x.base.sizes:  # all of a generator's image is spatial, also an axis it does not pool
+    if not x.map.sizes:  # all of a generator's image is spatial, also an axis it does not pool
         x = tracer.rooted(x, laid_on)
     x, slides, layout = laid(tracer, eqn, x, slides)
-    reads = x.base.through(*layout)
+    reads = x.map.through(*layout)
     axes = x.axes
     for dim, slide in slides.items():
         axes = replaced(axes, dim, axis_of(slide.output, spatial_label(x, dim)))
@@ -120,7 +129,7 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
         kind,
         eqn,
         tuple(slides.values()),
-        x.base,
+        x.map,
         reads,
         (*(slide.output for slide in slides.values()), channels_of(result)),
         channels_of(x),
@@ -145,31 +154,31 @@ def laid(
         if labels and not x.labels_on(dim):
             tracer.windowed |= labels
     x = tracer.rooted(x, list(slides))
-    keep = {}
+    keep: dict[int, Slide] = {}
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
         if label is None:
             continue
         if len(slide.taps) > 1:
             tracer.windowed.add(label)
-        if x.rows[label] is not None:
-            before = step_of(x.base.sizes[label], x.rows[label])
-            pads = isinstance(before, Slide) and before.taps == (0,) and before.stride == 1
+        rows = x.rows[label]
+        before = None if rows is None else step_of(x.map.sizes[label], rows)
+        if isinstance(before, Slide) and before.taps == (0,) and before.stride == 1:
+            ends = ((before.low, slide.low), (before.high, slide.high))
             # A cell that was cut off must not come back as padding.
-            if pads and all(
-                was >= 0 or now <= 0
-                for was, now in ((before.low, slide.low), (before.high, slide.high))
-            ):
+            if all(was >= 0 or now <= 0 for was, now in ends):
                 keep[label] = before
     x = tracer.settle(x, eqn, tuple(keep))
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
-        size = slide.size if label is None or label in keep else x.base.sizes[label]
+        if label is None or label in keep:
+            continue
+        size = x.map.sizes[label]
         if size != slide.size:  # the rest of that axis lies along another one
             x = tracer.unsure(x, eqn, f"{eqn.primitive.name} along a part of an axis")
             whole: list[Slide | None] = [None] * len(x.rows)
             whole[label] = Slide(size, slide.size, tuple(range(size)), stride=0)
-            x = replace(x, base=x.base.through(*whole))
+            x = replace(x, base=x.map.through(*whole))
     layout: list[Slide | None] = [None] * len(x.rows)
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
@@ -209,15 +218,15 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         return [replace(x, axes=axes)]
     x = tracer.settle(x, eqn)
     gone = x.ended_by(summed[side])
-    layout = [Slide.whole(n) if axis in gone else None for axis, n in enumerate(x.base.sizes)]
-    reads = x.base.through(*layout)
+    layout = [Slide.whole(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)]
+    reads = x.map.through(*layout)
     terms = prod(x.shape[d] for d in summed[side])
     result = _from_layer(x, axes, reads, -1)
     number = tracer.write(
         "dense",
         eqn,
         tuple(step for step in layout if step is not None),
-        x.base,
+        x.map,
         reads,
         tracer.shown(result),
         terms,
@@ -240,7 +249,7 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         for side, x in enumerate(sides)
     ]
     left, right = (x.labels_on(*dims) for x, dims in zip(sides, free, strict=True))
-    axes = len(max((x.base.sizes for x in sides), key=len))
+    axes = len(max((x.map.sizes for x in sides), key=len))
     # An axis on both sides, as of queries and keys, stays on both: each place then reads all of it.
     both = left & right
     matched = all(
@@ -252,9 +261,9 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         gone = x.ended_by(summed[side])
         layout = [
             Slide.whole(n) if a in gone else Slide(n, n, tuple(range(n)), 0) if a in both else None
-            for a, n in enumerate(x.base.sizes)
+            for a, n in enumerate(x.map.sizes)
         ]
-        maps.append(replace(x, base=x.base.through(*layout) if any(layout) else x.base))
+        maps.append(replace(x, base=x.map.through(*layout) if any(layout) else x.map))
     joined = tracer.join(maps, eqn)
     laid = (*(sides[0].axes[d] for d in paired[0]), *(sides[0].axes[d] for d in free[0]))
     joined = replace(joined, axes=(*laid, *(sides[1].axes[d] for d in free[1])), biased=None)
@@ -265,8 +274,8 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         "product",
         eqn,
         (),
-        joined.base,
-        joined.base,
+        joined.map,
+        joined.map,
         tracer.shown(joined),
         terms,
         multiply_adds=prod(eqn.outvars[0].aval.shape) * terms,

@@ -25,7 +25,7 @@ def flax_conv(
     >>> flax_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6)), padding="SAME", stride=2).shape
     (4, 4, 6)
     """
-    floored = kwargs | {"rounding": "floor"}
+    floored: dict[str, Any] = kwargs | {"rounding": "floor"}
     shapes = conv_shapes(x.shape, kernel.shape, None if bias is None else bias.shape, **floored)
     layer = nnx.Conv(
         shapes.in_channels,

@@ -38,11 +38,15 @@ class Definition:
     def gradients(self, arrays: Arrays, cotangent: jax.Array) -> tuple[Arrays, Arrays]:
         """The gradients for this cotangent, and the sums of their terms' magnitudes."""
         with jax.enable_x64(True):
-            exact, (cotangent,) = _widened(arrays), _widened((cotangent,))
+            exact, cotangent = _widened(arrays), _wide(cotangent)
             want = self._gradients(exact, cotangent)
             largest = self._gradients(self._problem.majorant(*exact), abs(cotangent))
             return jax.tree.map(np.asarray, (want, largest))
 
 
 def _widened(arrays: Arrays) -> Arrays:
-    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), arrays)
+    return jax.tree.map(_wide, arrays)
+
+
+def _wide(array: jax.Array) -> jax.Array:
+    return jnp.asarray(np.asarray(array, np.float64))

@@ -94,9 +94,9 @@ def assert_transforms(
         arrays = problem.arrays()
         with stating("jit(fn) = fn", problem):
             same(compiled(*arrays), call(*arrays), arrays, "jit")
-        for i, name in _given(arrays):
+        for i, name, (array,) in _given(arrays):
             with stating(f"vmap(fn) over {name} = fn on each", problem):
-                versions = [arrays[i], problem.draw(arrays[i].shape, _OTHER + i)]
+                versions = [array, problem.draw(array.shape, _OTHER + i)]
                 axes = tuple(0 if j == i else None for j in range(len(arrays)))
                 mapped = jax.jit(jax.vmap(call, axes))(*_with(arrays, i, jnp.stack(versions)))
                 for got, version in zip(mapped, versions, strict=True):
@@ -116,11 +116,11 @@ def _assert_derivatives_agree(
     with stating("<J v, u> = <v, J^T u>", problem):
         backward = jax.jit(partial(_gradients, call))(arrays, cotangent)
         _, forward = jax.jit(partial(jax.jvp, call))(arrays, tangents)
-        given = [i for i, _ in _given(arrays)]
+        given = [each for *_, each in _given(backward, tangents, magnitudes)]
         assert_sums_close(
             _inner(forward, cotangent),
-            math.fsum(_inner(backward[i], tangents[i]) for i in given),
-            math.fsum(_inner(magnitudes[i], np.abs(tangents[i])) for i in given),
+            math.fsum(_inner(gradient, tangent) for gradient, tangent, _ in given),
+            math.fsum(_inner(magnitude, abs(tangent)) for _, tangent, magnitude in given),
             roundings=max(problem.tangent_roundings, *problem.gradient_roundings) + 2,
             dtype=problem.dtype,
             what="inner product of jvp and vjp",
@@ -136,17 +136,17 @@ def _assert_differences_match(
     arrays, cotangent = problem.arrays(), problem.draw(problem.output_shape, _COTANGENT)
     gradients = jax.jit(partial(_gradients, call))(arrays, cotangent)
     _, magnitudes = definition.gradients(arrays, cotangent)
-    for i, name in _given(arrays):
-        direction = problem.draw(arrays[i].shape, _TANGENT + i)
+    for i, name, (array, gradient, magnitude) in _given(arrays, gradients, magnitudes):
+        direction = problem.draw(array.shape, _TANGENT + i)
         before, after = (
-            call(*_with(arrays, i, arrays[i] + sign * step * direction)) for sign in (-1, 1)
+            call(*_with(arrays, i, array + sign * step * direction)) for sign in (-1, 1)
         )
-        reach = _with(arrays, i, abs(arrays[i]) + step * abs(direction))
+        reach = _with(arrays, i, abs(array) + step * abs(direction))
         _, values = definition.values(jax.tree.map(jnp.abs, reach))
         assert_sums_close(
-            _inner(gradients[i], direction),
+            _inner(gradient, direction),
             (_inner(cotangent, after) - _inner(cotangent, before)) / (2 * step),
-            _inner(magnitudes[i], abs(direction)) + _inner(abs(cotangent), values) / step,
+            _inner(magnitude, abs(direction)) + _inner(abs(cotangent), values) / step,
             roundings=max(problem.roundings, problem.gradient_roundings[i]) + 5,
             what=f"gradient of {name}, along a direction",
         )
@@ -155,11 +155,9 @@ def _assert_differences_match(
 def _assert_gradients_close(
     got: Arrays, want: Arrays, magnitudes: Arrays, problem: Problem
 ) -> None:
-    for i, name in _given(got):
+    for i, name, each in _given(got, want, magnitudes):
         assert_sums_close(
-            got[i],
-            want[i],
-            magnitudes[i],
+            *each,
             roundings=problem.gradient_roundings[i],
             what=f"gradient of {name}",
         )
@@ -171,10 +169,12 @@ def _gradients(call: Callable[..., jax.Array], arrays: Arrays, cotangent: jax.Ar
     return pull_back(cotangent)
 
 
-def _given(arrays: Arrays) -> Iterator[tuple[int, str]]:
-    """Which arguments there are, with their names."""
-    names = ("x", "kernel", "bias")
-    return ((i, name) for i, name in enumerate(names[: len(arrays)]) if arrays[i] is not None)
+def _given(*sets: Arrays) -> Iterator[tuple[int, str, list[jax.Array]]]:
+    """Which arguments there are, with their names and what each of ``sets`` holds for them."""
+    for i, (name, *each) in enumerate(zip(("x", "kernel", "bias"), *sets, strict=False)):
+        arrays = [array for array in each if array is not None]
+        if arrays:
+            yield i, name, arrays
 
 
 def _with(arrays: Arrays, i: int, array: jax.Array) -> Arrays:

@@ -52,7 +52,8 @@ class ConvProblem(_Problem):
 
     Attributes:
       batch: N, or None for one example without a batch axis.
-      size, filter, stride, dilation: one integer for each spatial axis.
+      size, filter, stride, dilation: one integer for each spatial axis; strides and dilations that
+        are not given are 1.
       in_channels, out_channels, groups: of the whole, not of one group.
       padding: a name, or a pair (before, after) for each axis.
       rounding: ``"exact"`` or ``"floor"``.
@@ -75,9 +76,9 @@ class ConvProblem(_Problem):
     in_channels: int = 1
     out_channels: int = 1
     groups: int = 1
-    stride: tuple[int, ...] | None = None
+    stride: tuple[int, ...] = ()
     padding: str | tuple[tuple[int, int], ...] = "VALID"
-    dilation: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] = ()
     rounding: str = "exact"
     use_bias: bool = False
     dtype: str = "float32"
@@ -115,7 +116,7 @@ class ConvProblem(_Problem):
         """The output's shape, by the formula."""
         return self.shapes().output
 
-    def arrays(self) -> Arrays:
+    def arrays(self) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         """(x, kernel, bias or None)."""
         bias = self.draw((self.out_channels,), 2) if self.use_bias else None
         return self.draw(self.x_shape, 0), self.draw(self.kernel_shape, 1), bias
@@ -180,9 +181,9 @@ class PoolProblem(_Problem):
     size: tuple[int, ...] = (2,)
     window: tuple[int, ...] = (2,)
     channels: int = 1
-    stride: tuple[int, ...] | None = None
+    stride: tuple[int, ...] = ()
     padding: str | tuple[tuple[int, int], ...] = "VALID"
-    dilation: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] = ()
     rounding: str = "exact"
     ties: bool = False
     dtype: str = "float32"
@@ -265,7 +266,7 @@ Problem = ConvProblem | PoolProblem
 def _fill(problem: Problem, **defaults: int) -> None:
     """Puts one entry for each spatial axis where none were given."""
     for name, value in defaults.items():
-        if getattr(problem, name) is None:
+        if not getattr(problem, name):
             object.__setattr__(problem, name, (value,) * len(problem.size))
 
 

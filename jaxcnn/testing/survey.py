@@ -99,7 +99,8 @@ def ask(
         derandomize=True,
         print_blob=False,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
+        # Hypothesis leaves unsaid that iterating over the checks gives checks.
+        suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
     )
     @given(problems)
     def hold(problem: Problem) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxcnn.arrays import widened
 from jaxcnn.nn import Stack
@@ -86,7 +87,8 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         )
         with _as_optax_has_it():
             updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        # A tree like its first argument, though Optax's annotation says any tree.
+        params = cast(nnx.State, optax.apply_updates(state.params, updates))
         return TrainState(state.step + 1, params, opt_state), metrics
 
     @partial(jax.jit, donate_argnames="state", static_argnames="count")
@@ -105,7 +107,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         state, metrics = step(images, labels, state, batches[0])
         return state, jax.tree.map(lambda number: number[None], metrics)
 
-    def learning_rate(count: int | jax.Array) -> jax.Array:
+    def learning_rate(count: ArrayLike) -> jax.Array:
         with _as_optax_has_it():
             return jnp.asarray(schedule(count))
 

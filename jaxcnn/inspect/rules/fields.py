@@ -65,7 +65,8 @@ def _dilation(layer: Layer) -> int:
 
 
 def _resized(m: Reads, axis: int) -> bool:
-    return any(steps[axis] is not None and steps[axis].jump != 1 for _, steps in m.sources)
+    laid = (steps[axis] for _, steps in m.sources)
+    return any(step is not None and step.jump != 1 for step in laid)
 
 
 def _ends(network: Network) -> list[Layer]:
