@@ -71,20 +71,26 @@ def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
     return jnp.pad(widened(x), around, mode=_NUMPY_MODES[boundary]).astype(x.dtype)
 
 
-def taps_by_real(windows: Sequence[Window]) -> Any:
+def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
     """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
     return math.prod(window.filter for window in windows) / over_places(windows, real_cells)
 
 
-def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> Any:
+def over_places(
+    windows: Sequence[Window], count: Callable[[Window, np.ndarray], np.ndarray]
+) -> int | jax.Array:
     """(*k, 1): for each place the product of what ``count`` says on each axis.
 
-    An array of NumPy's; of JAX's where sizes are symbolic.
+    One number where all places have the same. Else it is computed in the program, which so closes
+    over no array: whoever reads the program would take that for weights.
     """
-    product: Any = np.ones((1,) * (len(windows) + 1), int)
+    product: Any = 1
     for axis, window in enumerate(windows):
-        known = isinstance(window.output, int)
-        outputs = np.arange(window.output) if known else jnp.arange(window.output)
-        each = count(window, outputs)
+        if isinstance(window.output, int):
+            each = count(window, np.arange(window.output))
+            if each.min() == each.max():
+                product = product * int(each[0])
+                continue
+        each = count(window, jnp.arange(window.output))
         product = product * each.reshape(*(1,) * axis, -1, *(1,) * (len(windows) - axis))
     return product

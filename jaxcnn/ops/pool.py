@@ -143,9 +143,9 @@ def avg_pool(
         )
     sums = total(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
-    counts = over_places(shapes.windows, count)
-    counts = counts.reshape((1,) * (x.ndim - counts.ndim) + counts.shape)
-    return (sums / jnp.asarray(counts, sums.dtype)).astype(x.dtype)
+    counts = jnp.asarray(over_places(shapes.windows, count), sums.dtype)
+    counts = jnp.expand_dims(counts, tuple(range(x.ndim - counts.ndim)))
+    return (sums / counts).astype(x.dtype)
 
 
 @in_our_words
@@ -212,9 +212,9 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
 
 
 def _after(window: Window) -> int:
-    """Cells of padding after the last with which so many windows fit: a number, never a symbol."""
-    if isinstance(window.overhang, int):
-        return window.padding[1] + window.overhang
+    """Cells of padding after the last that are read; of symbolic sizes, with which as many fit."""
+    if isinstance(window.size, int):
+        return max(0, window.end - window.padding[0] - window.size)
     start = window.size + window.padding[0] - window.extent
     enough = range(window.extent + window.stride)
     return next(n for n in enough if (start + n) // window.stride + 1 == window.output)
