@@ -142,7 +142,10 @@ def lp_pool(
 
 
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
-    """m (sum (|cell|/m)^p)^(1/p), with for m the largest |cell|; at zeros alone the constant 0."""
+    """m (sum (|cell|/m)^p)^(1/p), with for m the largest |cell|; at zeros alone the constant 0.
+
+    Its derivative is multiplied by m and divided by it again: 0 where that leaves the range.
+    """
     if p == 1:
         return sum(map(_magnitude, cells))
     largest = reduce(jnp.maximum, map(jnp.abs, cells))

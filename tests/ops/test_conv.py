@@ -48,7 +48,8 @@ def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, 
         rhs_dilation=dilation,
         feature_group_count=groups,
     )
-    y = jnp.moveaxis(y, 1, -1) + (0 if bias is None else bias)
+    y = jnp.moveaxis(y, 1, -1)
+    y = y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
     return y if x.ndim == kernel.ndim else y[0]
 
 

@@ -131,7 +131,7 @@ def test_gradients_of_the_reference_are_those_of_differences(problem):
 def test_the_gradient_goes_to_the_first_maximum_in_row_major_order(max_pool, problem):
     with problem.x64():
         (x,) = problem.arrays()
-        cotangent = jnp.arange(1.0, 1 + np.prod(problem.output_shape))
+        cotangent = jnp.arange(1.0, 1 + math.prod(problem.output_shape))
         cotangent = cotangent.reshape(problem.output_shape)
         got = jax.jit(lambda x: jax.vjp(partial(problem.call, max_pool), x)[1](cotangent)[0])(x)
     by_batch = (-1, *problem.x_shape[-len(problem.size) - 1 :])

@@ -145,7 +145,7 @@ def test_a_separable_convolution_is_a_convolution_with_a_kernel_of_low_rank(prob
 def test_a_separable_convolution_adds_its_bias_to_the_mixed_maps(form):
     x, kernels = jnp.arange(12).reshape(6, 2), (jnp.ones((3, 2, 2), int), jnp.ones((1, 4, 3), int))
     bias = jnp.array([1, 2, 3])
-    np.testing.assert_array_equal(form(x, *kernels, bias), form(x, *kernels) + bias)
+    np.testing.assert_array_equal(form(x, *kernels, bias), form(x, *kernels) + bias[None])
 
 
 @DEPTHWISE
