@@ -44,7 +44,7 @@ def test_onednn_bears_concurrency(scene, monkeypatch):
     ("asked", "what", "detail"),
     [
         ("aborts", "died", "exit code -6"),
-        ("hangs", "hung", "no answer in 20 s"),
+        pytest.param("hangs", "hung", "no answer in 20 s", marks=pytest.mark.slow),
         ("errs", "wrong value", "1 of"),
         ("serves_another_way", "implementation", "x64:gemm:jit"),
     ],
