@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.interpreters import mlir
 from jaxlib.mlir.dialects import sdy
 
 
@@ -135,7 +134,7 @@ def cropped(
 
 
 def undivided(
-    context: mlir.LoweringRuleContext, x: Any, kernel: Any, params: dict[str, Any]
+    x: Any, kernel: Any, shapes: tuple[tuple[Any, ...], tuple[Any, ...]], params: dict[str, Any]
 ) -> tuple[Any, Any]:
     """Both operands of lax's convolution, kept whole along the axes that XLA divides wrongly.
 
@@ -145,14 +144,14 @@ def undivided(
     program.
 
     Args:
-      context: where it is lowered, for several devices that share the program.
-      x, kernel: values of the program.
+      x, kernel: values of a program that several devices share.
+      shapes: their shapes.
       params: those of ``lax.conv_general_dilated_p``.
     """
     if not getattr(jax.config, "jax_use_shardy_partitioner", True):
         return x, kernel
     (batch, channels, *space), (filters, inputs, *taps), _ = params["dimension_numbers"]
-    cells, weights = (aval.shape for aval in context.avals_in)
+    cells, weights = shapes
     reach = zip(space, taps, params["lhs_dilation"], params["rhs_dilation"], strict=True)
     small = all(
         _known(cells[at], weights[tap])

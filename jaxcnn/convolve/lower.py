@@ -6,10 +6,12 @@ XLA's known faults.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
+from jax.core import ShapedArray
 from jax.interpreters import mlir
 
 from jaxcnn.convolve import divided
@@ -19,7 +21,7 @@ from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
 
-LAX_RULES = {
+LAX_RULES: dict[str | None, Any] = {
     platform: rules[LAX].rule
     for platform, rules in mlir._platform_specific_lowerings.items()
     if LAX in rules
@@ -37,7 +39,8 @@ def lower_on_cpu(
     **params: Any,
 ) -> Any:
     """The chosen algorithm's program, or lax's where that is the choice."""
-    described = operation(*context.avals_in, params)
+    x_type, kernel_type = arrays_in(context)
+    described = operation(x_type, kernel_type, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
         return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
@@ -66,6 +69,11 @@ def closed_in(context: mlir.LoweringRuleContext) -> frozenset[str]:
     return ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
 
 
+def arrays_in(context: mlir.LoweringRuleContext) -> Sequence[ShapedArray]:
+    """The operands' types: arrays all, of which JAX's own annotation says less."""
+    return cast(Sequence[ShapedArray], context.avals_in)
+
+
 def bare(context: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
     """The context with operands known by shape and dtype alone.
 
@@ -73,7 +81,7 @@ def bare(context: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
     not know.
     """
     return context.replace(
-        avals_in=[jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
+        avals_in=[ShapedArray(aval.shape, aval.dtype) for aval in arrays_in(context)]
     )
 
 
@@ -102,8 +110,9 @@ def _by_lax(
 ) -> Any:
     """A rule of lax's for its primitive or ours, around XLA's known faults."""
     del algorithm
+    x_type, kernel_type = arrays_in(context)
     axes, padding = params["dimension_numbers"].lhs_spec[2:], params["padding"]
-    if crops(context.avals_in[0].shape, axes, padding):
+    if crops(x_type.shape, axes, padding):
 
         def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
             x, left = cropped(x, axes, padding, params["lhs_dilation"])
@@ -112,11 +121,11 @@ def _by_lax(
         return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
     if not is_partitioned(context):
         return rule(context, x, kernel, **params)
-    described = operation(*context.avals_in, params)
+    described = operation(x_type, kernel_type, params)
     if described is not None and divided.serves(described):
         gradient = partial(divided.kernel_gradient, described)
         return mlir.lower_fun(gradient, multiple_results=False)(bare(context), x, kernel)
-    x, kernel = undivided(context, x, kernel, params)
+    x, kernel = undivided(x, kernel, (x_type.shape, kernel_type.shape), params)
     return rule(context, x, kernel, **params)
 
 

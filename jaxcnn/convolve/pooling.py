@@ -17,7 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from jaxcnn.convolve.known_faults import cropped, crops
-from jaxcnn.convolve.lower import bare
+from jaxcnn.convolve.lower import arrays_in, bare
 from jaxcnn.convolve.pools import picked
 from jaxcnn.convolve.taps import (
     TOGETHER,
@@ -39,7 +39,7 @@ SCATTER = lax.select_and_scatter_add_p
 
 def _rule_of(primitive: Primitive) -> Any:
     special = mlir._platform_specific_lowerings["cpu"]
-    return special.get(primitive, mlir._lowerings.get(primitive)).rule
+    return (special.get(primitive) or mlir._lowerings[primitive]).rule
 
 
 LAX_RULES = {primitive: _rule_of(primitive) for primitive in (SCATTER, MAX, MIN, SUM)}
@@ -54,7 +54,7 @@ def lower_select_and_scatter_add(
     There as here of equal cells the first takes it all, the padding is cells that can be equal, and
     after a NaN the search starts anew.
     """
-    g, x = context.avals_in
+    g, x = arrays_in(context)
     layout = _layout_of(x.shape, g.shape, params)
     if layout is None or not _floating(x):
         return LAX_RULES[SCATTER](context, source, operand, **params)
@@ -72,7 +72,7 @@ def _lower_best(
     primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
 ) -> Any:
     """The maximum or minimum itself: the program that its gradient asks for too, run once."""
-    (x,), (y,) = context.avals_in, context.avals_out
+    (x,), (y,) = arrays_in(context), context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return _by_lax(primitive, context, operand, **params)
@@ -83,7 +83,7 @@ def _by_lax(
     primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
 ) -> Any:
     """lax's own lowering, around XLA's fault with negative padding."""
-    (x,), padding = context.avals_in, params["padding"]
+    (x,), padding = arrays_in(context), params["padding"]
     axes = range(len(x.shape))
     if not crops(x.shape, axes, padding):
         return LAX_RULES[primitive](context, operand, **params)
@@ -97,7 +97,7 @@ def _by_lax(
 
 def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
     """A sum over windows; its gradient is one too, of an array with zeros between its cells."""
-    (x,), (y,) = context.avals_in, context.avals_out
+    (x,), (y,) = arrays_in(context), context.avals_out
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return _by_lax(SUM, context, operand, **params)

@@ -23,7 +23,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxcnn.convolve.algorithms.algorithm import accumulator
-from jaxcnn.convolve.lower import bare
+from jaxcnn.convolve.lower import arrays_in, bare
 from jaxcnn.convolve.rules import report_nans, run_alone
 from jaxcnn.convolve.stored import whole_when_back
 from jaxcnn.convolve.taps import (
@@ -126,7 +126,7 @@ def _lower_window(
     x: Any,
     **window: Any,
 ) -> Any:
-    (x_type,), (y_type,) = context.avals_in, context.avals_out
+    (x_type,), (y_type,) = arrays_in(context), context.avals_out
     layout = layout_of(x_type.shape, y_type.shape, window)
 
     def program(x: jax.Array) -> jax.Array:

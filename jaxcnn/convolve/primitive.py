@@ -150,7 +150,7 @@ def _transposed(
     unknown = operands[which].aval
 
     def cotangent(g: jax.Array, known: jax.Array) -> jax.Array:
-        given = [known, known]
+        given: list[Any] = [known, known]
         given[which] = ad.UndefinedPrimal(unknown)
         return ad.instantiate_zeros(rule(g, *given, **params)[which])
 

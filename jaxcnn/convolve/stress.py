@@ -63,7 +63,7 @@ def _cases(count: int) -> list[tuple[Question, tuple[jax.Array, ...], np.ndarray
     return cases
 
 
-def _hold(got: jax.Array, want: np.ndarray, what: object) -> None:
+def _hold(got: jax.Array | np.ndarray, want: np.ndarray, what: object) -> None:
     """Entries may differ by the order of summation and one last rounding."""
     near = np.finfo(np.float32).eps * 2**10 if want.dtype == np.float32 else 2.0**-6
     got, want = np.asarray(got).astype(np.float64), want.astype(np.float64)
@@ -71,7 +71,7 @@ def _hold(got: jax.Array, want: np.ndarray, what: object) -> None:
         raise AssertionError(f"{what}: {abs(got - want).max()} from what it was before")
 
 
-def _until(seconds: float, turn: Callable[[], None]) -> None:
+def _until(seconds: float, turn: Callable[[], object]) -> None:
     """Turn after turn, a sign of life each."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -109,7 +109,7 @@ def threads(seconds: float) -> None:
                 _hold(got, want, question)
 
     with ThreadPoolExecutor(4) as pool:
-        _until(seconds, lambda: [None for _ in pool.map(work, parts)] and None)
+        _until(seconds, lambda: list(pool.map(work, parts)))
 
 
 def scan(seconds: float) -> None:

@@ -76,9 +76,7 @@ def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
     return math.prod(window.filter for window in windows) / over_places(windows, real_cells)
 
 
-def over_places(
-    windows: Sequence[Window], count: Callable[[Window, np.ndarray], np.ndarray]
-) -> int | jax.Array:
+def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> int | jax.Array:
     """(*k, 1): for each place the product of what ``count`` says on each axis.
 
     One number where all places have the same. Else it is computed in the program, which so closes

@@ -147,7 +147,8 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
 
 
 def _blur(taps: list[jax.Array]) -> jax.Array:
-    return sum(cells * weight for cells, weight in zip(taps, binomial(len(taps)), strict=True))
+    weighted = (cells * weight for cells, weight in zip(taps, binomial(len(taps)), strict=True))
+    return sum(weighted, jnp.zeros((), taps[0].dtype))
 
 
 def _stacked_offsets(shapes: ShuffleShapes) -> list[int]:

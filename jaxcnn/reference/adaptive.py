@@ -14,6 +14,7 @@ from jaxcnn.errors import speaking_as
 from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.reference.pool import norm
+from jaxcnn.reference.taps import total
 from jaxcnn.words import in_our_words
 
 
@@ -136,4 +137,4 @@ def _largest(cells: list[jax.Array]) -> jax.Array:
 
 
 def _mean(cells: list[jax.Array]) -> jax.Array:
-    return sum(cells) / len(cells)
+    return total(cells) / len(cells)

@@ -12,7 +12,7 @@ from jaxcnn.arrays import as_arrays, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.boundary import pad_windows, source_cell
-from jaxcnn.reference.taps import of_rank, taps
+from jaxcnn.reference.taps import of_rank, taps, total
 from jaxcnn.words import in_our_words
 
 
@@ -49,5 +49,5 @@ def around(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
 def taps_by_real(windows: Sequence[Window], y: jax.Array) -> jax.Array:
     """The filter's taps, divided at each place of y by those that meet a real cell."""
     ones = jnp.ones((1, *(window.size for window in windows), 1), y.dtype)
-    real = sum(cells[0] for _, cells in taps(around(ones, windows, "zeros"), windows))
+    real = total(cells[0] for _, cells in taps(around(ones, windows, "zeros"), windows))
     return of_rank(math.prod(window.filter for window in windows) / real, y.ndim)

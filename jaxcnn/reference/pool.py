@@ -13,7 +13,7 @@ from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
 from jaxcnn.geometry.pooling import norm_order
-from jaxcnn.reference.taps import overhang, pad, taps
+from jaxcnn.reference.taps import overhang, pad, taps, total
 from jaxcnn.words import in_our_words
 
 
@@ -101,9 +101,9 @@ def avg_pool(
     laid = shapes.windows
     cells_of = overhang(pad(batched, laid), laid)
     counts_of = overhang(pad(jnp.ones_like(batched), laid, 1 if count_include_pad else 0), laid)
-    total = sum(cells for _, cells in taps(cells_of, laid))
-    count = sum(cells for _, cells in taps(counts_of, laid))
-    mean = (total / count).astype(dtype)
+    sums = total(cells for _, cells in taps(cells_of, laid))
+    counts = total(cells for _, cells in taps(counts_of, laid))
+    mean = (sums / counts).astype(dtype)
     return mean if shapes.batch is not None else mean[0]
 
 
@@ -147,11 +147,11 @@ def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
     Its derivative is multiplied by m and divided by it again: 0 where that leaves the range.
     """
     if p == 1:
-        return sum(map(_magnitude, cells))
+        return total(map(_magnitude, cells))
     largest = reduce(jnp.maximum, map(jnp.abs, cells))
     m = lax.stop_gradient(jnp.where((largest == 0) | jnp.isinf(largest), 1, largest))
-    total = sum(_magnitude(cell / m) ** p for cell in cells)
-    return m * jnp.where(total == 0, 0, jnp.where(total == 0, 1, total) ** (1 / p))
+    powers = total(_magnitude(cell / m) ** p for cell in cells)
+    return m * jnp.where(powers == 0, 0, jnp.where(powers == 0, 1, powers) ** (1 / p))
 
 
 def _magnitude(x: jax.Array) -> jax.Array:
@@ -168,11 +168,9 @@ def _first_best(
     laid = shapes.windows
     cells_of = overhang(pad(batched, laid), laid)
     real_of = overhang(pad(jnp.ones_like(batched, bool), laid, False), laid, False)
-    best = found = None
-    for (_, cells), (_, is_real) in zip(taps(cells_of, laid), taps(real_of, laid), strict=True):
-        if best is None:
-            best, found = cells, is_real
-            continue
+    pairs = zip(taps(cells_of, laid), taps(real_of, laid), strict=True)
+    (_, best), (_, found) = next(pairs)
+    for (_, cells), (_, is_real) in pairs:
         wins = is_real & (~found | better(cells, best) | jnp.isnan(cells))
         best, found = jnp.where(wins, cells, best), found | is_real
     return (best if shapes.batch is not None else best[0]).astype(dtype)

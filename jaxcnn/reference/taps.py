@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import jax
@@ -38,3 +38,9 @@ def taps(
             places = [i * w.stride + w.dilation * f for i in range(w.output)]
             cells = jnp.take(cells, jnp.array(places), axis=axis)
         yield tap, cells
+
+
+def total(terms: Iterable[jax.Array]) -> jax.Array:
+    """The sum of at least one term, from 0 on: that of negative zeros is 0."""
+    first, *others = terms
+    return sum(others, 0 + first)

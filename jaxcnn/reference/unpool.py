@@ -48,11 +48,9 @@ def max_pool_with_indices(
     numbers = jnp.broadcast_to(numbers, batched.shape)
     cells_of = overhang(pad(batched, laid), laid)
     numbers_of = overhang(pad(numbers, laid, -1), laid, -1)
-    best = at = None
-    for (_, cells), (_, number) in zip(taps(cells_of, laid), taps(numbers_of, laid), strict=True):
-        if best is None:
-            best, at = cells, number
-            continue
+    pairs = zip(taps(cells_of, laid), taps(numbers_of, laid), strict=True)
+    (_, best), (_, at) = next(pairs)
+    for (_, cells), (_, number) in pairs:
         wins = (number >= 0) & ((at < 0) | (cells > best) | jnp.isnan(cells))
         best, at = jnp.where(wins, cells, best), jnp.where(wins, number, at)
     best = best.astype(dtype)

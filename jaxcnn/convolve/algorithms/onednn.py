@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -127,7 +128,7 @@ def spared(operation: Operation) -> int:
 def _of_image(numbers: lax.ConvDimensionNumbers) -> lax.ConvDimensionNumbers:
     """Those of a row as an image of one row: an axis before the spatial one."""
 
-    def moved(spec: tuple[int, int, int]) -> tuple[int, ...]:
+    def moved(spec: Sequence[int]) -> tuple[int, ...]:
         one, other, row = spec
         return (one + (one > row), other + (other > row), row, row + 1)
 
@@ -199,7 +200,7 @@ def _config(problem: Problem, numbers: lax.ConvDimensionNumbers, ops: list[str])
     dims = problem.axes + 2
     x_spec, kernel_spec, out_spec = numbers
 
-    def image(spec: tuple[int, ...]) -> dict[str, object]:
+    def image(spec: Sequence[int]) -> dict[str, object]:
         data = {"batch_dim": spec[0], "feature_dim": spec[1], "spatial_dims": spec[2:]}
         return {"dims": dims, "data": data}
 

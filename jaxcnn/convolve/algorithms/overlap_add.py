@@ -81,7 +81,7 @@ def _summed(y: jax.Array, size: int, filter: int, base: int, pieces: int) -> jax
     fill = [(0, 0)] * y.ndim
     fill[size + 1] = (0, pieces * base - y.shape[size + 1])
     y = jnp.pad(y, fill)
-    total = 0
+    total = jnp.zeros((), y.dtype)
     for piece in range(pieces):
         part = lax.slice_in_dim(y, piece * base, (piece + 1) * base, axis=size + 1)
         around = [(0, 0)] * y.ndim

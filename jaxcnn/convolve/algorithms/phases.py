@@ -76,18 +76,19 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
     output = tuple(-(-k // count) for k, count in zip(problem.output, counts, strict=True))
     found: list[tuple[list[_Axis], Problem] | None] = []
     for phase in product(*axes):
-        if any(axis is None for axis in phase):
+        met = [axis for axis in phase if axis is not None]
+        if len(met) < len(phase):
             found.append(None)
             continue
         plain = replace(
             problem,
-            filter=tuple(axis.taps for axis in phase),
-            stride=tuple(axis.stride for axis in phase),
-            dilation=tuple(axis.dilation for axis in phase),
+            filter=tuple(axis.taps for axis in met),
+            stride=tuple(axis.stride for axis in met),
+            dilation=tuple(axis.dilation for axis in met),
             base_dilation=(1,) * problem.axes,
-            padding=tuple((axis.lo, 0) for axis in phase),
+            padding=tuple((axis.lo, 0) for axis in met),
         ).with_padding_for(output)
-        found.append((list(phase), plain))
+        found.append((met, plain))
     return counts, found
 
 

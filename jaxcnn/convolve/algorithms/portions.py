@@ -58,7 +58,7 @@ def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array
         return total + y.astype(total.dtype), None
 
     turns = problem.group_channels[0] // at_once
-    both = tuple(a.reshape(turns, at_once, *a.shape[1:]) for a in (x, g))
+    both = (x.reshape(turns, at_once, *x.shape[1:]), g.reshape(turns, at_once, *g.shape[1:]))
     start = jnp.zeros(problem.output_shape, accumulator(problem.dtype))
     return lax.scan(add, start, both)[0].astype(problem.dtype)
 

@@ -30,7 +30,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
 )
 from jaxcnn.convolve.problem import Problem
 
-Product = Callable[[jax.Array, jax.Array, object], jax.Array]
+Product = Callable[[jax.Array, jax.Array, lax.PrecisionLike], jax.Array]
 
 MOST_TAPS = 128  # slices laid side by side, unrolled
 
@@ -47,19 +47,21 @@ def refuses(problem: Problem) -> str | None:
     return reason
 
 
-def _plain(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+def _plain(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
     """a^T b for a (R, K) and b (R, O)."""
     wide = accumulator(str(a.dtype))
     contract = (((0,), (0,)), ((), ()))
     return lax.dot_general(a, b, contract, precision=precision, preferred_element_type=wide)
 
 
-def _onednn(a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+def _onednn(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
     del precision
     return onednn.product(a, b, transpose_a=True)
 
 
-def _narrow_first(product: Product, a: jax.Array, b: jax.Array, precision: object) -> jax.Array:
+def _narrow_first(
+    product: Product, a: jax.Array, b: jax.Array, precision: lax.PrecisionLike
+) -> jax.Array:
     """a^T b with the narrower of the two as the one that is transposed: less to lay out anew."""
     if a.shape[1] <= b.shape[1]:
         return product(a, b, precision)
