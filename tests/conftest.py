@@ -11,6 +11,7 @@ runs so runs for everybody, and a careful person's settings break nothing.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,9 +30,31 @@ def pytest_configure(config: pytest.Config) -> None:
     # Read when JAX is imported, here and in every child process.
     os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
     os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
-    if config.getoption("--hypothesis-profile") == "full":
+    if _is_full(config):
         return
-    # Programs of a few cells cost their compilation, of which LLVM's optimisations are a third.
-    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # read when JAX is imported
     if not config.option.markexpr:
         config.option.markexpr = "not slow"
+    # Programs of a few cells cost their compilation, of which LLVM's optimisations are a third.
+    # Child processes, and modules that use ``as_for_users``, compile as people do.
+    _compile_in_a_hurry(True)
+
+
+def _is_full(config: pytest.Config) -> bool:
+    return config.getoption("--hypothesis-profile") == "full"
+
+
+def _compile_in_a_hurry(hurry: bool) -> None:
+    import jax  # only now, when the environment is set
+
+    jax.config.update("jax_disable_most_optimizations", hurry)
+
+
+@pytest.fixture(scope="module")
+def as_for_users(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Programs are optimised: for laws that an optimisation could break."""
+    import jax
+
+    _compile_in_a_hurry(False)
+    jax.clear_caches()
+    yield
+    _compile_in_a_hurry(not _is_full(request.config))

@@ -37,6 +37,8 @@ from tests.convolve.drawn import (
 )
 from tests.convolve.test_algorithms import each
 
+pytestmark = pytest.mark.usefixtures("as_for_users")
+
 HUGE = 1e30
 LOCAL = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]
 POISONS = (np.nan, np.inf, -np.inf, HUGE)

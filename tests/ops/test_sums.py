@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from jaxcnn import ops, reference
 from tests.cases import scaled
 
+pytestmark = pytest.mark.usefixtures("as_for_users")
+
 
 def cases(n):
     """For each operation calls in which results, and each argument's gradient, are sums of n terms.
