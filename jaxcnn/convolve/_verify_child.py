@@ -36,10 +36,8 @@ def ask(question: Question, operands: tuple[jax.Array, ...]) -> jax.Array:
     problem, numbers = question.problem, question.numbers
     if numbers is None:
         return jax.jit(lambda *operands: onednn.call(problem, *operands))(*operands)
-    x, kernel, *bias = operands
-    laid_out = jax.jit(lambda x, kernel: laid(x, kernel, numbers))(x, kernel)
-    put = jax.jit(lambda x, kernel, b: onednn.call(problem, x, kernel, b, numbers))
-    y = put(*laid_out, *(bias or [None]))
+    laid_out = jax.jit(lambda x, kernel: laid(x, kernel, numbers))(*operands)
+    y = jax.jit(lambda x, kernel: onednn.call(problem, x, kernel, numbers))(*laid_out)
     return jnp.moveaxis(y, numbers.out_spec[1], -1)
 
 
@@ -53,7 +51,6 @@ def drawn_operands(question: Question, seed: int) -> list[np.ndarray]:
     else:
         problem = question.problem
         shapes = [problem.x_shape, problem.kernel_shape]
-        shapes += [(problem.out_channels,)] if question.bias else []
         dtype = problem.dtype
     return [
         (rng.uniform(1 / 8, 1, shape) * rng.choice((-1, 1), shape)).astype(jnp.dtype(dtype))
@@ -63,16 +60,14 @@ def drawn_operands(question: Question, seed: int) -> list[np.ndarray]:
 
 def exact(question: Question, operands: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
     """The answer in float64, its terms' magnitudes, and how many they are."""
-    first, second, *bias = (a.astype(np.float64) for a in operands)
+    first, second = (a.astype(np.float64) for a in operands)
     if isinstance(question, Product):
         first = first.T if question.transpose_a else first
         return first @ second, abs(first) @ abs(second), question.inner
     problem = question.problem
     y = _convolution(problem, first, second)
     magnitude = _convolution(problem, abs(first), abs(second))
-    for b in bias:
-        y, magnitude = y + b, magnitude + abs(b)
-    return y, magnitude, problem.taps * problem.group_channels[0] + len(bias)
+    return y, magnitude, problem.taps * problem.group_channels[0]
 
 
 def _convolution(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

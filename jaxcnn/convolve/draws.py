@@ -27,7 +27,6 @@ class Convolution:
     """One call of :func:`jaxcnn.convolve.algorithms.onednn.call`."""
 
     problem: Problem
-    bias: bool = False
     numbers: lax.ConvDimensionNumbers | None = None
 
     @property
@@ -72,7 +71,7 @@ def questions(
             continue
         problem = rng.choice(_KINDS)(rng, dtype)
         if problem is not None and passes(problem):
-            yield Convolution(problem, rng.random() < 0.15, _numbers(rng, problem))
+            yield Convolution(problem, _numbers(rng, problem))
 
 
 def _numbers(rng: random.Random, problem: Problem) -> lax.ConvDimensionNumbers | None:

@@ -51,20 +51,19 @@ def call(
     problem: Problem,
     x: jax.Array,
     kernel: jax.Array,
-    bias: jax.Array | None = None,
     numbers: lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
-    """The convolution, with a bias (O,) in the same pass where one is given.
+    """The convolution.
 
     Args:
-      problem, x, kernel, bias: the convolution.
+      problem, x, kernel: what is computed.
       numbers: how x, kernel and the result are laid out, where it is not channels last.
     """
     numbers = numbers or channels_last(problem.axes)
     put = asked(problem)
     if put.size != problem.size and numbers != channels_last(problem.axes):
         laid_out = Operation(problem, numbers, 1)
-        return laid_out.restored(call(problem, *laid_out.canonical(x, kernel), bias))
+        return laid_out.restored(call(problem, *laid_out.canonical(x, kernel)))
     problem, x = trimmed(problem, x)
     if put.size != problem.size:
         _, x = padded(problem, x)
@@ -72,18 +71,16 @@ def call(
         # A row one cell high: oneDNN's blocking of two axes is faster than its one of one.
         x = lax.expand_dims(x, (numbers.lhs_spec[2],))
         kernel = lax.expand_dims(kernel, (numbers.rhs_spec[2],))
-        y = call(_as_image(put), x, kernel, bias, _of_image(numbers))
+        y = call(_as_image(put), x, kernel, _of_image(numbers))
         return lax.squeeze(y, (numbers.out_spec[2],))
     if numbers == channels_last(put.axes):
-        if bias is None and _is_product(put):
+        if _is_product(put):
             rows = x.reshape(-1, put.in_channels)
             columns = kernel.reshape(put.in_channels, put.out_channels)
             return product(rows, columns).reshape(put.output_shape)
         one_each = put.groups > 1 and put.group_channels == (1, 1)
         if put.axes == 2 and one_each and set(put.dilation) == {1}:
-            return call(_as_volume(put), x[None], kernel[None], bias)[0]
-    operands = [x, kernel] if bias is None else [x, kernel, bias]
-    ops = [] if bias is None else ["BIAS"]
+            return call(_as_volume(put), x[None], kernel[None])[0]
     shape = [0] * x.ndim
     for place, n in zip(numbers.out_spec, (put.batch, put.out_channels, *put.output), strict=True):
         shape[place] = n
@@ -91,8 +88,8 @@ def call(
         TARGET,
         jax.ShapeDtypeStruct(tuple(shape), x.dtype),
         custom_call_api_version=1,
-        legacy_backend_config=_config(put, numbers, ops),
-    )(*operands)
+        legacy_backend_config=_config(put, numbers),
+    )(x, kernel)
 
 
 def readable(axes: int, dtype: str) -> list[lax.ConvDimensionNumbers]:
@@ -196,7 +193,7 @@ def _as_image(problem: Problem) -> Problem:
     )
 
 
-def _config(problem: Problem, numbers: lax.ConvDimensionNumbers, ops: list[str]) -> str:
+def _config(problem: Problem, numbers: lax.ConvDimensionNumbers) -> str:
     dims = problem.axes + 2
     x_spec, kernel_spec, out_spec = numbers
 
@@ -223,8 +220,6 @@ def _config(problem: Problem, numbers: lax.ConvDimensionNumbers, ops: list[str])
         "window": window,
         "feature_groups": problem.groups,
     }
-    if ops:
-        config["fusions"] = {"ops": ops}
     return json.dumps({"onednn_conv_config": config})
 
 
