@@ -192,7 +192,8 @@ def _gather(x: jax.Array, bins: Bins, axis: int) -> tuple[jax.Array, int, np.nda
     cells = starts[:, None] + np.arange(longest)
     real = (cells < ends[:, None]).reshape(bins.output, longest, *(1,) * (x.ndim - axis - 1))
     # A short bin repeats its last cell, which no maximum notices.
-    gathered = jnp.take(widened(x), np.minimum(cells, ends[:, None] - 1), axis, mode="clip")
+    places = jnp.asarray(np.minimum(cells, ends[:, None] - 1))
+    gathered = jnp.take(widened(x), places, axis, mode="clip")
     return gathered.astype(x.dtype), axis + 1, real
 
 
