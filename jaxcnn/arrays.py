@@ -66,8 +66,9 @@ def _as_array(name: str, value: Any) -> Any:
             f"{name}, ...) to have those of the result"
         )
     try:
-        if _is_computed_with(value.dtype):
-            return jnp.asarray(value)
+        array = jnp.asarray(value)
+        if _is_computed_with(array.dtype):
+            return array
     except TypeError:  # a dtype of NumPy's that JAX does not have
         pass
     raise TypeError(f"{name} is {value.dtype}; convert it, for instance {name}.astype(jnp.float32)")

@@ -35,7 +35,7 @@ class Direction:
     def lines(self) -> list[tuple[str, str]]:
         """(algorithm, milliseconds or reason), the chosen one first, then by cost.
 
-        Of what may only be named it is said so.
+        What is taken only by name is marked.
         """
         order = sorted(
             self.costs.items(),

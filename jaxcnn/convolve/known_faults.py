@@ -3,7 +3,8 @@
 The one list of them: with the thread, the jaxlib versions it was seen in, and what is done instead.
 ``tests/convolve/test_known_faults.py`` runs each, in a process of its own, by lax (where it shows
 whether the fault is still there) and by ours. What is handed on to lax goes through :func:`cropped`
-and :func:`undivided` first, whoever asks for it.
+and :func:`undivided` first, whoever asks for it. The latter needs Shardy, JAX's default
+partitioner: with ``jax_use_shardy_partitioner`` off nothing is kept whole.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import jax
 import numpy as np
 from jax import lax
 from jaxlib.mlir.dialects import sdy
+
+from jaxcnn.convolve.problem import cut
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ FAULTS = (
         "cropped convolution",
         "On CPUs, a convolution of floating-point images whose padding is negative before an axis "
         "and positive after it reads beyond its rows: wrong numbers, or the end of the process. "
-        "Of complex numbers the wrong cells are cut off.",
+        "Of complex images it cuts off the wrong cells.",
         (
             "https://github.com/openxla/xla/issues/48713",
             "https://github.com/openxla/xla/issues/48715",
@@ -102,9 +105,7 @@ def cropped(
 ) -> tuple[jax.Array, list[Any]]:
     """x without the cells that negative padding cuts off, and what is left of the padding.
 
-    A cut of a cells off cells ``base`` apart is a cut of ceil(a/base) cells, and what that took too
-    much is padding. Where all cells are cut off, padding alone is left. Axes whose size or padding
-    is no known number stay as they are.
+    Axes whose size or padding is no known number stay as they are.
 
     Args:
       x: the array.
@@ -123,13 +124,9 @@ def cropped(
         if not _known(n, lo, hi) or min(lo, hi) >= 0:
             pairs.append((lo, hi))
             continue
-        first, last = max(0, -(lo // base)), max(0, -(hi // base))
-        if first + last < n:
-            pairs.append((lo + first * base, hi + last * base))
-            x = lax.slice_in_dim(x, first, n - last, axis=axis)
-        else:
-            pairs.append((max(0, base * (n - 1) + 1 + lo + hi), 0))
-            x = lax.slice_in_dim(x, 0, 0, axis=axis)
+        first, last, pair = cut(n, base, lo, hi)
+        pairs.append(pair)
+        x = lax.slice_in_dim(x, first, n - last, axis=axis)
     return x, pairs
 
 

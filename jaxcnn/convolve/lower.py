@@ -6,7 +6,7 @@ XLA's known faults.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -58,7 +58,7 @@ def lower_on_cpu(
         y = solve(problem, *put(x, kernel), name=name, closed=closed, of_forward=of_forward)
         return described.restored(y)
 
-    return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
+    return lowered(program, context, x, kernel)
 
 
 def closed_in(context: mlir.LoweringRuleContext) -> frozenset[str]:
@@ -74,15 +74,25 @@ def arrays_in(context: mlir.LoweringRuleContext) -> Sequence[ShapedArray]:
     return cast(Sequence[ShapedArray], context.avals_in)
 
 
-def bare(context: mlir.LoweringRuleContext) -> mlir.LoweringRuleContext:
-    """The context with operands known by shape and dtype alone.
+_NO_MESH = jax.sharding.AbstractMesh((), ())
 
-    Of which mesh axes a device's part varies over, a program that is never transformed again need
-    not know.
+
+def lowered(
+    program: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any
+) -> Sequence[Any]:
+    """The operations of a program of one result; how they are divided is left to XLA.
+
+    The program knows its operands by shape and dtype alone, and no mesh. On a mesh with explicit
+    axes each new array would else be pinned as one that every device holds whole.
     """
-    return context.replace(
-        avals_in=[ShapedArray(aval.shape, aval.dtype) for aval in arrays_in(context)]
-    )
+
+    def alone(*arrays: jax.Array) -> Any:
+        with jax.sharding.use_abstract_mesh(_NO_MESH):
+            return program(*arrays)
+
+    bare = [ShapedArray(aval.shape, aval.dtype) for aval in arrays_in(context)]
+    context = context.replace(avals_in=bare)
+    return mlir.lower_fun(alone, multiple_results=False)(context, *operands)
 
 
 def is_partitioned(context: mlir.LoweringRuleContext) -> bool:
@@ -118,13 +128,12 @@ def _by_lax(
             x, left = cropped(x, axes, padding, params["lhs_dilation"])
             return direct_p.bind(x, kernel, **{**params, "padding": tuple(left)})
 
-        return mlir.lower_fun(program, multiple_results=False)(bare(context), x, kernel)
+        return lowered(program, context, x, kernel)
     if not is_partitioned(context):
         return rule(context, x, kernel, **params)
     described = operation(x_type, kernel_type, params)
     if described is not None and divided.serves(described):
-        gradient = partial(divided.kernel_gradient, described)
-        return mlir.lower_fun(gradient, multiple_results=False)(bare(context), x, kernel)
+        return lowered(partial(divided.kernel_gradient, described), context, x, kernel)
     x, kernel = undivided(x, kernel, (x_type.shape, kernel_type.shape), params)
     return rule(context, x, kernel, **params)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from jaxcnn.convolve.known_faults import cropped, crops
-from jaxcnn.convolve.lower import arrays_in, bare
+from jaxcnn.convolve.lower import arrays_in, lowered
 from jaxcnn.convolve.pools import picked
 from jaxcnn.convolve.taps import (
     TOGETHER,
@@ -51,6 +50,8 @@ def lower_select_and_scatter_add(
 ) -> Any:
     """The gradient of lax's maximum and minimum over windows, to the bit what lax computes.
 
+    Of 16-bit numbers lax rounds each sum, and this rounds once.
+
     There as here of equal cells the first takes it all, the padding is cells that can be equal, and
     after a NaN the search starts anew.
     """
@@ -65,7 +66,7 @@ def lower_select_and_scatter_add(
         (dx,) = jax.linear_transpose(partial(picked, at=at, layout=layout), x)(g)
         return dx
 
-    return _lower(program, context, source, operand)
+    return lowered(program, context, source, operand)
 
 
 def _lower_best(
@@ -76,7 +77,7 @@ def _lower_best(
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return _by_lax(primitive, context, operand, **params)
-    return _lower(partial(choose, layout=layout, upward=primitive is MAX), context, operand)
+    return lowered(partial(choose, layout=layout, upward=primitive is MAX), context, operand)
 
 
 def _by_lax(
@@ -92,7 +93,7 @@ def _by_lax(
         x, left = cropped(x, axes, padding, params["base_dilation"])
         return primitive.bind(x, **params | {"padding": tuple(left)})
 
-    return _lower(program, context, operand)
+    return lowered(program, context, operand)
 
 
 def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
@@ -101,7 +102,7 @@ def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -
     layout = _layout_of(x.shape, y.shape, params)
     if layout is None or not _floating(x):
         return _by_lax(SUM, context, operand, **params)
-    return _lower(partial(add_up, layout=layout), context, operand)
+    return lowered(partial(add_up, layout=layout), context, operand)
 
 
 RULES = {
@@ -115,10 +116,6 @@ RULES = {
 Where sizes are unknown, numbers are not floating, windows have many taps or channels are not the
 last axis, each is lax's own.
 """
-
-
-def _lower(program: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any) -> Any:
-    return mlir.lower_fun(program, multiple_results=False)(bare(context), *operands)
 
 
 def _floating(x: Any) -> bool:

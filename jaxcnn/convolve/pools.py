@@ -23,7 +23,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxcnn.convolve.algorithms.algorithm import accumulator
-from jaxcnn.convolve.lower import arrays_in, bare
+from jaxcnn.convolve.lower import arrays_in, lowered
 from jaxcnn.convolve.rules import report_nans, run_alone
 from jaxcnn.convolve.stored import whole_when_back
 from jaxcnn.convolve.taps import (
@@ -134,7 +134,7 @@ def _lower_window(
             x = each_step(x, step)
         return x
 
-    return mlir.lower_fun(program, multiple_results=False)(bare(context), x)
+    return lowered(program, context, x)
 
 
 # -- sums ------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _find_on_cpu(x: jax.Array, y: jax.Array, *, layout: Layout, upward: bool) ->
 def _lower_find(
     find: Callable[..., Any], context: mlir.LoweringRuleContext, *xy: Any, **p: Any
 ) -> Any:
-    return mlir.lower_fun(partial(find, **p), multiple_results=False)(bare(context), *xy)
+    return lowered(partial(find, **p), context, *xy)
 
 
 run_alone(first_tap_p)

@@ -161,22 +161,16 @@ class Problem:
     def trimmed(self) -> tuple[Problem, Pairs]:
         """The problem without cells that no window reads, and the range kept on each axis.
 
-        No padding is negative then; what is empty stays as it is. Base dilation stays: a cut of a
-        cells off spread-out ones is a cut of ceil(a/base) cells, and what that took too much is
-        padding.
+        No padding is negative then. What is empty stays as it is, and base dilation stays.
         """
         if self.is_empty:
             return self, tuple((0, n) for n in self.size)
         exact = self.with_padding_for(self.output)
         size, pairs, kept = [], [], []
         for n, base, (lo, hi) in zip(exact.size, exact.base_dilation, exact.padding, strict=True):
-            first = min(n, max(0, -(lo // base)))
-            last = min(n - first, max(0, -(hi // base)))
+            first, last, pair = cut(n, base, lo, hi)
             size.append(n - first - last)
-            if size[-1]:
-                pairs.append((lo + first * base, hi + last * base))
-            else:  # padding alone
-                pairs.append((base * (n - 1) + 1 + lo + hi, 0))
+            pairs.append(pair)
             kept.append((first, n - last))
         return replace(exact, size=tuple(size), padding=tuple(pairs)), tuple(kept)
 
@@ -232,3 +226,24 @@ class Problem:
         if any(map(any, self.padding)):
             words.append(f"padding {', '.join(f'{lo}-{hi}' for lo, hi in self.padding)}")
         return ", ".join(words)
+
+
+def cut(n: int, base: int, lo: int, hi: int) -> tuple[int, int, tuple[int, int]]:
+    """How many cells negative padding cuts off n cells that lie ``base`` apart, and what is left.
+
+    A cut of a cells off spread-out ones is a cut of ceil(a/base) cells, and what that took too much
+    is padding.
+
+    Returns:
+      cells cut off before and after, and a pair of padding that is not negative. Where all cells
+      are cut off, padding alone is left.
+
+    >>> cut(5, 1, -2, 1), cut(3, 2, -1, 0)
+    ((2, 0, (0, 1)), (1, 0, (1, 0)))
+    """
+    first = min(n, max(0, -(lo // base)))
+    last = min(n - first, max(0, -(hi // base)))
+    if first + last < n:
+        return first, last, (lo + first * base, hi + last * base)
+    spread = base * (n - 1) + 1 if n else 0
+    return first, last, (max(0, spread + lo + hi), 0)

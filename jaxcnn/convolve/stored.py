@@ -5,6 +5,8 @@ Left to itself, XLA computes it as often as it is read, back to the last convolu
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 from jax import lax
 from jax.experimental import jet
@@ -12,6 +14,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxcnn.convolve.lower import lowered
 from jaxcnn.convolve.rules import run_alone
 
 whole_p = Primitive("jaxcnn_whole")
@@ -42,5 +45,5 @@ batching.defvectorized(whole_p)
 jet.deflinear(whole_p)
 mlir.register_lowering(whole_p, lambda context, x, *, stored: [x])
 mlir.register_lowering(
-    whole_p, mlir.lower_fun(_stored_on_cpu, multiple_results=False), platform="cpu"
+    whole_p, lambda context, x, **how: lowered(partial(_stored_on_cpu, **how), context, x), "cpu"
 )

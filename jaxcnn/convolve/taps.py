@@ -103,7 +103,7 @@ def steps(layout: Layout) -> Iterator[Layout]:
     end = axes
     while end:
         start = end - 1
-        while start and math.prod(axis.filter for axis in layout[start - 1 : end]) <= TOGETHER:
+        while start and _are_few(layout[start - 1 : end]):
             start -= 1
         before = (axis.whole for axis in layout[:start])
         after = (axis.done for axis in layout[end:])
@@ -111,6 +111,12 @@ def steps(layout: Layout) -> Iterator[Layout]:
         if any(axis.is_pooled for axis in step):
             yield step
         end = start
+
+
+def _are_few(axes: Layout) -> bool:
+    """Whether several axes are pooled at once: known ones, of a few taps in all."""
+    known = all(isinstance(axis.size, int) for axis in axes if axis.is_pooled)
+    return known and math.prod(axis.filter for axis in axes) <= TOGETHER
 
 
 def by_taps(step: Layout) -> bool:
@@ -194,21 +200,12 @@ def select(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
 
 
 def gathered(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
-    """The cells under the taps of number ``at``, by their places."""
-    places = []
-    for axis, tap in zip(layout, _taps_of(at, layout), strict=True):
-        outputs = lax.broadcasted_iota(jnp.int32, at.shape, len(places))
-        places.append(outputs * axis.stride - axis.low + tap * axis.dilation)
-    return x.at[tuple(places)].get(mode="fill", fill_value=0, wrap_negative_indices=False)
-
-
-def _taps_of(at: jax.Array, layout: Layout) -> list[jax.Array]:
-    """On each axis the number of the tap, of a tap numbered in row-major order."""
-    each, at = [], at.astype(jnp.int32)
-    for axis in reversed(layout):
-        each.append(at % axis.filter)
-        at = at // axis.filter
-    return each[::-1]
+    """The cells under the taps of number ``at``, by their places on the one axis that is pooled."""
+    (axis,) = (number for number, reads in enumerate(layout) if reads.is_pooled)
+    reads = layout[axis]
+    starts = lax.broadcasted_iota(jnp.int32, at.shape, axis) * reads.stride - reads.low
+    places = starts + at.astype(jnp.int32) * reads.dilation
+    return jnp.take_along_axis(x, places, axis, mode="clip")
 
 
 def _over_windows(x: Any, layout: Layout, computation: Callable[..., Any], initial: Any) -> Any:

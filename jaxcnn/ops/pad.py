@@ -79,8 +79,8 @@ def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
 def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> int | jax.Array:
     """(*k, 1): for each place the product of what ``count`` says on each axis.
 
-    One number where all places have the same. Else it is computed in the program, which so closes
-    over no array: whoever reads the program would take that for weights.
+    One number where all places have the same. Otherwise the program computes it: a plan would count
+    a constant array as weights.
     """
     product: Any = 1
     for axis, window in enumerate(windows):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 
 from jaxcnn.arrays import Sharding, as_arrays, require_floating
 from jaxcnn.errors import speaking_as
@@ -102,7 +103,8 @@ def separable_conv(
       stride, padding, dilation, rounding, boundary: of the depthwise convolution, as in
         :func:`jaxcnn.conv`.
       precision: of both, as in :func:`jaxcnn.conv`.
-      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are divided as x is.
+      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are
+        divided as x is along batch and channels.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -132,9 +134,15 @@ def separable_conv(
         if boundary == "partial":
             require_floating(x)
     weights = _one_group_a_channel(depthwise_kernel)
-    between = None if out_sharding is None else jax.typeof(x).sharding
+    between = None if out_sharding is None else _between(x, len(first.windows))
     maps = convolve(x, weights, None, first, precision, out_sharding=between)
     return convolve(maps, pointwise_kernel, bias, second, precision, out_sharding=out_sharding)
+
+
+def _between(x: jax.Array, axes: int) -> PartitionSpec:
+    """x's division along batch and channels; a stride may leave other spatial sizes."""
+    spec = jax.typeof(x).sharding.spec
+    return PartitionSpec(*spec[: x.ndim - 1 - axes], *[None] * axes, spec[-1])
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:

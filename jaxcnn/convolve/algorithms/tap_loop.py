@@ -30,7 +30,7 @@ from jaxcnn.convolve.problem import Problem
 TOGETHER = 16  # taps in one turn
 LANES = 16
 """Rows of outputs hold a multiple of so many numbers: of an odd length XLA's loops take ten times
-as long. What is too much is cut off again."""
+as long. The extra outputs are cut off at the end."""
 
 
 def refuses(problem: Problem) -> str | None:
