@@ -100,6 +100,7 @@ def causal_conv_stream(
     dilation: int = 1,
     groups: int = 1,
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The next outputs of a :func:`causal_conv` whose input arrives in chunks.
 
@@ -117,7 +118,8 @@ def causal_conv_stream(
       chunk: the cells that have arrived.
       state: the last F' - 1 cells before them: :func:`causal_conv_state` at first, then what the
         previous call returned.
-      kernel, bias, dilation, groups, precision: as in :func:`causal_conv`.
+      kernel, bias, dilation, groups, precision, out_sharding: as in :func:`causal_conv`; the last is
+        of the outputs.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -142,5 +144,13 @@ def causal_conv_stream(
             groups=groups,
         )
     known = jnp.concatenate([state, chunk], axis=-2)
-    y = conv(known, kernel, bias, dilation=dilation, groups=groups, precision=precision)
+    y = conv(
+        known,
+        kernel,
+        bias,
+        dilation=dilation,
+        groups=groups,
+        precision=precision,
+        out_sharding=out_sharding,
+    )
     return y, known[..., chunk.shape[-2] :, :]

@@ -81,6 +81,7 @@ def causal_conv_stream(
     dilation: int = 1,
     groups: int = 1,
     precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The outputs at the cells of the chunk, given that ``state`` came before it.
 
@@ -91,6 +92,7 @@ def causal_conv_stream(
     >>> causal_conv_stream(jnp.array([[3.0]]), state, kernel)[0]
     Array([[5.]], dtype=float32)
     """
+    del out_sharding  # how the numbers lie on devices changes none of them
     with speaking_as("causal_conv_stream"):
         chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
         causal_stream_shapes(
