@@ -118,8 +118,8 @@ def causal_conv_stream(
       chunk: the cells that have arrived.
       state: the last F' - 1 cells before them: :func:`causal_conv_state` at first, then what the
         previous call returned.
-      kernel, bias, dilation, groups, precision, out_sharding: as in :func:`causal_conv`; the last is
-        of the outputs.
+      kernel, bias, dilation, groups, precision: as in :func:`causal_conv`.
+      out_sharding: of the outputs, as in :func:`causal_conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
