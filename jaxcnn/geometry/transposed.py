@@ -13,6 +13,7 @@ from jaxcnn.geometry.shapes import (
     divisors,
     other_layouts,
     require_bias,
+    require_number,
     split_kernel,
     split_shape,
 )
@@ -51,6 +52,7 @@ def conv_transpose_shapes(
     batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     in_group, out_channels = kernel[-2:]
     groups = integer("groups", groups, least=1)
+    require_number(x, channels, kernel, out_channels)
     if channels != out_channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
