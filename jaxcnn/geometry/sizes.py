@@ -69,6 +69,8 @@ def windows(
     try:
         laid = lay(sizes, padding, rounding)
     except InputError as error:
+        if not error.advice:
+            raise
         try:
             floored = lay(sizes, padding, "floor")
         except InputError:
