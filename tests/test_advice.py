@@ -149,6 +149,7 @@ def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
     error = _refusal(name, shapes, given)
     assume(error is not None)
     kind = _kind(error)
+    assert re.search(r"\b[uU]se ", str(error)), error
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)

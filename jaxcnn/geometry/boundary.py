@@ -69,11 +69,12 @@ def check_boundary(boundary: str, laid: Sequence[Window], rounding: str) -> None
                     f"{axis.size}, which is not known to be so large; "
                     f"{state(axis.size, axis.size - limit + max(axis.padding))}"
                 )
+            ways = less_padding(laid, [(most, most) for most in limits], rounding)
+            ways += _other_boundary("replicate", axis, rounding)
             raise InputError(
                 f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
                 f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}.",
-                *less_padding(laid, [(most, most) for most in limits], rounding),
-                *_other_boundary("replicate", axis, rounding),
+                *(ways or [f"a larger {axis.axis}"]),
             )
 
 

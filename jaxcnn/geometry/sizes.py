@@ -146,15 +146,15 @@ def less_padding(
     return [] if None in pairs else [Advice("padding", (pairs,))]
 
 
-def padding_under_windows(laid: Sequence[Window], rounding: str) -> list[Advice]:
-    """The advice to pad no more than leaves each window a real cell, where that is possible."""
+def padding_under_windows(laid: Sequence[Window], rounding: str) -> Sequence[Advice | str]:
+    """The advice to pad no more than leaves each window a real cell; in words, if not by itself."""
     reach = [(window.extent - 1, window.extent - 1) for window in laid]
     advice = less_padding(laid, reach, rounding)
     for way in advice:
         pads = zip(laid, way.values[0], strict=True)
         if any(first_empty(replace(window, padding=pair)) is not None for window, pair in pads):
-            return []
-    return advice
+            return ["less padding"]
+    return advice or ["less padding"]
 
 
 def _together(
