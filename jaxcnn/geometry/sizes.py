@@ -11,7 +11,14 @@ from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic, known
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
-from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, first_empty
+from jaxcnn.geometry.window import (
+    ROUNDINGS,
+    Window,
+    as_sizes,
+    axis_names,
+    effective_filter,
+    first_empty,
+)
 
 Check = Callable[[Sequence[Window], str], None]
 """What an operation asks of its windows beyond their layout, given the rounding that was asked for;
@@ -40,6 +47,7 @@ def windows(
     >>> [w.output for w in windows((7, 9), 3, stride=(1, 2))]
     [5, 4]
     """
+    choice("rounding", rounding, ROUNDINGS)
     sizes = as_sizes("sizes", sizes)
     axes, names = len(sizes), axis_names(len(sizes))
     named = zip(names, sizes, strict=True)

@@ -21,7 +21,7 @@ from typing import Any
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, speaking_as
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
-from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry._check import choice, integer, per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
@@ -115,8 +115,7 @@ class PoolSpec:
     rounding: str = "exact"
 
     def __post_init__(self) -> None:
-        if self.kind not in POOLS:
-            raise InputError(f"pool must be one of {', '.join(POOLS)}, got {self.kind!r}")
+        choice("kind", self.kind, tuple(POOLS))
         put = object.__setattr__
         for name in ("window", "padding", "dilation", "rounding"):
             put(self, name, option(name, getattr(self, name)))
