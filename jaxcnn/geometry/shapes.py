@@ -135,9 +135,10 @@ def conv_shapes(
                 f"{(*filters, channels // near, out_channels)}",
             )
     if channels != in_group * groups:
+        torch = None if kernel[0] % groups else kernel[1] * groups
         raise InputError(
             f"x of shape {x} has {channels} channels, but {asked} = {in_group * groups}.",
-            *other_layouts(x, kernel, len(filters), in_group * groups, kernel[1] * groups),
+            *other_layouts(x, kernel, len(filters), in_group * groups, torch),
             f"a kernel of shape {(*filters, channels // groups, out_channels)}",
             *([Advice("groups", (fitting,))] if fits else []),
         )

@@ -84,7 +84,8 @@ def windows(
         except InputError:
             floored = ()
         check(floored, rounding)
-        raise InputError(error.args[0], *_possible(error.advice, succeeds)) from None
+        ways = list(_possible(error.advice, succeeds))
+        raise InputError(error.args[0], *(ways or ["another filter, stride or dilation"])) from None
     check(laid, rounding)
     return laid
 
@@ -369,6 +370,7 @@ def transposed_window(
                 f"output_padding was {extra}; use output_size, or give the padding as a pair"
             )
         asked = f"{asked} {padding.upper()}"
+        pair = None
         least = (size - 1) * stride + 1
         wanted = size * stride
     else:
@@ -378,12 +380,11 @@ def transposed_window(
         wanted = least + extra
         unknown = is_symbolic(wanted)
         if not unknown and (least + stride <= 1 or (output_size is None and wanted < 1)):
-            most = sum(pair) + wanted - 1
-            low = min(pair[0], most)
+            first = 1 - extra if output_size is None else output_size - stride + 1
             raise InputError(
                 f"{asked} gives ({size} - 1)*{stride} + {extent} - {sum(pair)} + {extra} = "
                 f"{wanted} cells.",
-                Advice("padding", ((low, most - low),)),
+                Advice("padding", (_padding_more(pair, least - first),)),
             )
     if is_symbolic(wanted) or is_symbolic(output_size):
         wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
@@ -391,13 +392,22 @@ def transposed_window(
         wanted = integer("output_size", output_size, least=1)
         possible = range(max(1, least), least + stride)
         if wanted not in possible:
+            first = min(wanted, max(least, wanted - stride + 1))
             raise InputError(
                 f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
                 f"outputs on {_listed(possible)} cells.",
                 Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
+                *([Advice("padding", (_padding_more(pair, least - first),))] if pair else []),
             )
     pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+
+
+def _padding_more(pair: tuple[int, int], cells: int) -> tuple[int, int]:
+    """The pair with so many cells more (or, below 0, fewer), at the end where that is possible."""
+    most = sum(pair) + cells
+    low = min(pair[0], most)
+    return low, most - low
 
 
 def _symbolic_size(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, per_axis
@@ -80,9 +81,12 @@ def conv_transpose_shapes(
     wanted: Sequence[int | None] = (None,) * axes
     if output_size is not None:
         wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
-    # What a name stands for may depend on the size that is sought, so it goes down as it is.
-    named = isinstance(padding, str)
-    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters, least=None)
+    # What SAME stands for depends on the size that is sought, so it goes down as it is.
+    pads: Sequence[Any] = (padding,) * axes
+    if not (isinstance(padding, str) and padding.upper().startswith("SAME")):
+        pads = resolve_padding(
+            padding, spatial, filters, stride=strides, dilation=dilations, least=None
+        )
     lay = [
         partial(
             transposed_window,
