@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 from jax import nn
 
-from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,4 @@ def activation(name: str) -> Activation:
     >>> activation("relu").gain
     2.0
     """
-    if name not in ACTIVATIONS:
-        raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
-    return ACTIVATIONS[name]
+    return ACTIVATIONS[choice("activation", name, tuple(ACTIVATIONS))]

@@ -53,7 +53,7 @@ class InputError(ValueError):
 
     Args:
       why: what was asked and why it cannot be; all there is to say, where no advice follows.
-      advice: ways out, each by itself enough, of which the last words of the message are made.
+      advice: ways out, each by itself enough, listed at the end of the message.
 
     >>> print(InputError("3 does not fit.", Advice("stride", (1, 2)), "a larger filter"))
     3 does not fit. Use stride=1 or 2, or a larger filter.

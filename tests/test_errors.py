@@ -124,7 +124,7 @@ LAYER = [
     ({"filter": (3, 0)}, InputError, r"filter\[1\] must be an integer >= 1, got 0"),
     ({"groups": 3}, InputError, r"groups 3 does not divide in_channels 4; use in_channels 3 or 6"),
     ({"groups": 4}, InputError, r"groups 4 does not divide channels 6; use channels 4 or 8"),
-    ({"activation": "rleu"}, InputError, r"activation must be one of linear, relu, .*got 'rleu'"),
+    ({"activation": "rleu"}, InputError, r"activation must be one of 'linear', 'relu', .*'rleu'"),
 ]
 
 SIZES = [
@@ -153,11 +153,11 @@ SIZES = [
         r"= -2 cells\. Use padding=\(1, 0\)",
     ),
     (lambda: nn.plan((7,), [nn.ConvSpec(1, 3)]), InputError, r"\(7,\) must be .*\(28, 28, 1\)"),
-    (lambda: nn.PoolSpec("min", 2), InputError, r"pool must be one of max, avg, got 'min'"),
+    (lambda: nn.PoolSpec("min", 2), InputError, r"kind must be one of 'max', 'avg', got 'min'"),
     (
         lambda: nn.plan((7, 7, 1), [nn.ConvSpec(1, 3, activation="rleu")]),
         InputError,
-        r"activation must be one of linear.*got 'rleu'",
+        r'activation must be one of .linear..*got .rleu.\. Use activation="relu"',
     ),
 ]
 

@@ -36,9 +36,7 @@ app = typer.Typer(
 for command in (size, plan, lint, train, evaluate, explain, bench, doctor):
     app.command()(command)
 
-Version = Annotated[
-    bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
-]
+Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -57,6 +55,7 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         told = error if isinstance(error, InputError | OSError) else None
+        # What fails for want of a device may come as an error of another's, with that as its cause.
         if told is None or error.__cause__ is not None:
             told = _no_device() or told
         if told is None:  # a defect of ours

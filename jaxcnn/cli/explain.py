@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jaxcnn.cli.advice import PADDINGS, as_options, padding_option
-from jaxcnn.errors import Advice, InputError, spelling
+from jaxcnn.errors import InputError, spelling
 
 if TYPE_CHECKING:
     from jaxcnn.convolve import Problem
@@ -75,7 +74,7 @@ def _problem(
     from jaxcnn.convolve import Problem
     from jaxcnn.convolve.algorithms.algorithm import FLOATS
     from jaxcnn.geometry import conv_shapes
-    from jaxcnn.geometry.shapes import divisors
+    from jaxcnn.geometry.shapes import require_groups
 
     if dtype not in FLOATS:
         raise InputError(f"--dtype must be one of {', '.join(FLOATS)}, got {dtype!r}")
@@ -86,11 +85,7 @@ def _problem(
             f"input {input} has {len(size)} spatial axes but --filter {filter} has {len(taps)}; "
             f"give batch, {len(taps)} sizes and channels"
         )
-    if wrong := [number for number in (in_channels, channels) if number % groups]:
-        raise InputError(
-            f"--groups {groups} does not divide {wrong[0]} channels.",
-            Advice("groups", divisors(math.gcd(in_channels, channels))),
-        )
+    require_groups(groups, in_channels, channels)
     shapes = conv_shapes(
         (batch, *size, in_channels),
         (*taps, in_channels // groups, channels),

@@ -21,7 +21,7 @@ from jaxcnn.convolve.algorithms import ALGORITHMS, Work
 from jaxcnn.convolve.algorithms.algorithm import trimmed
 from jaxcnn.convolve.layout import as_kernel_gradient, from_kernel_gradient
 from jaxcnn.convolve.problem import Problem
-from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice
 
 ONEDNN = frozenset({"onednn", "onednn_products"})
 """The algorithms that are fenced."""
@@ -63,10 +63,9 @@ def check_name(name: str) -> None:
 
     >>> check_name("im2col")
     Traceback (most recent call last):
-    jaxcnn.errors.InputError: algorithm must be None or one of direct, onednn, ..., got 'im2col'
+    jaxcnn.errors.InputError: algorithm must be one of 'direct', 'onednn', ..., got 'im2col'.
     """
-    if name not in ALGORITHMS:
-        raise InputError(f"algorithm must be None or one of {', '.join(ALGORITHMS)}, got {name!r}")
+    choice("algorithm", name, tuple(ALGORITHMS))
 
 
 def solve(

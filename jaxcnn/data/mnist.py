@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxcnn.errors import InputError
+from jaxcnn.geometry._check import choice
 
 FOLDER = Path(__file__).parent / "mnist_files"
 
@@ -60,8 +61,8 @@ class Digits:
                 f"images must be uint8, 0 for paper and 255 for ink, got {images.dtype}; where "
                 f"they are from 0 to 1, use (255 * images).round().astype(np.uint8)"
             )
-        if images.shape != (len(images), *IMAGE):
-            fits = images.shape == (len(images), *IMAGE[:2])
+        if images.ndim != 4 or images.shape[1:] != IMAGE:
+            fits = images.ndim == 3 and images.shape[1:] == IMAGE[:2]
             use = "images[..., None]" if fits else f"images of {IMAGE}, channels last"
             raise InputError(f"images of shape {images.shape} are not (N, 28, 28, 1); use {use}")
         if labels.dtype.kind not in "iu":
@@ -101,9 +102,7 @@ def load_mnist(split: str = "train", *, folder: Path | str = FOLDER) -> Digits:
     >>> digits.images.shape, digits.labels[:4].tolist()
     ((10000, 28, 28, 1), [7, 2, 1, 0])
     """
-    if split not in _SPLITS:
-        raise InputError(f"split must be one of {', '.join(map(repr, _SPLITS))}, got {split!r}")
-    prefix, first, end = _SPLITS[split]
+    prefix, first, end = _SPLITS[choice("split", split, tuple(_SPLITS))]
     images = _read(Path(folder) / f"{prefix}-images-idx3-ubyte.gz")
     labels = _read(Path(folder) / f"{prefix}-labels-idx1-ubyte.gz")
     return Digits(images[first:end, ..., None], labels[first:end])

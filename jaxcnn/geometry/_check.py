@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._symbolic import at_least, is_symbolic
 
 
@@ -56,8 +56,10 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
         return value
     known = {each.upper(): each for each in choices}
     near = get_close_matches(str(value).upper(), known, n=1)
-    hint = f'; use {name}="{known[near[0]]}"' if near else ""
-    raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
+    raise InputError(
+        f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.",
+        *(Advice(name, (known[each],)) for each in near),
+    )
 
 
 def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:

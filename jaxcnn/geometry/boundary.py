@@ -13,6 +13,7 @@ partial      00 1234 00     then each output is multiplied by taps/(taps on real
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, is_sequence
@@ -44,10 +45,11 @@ def source_cell(position: int, size: int, boundary: str) -> int | None:
     return None
 
 
-def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
-    """``boundary`` if every window's padding can be filled that way.
+def check_boundary(boundary: str, laid: Sequence[Window], rounding: str) -> None:
+    """Refuses a boundary by which some window's padding cannot be filled.
 
     Reflection has N-1 cells to mirror, a ring N to offer, and a share of real cells needs one.
+    ``rounding`` is what was asked for; where ``laid`` has another, it has no layout of its own.
 
     Raises:
       InputError: naming the axis and its numbers, and what to use instead.
@@ -55,9 +57,9 @@ def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
     choice("boundary", boundary, BOUNDARIES)
     if boundary == "partial":
         for axis in laid:
-            _require_real_cells(axis, laid)
+            _require_real_cells(axis, laid, rounding)
     if boundary not in ("reflect", "circular"):
-        return boundary
+        return
     limits = [axis.size - 1 if boundary == "reflect" else axis.size for axis in laid]
     for axis, limit in zip(laid, limits, strict=True):
         if not known(lambda most=limit, a=axis: max(a.padding) <= most):
@@ -67,24 +69,29 @@ def check_boundary(boundary: str, laid: Sequence[Window]) -> str:
                     f"{axis.size}, which is not known to be so large; "
                     f"{state(axis.size, axis.size - limit + max(axis.padding))}"
                 )
+            ways = less_padding(laid, [(most, most) for most in limits], rounding)
+            ways += _other_boundary("replicate", axis, rounding)
             raise InputError(
                 f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
                 f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}.",
-                *less_padding(laid, [(most, most) for most in limits]),
-                Advice("boundary", ("replicate",)),
+                *(ways or [f"a larger {axis.axis}"]),
             )
-    return boundary
 
 
-def _require_real_cells(axis: Window, laid: Sequence[Window]) -> None:
+def _other_boundary(boundary: str, axis: Window, rounding: str) -> list[Advice]:
+    """The advice to take ``boundary``, where the layout is possible with it."""
+    return [Advice("boundary", (boundary,))] if axis.rounding == rounding else []
+
+
+def _require_real_cells(axis: Window, laid: Sequence[Window], rounding: str) -> None:
     empty = first_empty(axis)
     if empty is not None:
         raise InputError(
             f'boundary "partial" divides by the real cells under the window, and there are none '
             f"under output {empty} of {axis.axis} {axis.size} with filter {axis.filter}, "
             f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}.",
-            *padding_under_windows(laid),
-            Advice("boundary", ("zeros",)),
+            *padding_under_windows(laid, rounding),
+            *_other_boundary("zeros", axis, rounding),
         )
 
 
@@ -121,6 +128,5 @@ def pad_windows(
             f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
             f"for one example, (*spatial, C)"
         )
-    laid = windows(x[-axes - 1 : -1], 1, padding=padding)
-    check_boundary(boundary, laid)
-    return laid
+    check = partial(check_boundary, boundary)
+    return windows(x[-axes - 1 : -1], 1, padding=padding, check=check)

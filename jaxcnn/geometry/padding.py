@@ -211,7 +211,7 @@ def _refuse_boundary(name: Any) -> None:
 
 def _padding_entry(name: str, entry: Any, least: int | None) -> tuple[int, int]:
     if not is_sequence(entry):
-        if entry is None or isinstance(entry, str):
+        if not hasattr(entry, "__index__") and not isinstance(entry, float):
             raise TypeError(
                 f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
                 f"for each axis, got {entry!r}"

@@ -7,6 +7,7 @@ that it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from jaxcnn.errors import InputError, without
 from jaxcnn.geometry._check import integer
@@ -19,6 +20,7 @@ from jaxcnn.geometry.shapes import (
     other_layouts,
     require_bias,
     require_floor_or_exact,
+    require_number,
     split_kernel,
     split_shape,
 )
@@ -56,6 +58,7 @@ def depthwise_shapes(
     x, kernel = tuple(x), tuple(kernel)
     filters = split_kernel(name, kernel, "C", "multiplier")
     _, _, channels = split_shape(x, len(filters), f"{name} of shape {kernel}")
+    require_number(x, channels, kernel, kernel[-2])
     of, multiplier = kernel[-2:]
     if of != channels:
         ways = other_layouts(x, kernel, len(filters), of)
@@ -170,6 +173,7 @@ def local_shapes(
     places, filters = kernel[:axes], split_kernel("kernel", kernel, "C_in", "C_out")[axes:]
     batch, spatial, channels = split_shape(x, axes, f"kernel of shape {kernel}")
     of, out_channels = kernel[-2:]
+    require_number(x, channels, kernel, of)
     if of != channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {of}.",
@@ -177,9 +181,14 @@ def local_shapes(
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
     laid = windows(
-        spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        spatial,
+        filters,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        check=partial(check_boundary, boundary),
     )
-    check_boundary(boundary, laid)
     symbolic = next((axis for axis in laid if is_symbolic(axis.size)), None)
     if symbolic is not None:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jaxcnn.errors import InputError
@@ -44,12 +45,18 @@ def blur_shapes(
             'use "floor", or more padding'
         )
     batch, spatial, channels = split_by(x, "filter", filter)
-    laid = windows(spatial, filter, stride=stride, padding=padding, rounding=rounding)
     if boundary == "partial":
         raise InputError(
             'boundary "partial" counts taps, whose weights differ here; use boundary="replicate"'
         )
-    check_boundary(boundary, laid)
+    laid = windows(
+        spatial,
+        filter,
+        stride=stride,
+        padding=padding,
+        rounding=rounding,
+        check=partial(check_boundary, boundary),
+    )
     return PoolShapes(batch, laid, channels)
 
 

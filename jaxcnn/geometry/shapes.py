@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, is_sequence, per_axis
+from jaxcnn.geometry._symbolic import at_least, is_symbolic
 from jaxcnn.geometry.boundary import check_boundary
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.sizes import padding_under_windows, windows
@@ -115,22 +117,28 @@ def conv_shapes(
     batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     groups = integer("groups", groups, least=1)
     in_group, out_channels = kernel[-2:]
+    require_number(x, channels, kernel, in_group * groups)
     asked = f"kernel of shape {kernel} with groups {groups} takes {in_group}*{groups}"
     fitting = channels // in_group
     fits = fitting > 0 and channels % in_group == out_channels % fitting == 0
-    for number, whose in ((channels, f"channels of x {x}"), (out_channels, "filters of kernel")):
+    for number, whose in (
+        (channels, f"channels of x {x}"),
+        (out_channels, f"filters of kernel {kernel}"),
+    ):
         if number % groups:
-            whose = whose if number is channels else f"{whose} {kernel}"
+            near = _nearest_divisor(groups, channels, out_channels)
             raise InputError(
                 f"groups {groups} does not divide the {number} {whose}.",
-                Advice(
-                    "groups", (fitting,) if fits else divisors(math.gcd(channels, out_channels))
-                ),
+                Advice("groups", (fitting,))
+                if fits
+                else f"groups={near} with a kernel of shape "
+                f"{(*filters, channels // near, out_channels)}",
             )
     if channels != in_group * groups:
+        torch = None if kernel[0] % groups else kernel[1] * groups
         raise InputError(
             f"x of shape {x} has {channels} channels, but {asked} = {in_group * groups}.",
-            *other_layouts(x, kernel, len(filters), in_group * groups, kernel[1] * groups),
+            *other_layouts(x, kernel, len(filters), in_group * groups, torch),
             f"a kernel of shape {(*filters, channels // groups, out_channels)}",
             *([Advice("groups", (fitting,))] if fits else []),
         )
@@ -138,9 +146,14 @@ def conv_shapes(
     if mask is not None:
         require_mask(tuple(mask), kernel)
     laid = windows(
-        spatial, filters, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        spatial,
+        filters,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        check=partial(check_boundary, boundary),
     )
-    check_boundary(boundary, laid)
     return ConvShapes(batch, laid, channels, out_channels, groups, boundary)
 
 
@@ -213,7 +226,13 @@ def pool_shapes(
         padding=padding,
         dilation=dilation,
         rounding=rounding,
+        check=_require_cells,
     )
+    return PoolShapes(batch, laid, channels)
+
+
+def _require_cells(laid: Sequence[Window], rounding: str) -> None:
+    """Refuses windows that hold nothing but padding."""
     for axis in laid:
         empty = first_empty(axis)
         if empty is not None:
@@ -221,10 +240,9 @@ def pool_shapes(
                 f"{axis.axis} {axis.size} with window {axis.filter}, dilation {axis.dilation}, "
                 f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
                 f"nothing but padding.",
-                *padding_under_windows(laid),
+                *padding_under_windows(laid, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
-    return PoolShapes(batch, laid, channels)
 
 
 def split_shape(
@@ -242,7 +260,9 @@ def split_shape(
         )
     batch = x[0] if len(x) == axes + 2 else None
     spatial, channels = x[-axes - 1 : -1], x[-1]
-    if channels < 1:
+    if is_symbolic(channels):
+        at_least("channels", channels, 1)
+    elif channels < 1:
         raise InputError(f"{called} of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels
 
@@ -278,10 +298,35 @@ def split_kernel(name: str, kernel: tuple[int, ...], *channels: str) -> tuple[in
             f"{name} of shape {kernel} has {len(kernel)} axes; it needs at least 3: one or more "
             f"filter sizes, then {' and '.join(channels)}, as in (3, 3, 1, 8)"
         )
+    symbolic = next((size for size in kernel if is_symbolic(size)), None)
+    if symbolic is not None:
+        raise InputError(
+            f"{name} of shape {kernel} has a symbolic size, {symbolic}; use a number: a kernel is "
+            f"as large as its weights are many"
+        )
     for axis, value in zip(channels, kernel[-2:], strict=True):
         if value < 1:
             raise InputError(f"{name} of shape {kernel} has {axis} = {value}; use 1 or more")
     return kernel[:-2]
+
+
+def require_number(x: tuple[int, ...], channels: int, kernel: tuple[int, ...], takes: int) -> None:
+    """Refuses symbolic channels of x, for a kernel has weights for so many and no others."""
+    if is_symbolic(channels):
+        raise InputError(
+            f"channels {channels} of x {x} must be a number: kernel of shape {kernel} takes "
+            f"{takes}; use {takes} for {channels}"
+        )
+
+
+def require_groups(groups: int, channels: int, filters: int) -> None:
+    """Refuses groups for which no kernel can be made from so many channels to so many filters."""
+    for number, what in ((channels, "channels of the input"), (filters, "filters")):
+        if number % groups:
+            raise InputError(
+                f"groups {groups} does not divide the {number} {what}.",
+                Advice("groups", divisors(math.gcd(channels, filters))),
+            )
 
 
 def require_bias(bias: Sequence[int] | None, channels: int, whose: str) -> None:
@@ -315,6 +360,11 @@ def require_mask(mask: tuple[int, ...], kernel: tuple[int, ...]) -> None:
 
 def _batch_axis(batch: int | None) -> tuple[int, ...]:
     return () if batch is None else (batch,)
+
+
+def _nearest_divisor(groups: int, *numbers: int) -> int:
+    """What divides all ``numbers`` and is nearest to ``groups``."""
+    return min(divisors(math.gcd(*numbers)), key=lambda divisor: abs(divisor - groups))
 
 
 def divisors(number: int) -> tuple[int, ...]:

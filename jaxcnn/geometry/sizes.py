@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,22 @@ from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic, known
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
-from jaxcnn.geometry.window import Window, as_sizes, axis_names, effective_filter, first_empty
+from jaxcnn.geometry.window import (
+    ROUNDINGS,
+    Window,
+    as_sizes,
+    axis_names,
+    effective_filter,
+    first_empty,
+)
+
+Check = Callable[[Sequence[Window], str], None]
+"""What an operation asks of its windows beyond their layout, given the rounding that was asked for;
+where that is exact, the windows may be rounded all the same."""
+
+
+def _take_any(laid: Sequence[Window], rounding: str) -> None:
+    """The check of an operation that takes whatever windows there are."""
 
 
 def windows(
@@ -22,12 +37,17 @@ def windows(
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
+    check: Check = _take_any,
 ) -> tuple[Window, ...]:
     """The checked window on each axis; errors name the axis (height, width, ...).
+
+    ``check`` raises where the operation cannot take the windows. Nothing is advised that it would
+    refuse; and what it refuses is said before cells that are left unread, for no rounding mends it.
 
     >>> [w.output for w in windows((7, 9), 3, stride=(1, 2))]
     [5, 4]
     """
+    choice("rounding", rounding, ROUNDINGS)
     sizes = as_sizes("sizes", sizes)
     axes, names = len(sizes), axis_names(len(sizes))
     named = zip(names, sizes, strict=True)
@@ -35,10 +55,50 @@ def windows(
     filters = per_axis("filter", filters, axes, least=1)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
-    pairs = resolve_padding(padding, sizes, filters, stride=strides, dilation=dilations)
-    numbers = zip(sizes, filters, strides, pairs, dilations, strict=True)
-    lay = [partial(Window, *each, rounding=rounding) for each in numbers]
-    return on_every_axis(lay, sizes=sizes, padding=pairs)
+
+    def lay(sizes: Sequence[int], padding: Padding, rounding: str) -> tuple[Window, ...]:
+        pairs = resolve_padding(padding, sizes, filters, stride=strides, dilation=dilations)
+        numbers = zip(sizes, filters, strides, pairs, dilations, strict=True)
+        each = [partial(Window, *entries, rounding=rounding) for entries in numbers]
+        return on_every_axis(each, sizes=sizes, padding=pairs)
+
+    def succeeds(argument: str, value: Any) -> bool:
+        changed: dict[str, Any] = {"sizes": sizes, "padding": padding, "rounding": rounding}
+        if argument in names:
+            axis, argument = names.index(argument), "sizes"
+            value = (*sizes[:axis], value, *sizes[axis + 1 :])
+        changed[argument] = value
+        try:
+            check(lay(**changed), changed["rounding"])
+        except InputError:
+            return False
+        return True
+
+    try:
+        laid = lay(sizes, padding, rounding)
+    except InputError as error:
+        if not error.advice:
+            raise
+        try:
+            floored = lay(sizes, padding, "floor")
+        except InputError:
+            floored = ()
+        check(floored, rounding)
+        ways = list(_possible(error.advice, succeeds))
+        raise InputError(error.args[0], *(ways or ["another filter, stride or dilation"])) from None
+    check(laid, rounding)
+    return laid
+
+
+def _possible(
+    advice: Sequence[Advice | str], succeeds: Callable[[str, Any], bool]
+) -> Iterator[Advice | str]:
+    """What succeeds of an advice, value by value; words that cannot be tried stay."""
+    for way in advice:
+        if isinstance(way, str):
+            yield way
+        elif values := tuple(value for value in way.values if succeeds(way.argument, value)):
+            yield replace(way, values=values)
 
 
 def on_every_axis(lay: Sequence[partial[Window]], **given: Sequence[Any]) -> tuple[Window, ...]:
@@ -68,10 +128,10 @@ def on_every_axis(lay: Sequence[partial[Window]], **given: Sequence[Any]) -> tup
     raise InputError(why, *_together(errors, names, given))
 
 
-def lessened(window: Window, most: tuple[int, int]) -> tuple[int, int] | None:
+def lessened(window: Window, most: tuple[int, int], rounding: str) -> tuple[int, int] | None:
     """The padding next below the window's that is nowhere above ``most``, if there is one.
 
-    >>> lessened(Window(5, 3, stride=2, padding=(4, 2)), (1, 2))
+    >>> lessened(Window(5, 3, stride=2, padding=(4, 2)), (1, 2), "exact")
     (1, 1)
     """
     low, high = (min(pair) for pair in zip(window.padding, most, strict=True))
@@ -81,27 +141,29 @@ def lessened(window: Window, most: tuple[int, int]) -> tuple[int, int] | None:
         if min(pair) < 0:
             continue
         try:
-            return replace(window, padding=pair).padding
+            return replace(window, padding=pair, rounding=rounding).padding
         except InputError:
             continue
     return None
 
 
-def less_padding(laid: Sequence[Window], most: Sequence[tuple[int, int]]) -> list[Advice]:
+def less_padding(
+    laid: Sequence[Window], most: Sequence[tuple[int, int]], rounding: str
+) -> list[Advice]:
     """The advice to pad every axis by no more than ``most``, where that is possible."""
-    pairs = tuple(lessened(window, pair) for window, pair in zip(laid, most, strict=True))
+    pairs = tuple(lessened(window, pair, rounding) for window, pair in zip(laid, most, strict=True))
     return [] if None in pairs else [Advice("padding", (pairs,))]
 
 
-def padding_under_windows(laid: Sequence[Window]) -> list[Advice]:
-    """The advice to pad no more than leaves each window a real cell, where that is possible."""
+def padding_under_windows(laid: Sequence[Window], rounding: str) -> Sequence[Advice | str]:
+    """The advice to pad no more than leaves each window a real cell; in words, if not by itself."""
     reach = [(window.extent - 1, window.extent - 1) for window in laid]
-    advice = less_padding(laid, reach)
+    advice = less_padding(laid, reach, rounding)
     for way in advice:
         pads = zip(laid, way.values[0], strict=True)
         if any(first_empty(replace(window, padding=pair)) is not None for window, pair in pads):
-            return []
-    return advice
+            return ["less padding"]
+    return advice or ["less padding"]
 
 
 def _together(
@@ -308,6 +370,7 @@ def transposed_window(
                 f"output_padding was {extra}; use output_size, or give the padding as a pair"
             )
         asked = f"{asked} {padding.upper()}"
+        pair = None
         least = (size - 1) * stride + 1
         wanted = size * stride
     else:
@@ -317,12 +380,11 @@ def transposed_window(
         wanted = least + extra
         unknown = is_symbolic(wanted)
         if not unknown and (least + stride <= 1 or (output_size is None and wanted < 1)):
-            most = sum(pair) + wanted - 1
-            low = min(pair[0], most)
+            first = 1 - extra if output_size is None else output_size - stride + 1
             raise InputError(
                 f"{asked} gives ({size} - 1)*{stride} + {extent} - {sum(pair)} + {extra} = "
                 f"{wanted} cells.",
-                Advice("padding", ((low, most - low),)),
+                Advice("padding", (_padding_more(pair, least - first),)),
             )
     if is_symbolic(wanted) or is_symbolic(output_size):
         wanted = _symbolic_size(asked, axis, wanted, least, stride, output_size)
@@ -330,13 +392,22 @@ def transposed_window(
         wanted = integer("output_size", output_size, least=1)
         possible = range(max(1, least), least + stride)
         if wanted not in possible:
+            first = min(wanted, max(least, wanted - stride + 1))
             raise InputError(
                 f"{asked} cannot give {wanted} cells, output_size: a convolution has {size} "
                 f"outputs on {_listed(possible)} cells.",
                 Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
+                *([Advice("padding", (_padding_more(pair, least - first),))] if pair else []),
             )
     pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
     return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+
+
+def _padding_more(pair: tuple[int, int], cells: int) -> tuple[int, int]:
+    """The pair with so many cells more (or, below 0, fewer), at the end where that is possible."""
+    most = sum(pair) + cells
+    low = min(pair[0], most)
+    return low, most - low
 
 
 def _symbolic_size(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, per_axis
@@ -13,6 +14,7 @@ from jaxcnn.geometry.shapes import (
     divisors,
     other_layouts,
     require_bias,
+    require_number,
     split_kernel,
     split_shape,
 )
@@ -51,6 +53,7 @@ def conv_transpose_shapes(
     batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     in_group, out_channels = kernel[-2:]
     groups = integer("groups", groups, least=1)
+    require_number(x, channels, kernel, out_channels)
     if channels != out_channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
@@ -78,9 +81,12 @@ def conv_transpose_shapes(
     wanted: Sequence[int | None] = (None,) * axes
     if output_size is not None:
         wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
-    # What a name stands for may depend on the size that is sought, so it goes down as it is.
-    named = isinstance(padding, str)
-    pads = (padding,) * axes if named else resolve_padding(padding, spatial, filters, least=None)
+    # What SAME stands for depends on the size that is sought, so it goes down as it is.
+    pads: Sequence[Any] = (padding,) * axes
+    if not (isinstance(padding, str) and padding.upper().startswith("SAME")):
+        pads = resolve_padding(
+            padding, spatial, filters, stride=strides, dilation=dilations, least=None
+        )
     lay = [
         partial(
             transposed_window,

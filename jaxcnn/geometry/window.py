@@ -74,6 +74,8 @@ class Window:
         put(self, "filter", integer("filter", self.filter, least=1))
         put(self, "stride", integer("stride", self.stride, least=1))
         put(self, "dilation", integer("dilation", self.dilation, least=1))
+        if not is_sequence(self.padding) or len(self.padding) != 2:
+            raise TypeError(f"padding must be a pair (before, after), got {self.padding!r}")
         low, high = self.padding
         padding = (integer("padding", low, least=None), integer("padding", high, least=None))
         put(self, "padding", padding)
@@ -180,8 +182,9 @@ class Window:
         if self.rounding == "exact" and rest:
             low, high = self.padding
             raise InputError(
-                f"{self._asked()} leaves {rest} at the end unread, whatever the size; use padding "
-                f'{(low, high + self.stride - rest)}, or rounding="floor" to drop them'
+                f"{self._asked()} leaves {rest} at the end unread, whatever the size.",
+                Advice("padding", ((low, high + self.stride - rest),)),
+                Advice("rounding", ("floor",), "to drop them"),
             )
         if self.rounding == "ceil" and self._one_too_many is None:
             raise InputError(

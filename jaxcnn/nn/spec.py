@@ -21,11 +21,11 @@ from typing import Any
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, speaking_as
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
-from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry._check import choice, integer, per_axis
 from jaxcnn.geometry.field import Field
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
-from jaxcnn.geometry.shapes import require_floor_or_exact
+from jaxcnn.geometry.shapes import require_floor_or_exact, require_groups
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
 from jaxcnn.nn._options import option
 from jaxcnn.words import in_our_words
@@ -71,10 +71,10 @@ class ConvSpec:
     def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
         """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
         filters = self.filters(len(input) - 1)
-        per_group = input[-1] // self.groups if input[-1] % self.groups == 0 else input[-1]
+        require_groups(self.groups, input[-1], self.channels)
         shapes = conv_shapes(
             input,
-            (*filters, per_group, self.channels),
+            (*filters, input[-1] // self.groups, self.channels),
             stride=self.stride,
             padding=for_axes(self.padding, len(filters)),
             dilation=self.dilation,
@@ -115,8 +115,7 @@ class PoolSpec:
     rounding: str = "exact"
 
     def __post_init__(self) -> None:
-        if self.kind not in POOLS:
-            raise InputError(f"pool must be one of {', '.join(POOLS)}, got {self.kind!r}")
+        choice("kind", self.kind, tuple(POOLS))
         put = object.__setattr__
         for name in ("window", "padding", "dilation", "rounding"):
             put(self, name, option(name, getattr(self, name)))

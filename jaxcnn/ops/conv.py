@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxcnn.activations import activation as named
 from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
+from jaxcnn.convolve.choose import check_name
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import speaking_as
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
@@ -99,6 +100,8 @@ def conv(
             mask=None if mask is None else jnp.shape(mask),
         )
         activate = named(activation).function
+        if algorithm is not None:
+            check_name(algorithm)
         if boundary == "partial":
             require_floating(x)
     if mask is not None:

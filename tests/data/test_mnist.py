@@ -61,7 +61,7 @@ DTYPES = ("uint8", "int8", "int32", "float16", "float32", "bool")
 
 @many
 @given(
-    shape=st.sampled_from([(3, 28, 28, 1), (3, 28, 28), (3, 1, 28, 28), (3, 32, 32, 3), (0,)]),
+    shape=st.sampled_from([(3, 28, 28, 1), (3, 28, 28), (3, 1, 28, 28), (3, 32, 32, 3), (0,), ()]),
     pixels=st.sampled_from(DTYPES),
     count=st.integers(0, 4),
     labelled=st.sampled_from(DTYPES),

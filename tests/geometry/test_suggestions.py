@@ -79,21 +79,22 @@ def test_what_an_impossible_transposed_size_suggests_is_possible(
 def test_what_wrong_groups_suggest_is_possible(problem):
     try:
         problem.shapes()
-    except (InputError, TypeError) as error:
-        message = str(error)
-    if not message.startswith("groups"):
+    except InputError as error:
+        (way,) = error.advice if error.args[0].startswith("groups") else (None,)
+    except TypeError:
         return
-    numbers = [int(n) for n in re.findall(r"\d+", message.rsplit("Use ", 1)[1])]
-    assert numbers
-    for groups in numbers:
-        kernel = (*problem.filter, problem.in_channels // groups, problem.out_channels)
-        ones = (1,) * len(problem.filter)
-        shapes = conv_shapes(
-            (*problem.filter, problem.in_channels),
-            (*ones, *kernel[-2:]),
-            groups=groups,
-        )
-        assert shapes.groups == groups
+    if way is None:
+        return
+    kernel = problem.kernel_shape
+    if isinstance(way, str):
+        found = re.fullmatch(r"groups=(\d+) with a kernel of shape \(([\d, ]+)\)", way)
+        groups, kernel = int(found[1]), tuple(map(int, found[2].split(",")))
+        assert kernel[:-2] == problem.filter
+    else:
+        (groups,) = way.values
+    ones = (1,) * len(problem.filter)
+    shapes = conv_shapes((*ones, problem.in_channels), (*ones, *kernel[-2:]), groups=groups)
+    assert shapes.groups == groups
 
 
 @pytest.mark.parametrize(

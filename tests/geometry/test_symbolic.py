@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from jax.export import symbolic_shape
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Window, named_padding, transposed_window
+from jaxcnn.geometry import Window, conv_shapes, named_padding, transposed_window
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.adaptive import adaptive_shapes
 from jaxcnn.geometry.boundary import pad_windows
+from jaxcnn.geometry.relatives import depthwise_shapes
 from jaxcnn.geometry.resampling import unshuffle_shapes
+from jaxcnn.geometry.transposed import conv_transpose_shapes
 from tests.cases import many
 
 sizes = st.sampled_from(["h", "2*h", "3*h + 1", "h + 4"])
@@ -90,6 +92,48 @@ def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(text, fil
         size = at(size_of(text), number)
         assert at(window.size, number) == transposed_window(size, filter, **arguments).size
         assert at(window.output, number) == size
+
+
+@many
+@given(st.lists(st.sampled_from(["h", "2*h", "6*h", "2*h + 1"]), min_size=1, max_size=3), st.data())
+def test_what_a_symbolic_layout_advises_is_possible_on_every_axis(texts, data):
+    x = (*symbolic_shape(", ".join(["n", *texts])), 4)
+    given = {
+        "stride": data.draw(st.integers(1, 3)),
+        "padding": data.draw(st.integers(0, 4)),
+        "boundary": data.draw(st.sampled_from(["zeros", "replicate", "partial"])),
+    }
+    kernel = (*(data.draw(st.integers(1, 4)) for _ in texts), 4, 2)
+    try:
+        conv_shapes(x, kernel, **given)
+        return
+    except InputError as error:
+        message, advice = str(error), error.advice
+    assert advice or "symbolic_shape(" in message or "not known" in message, message
+    for way in advice:
+        for value in () if isinstance(way, str) else way.values:
+            conv_shapes(x, kernel, **given | {way.argument: value})
+
+
+OPERATIONS = {
+    "conv": conv_shapes,
+    "conv_transpose": conv_transpose_shapes,
+    "depthwise_conv": depthwise_shapes,
+}
+
+
+@many
+@given(st.sampled_from(sorted(OPERATIONS)), st.integers(1, 3), st.integers(0, 4), st.data())
+def test_weights_are_for_channels_of_a_known_number(operation, axes, symbolic, data):
+    x = [2, *(7 for _ in range(axes)), 4]
+    kernel = [*(3 for _ in range(axes)), 4, 4]
+    (unknown,) = symbolic_shape(data.draw(st.sampled_from(["c", "2*c", "c + 3"])))
+    if symbolic < axes + 2:
+        kernel[symbolic] = unknown
+    else:
+        x[-1] = unknown
+    with pytest.raises(InputError, match=r"symbolic size|must be a number"):
+        OPERATIONS[operation](x, kernel)
 
 
 ASKED = {

@@ -73,7 +73,7 @@ def boundaries_for(shapes: ConvShapes) -> list[str]:
 
     def allowed(boundary: str) -> bool:
         try:
-            check_boundary(boundary, shapes.windows)
+            check_boundary(boundary, shapes.windows, "exact")
         except ValueError:
             return False
         return True

@@ -84,7 +84,7 @@ def blurs(draw, **bounds):
     able = []
     for boundary in ("zeros", "reflect", "replicate", "circular"):
         try:
-            check_boundary(boundary, problem.shapes().windows)
+            check_boundary(boundary, problem.shapes().windows, "exact")
         except ValueError:
             continue
         able.append(boundary)
