@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.network import Layer, Network
 
@@ -120,13 +122,15 @@ def flaws_by_axis(network: Network, kinds: Iterable[str], look: Look) -> Iterabl
 
 def real_share(slide: Slide) -> float:
     """The share of what windows along one axis read that is cells rather than padding."""
-    read = [cell for o in range(slide.output) for cell in slide.cells(o)]
-    return sum(0 <= cell < slide.size for cell in read) / max(1, len(read))
-
-
-def count_of(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    read, real, period = 0, 0, slide.period(1)
+    step = int(period * slide.jump)  # outputs a period apart read cells a whole step apart
+    for phase in range(min(period, slide.output)):
+        first = np.array(slide.cells(phase), int)
+        outputs = len(range(phase, slide.output, period)) if step else 1
+        before, until = (-((first - cell) // max(1, step)) for cell in (0, slide.size))
+        real += int((until.clip(0, outputs) - before.clip(0, outputs)).sum())
+        read += outputs * len(first)
+    return real / max(1, read)
 
 
 def any_of(options: Iterable[object]) -> str:
