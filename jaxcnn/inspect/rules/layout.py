@@ -21,6 +21,7 @@ from jaxcnn.inspect.rules.rule import (
     by_axis,
     flaws_by_axis,
     real_share,
+    strides_of,
 )
 
 _WINDOWED = (*CONVOLUTIONS, *POOLS, "slice", "patches")
@@ -136,12 +137,13 @@ def _skipped_on(slide: Slide, least: float) -> Found | None:
 
 def _read_places(slide: Slide) -> np.ndarray:
     """Whether each cell is read; those that :func:`_dropped` tells of are left out."""
-    runs = slide.read_by(((0, slide.output),))
-    end = min(slide.size, runs[-1][1]) if _dropped_on(slide) else slide.size
-    places = np.zeros(end, bool)
-    for first, after in runs:
-        places[max(0, first) : max(0, after)] = True
-    return places
+    places = np.zeros(slide.size, bool)
+    for cells, step, outputs in strides_of(slide):
+        for first in cells.tolist():
+            end = max(0, first + step * (outputs - 1) + 1)
+            places[first if first >= 0 else first % step : end : step] = True
+    last = slide.cells(slide.output - 1)[-1] if _dropped_on(slide) else slide.size - 1
+    return places[: max(0, last + 1)]
 
 
 def _uneven(network: Network) -> Iterable[Flaw]:
