@@ -8,6 +8,7 @@ import typer
 
 from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.errors import InputError
+from jaxcnn.geometry.plan import count_of
 
 Model = Annotated[
     str,
@@ -72,7 +73,6 @@ def lint(
     from jaxcnn.inspect import lint as lint_model
     from jaxcnn.inspect import read_baseline
     from jaxcnn.inspect import write_baseline as write
-    from jaxcnn.inspect.rules.rule import count_of
 
     if baseline and write_baseline:
         raise InputError(
@@ -91,8 +91,9 @@ def lint(
         write(report, write_baseline)
         written = count_of(len(report.findings), "finding")
         typer.echo(f"{written} written to {write_baseline}", err=json)
+        report = report.without(finding.key for finding in report.findings)
     typer.echo(report.to_json() if json else str(report))
-    raise typer.Exit(0 if write_baseline else report.exit_code)
+    raise typer.Exit(report.exit_code)
 
 
 def _list_rules() -> None:

@@ -87,15 +87,11 @@ class Plan:
         return sum(found) if len(found) == len(self.rows) else None
 
     def to_json(self) -> str:
-        """The plan as JSON; what is not known is null, and a jump that is not whole a text."""
-        rows = [
-            asdict(row)
-            | {"field": row.field and [asdict(f) | {"jump": _number(f.jump)} for f in row.field]}
-            for row in self.rows
-        ]
+        """The plan as JSON; what is not known is null, and a fraction of cells a text."""
+        rows = [asdict(row) for row in self.rows]
         found = {"input": self.input, "rows": rows, "parameters": self.parameters}
         found |= {"multiply_adds": self.multiply_adds, "notes": self.notes}
-        return json.dumps(found, indent=2)
+        return json.dumps(found, indent=2, default=str)
 
     def lines(self) -> list[tuple[str, ...]]:
         """The table's lines as text: the input, a line for each layer, the totals."""
@@ -140,10 +136,11 @@ def plan_row(
     )
 
 
-def _number(jump: int | Fraction) -> int | str:
-    return jump if isinstance(jump, int) else str(jump)
-
-
 def by(sizes: Iterable[int | Fraction]) -> str:
     """Sizes as they are spoken of: ``28x28x1``."""
     return "x".join(map(str, sizes))
+
+
+def count_of(number: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

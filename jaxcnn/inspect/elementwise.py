@@ -67,13 +67,14 @@ def elementwise(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     if x.scaled and name in ("add", "sub"):  # the mean, divided too, taken away at the end
         owed = [v for v in owed if not (_is_of(v, x) and v.power == Fraction(-1, 2))]
     if name == "sub" and values[-1] in others and (values[-1].statistic or values[-1].weights):
+        tracer.give(learnt_in(others), x.layer)
         return [_centred(replace(x, owed=(*x.owed, *owed)), [values[-1]])]
     if owed:
         x = tracer.paid(replace(x, owed=(*x.owed, *owed)), eqn)
     for chooser in choosing:
         if not (chooser.base is x.base and chooser.combined <= x.combined):
             x = tracer.paid(replace(x, owed=(*x.owed, chooser)), eqn)
-    learnt = _learnt(others)
+    learnt = learnt_in(others)
     number = x.layer
     is_learnt = tracer.give(learnt, number)
     if name in ("add", "add_any"):
@@ -120,7 +121,7 @@ def _together(tracer: Tracer, eqn: Any, solid: list[Value], others: list[Value])
     axes = max(len(value.rows) for value in solid)
     solid = [value for value in solid if len(value.rows) == axes]
     fold = _FOLDS.get(name, "")
-    scales = name in _SCALINGS and not _learnt(others)
+    scales = name in _SCALINGS and not learnt_in(others)
     first = solid[0]
     solid = matched(tracer, eqn, solid)
     if all(_same(value, first) for value in solid):
@@ -196,7 +197,7 @@ def _broadcast(values: Sequence[Value]) -> tuple[Axis, ...]:
     return tuple(max(axes, key=lambda axis: prod(n for n, _ in axis)) for axes in options)
 
 
-def _learnt(values: Sequence[Value]) -> frozenset[str]:
+def learnt_in(values: Sequence[Value]) -> frozenset[str]:
     """The names of what may be learnt in them.
 
     An unnamed array that varies over more than one axis is a table of counts rather than a bias.

@@ -174,7 +174,9 @@ def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:
     for code, name in sorted(pairs):
         if name not in names:
             near = get_close_matches(name, names, n=3) or names[:3]
-            hint = f"use {any_of(near)}" if near else "the model has none"
+            hint = (
+                f"use {any_of(f'{code}@{each}' for each in near)}" if near else "the model has none"
+            )
             raise InputError(f"ignore has {f'{code}@{name}'!r}, but no layer is {name!r}; {hint}")
     return pairs
 

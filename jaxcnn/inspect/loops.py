@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from jaxcnn.geometry.steps import Slide
+from jaxcnn.inspect.elementwise import learnt_in
 from jaxcnn.inspect.equations import where
 from jaxcnn.inspect.moves import cut_at, stacked
 from jaxcnn.inspect.tracer import Rule, Tracer
@@ -14,6 +17,9 @@ from jaxcnn.inspect.values import Value
 
 MOST_REPEATS = 64
 """A loop over layers is unrolled; one over more steps than this is read as one step."""
+
+_Step = tuple[list[Value], list[Value]]
+"""What is carried out of a step of a loop, and what it gives out."""
 
 
 def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
@@ -30,7 +36,7 @@ def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     )
     labels = {label for value in inputs if value.base is not None for label in value.labels_on(0)}
 
-    def run(state: list[Value], step: int) -> tuple[list[Value], list[Value]]:
+    def run(state: list[Value], step: int = 0) -> _Step:
         given = [cut_at(tracer, eqn, value, step) for value in inputs]
         found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *given])
         return found[:carried], found[carried:]
@@ -38,18 +44,48 @@ def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     if length > MOST_REPEATS:
         what = f"a loop of {length} steps ({where(eqn)}) is read as one"
         with _repeated(tracer, length, what):
-            state, outputs = run(state, 0)
+            state, outputs = _first_step(tracer, eqn, run, state)
         state = [_unsure(tracer, eqn, value, what) for value in state]
         each = [[_unsure(tracer, eqn, value, what) for value in outputs]] * length
     else:
+        steps = range(length)[::-1] if eqn.params["reverse"] else range(length)
         each = []
-        for step in range(length):
-            step = length - 1 - step if eqn.params["reverse"] else step
-            state, outputs = run(state, step)
+        for number, step in enumerate(steps):
+            at = partial(run, step=step)
+            state, outputs = at(state) if number else _first_step(tracer, eqn, at, state)
             each.append(outputs)
         each = each[::-1] if eqn.params["reverse"] else each
     label = next(iter(labels)) if len(labels) == 1 else None
     return [*state, *(stacked(tracer, eqn, list(of), label) for of in zip(*each, strict=True))]
+
+
+def _first_step(
+    tracer: Tracer, eqn: Any, run: Callable[[list[Value]], _Step], state: list[Value]
+) -> _Step:
+    """What a loop's first step makes of what is carried.
+
+    What starts as a constant, as zeros do, and comes to depend on the input is multiplied in every
+    step, the first included: it is taken for an array of the input that reads nothing of it.
+    """
+    while True:
+        before = tracer.snapshot()
+        after, outputs = run(state)
+        begun = [b.base is None and a.base is not None for b, a in zip(state, after, strict=True)]
+        if not any(begun):
+            return after, outputs
+        after = [_settled(tracer, eqn, value) for value in after]
+        tracer.restore(before)
+        for value, new in zip(state, begun, strict=True):
+            if new:
+                tracer.give(learnt_in([value]), -1)
+        state = [
+            _reading_nothing(a) if new else b for b, a, new in zip(state, after, begun, strict=True)
+        ]
+
+
+def _reading_nothing(value: Value) -> Value:
+    nothing = value.map.through(*(Slide(size, size, taps=()) for size in value.map.sizes))
+    return replace(value, base=nothing, layer=-1, biased=None, centred=None)
 
 
 def _same_rank(outer: Any, inner: Any) -> bool:
@@ -73,10 +109,16 @@ def _repeated(tracer: Tracer, times: int | None, why: str) -> Iterator[None]:
 
 def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     """``while``: its body, once."""
-    body = eqn.params["body_jaxpr"]
+    body, consts = eqn.params["body_jaxpr"], eqn.params["body_nconsts"]
+    values = values[eqn.params["cond_nconsts"] :]
+    fixed, state = values[:consts], values[consts:]
+
+    def run(state: list[Value]) -> _Step:
+        return tracer.run(body.jaxpr, body.consts, [*fixed, *state]), []
+
     what = f"how often a loop ({where(eqn)}) runs its program does not say"
     with _repeated(tracer, None, what):
-        found = tracer.run(body.jaxpr, body.consts, values[eqn.params["cond_nconsts"] :])
+        found, _ = _first_step(tracer, eqn, run, state)
     return [_unsure(tracer, eqn, value, what) for value in found]
 
 

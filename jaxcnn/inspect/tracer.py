@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxcnn.errors import InputError
+from jaxcnn.geometry.plan import count_of
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.geometry.steps import Slide, Step, step_of
 from jaxcnn.inspect.equations import Recipe, inner_of, may_multiply, power_of, where
@@ -66,6 +67,7 @@ class Tracer:
         self._learnt: dict[str, int] = {}
         self._unsaid: set[str] = set()
         self._given: set[str] = set()
+        self._waiting: frozenset[str] = frozenset()
         self._settled: dict[Any, tuple[Reads, int]] = {}
         self._constants: dict[int, str] = {}
         self._modules: dict[int, str] = {}
@@ -95,7 +97,7 @@ class Tracer:
                 self.settle(self.paid(value, None), None)
         self.name_layers()
         self._doubt_layers()
-        self._leave_out_running()
+        self._say_parameters()
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """The outputs of a jaxpr, given its inputs."""
@@ -319,16 +321,19 @@ class Tracer:
         if layer.multiply_adds and self.times != 1:
             layer.multiply_adds = self.times and layer.multiply_adds * self.times
         self.give(weights, len(self.layers) - 1)
+        self.give(self._waiting, len(self.layers) - 1)
+        self._waiting = frozenset()
         return len(self.layers) - 1
 
     def snapshot(self) -> tuple[Any, ...]:
         """What :meth:`restore` needs to forget the layers that are met from now on."""
         layers = [dict(vars(layer), weights=dict(layer.weights)) for layer in self.layers]
-        return layers, set(self._given), dict(self._modules), dict(self._settled)
+        weights = set(self._given), self._waiting
+        return layers, *weights, dict(self._modules), dict(self._settled)
 
     def restore(self, before: tuple[Any, ...]) -> None:
         """Forgets the layers that were met since a :meth:`snapshot`."""
-        layers, self._given, self._modules, self._settled = before
+        layers, self._given, self._waiting, self._modules, self._settled = before
         del self.layers[len(layers) :]
         for layer, entries in zip(self.layers, layers, strict=True):
             vars(layer).update(entries)
@@ -349,25 +354,34 @@ class Tracer:
                 reasons = (self.doubts[m] for m in layer.reads.order if m in self.doubts)
                 layer.unknown = layer.unknown or next(reasons, "")
 
-    def _leave_out_running(self) -> None:
-        """Takes back what was counted as learnt but acts as a normalisation's mean or variance."""
+    def _say_parameters(self) -> None:
+        """Takes back what was counted as learnt but acts as a normalisation's mean or variance, and
+        says so, and what else the numbers of parameters do not tell.
+        """
         running = self.running & self._unsaid
         if running:
             for layer in self.layers:
                 layer.weights = {k: n for k, n in layer.weights.items() if k not in running}
             numbers = sum(self._learnt.pop(name) for name in running)
-            self.notes[f"{numbers:,} numbers of running means and variances are no parameters"] = (
-                None
-            )
-        closed = sum(self._learnt.get(name, 0) for name in self._unsaid if name.startswith("<"))
+            what = f"{count_of(numbers, 'number')} of running means and variances"
+            self.notes[f"not counted as parameters: {what}"] = None
+        unsure = {name for name in self._given & self._unsaid if name.startswith("<")}
+        closed = sum(self._learnt[name] for name in unsure - running)
         if closed:
+            what = f"{count_of(closed, 'number')} in arrays that the model closes over"
             self.notes[
-                f"{closed:,} numbers in arrays that the model closes over are taken for "
-                f"parameters; whether they are learnt its program does not say"
+                f"counted as parameters: {what}; whether they are learnt its program does not say"
             ] = None
+        left = sum(size for name, size in self._learnt.items() if name not in self._given)
+        if left:
+            what = f"{count_of(left, 'number')} in arrays that belong to no layer"
+            self.notes[f"not counted as parameters: {what}"] = None
 
     def give(self, weights: frozenset[str], layer: int) -> bool:
-        """Counts learnt arrays to a layer, if no layer has them yet; whether any is learnt."""
+        """Counts learnt arrays to a layer, if no layer has them yet; whether any is learnt.
+
+        Those met before the first layer go to that one.
+        """
         if layer >= 0:
             paths = sorted(name.rpartition(".")[0] for name in weights)
             if paths and self.layers[layer].kind in LEARNING:
@@ -376,10 +390,13 @@ class Tracer:
                 if name in self._learnt:
                     self._given.add(name)
                     self.layers[layer].weights[name] = self._learnt[name]
+        else:
+            self._waiting |= weights
         return any(name in self._learnt for name in weights)
 
     def take(self, weights: frozenset[str]) -> None:
         """Takes learnt arrays back from the layers that have them, other than normalisations."""
+        self._waiting -= weights
         for layer in self.layers:
             for name in weights & layer.weights.keys() if layer.kind != "norm" else ():
                 del layer.weights[name]

@@ -112,6 +112,8 @@ def test_a_baseline_keeps_known_findings_quiet_and_new_ones_not(nets, tmp_path):
     model = (f"{nets}:flawed", "-i", "3x8x8")
     written = run(*model, "--select", "JC001", "--write-baseline", file)
     assert (written.exit_code, "1 finding written" in written.output) == (0, True)
+    as_json = run(*model, "--write-baseline", str(tmp_path / "all.json"), "--json")
+    assert json.loads(as_json.stdout)["exit_code"] == as_json.exit_code == 0
     again = run(*model, "--select", "JC001", "--baseline", file)
     assert (again.exit_code, "(1 known before)" in again.output) == (0, True)
     more = run(*model, "--baseline", file, "--json")
@@ -129,8 +131,18 @@ def test_a_baseline_that_cannot_be_read_says_how_to_write_one(nets, tmp_path, te
         file.write_text(text)
     refused = run(f"{nets}:flawed", "-i", "3x8x8", "--baseline", str(file))
     assert isinstance(refused.exception, InputError)
+    # What is there may be a file of another kind, which writing would lose.
+    advised = f"write one with --write-baseline {file}" in str(refused.exception)
+    assert advised == (text is None)
     assert "--write-baseline" in str(refused.exception)
     assert "\n" not in str(refused.exception)
+
+
+def test_a_baseline_that_cannot_be_written_says_why(nets, tmp_path):
+    for file in (tmp_path / "no_such_folder" / "known.json", tmp_path):
+        refused = run(f"{nets}:flawed", "-i", "3x8x8", "--write-baseline", str(file))
+        assert isinstance(refused.exception, InputError)
+        assert f"{str(file)!r} cannot be written" in str(refused.exception)
 
 
 def test_a_plan_as_json_holds_what_the_table_holds(nets):

@@ -243,7 +243,9 @@ def test_a_rule_is_ignored_for_a_layer_by_its_name():
     rest = lint(flawed, (16, 16, 3), ignore=[f"JC002@{names.pop()}"])
     assert codes(rest) == codes(everything) - {"JC002"}
     assert "JC002" in rest.checked
-    with pytest.raises(InputError, match=r"'JC002@covn1', but no layer is 'covn1'; use conv1"):
+    with pytest.raises(
+        InputError, match=r"'JC002@covn1', but no layer is 'covn1'; use JC002@conv1"
+    ):
         lint(flawed, (16, 16, 3), ignore=["JC002@covn1"])
 
 

@@ -126,3 +126,46 @@ def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, fil
     assert bool(plan.notes) == (way not in SURE)
     if plan.notes:
         assert f"{2 * channels} numbers of running means and variances" in plan.notes[0]
+
+
+class Chain(nnx.Module):
+    """Learnt arrays added, taken away, and what x is multiplied and divided by, and filters."""
+
+    def __init__(self, words, channels):
+        shape = {"conv": (1, 1, channels, channels)}
+        made = [(word, jnp.ones(shape.get(word, (channels,)))) for word in words]
+        self.words = words
+        self.arrays = nnx.List([nnx.Param(array) for _, array in made])
+
+    def __call__(self, x):
+        return chained(self.words, [array[...] for array in self.arrays], x)
+
+
+CHAINED = {
+    "add": lambda x, a: x + row(a),
+    "sub": lambda x, a: x - row(a),
+    "mul": lambda x, a: x * row(a),
+    "div": lambda x, a: x / row(a),
+    "conv": lambda x, a: lax.conv_general_dilated(x, a, (1, 1), "SAME", dimension_numbers=IMAGE),
+}
+
+
+def chained(words, arrays, x):
+    for word, array in zip(words, arrays, strict=True):
+        x = CHAINED[word](x, array)
+    return x
+
+
+@given(
+    st.lists(st.sampled_from(list(CHAINED)), min_size=1, max_size=5),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_learnt_arrays_are_counted_or_spoken_of_wherever_they_are_used(words, channels, module):
+    net = Chain(tuple(words), channels)
+    arrays = [array[...] for array in net.arrays]
+    plan = plan_of(net if module else partial(chained, words, arrays), (4, 4, channels))
+    learnt = sum(array.size for array in arrays)
+    assert plan.parameters == (learnt if "conv" in words else 0)
+    left = f"{learnt} number{'' if learnt == 1 else 's'} in arrays that belong to no layer"
+    assert any(left in note for note in plan.notes) == ("conv" not in words)

@@ -60,6 +60,57 @@ def test_products_are_counted_whatever_is_multiplied_and_however_often(
     assert plan.multiply_adds == prod(sizes.values()) * steps * outer
 
 
+class Recurrent:
+    """Layers each of which sees what it and the layer below made of the step before."""
+
+    def __init__(self, width, hidden, depth, start):
+        widths = [width] + [hidden] * depth
+        self.start, self.hidden = start, hidden
+        self.below = [jnp.ones((n, hidden)) for n in widths[:-1]]
+        self.own = [jnp.ones((hidden, hidden)) for _ in range(depth)]
+        self.initial = [jnp.ones((1, hidden)) for _ in range(depth if start == "learnt" else 0)]
+
+    def begin(self, x):
+        if self.start == "the input":
+            return [jnp.broadcast_to(x[:1, :1], (1, self.hidden)) for _ in self.own]
+        return self.initial or [jnp.zeros((1, self.hidden)) for _ in self.own]
+
+    def step(self, state, x):
+        pairs = zip(state, [x[None], *state[:-1]], self.own, self.below, strict=True)
+        made = [jnp.tanh(h @ own + below @ other) for h, below, own, other in pairs]
+        return made, made[-1]
+
+    def __call__(self, x):
+        (x,) = x
+        return lax.scan(self.step, self.begin(x), x)[1]
+
+    def until_done(self, x):
+        (x,) = x
+        start = jnp.zeros((), jnp.int32), self.begin(x)
+        return lax.while_loop(
+            lambda each: each[1][0].sum() < 9,
+            lambda each: (each[0] + jnp.ones((), jnp.int32), self.step(each[1], x[0])[0]),
+            start,
+        )[1][-1]
+
+
+STARTS = st.sampled_from(["zeros", "learnt", "the input"])
+
+
+@given(st.integers(1, 130), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), STARTS)
+def test_a_recurrent_network_costs_its_products_at_every_step(steps, width, hidden, depth, start):
+    plan = plan_of(Recurrent(width, hidden, depth, start), (steps, width))
+    matrices = width * hidden + (2 * depth - 1) * hidden**2
+    assert plan.multiply_adds == steps * matrices
+    assert plan.parameters == matrices + (start == "learnt") * depth * hidden
+
+
+@given(st.integers(1, 4), st.integers(1, 3), STARTS)
+def test_every_product_of_a_loop_whose_end_is_not_known_is_listed(hidden, depth, start):
+    plan = plan_of(Recurrent(2, hidden, depth, start).until_done, (3, 2))
+    assert [row.multiply_adds for row in plan.rows].count(None) == 2 * depth
+
+
 def attention(x, heads):
     """As written by hand: x of (N, T, C)."""
     q, k, v = (x @ jnp.ones((x.shape[-1],) * 2, x.dtype) for _ in range(3))

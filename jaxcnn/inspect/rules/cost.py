@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
+from jaxcnn.geometry.plan import count_of
 from jaxcnn.inspect.network import CONVOLUTIONS, Layer, Network
-from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, any_of, count_of
+from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, any_of
 
 TILE, WIDE_TILE = 8, 128
 """Matrix units work on multiples of 8 channels, those of TPUs on 128."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from jaxcnn.geometry.plan import by
+from jaxcnn.geometry.plan import by, count_of
 from jaxcnn.geometry.reads import Reads
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Layer, Network
-from jaxcnn.inspect.rules.rule import MOSTLY, Flaw, Option, Rule, count_of, real_share
+from jaxcnn.inspect.rules.rule import MOSTLY, Flaw, Option, Rule, real_share
 
 FAR_LARGER = 4
 """A field is far larger than the input from so many times its size on."""

@@ -8,7 +8,9 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from jaxcnn.geometry.plan import by
+import numpy as np
+
+from jaxcnn.geometry.plan import by, count_of
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.geometry.window import decimal, effective_filter
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Network
@@ -17,9 +19,9 @@ from jaxcnn.inspect.rules.rule import (
     Found,
     Rule,
     by_axis,
-    count_of,
     flaws_by_axis,
     real_share,
+    strides_of,
 )
 
 _WINDOWED = (*CONVOLUTIONS, *POOLS, "slice", "patches")
@@ -95,7 +97,7 @@ def _is_even(
         return False
     pads = (padding, padding)
     slide = Slide.laid(size, filter, stride=stride, padding=pads, dilation=dilation)
-    return not slide.unread and all(_read_places(slide)) and real_share(slide) >= least
+    return not slide.unread and bool(_read_places(slide).all()) and real_share(slide) >= least
 
 
 def _skipped(network: Network) -> Iterable[Flaw]:
@@ -103,10 +105,10 @@ def _skipped(network: Network) -> Iterable[Flaw]:
         if layer.kind not in _WINDOWED or any(slide.up > 1 for _, slide in layer.slides):
             continue
         reads = [_read_places(slide) for _, slide in layer.slides]
-        holes = [sum(not place for place in places) for places in reads]
+        holes = [not places.all() for places in reads]
         if not any(holes):
             continue
-        total, read = prod(map(len, reads)), prod(map(sum, reads))
+        total, read = prod(map(len, reads)), prod(int(places.sum()) for places in reads)
         gaps = [
             f"a filter of {len(slide.taps)} moves by {slide.stride} along {axis}"
             + (f" with dilation {slide.dilation}" if slide.dilation > 1 else "")
@@ -130,14 +132,18 @@ def _skipped(network: Network) -> Iterable[Flaw]:
 
 
 def _skipped_on(slide: Slide, least: float) -> Found | None:
-    return None if all(_read_places(slide)) else ("", _even_settings(slide, least), [])
+    return None if _read_places(slide).all() else ("", _even_settings(slide, least), [])
 
 
-def _read_places(slide: Slide) -> list[bool]:
+def _read_places(slide: Slide) -> np.ndarray:
     """Whether each cell is read; those that :func:`_dropped` tells of are left out."""
-    read = {cell for o in range(slide.output) for cell in slide.cells(o)}
-    end = min(slide.size, max(read) + 1) if _dropped_on(slide) else slide.size
-    return [cell in read for cell in range(end)]
+    places = np.zeros(slide.size, bool)
+    for cells, step, outputs in strides_of(slide):
+        for first in cells.tolist():
+            end = max(0, first + step * (outputs - 1) + 1)
+            places[first if first >= 0 else first % step : end : step] = True
+    last = slide.cells(slide.output - 1)[-1] if _dropped_on(slide) else slide.size - 1
+    return places[: max(0, last + 1)]
 
 
 def _uneven(network: Network) -> Iterable[Flaw]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from jaxcnn.geometry.steps import Slide
 from jaxcnn.inspect.network import Layer, Network
@@ -120,13 +122,24 @@ def flaws_by_axis(network: Network, kinds: Iterable[str], look: Look) -> Iterabl
 
 def real_share(slide: Slide) -> float:
     """The share of what windows along one axis read that is cells rather than padding."""
-    read = [cell for o in range(slide.output) for cell in slide.cells(o)]
-    return sum(0 <= cell < slide.size for cell in read) / max(1, len(read))
+    read = real = 0
+    for first, step, outputs in strides_of(slide):
+        before, until = (-((first - cell) // step) for cell in (0, slide.size))
+        real += int((until.clip(0, outputs) - before.clip(0, outputs)).sum())
+        read += outputs * len(first)
+    return real / max(1, read)
 
 
-def count_of(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def strides_of(slide: Slide) -> Iterator[tuple[np.ndarray, int, int]]:
+    """All that the windows along one axis read, (cells, step, outputs): each of the cells, and so
+    many in all, that step apart.
+    """
+    period = slide.period(1)  # outputs a period apart read cells a whole step apart
+    step = int(period * slide.jump)
+    for phase in range(min(period, slide.output)):
+        outputs = len(range(phase, slide.output, period))
+        # Where all outputs read the same cells, one stands for all.
+        yield np.array(slide.cells(phase), int), step or 1, outputs if step else 1
 
 
 def any_of(options: Iterable[object]) -> str:
