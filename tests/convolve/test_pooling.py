@@ -19,8 +19,6 @@ from jaxcnn.convolve import pooling
 from jaxcnn.testing import assert_sums_close
 from tests.cases import scaled
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
-
 several = scaled(4)
 """For programs of a few cells, which compile in no time: four times as many cases."""
 

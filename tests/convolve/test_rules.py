@@ -25,8 +25,6 @@ from jaxcnn.convolve.taps import MOST_TAPS, Reads
 from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
-
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 KERNEL = (jnp.arange(36.0).reshape(3, 3, 2, 2) % 7) - 3
 PADDING = ((0, 0), (1, 1), (0, 1), (0, 0))
