@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import jaxcnn
 from jaxcnn import geometry
+from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import BOUNDARIES, window
 from jaxcnn.geometry.padding import NAMES
@@ -69,6 +70,8 @@ def _causal_conv(draw, size, filter, given):
 def _conv_transpose(draw, size, filter, given):
     if draw(st.booleans()):
         given["output_size"] = tuple(draw(st.integers(1, 30)) for _ in size)
+    else:
+        given["output_padding"] = draw(st.integers(0, 4))
     channels = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     return {"x": (*size, channels[0]), "kernel": (*filter, 2, channels[1])}, given
 
@@ -149,7 +152,8 @@ def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
     error = _refusal(name, shapes, given)
     assume(error is not None)
     kind = _kind(error)
-    assert re.search(r"\b[uU]se ", str(error)), error
+    # Of its axes one may need less output_padding and another less padding.
+    assert name == "conv_transpose" or re.search(r"\b[uU]se ", str(error)), error
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)
@@ -161,6 +165,30 @@ def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
             assert kind not in left, f"{error}\n{way}\n{again}"
         if isinstance(way, Advice):  # the text has the very values
             assert all(f'"{v}"' in str(error) or repr(v) in str(error) for v in way.values)
+
+
+NAMED = {
+    "rounding": ("exact", "floor"),
+    "boundary": BOUNDARIES,
+    "activation": tuple(ACTIVATIONS),
+    "algorithm": ("direct", "matmul", "fft"),
+    "padding": NAMES,
+}
+
+
+@many
+@given(st.sampled_from(sorted(NAMED)), st.data())
+def test_a_name_with_a_letter_too_few_or_too_many_is_answered_with_one_that_is_taken(name, data):
+    word = data.draw(st.sampled_from(NAMED[name]))
+    at = data.draw(st.integers(0, len(word) - 1))
+    word = word[:at] + data.draw(st.sampled_from(["", 2 * word[at]])) + word[at + 1 :]
+    assume(word not in NAMED[name])
+    shapes = {"x": (2, 9, 9, 3), "kernel": (3, 3, 3, 4)}
+    error = _refusal("conv", shapes, {name: word})
+    (way,) = error.advice
+    assert str(error).startswith(f"conv: {name} must be one of ")
+    assert (way.argument, len(way.values)) == (name, 1)
+    assert _refusal("conv", shapes, {name: way.values[0]}) is None
 
 
 INTEGERS = ("int8", "uint8", "int16", "int32", "uint32")

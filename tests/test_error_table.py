@@ -81,7 +81,7 @@ NAMES = {
     "bias": [(1.0, TypeError, r"must be an array, got float; use jnp\.asarray")],
     "output_padding": [
         (-1, InputError, r"must be an integer >= 0, got -1"),
-        (1, InputError, r"1 must be below stride 1: .*; use 0, or"),
+        (1, InputError, r"1 must be below stride 1: .* Use output_padding="),
     ],
     "p": [(0.5, InputError, r"must be a finite number >= 1, got 0\.5; use 1 or more")],
     "batch": [(-1, InputError, r"must be an integer >= 0, got -1")],

@@ -145,7 +145,7 @@ SIZES = [
     (
         lambda: geometry.transposed_output_size(3, 3, stride=2, output_padding=2),
         InputError,
-        r"output_padding 2 must be below stride 2.*use 0 to 1, or size 4",
+        r"output_padding 2 must be below stride 2.*Use output_padding=0 or 1, size 4 with .*=0",
     ),
     (
         lambda: geometry.transposed_output_size(1, 2, padding=2),

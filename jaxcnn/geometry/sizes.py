@@ -346,17 +346,19 @@ def transposed_window(
     stride = integer("stride", stride, least=1)
     extra = integer("output_padding", output_padding, least=0)
     extent = effective_filter(filter, dilation)
-    if extra >= stride:
-        below = "0" if stride == 1 else f"0 to {stride - 1}"
-        raise InputError(
-            f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have one output more; use {below}, or {axis} {size + 1}, or for "
-            f"more cells that no window reads a padding below 0"
-        )
     if extra and output_size is not None:
         raise InputError(
             f"output_size {output_size} and output_padding {extra} say the same thing twice; use "
             f"one of them"
+        )
+    if extra >= stride:
+        more, rest = divmod(extra, stride)
+        raise InputError(
+            f"output_padding {extra} must be below stride {stride}: the convolution that this one "
+            f"transposes would have {more} outputs more.",
+            Advice("output_padding", tuple(sorted({0, stride - 1}))),
+            f"{axis} {size + more} with output_padding={rest}",
+            "padding below 0 for more cells that no window reads",
         )
     asked = (
         f"{axis} {size} transposed with filter {filter}, stride {stride}, dilation {dilation}, "

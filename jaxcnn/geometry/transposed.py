@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._check import integer, per_axis
@@ -82,11 +81,13 @@ def conv_transpose_shapes(
     if output_size is not None:
         wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
     # What SAME stands for depends on the size that is sought, so it goes down as it is.
-    pads: Sequence[Any] = (padding,) * axes
-    if not (isinstance(padding, str) and padding.upper().startswith("SAME")):
-        pads = resolve_padding(
+    pads = (
+        (padding,) * axes
+        if isinstance(padding, str) and padding.upper().startswith("SAME")
+        else resolve_padding(
             padding, spatial, filters, stride=strides, dilation=dilations, least=None
         )
+    )
     lay = [
         partial(
             transposed_window,

@@ -52,6 +52,13 @@ def test_what_size_advises_is_possible(size, filter, stride, pad, dilation):
         assert _error(["size", str(size), "-p", pad, "--rounding", "floor", *layout]) is None
 
 
+@pytest.mark.parametrize("word", ["flor", "exakt", "FLOOR", "ceiling"])
+def test_a_name_is_advised_as_an_option(word):
+    message = _error(["size", "7", "-f", "3", "--rounding", word])
+    option = re.search(r"Use (--rounding \w+)\.$", message)[1]
+    assert _error(["size", "7", "-f", "3", *option.split()]) is None
+
+
 @many
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.data())
 def test_what_plan_and_explain_advise_is_possible(sizes, data):

@@ -34,6 +34,12 @@ def test_size_prints_the_formula_with_the_numbers_in_it(monkeypatch, capfd):
     assert "k = (7 + 1 + 1 - 3)/2 + 1 = 4" in out
 
 
+def test_a_table_that_is_piped_has_no_trailing_blanks(monkeypatch, capfd):
+    _, out, _ = run(monkeypatch, capfd, "lint", "--list-rules")
+    assert len(out.splitlines()) > 10
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
 def test_size_says_how_to_keep_the_size(monkeypatch, capfd):
     _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "3")
     assert "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7" in out

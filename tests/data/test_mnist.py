@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jaxcnn.data import Digits, load_mnist
@@ -67,6 +67,7 @@ DTYPES = ("uint8", "int8", "int32", "float16", "float32", "bool")
     labelled=st.sampled_from(DTYPES),
     digits=st.lists(st.integers(-2, 12), min_size=4, max_size=4),
 )
+@example(shape=(), pixels="uint8", count=3, labelled="uint8", digits=[0] * 4)
 def test_only_images_and_digits_make_a_data_set(shape, pixels, count, labelled, digits):
     images, labels = np.ones(shape, pixels), np.array(digits[:count]).astype(labelled)
     right = shape == (3, 28, 28, 1) and pixels == "uint8" and count == 3

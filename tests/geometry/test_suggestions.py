@@ -64,10 +64,13 @@ def test_what_an_impossible_transposed_size_suggests_is_possible(
         return
     except InputError as error:
         message, advice = str(error), error.advice
-    if found := re.search(r"use 0(?: to (\d+))?, or size (\d+)", message):
-        most, other = (int(number or 0) for number in found.groups())
-        assert transposed_output_size(100, filter, stride=stride, output_padding=most) > 0
-        assert other == size + 1
+    if found := re.search(r"size (\d+) with output_padding=(\d+)", message):
+        for value in advice[0].values:
+            assert transposed_output_size(100, filter, stride=stride, output_padding=value) > 0
+        other, rest = map(int, found.groups())
+        cells = [(n - 1) * stride + left for n, left in ((size, extra), (other, rest))]
+        assert rest < stride
+        assert cells[0] == cells[1]
         return
     ((fewer,),) = (way.values for way in advice)
     got = transposed_output_size(size, filter, stride=stride, padding=fewer, output_padding=extra)
