@@ -90,7 +90,7 @@ def test_a_map_divided_by_the_deviation_of_another_function_of_it_reads_that(abo
         one = one - one.mean((1, 2), keepdims=True) if mean else one
         return conv(one * lax.rsqrt(other.var((1, 2), keepdims=True) + 1e-5))
 
-    field = trace(net, (32, 32, 3)).layers[-1].fields[0].size
+    field = trace(net, (32, 32, 3)).layers[-1].reads.fields[0].size
     if above != below:
         assert field >= 32
     elif above != "square":  # of which it is not told whether it is a map or on its way to a mean
