@@ -77,7 +77,9 @@ def elementwise(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     learnt = learnt_in(others)
     number = x.layer
     is_learnt = tracer.give(learnt, number)
+    bent = hash((name, *(value.bent for value in solid)))
     if name in ("add", "add_any"):
+        x = replace(x, bent=bent) if len(solid) > 1 else x
         if is_learnt and number >= 0:
             tracer.layers[number].bias = True
             x = replace(x, biased=number)
@@ -85,14 +87,19 @@ def elementwise(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     if name in ("sub", *_SCALINGS) and len(solid) == 1:
         return [x]
     power = power_of(eqn, [Fraction(1, 2)] * len(values)) if _goes_on(name, solid) else 0
-    return [replace(x, biased=None, centred=None, scaled=False, power=Fraction(power == 1))]
+    squared = power == 1 and not x.power  # on the way to a mean square of the cells themselves
+    if squared or name in ("stop_gradient", "name"):
+        bent = x.bent
+    changed = {"biased": None, "centred": None, "scaled": False, "bent": bent}
+    return [replace(x, power=Fraction(power == 1), **changed)]
 
 
 def _goes_on(name: str, solid: Sequence[Value]) -> bool:
     """Whether what comes may still be a part of a normalisation: a shift, a scaling, a square."""
     first = solid[0]
     if len(solid) > 1:
-        return name == "mul" and all(_same(v, first) and v.owed == first.owed for v in solid)
+        alike = ((v.owed, v.bent) == (first.owed, first.bent) for v in solid)
+        return name == "mul" and all(_same(v, first) for v in solid) and all(alike)
     return name in ("add", "sub", *_SCALINGS, *_SQUARES, "stop_gradient", "name")
 
 
@@ -217,8 +224,9 @@ def _divides(eqn: Any, value: Value) -> bool:
 
 
 def _is_of(statistic: Value, x: Value) -> bool:
-    """Whether a mean or a mean square is one of x's own cells."""
-    return statistic.base is x.base and statistic.fold in ("", "average")
+    """Whether a mean or a mean square is one of x's own cells, as they are now."""
+    own = statistic.base is x.base and statistic.bent == x.bent and not x.power
+    return own and statistic.fold in ("", "average")
 
 
 def _is_same(statistic: Value, x: Value) -> bool:

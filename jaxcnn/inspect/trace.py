@@ -63,7 +63,8 @@ def trace(
     first.walk()
     found = first.windowed | (first.pooled - first.summed)
     spatial = sorted(axis + offset for axis in found)
-    tracer = Tracer(program, spatial, _RULES)
+    batches = [axis + offset for axis in first.alike - first.summed - found]
+    tracer = Tracer(program, spatial, _RULES, batches)
     tracer.walk()
     notes = list(tracer.notes)
     unknown = next((layer for layer in tracer.layers if layer.unknown), None)

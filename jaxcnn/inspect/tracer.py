@@ -40,11 +40,13 @@ Rule = Callable[["Tracer", Any, list[Value]], list[Value]]
 
 
 class Tracer:
-    """One walk through a program, with the given axes of x as the spatial ones.
+    """One walk through a program, with the given axes of x as the spatial ones and those of which
+    every place is treated alike.
 
     Attributes:
       layers: those met so far.
       windowed: the spatial axes along which a filter was laid.
+      alike: those of whose places a convolution makes the same each, as of a batch's.
       pooled, summed: those along which cells were pooled, and those that are a filter's channels.
       origin: the map that what is read is counted on.
       times: how often what is met now is computed; None where that is not known.
@@ -53,9 +55,16 @@ class Tracer:
       running: names of arrays that act as the mean or the variance of a normalisation.
     """
 
-    def __init__(self, program: Program, spatial: Sequence[int], rules: dict[str, Rule]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        spatial: Sequence[int],
+        rules: dict[str, Rule],
+        batches: Sequence[int] = (),
+    ) -> None:
         self.layers: list[Layer] = []
         self.windowed: set[int] = set()
+        self.alike: set[int] = set()
         self.pooled: set[int] = set()
         self.summed: set[int] = set()
         self.origin: Reads | None = None
@@ -71,7 +80,7 @@ class Tracer:
         self._settled: dict[Any, tuple[Reads, int]] = {}
         self._constants: dict[int, str] = {}
         self._modules: dict[int, str] = {}
-        self._spatial = tuple(spatial)
+        self._spatial, self._batches = tuple(spatial), tuple(batches)
 
     def walk(self) -> None:
         """Reads the whole program."""
@@ -86,7 +95,7 @@ class Tracer:
             inputs.append(Value(_fixed_axes(aval.shape), weights=frozenset({weight.name})))
         axes = []
         for dim, size in enumerate(x.shape):
-            batch = self._program.batched and dim == 0
+            batch = (self._program.batched and dim == 0) or dim in self._batches
             number = self._spatial.index(dim) if dim in self._spatial else CHANNEL
             axes.append(axis_of(size, BATCH if batch else number))
         base = Reads.of_input([x.shape[dim] for dim in self._spatial])

@@ -44,6 +44,8 @@ class Value:
       power: of a mean square, what it has been raised to: 1/2 for the deviation that a
         normalisation divides by; zero where it is none.
       spread: names of the learnt arrays of which it holds a root, as of a running variance.
+      bent: a number of the functions that were applied to its cells since its base, other than
+        shifts and scalings, and the square of a mean square; zero for none.
       centred: where a mean has just been taken from it, the names of the arrays in that mean.
       scaled: whether a normalisation has just divided it by its deviation.
       owed: statistics of its own that were taken from it. Unless it becomes a normalisation, it
@@ -63,6 +65,7 @@ class Value:
     statistic: bool = False
     power: Fraction = Fraction(0)
     spread: frozenset[str] = frozenset()
+    bent: int = 0
     centred: frozenset[str] | None = None
     scaled: bool = False
     owed: tuple[Value, ...] = ()

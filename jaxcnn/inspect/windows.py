@@ -45,6 +45,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         for i, dim in enumerate(dims)
     }
     groups, channels = params["feature_group_count"], kernel.shape[kernel_out]
+    tracer.alike |= x.labels_on(taken.lhs_spec[0])
     x, slides, layout = laid(tracer, eqn, x, slides)
     for label in x.labels_on(feature):
         layout[label] = Slide.whole(x.sizes[label])

@@ -1,9 +1,11 @@
 """What a trace says that outputs read, against where a NaN in the input turns up."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from jax import lax
 
 from jaxcnn.inspect import plan_of, trace
@@ -67,6 +69,32 @@ def test_a_normalisation_by_another_maps_statistics_reads_that_map():
         return conv(y)
 
     assert (trace(net, (9, 9, 4)).layers[-1].reads.counts((4, 4)) > 0).all()
+
+
+BENDS = {
+    "itself": lambda y: y,
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "gelu": jax.nn.gelu,
+    "cube": lambda y: y**3,
+    "square": lambda y: y * y,
+    "residual": lambda y: y + jax.nn.relu(y),
+}
+
+
+@given(*[st.sampled_from(list(BENDS))] * 2, st.booleans())
+def test_a_map_divided_by_the_deviation_of_another_function_of_it_reads_that(above, below, mean):
+    def net(x):
+        y = conv(x)
+        one, other = BENDS[above](y), BENDS[below](y)
+        one = one - one.mean((1, 2), keepdims=True) if mean else one
+        return conv(one * lax.rsqrt(other.var((1, 2), keepdims=True) + 1e-5))
+
+    field = trace(net, (32, 32, 3)).layers[-1].reads.fields[0].size
+    if above != below:
+        assert field >= 32
+    elif above != "square":  # of which it is not told whether it is a map or on its way to a mean
+        assert field == 5
 
 
 def test_the_probe_itself_tells_a_window():

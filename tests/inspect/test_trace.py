@@ -1,16 +1,19 @@
 """What a trace finds in programs of several kinds: the same network, however it is written."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
 from jax import lax
 
 import jaxcnn
 from jaxcnn.errors import InputError
-from jaxcnn.inspect import trace
+from jaxcnn.inspect import lint, plan_of, trace
 from tests.inspect.programs import IMAGE
 
 KERNEL = jnp.ones((3, 3, 3, 8))
@@ -303,3 +306,32 @@ def test_batch_statistics_over_a_named_axis_are_those_of_a_normalisation():
     convolution, norm = trace(net, (8, 8, 3)).layers
     assert norm.kind == "norm"
     assert norm.cancels is convolution
+
+
+class Images(nnx.Module):
+    """Drawn layers over images, however many axes of them there are before."""
+
+    def __init__(self, words):
+        rngs, self.words = nnx.Rngs(0), words
+        self.convs = nnx.List([nnx.Conv(3, 3, (3, 3), 2, rngs=rngs) for _ in words])
+        self.norms = nnx.List([nnx.BatchNorm(3, rngs=rngs) for _ in words])
+
+    def __call__(self, x):
+        x = x.reshape(-1, *x.shape[-3:])
+        for word, conv, norm in zip(self.words, self.convs, self.norms, strict=True):
+            x = {"conv": conv, "norm": norm, "pool": lambda x: nnx.max_pool(x, (2, 2))}[word](x)
+        return x
+
+
+@given(
+    st.lists(st.sampled_from(["conv", "norm", "pool"]), min_size=1, max_size=4), st.integers(2, 9)
+)
+def test_a_batch_that_is_left_in_changes_how_much_is_multiplied_and_no_layer(words, batch):
+    net = nnx.eval_shape(lambda: Images((*words, "conv", "norm")))
+    many, one = (plan_of(net, shape).rows for shape in ((batch, 40, 40, 3), (40, 40, 3)))
+    assert [replace(row, multiply_adds=0) for row in many] == [
+        replace(row, multiply_adds=0) for row in one
+    ]
+    assert [row.multiply_adds for row in many] == [batch * row.multiply_adds for row in one]
+    found = (lint(net, shape).findings for shape in ((batch, 40, 40, 3), (40, 40, 3)))
+    assert next(found) == next(found)
