@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 # Each case compiles anew, which has a cost that says nothing about the case.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
-settings.register_profile("default", max_examples=6, **_COMMON)
+settings.register_profile("default", max_examples=4, **_COMMON)
 settings.register_profile("full", max_examples=300, **_COMMON)
 settings.load_profile("default")
 

@@ -3,7 +3,7 @@
 Strict promotion of dtypes and ranks is not among them: the whole suite runs under it (conftest).
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +25,21 @@ def _updated(name, value):
         jax.config.update(name, before)
 
 
+@contextmanager
+def _watched():
+    """All that JAX can watch for, at once."""
+    with ExitStack() as stack:
+        stack.enter_context(_updated("jax_enable_checks", True))
+        stack.enter_context(jax.checking_leaks())
+        stack.enter_context(jax.debug_nans(True))
+        stack.enter_context(jax.transfer_guard("disallow"))
+        yield
+
+
 SETTINGS = {
-    "jax_enable_checks": lambda: _updated("jax_enable_checks", True),
-    "jax_check_tracer_leaks": jax.checking_leaks,
-    "jax_debug_nans": lambda: jax.debug_nans(True),
+    "checks, leaks, NaNs and transfers watched": _watched,
     "jax_enable_x64": lambda: jax.enable_x64(True),
     "jax_disable_jit": jax.disable_jit,
-    "jax_transfer_guard": lambda: jax.transfer_guard("disallow"),
 }
 
 

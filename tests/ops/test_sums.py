@@ -19,8 +19,6 @@ from hypothesis import strategies as st
 from jaxcnn import ops, reference
 from tests.cases import scaled
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
-
 
 def cases(n):
     """For each operation calls in which results, and each argument's gradient, are sums of n terms.
@@ -175,7 +173,10 @@ def test_every_operation_is_put_to_it():
     assert set(cases(4)) == set(ops.__all__)
 
 
-@pytest.mark.parametrize(("dtype", "side"), [("bfloat16", 17), ("float16", 65)])
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize(
+    ("dtype", "side"), [("bfloat16", 17), pytest.param("float16", 65, marks=pytest.mark.slow)]
+)
 @scaled(1 / 3)
 @given(seed=st.integers(0, 99))
 def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):

@@ -137,6 +137,7 @@ def test_every_law_holds_for_our_own_operations_on_whatever_is_drawn(data):
     data.draw(st.sampled_from(LAWS))(ours, problem)
 
 
+@few
 @given(conv_problems(dtypes=DTYPES))
 def test_the_law_of_adjoints_holds_for_our_own_on_whatever_is_drawn(problem):
     assert_adjoint(jaxcnn.conv_transpose, problem)
