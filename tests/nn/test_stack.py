@@ -171,3 +171,10 @@ def test_a_plan_prints_a_line_for_each_layer_with_its_numbers(drawn):
         assert int(words[2].replace(",", "")) == row.parameters
         assert int(words[3].replace(",", "")) == row.multiply_adds
     assert total.split() == ["total", f"{plan.parameters:,}", f"{plan.multiply_adds:,}"]
+
+
+def test_it_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers():
+    for partitionable in (False, True):
+        with jax.threefry_partitionable(partitionable):
+            stack = Stack((8, 8, 1), [ConvSpec(4, 3), ConvSpec(2, 6)], rngs=nnx.Rngs(0))
+            assert jnp.isfinite(stack(jnp.ones((2, 8, 8, 1)))).all()
