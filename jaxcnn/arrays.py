@@ -66,9 +66,10 @@ def _as_array(name: str, value: Any) -> Any:
             f"{name}, ...) to have those of the result"
         )
     try:
-        array = jnp.asarray(value)
-        if _is_computed_with(array.dtype):
-            return array
+        if not isinstance(value, np.ndarray | np.generic | jax.Array):
+            value = jnp.asarray(value)  # another library's
+        if _is_computed_with(value.dtype):
+            return jnp.asarray(value)
     except TypeError:  # a dtype of NumPy's that JAX does not have
         pass
     raise TypeError(f"{name} is {value.dtype}; convert it, for instance {name}.astype(jnp.float32)")

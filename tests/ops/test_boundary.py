@@ -21,7 +21,7 @@ from jaxcnn.testing import (
     assert_transforms,
     conv_problems,
 )
-from tests.cases import few, scaled
+from tests.cases import scaled
 from tests.ops.operation_problem import (
     DTYPES,
     boundaries_for,
@@ -52,7 +52,7 @@ def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
     )
 
 
-@few
+@scaled(1 / 3)
 @given(boundary_problems())
 def test_values_and_gradients_are_those_of_the_index_rule(problem):
     assert_obeys_geometry(conv, problem)

@@ -79,7 +79,7 @@ def test_transposed_convolution_is_the_adjoint(problem):
         )
 
 
-@few
+@scaled(1 / 3)
 @given(PROBLEMS.map(transposed))
 def test_values_and_gradients_are_those_of_the_scatter(problem):
     assert_obeys_geometry(conv_transpose, problem)
@@ -93,7 +93,7 @@ def test_transformations_keep_the_numbers(problem):
     assert_transforms(conv_transpose, problem)
 
 
-@few
+@scaled(1 / 3)
 @given(conv_problems(biases=(False,)))
 def test_it_is_what_jax_transposes_conv_to(problem):
     back = transposed(problem)

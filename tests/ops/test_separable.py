@@ -90,7 +90,7 @@ def separable_problems(draw, dtypes=DTYPES):
     )
 
 
-@few
+@scaled(1 / 3)
 @given(depthwise_problems())
 def test_depthwise_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(depthwise_conv, problem)
@@ -98,7 +98,7 @@ def test_depthwise_values_and_gradients_are_those_of_the_definition(problem):
     assert_gradients_match(depthwise_conv, problem)
 
 
-@few
+@scaled(1 / 3)
 @given(separable_problems())
 def test_separable_values_and_gradients_are_those_of_the_definition(problem):
     assert_obeys_geometry(separable_conv, problem)
