@@ -268,7 +268,7 @@ class Tracer:
             if kind:
                 if value.fold and "global" not in kind:
                     wide = [a for a, s in enumerate(steps) if s and _pools(s)]
-                    self.pooled.update(value.labels.intersection(wide))
+                    self.pooled.update(value.leading.intersection(wide))
                 shown = tuple(
                     Slide(n, n) if step is None else step
                     for n, step in zip(value.map.sizes, steps, strict=True)

@@ -95,6 +95,13 @@ class Value:
         atoms = (atom for axis in self.axes for atom in axis)
         return frozenset(label for _, label in atoms if isinstance(label, int))
 
+    @property
+    def leading(self) -> frozenset[int]:
+        """The labels that an axis of the array begins with: not those dealt into another one's."""
+        parts = ([label for n, label in axis if n > 1] for axis in self.axes)
+        firsts = (labels[0] for labels in parts if labels)
+        return frozenset(label for label in firsts if isinstance(label, int))
+
     def labels_on(self, *dims: int) -> frozenset[int]:
         """The spatial axes that these axes of the array run along."""
         atoms = (atom for dim in dims for atom in self.axes[dim])

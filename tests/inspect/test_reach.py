@@ -28,9 +28,13 @@ def test_an_output_reads_the_cells_whose_nan_reaches_it_or_it_is_not_known(drawn
     truth = reached(program, shape)
     assert network.spatial == (0, 1)
     assert last.reads.sizes == truth.shape[1:]
+    # A normalisation in a form that is not recognised reads its statistics: more, never less.
+    normalised = any(layer.kind == "norm" for layer in network.layers)
     for place in np.ndindex(last.reads.sizes):
         expected = truth[(slice(None), *place)].reshape(shape[:2])
-        assert ((last.reads.counts(place) > 0) == expected).all()
+        found = last.reads.counts(place) > 0
+        assert (found | ~expected).all()
+        assert normalised or (found == expected).all()
 
 
 UNREAD = {
