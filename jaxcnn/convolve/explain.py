@@ -76,7 +76,7 @@ def explain_problem(problem: Problem) -> Explanation:
     """Forward, input gradient and kernel gradient of a canonical problem.
 
     >>> found = explain_problem(Problem(1, (7,), 3, (3,), 6, dtype="int32"))
-    >>> found.directions[0].chosen, found.directions[0].costs["onednn"]
+    >>> found.directions[0].chosen, found.directions[0].costs["taps"]
     ('direct', 'dtype int32')
     """
     return Explanation(_directions(Operation(problem, channels_last(problem.axes), 1)))
