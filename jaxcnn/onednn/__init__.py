@@ -1,0 +1,1 @@
+"""oneDNN by its own front door."""

@@ -1,0 +1,483 @@
+// oneDNN's convolutions as handlers of XLA's foreign function interface.
+//
+// A call is described by integers alone (struct description): which of the three convolutions it is,
+// and for each operand its sizes and the distance in memory from one cell to the next, as it lies.
+// The same integers are the question whether oneDNN serves it (jaxcnn_onednn_ask), the attribute of
+// the call in a compiled program, and the key under which the primitive is kept.
+//
+// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): its library is nowhere linked
+// against, and no symbol of it can be taken for one that another package carries.
+//
+// One lock is held while oneDNN works. It computes with all cores, so two calls at once gain nothing;
+// and threads that wait on each other's cores lose much.
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oneapi/dnnl/dnnl.h"
+#include "oneapi/dnnl/dnnl_debug.h"
+#include "xla/ffi/api/c_api.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+// ---- oneDNN's functions ------------------------------------------------------------------------
+
+#define FUNCTIONS(X)                                  \
+  X(dnnl_engine_create)                               \
+  X(dnnl_stream_create)                               \
+  X(dnnl_stream_wait)                                 \
+  X(dnnl_status2str)                                  \
+  X(dnnl_memory_desc_create_with_strides)             \
+  X(dnnl_memory_desc_create_with_tag)                 \
+  X(dnnl_memory_desc_destroy)                         \
+  X(dnnl_memory_desc_clone)                           \
+  X(dnnl_memory_desc_equal)                           \
+  X(dnnl_memory_desc_get_size)                        \
+  X(dnnl_memory_create)                               \
+  X(dnnl_memory_set_data_handle)                      \
+  X(dnnl_memory_destroy)                              \
+  X(dnnl_primitive_attr_create)                       \
+  X(dnnl_primitive_attr_destroy)                      \
+  X(dnnl_primitive_attr_set_scratchpad_mode)          \
+  X(dnnl_primitive_attr_set_fpmath_mode)              \
+  X(dnnl_primitive_desc_query)                        \
+  X(dnnl_primitive_desc_query_md)                     \
+  X(dnnl_primitive_desc_destroy)                      \
+  X(dnnl_primitive_create)                            \
+  X(dnnl_primitive_execute)                           \
+  X(dnnl_primitive_destroy)                           \
+  X(dnnl_reorder_primitive_desc_create)               \
+  X(dnnl_convolution_forward_primitive_desc_create)   \
+  X(dnnl_convolution_backward_data_primitive_desc_create) \
+  X(dnnl_convolution_backward_weights_primitive_desc_create)
+
+#define FIELD(name) __typeof__(&name) name;
+#define NAME(name) #name,
+
+static union {
+  struct {
+    FUNCTIONS(FIELD)
+  };
+  void *addresses[1];
+} api;
+
+static const char *const names[] = {FUNCTIONS(NAME) NULL};
+
+EXPORT const char *const *jaxcnn_onednn_names(void) { return names; }
+
+// ---- What a call is ----------------------------------------------------------------------------
+
+enum kind { FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2 };
+
+enum { MOST_AXES = 3, MOST_DIMS = MOST_AXES + 3, OPERANDS = 3, IMAGE = 0, KERNEL = 1, OUTPUT = 2 };
+
+// Integers in this order; those of axes that there are not are zero.
+struct description {
+  int64_t kind;
+  int64_t type;         // XLA's number of the operands' dtype
+  int64_t axes;         // spatial ones
+  int64_t grouped;      // whether the kernel has an axis of groups, its first
+  int64_t rearranged;   // whether oneDNN may lay out images and outputs anew, as it likes them
+  int64_t sizes[OPERANDS][MOST_DIMS];    // image (N, C, *size), kernel ((g,) O, C, *F), output
+  int64_t strides[OPERANDS][MOST_DIMS];  // cells from one to the next in memory
+  int64_t stride[MOST_AXES];
+  int64_t dilation[MOST_AXES];  // 1: none
+  int64_t before[MOST_AXES];    // padding
+  int64_t after[MOST_AXES];
+};
+
+enum { NUMBERS = sizeof(struct description) / sizeof(int64_t) };
+
+EXPORT int64_t jaxcnn_onednn_numbers(void) { return NUMBERS; }
+
+// What it takes first, what second, and what it gives: places among the operands.
+static const int roles[3][3] = {
+    {IMAGE, KERNEL, OUTPUT}, {OUTPUT, KERNEL, IMAGE}, {IMAGE, OUTPUT, KERNEL}};
+
+static const int arguments[3][3] = {
+    {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+    {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC},
+    {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS}};
+
+static const dnnl_query_t queries[3][3] = {
+    {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md},
+    {dnnl_query_diff_dst_md, dnnl_query_weights_md, dnnl_query_diff_src_md},
+    {dnnl_query_src_md, dnnl_query_diff_dst_md, dnnl_query_diff_weights_md}};
+
+// ---- A primitive that is kept ------------------------------------------------------------------
+
+enum { NAME_LENGTH = 48 };
+
+struct operand {
+  dnnl_memory_t given;     // as it lies in XLA's memory
+  dnnl_memory_t inside;    // as oneDNN wants it; NULL where that is the same
+  dnnl_primitive_desc_t described;
+  dnnl_primitive_t reorder;
+  size_t bytes;            // of what lies inside
+  char reordered_by[NAME_LENGTH];
+};
+
+struct kept {
+  struct description key;
+  struct kept *next;       // in its bucket
+  uint64_t used;           // when it was used last
+  dnnl_primitive_desc_t described;  // NULL where only slow implementations serve
+  dnnl_primitive_t primitive;       // made when it is first executed
+  dnnl_memory_t workspace;
+  size_t workspace_bytes;
+  size_t bytes;            // of everything oneDNN needs beside the operands
+  struct operand operands[3];  // by role
+  char name[NAME_LENGTH];
+};
+
+enum { BUCKETS = 512, MOST_KEPT = 1024, ALIGNMENT = 64 };
+
+static const size_t MOST_BYTES_KEPT = (size_t)256 << 20;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept *buckets[BUCKETS];
+static size_t count;
+static uint64_t clock_of_uses;
+static dnnl_engine_t engine;
+static dnnl_stream_t stream;
+static char *scratch;        // kept from call to call: what is used again is in the caches
+static size_t scratch_bytes;
+static const char *forbidden;
+
+// Returns 0, or oneDNN's status.
+EXPORT int jaxcnn_onednn_bind(void **addresses) {
+  for (size_t i = 0; names[i]; i++) api.addresses[i] = addresses[i];
+  dnnl_status_t status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
+  if (status == dnnl_success)
+    status = api.dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+  return status;
+}
+
+// From now on every call fails with these words: oneDNN's threads are gone after a fork.
+EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = strdup(why); }
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1); }
+
+static void dispose(struct kept *one) {
+  if (one->described) api.dnnl_primitive_desc_destroy(one->described);
+  if (one->primitive) api.dnnl_primitive_destroy(one->primitive);
+  if (one->workspace) api.dnnl_memory_destroy(one->workspace);
+  for (int i = 0; i < 3; i++) {
+    struct operand *operand = &one->operands[i];
+    if (operand->given) api.dnnl_memory_destroy(operand->given);
+    if (operand->inside) api.dnnl_memory_destroy(operand->inside);
+    if (operand->described) api.dnnl_primitive_desc_destroy(operand->described);
+    if (operand->reorder) api.dnnl_primitive_destroy(operand->reorder);
+  }
+  free(one);
+}
+
+static void copy_name(char *to, const_dnnl_primitive_desc_t desc) {
+  const char *name = NULL;
+  api.dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
+  strncpy(to, name ? name : "", NAME_LENGTH - 1);
+}
+
+// What oneDNN computes by a plain loop, or by way of patches written out in memory.
+static bool is_slow(const char *name) {
+  return !strncmp(name, "gemm", 4) || !strncmp(name, "ref", 3) || !strncmp(name, "x64:gemm", 8);
+}
+
+#define TRY(expression)                              \
+  do {                                               \
+    status = (expression);                           \
+    if (status != dnnl_success) goto done;           \
+  } while (0)
+
+static dnnl_data_type_t type_of(int64_t type) {
+  return type == XLA_FFI_DataType_F32    ? dnnl_f32
+         : type == XLA_FFI_DataType_BF16 ? dnnl_bf16
+         : type == XLA_FFI_DataType_F16  ? dnnl_f16
+                                         : dnnl_data_type_undef;
+}
+
+static dnnl_status_t describe_convolution(const struct description *d, dnnl_memory_desc_t *mds,
+                                          const_dnnl_primitive_attr_t attr,
+                                          dnnl_primitive_desc_t *desc) {
+  // oneDNN's arrays of sizes are longer.
+  dnnl_dims_t stride = {0}, dilates = {0}, before = {0}, after = {0};
+  for (int i = 0; i < d->axes; i++) {
+    stride[i] = d->stride[i];
+    dilates[i] = d->dilation[i] - 1;
+    before[i] = d->before[i];
+    after[i] = d->after[i];
+  }
+  const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+  if (d->kind == FORWARD)
+    return api.dnnl_convolution_forward_primitive_desc_create(
+        desc, engine, dnnl_forward_inference, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
+        stride, dilates, before, after, attr);
+  dnnl_primitive_desc_t forward = NULL;
+  dnnl_status_t status;
+  // The hint; its own implementation is not heeded, so whatever serves will do.
+  TRY(api.dnnl_convolution_forward_primitive_desc_create(
+      &forward, engine, dnnl_forward_training, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
+      stride, dilates, before, after, attr));
+  if (d->kind == BACKWARD_DATA)
+    TRY(api.dnnl_convolution_backward_data_primitive_desc_create(
+        desc, engine, direct, mds[IMAGE], mds[KERNEL], mds[OUTPUT], stride, dilates, before,
+        after, forward, attr));
+  else
+    TRY(api.dnnl_convolution_backward_weights_primitive_desc_create(
+        desc, engine, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT], stride, dilates,
+        before, after, forward, attr));
+done:
+  if (forward) api.dnnl_primitive_desc_destroy(forward);
+  return status;
+}
+
+static dnnl_status_t describe_operand(struct operand *operand, const_dnnl_memory_desc_t given,
+                                      const_dnnl_memory_desc_t inside, bool is_result) {
+  dnnl_status_t status;
+  TRY(api.dnnl_memory_create(&operand->given, given, engine, DNNL_MEMORY_NONE));
+  if (api.dnnl_memory_desc_equal(given, inside)) goto done;
+  operand->bytes = api.dnnl_memory_desc_get_size(inside);
+  TRY(api.dnnl_memory_create(&operand->inside, inside, engine, DNNL_MEMORY_NONE));
+  TRY(api.dnnl_reorder_primitive_desc_create(&operand->described, is_result ? inside : given,
+                                             engine, is_result ? given : inside, engine, NULL));
+  copy_name(operand->reordered_by, operand->described);
+done:
+  return status;
+}
+
+// Asks oneDNN what serves a description. The lock is held.
+static dnnl_status_t describe(const struct description *d, struct kept **described) {
+  dnnl_status_t status = dnnl_out_of_memory;
+  dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
+  dnnl_primitive_attr_t attr = NULL;
+  const dnnl_data_type_t type = type_of(d->type);
+  struct kept *one = calloc(1, sizeof *one);
+  if (!one) goto done;
+  one->key = *d;
+  for (int i = 0; i < OPERANDS; i++) {
+    dnnl_dims_t sizes = {0}, strides = {0};
+    memcpy(sizes, d->sizes[i], sizeof d->sizes[i]);
+    memcpy(strides, d->strides[i], sizeof d->strides[i]);
+    const int dims = (int)d->axes + 2 + (i == KERNEL && d->grouped);
+    TRY(api.dnnl_memory_desc_create_with_strides(&given[i], dims, sizes, type, strides));
+    if (i == KERNEL || d->rearranged)
+      TRY(api.dnnl_memory_desc_create_with_tag(&wanted[i], dims, sizes, type, dnnl_format_tag_any));
+    else
+      TRY(api.dnnl_memory_desc_clone(&wanted[i], given[i]));
+  }
+  TRY(api.dnnl_primitive_attr_create(&attr));
+  TRY(api.dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
+  TRY(api.dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict));
+  TRY(describe_convolution(d, wanted, attr, &one->described));
+  const dnnl_primitive_desc_t desc = one->described;
+  copy_name(one->name, desc);
+  if (is_slow(one->name)) {  // those that oneDNN would try next are slower
+    api.dnnl_primitive_desc_destroy(desc);
+    one->described = NULL;
+    goto done;
+  }
+  for (int i = 0; i < 3; i++) {
+    TRY(describe_operand(&one->operands[i], given[roles[d->kind][i]],
+                         api.dnnl_primitive_desc_query_md(desc, queries[d->kind][i], 0), i == 2));
+    one->bytes += aligned(one->operands[i].bytes);
+  }
+  const_dnnl_memory_desc_t workspace =
+      api.dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+  one->workspace_bytes = workspace ? api.dnnl_memory_desc_get_size(workspace) : 0;
+  if (one->workspace_bytes) {
+    TRY(api.dnnl_memory_create(&one->workspace, workspace, engine, DNNL_MEMORY_NONE));
+    one->bytes += aligned(one->workspace_bytes);
+  }
+done:
+  for (int i = 0; i < OPERANDS; i++) {
+    if (given[i]) api.dnnl_memory_desc_destroy(given[i]);
+    if (wanted[i]) api.dnnl_memory_desc_destroy(wanted[i]);
+  }
+  if (attr) api.dnnl_primitive_attr_destroy(attr);
+  if (status == dnnl_success)
+    *described = one;
+  else if (one)
+    dispose(one);
+  return status;
+}
+
+// Makes what was described, once. The lock is held.
+static dnnl_status_t make(struct kept *one) {
+  dnnl_status_t status = one->described ? dnnl_success : dnnl_unimplemented;
+  if (status != dnnl_success || one->primitive) return status;
+  for (int i = 0; i < 3; i++) {
+    struct operand *operand = &one->operands[i];
+    if (operand->described && !operand->reorder)
+      TRY(api.dnnl_primitive_create(&operand->reorder, operand->described));
+  }
+  TRY(api.dnnl_primitive_create(&one->primitive, one->described));
+done:
+  return status;
+}
+
+static void forget_oldest(void) {
+  struct kept **oldest = NULL;
+  for (int i = 0; i < BUCKETS; i++)
+    for (struct kept **place = &buckets[i]; *place; place = &(*place)->next)
+      if (!oldest || (*place)->used < (*oldest)->used) oldest = place;
+  struct kept *gone = *oldest;
+  *oldest = gone->next;
+  dispose(gone);
+  count--;
+}
+
+// What is kept of a description. The lock is held.
+static dnnl_status_t find(const struct description *d, struct kept **found) {
+  uint64_t hash = 14695981039346656037u;
+  for (int i = 0; i < NUMBERS; i++) hash = (hash ^ (uint64_t)((const int64_t *)d)[i]) * 1099511628211u;
+  struct kept **bucket = &buckets[(hash >> 32) % BUCKETS];
+  for (*found = *bucket; *found; *found = (*found)->next)
+    if (!memcmp(&(*found)->key, d, sizeof *d)) break;
+  if (!*found) {
+    dnnl_status_t status = describe(d, found);
+    if (status != dnnl_success) return status;
+    if (count == MOST_KEPT) forget_oldest();
+    (*found)->next = *bucket;
+    *bucket = *found;
+    count++;
+  }
+  (*found)->used = ++clock_of_uses;
+  return dnnl_success;
+}
+
+// ---- The question ------------------------------------------------------------------------------
+
+// What oneDNN would do. Returns 0, or its status.
+//   names: room for 4 * 48 characters: the implementation, and for the operands in the order of the
+//     call what lays each out anew; empty where it stays.
+//   bytes: four numbers: of each operand laid out anew, and of oneDNN's own memory; the last is
+//     -1 where only slow implementations serve.
+EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
+  struct description d;
+  memcpy(&d, numbers, sizeof d);
+  pthread_mutex_lock(&lock);
+  struct kept *found;
+  dnnl_status_t status = find(&d, &found);
+  if (status == dnnl_success) {
+    memcpy(named, found->name, NAME_LENGTH);
+    for (int i = 0; i < 3; i++) {
+      memcpy(named + (i + 1) * NAME_LENGTH, found->operands[i].reordered_by, NAME_LENGTH);
+      bytes[i] = (int64_t)found->operands[i].bytes;
+    }
+    bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
+  }
+  pthread_mutex_unlock(&lock);
+  return status;
+}
+
+EXPORT const char *jaxcnn_onednn_says(int status) { return api.dnnl_status2str(status); }
+
+// ---- The call ----------------------------------------------------------------------------------
+
+static dnnl_status_t execute(struct kept *one, void **data, char *room) {
+  dnnl_status_t status;
+  dnnl_exec_arg_t args[4];
+  for (int i = 0; i < 3; i++) {
+    struct operand *operand = &one->operands[i];
+    TRY(api.dnnl_memory_set_data_handle(operand->given, data[i]));
+    args[i].arg = arguments[one->key.kind][i];
+    args[i].memory = operand->given;
+    if (!operand->inside) continue;
+    TRY(api.dnnl_memory_set_data_handle(operand->inside, room));
+    room += aligned(operand->bytes);
+    args[i].memory = operand->inside;
+    if (i == 2) continue;
+    const dnnl_exec_arg_t laid[] = {{DNNL_ARG_FROM, operand->given}, {DNNL_ARG_TO, operand->inside}};
+    TRY(api.dnnl_primitive_execute(operand->reorder, stream, 2, laid));
+  }
+  if (one->workspace) {
+    TRY(api.dnnl_memory_set_data_handle(one->workspace, room));
+    args[3].arg = DNNL_ARG_SCRATCHPAD;
+    args[3].memory = one->workspace;
+  }
+  TRY(api.dnnl_primitive_execute(one->primitive, stream, one->workspace ? 4 : 3, args));
+  struct operand *result = &one->operands[2];
+  if (result->inside) {
+    const dnnl_exec_arg_t laid[] = {{DNNL_ARG_FROM, result->inside}, {DNNL_ARG_TO, result->given}};
+    TRY(api.dnnl_primitive_execute(result->reorder, stream, 2, laid));
+  }
+  TRY(api.dnnl_stream_wait(stream));
+done:
+  return status;
+}
+
+// Room for what oneDNN lays out anew and for its own use; NULL where there is none to be had.
+static char *room_of(size_t bytes, char **to_free) {
+  *to_free = NULL;
+  if (bytes <= scratch_bytes) return scratch;
+  const size_t whole = (bytes + ((size_t)1 << 20) - 1) & ~(((size_t)1 << 20) - 1);
+  char *room = aligned_alloc(ALIGNMENT, whole);
+  if (!room || whole > MOST_BYTES_KEPT) {
+    *to_free = room;
+    return room;
+  }
+  free(scratch);
+  scratch_bytes = whole;
+  return scratch = room;
+}
+
+static XLA_FFI_Error *error(const XLA_FFI_Api *xla, XLA_FFI_Error_Code code, const char *begin,
+                            const char *end) {
+  char message[512] = "";
+  strncat(message, begin, 128);
+  strncat(message, end, 256);
+  XLA_FFI_Error_Create_Args args = {.struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE,
+                                    .message = message,
+                                    .errc = code};
+  return xla->XLA_FFI_Error_Create(&args);
+}
+
+EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
+  if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
+    XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
+    // What is used here has been the same from minor version 3 on.
+    const int minor = frame->api->api_version.minor_version;
+    metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+    metadata->api_version.minor_version = minor < XLA_FFI_API_MINOR ? minor : XLA_FFI_API_MINOR;
+    metadata->traits = 0;
+    return NULL;
+  }
+  const XLA_FFI_Api *xla = frame->api;
+  if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, forbidden, "");
+  const XLA_FFI_Array *numbers = frame->attrs.size == 1 ? frame->attrs.attrs[0] : NULL;
+  if (frame->args.size != 2 || frame->rets.size != 1 || !numbers ||
+      frame->attrs.types[0] != XLA_FFI_AttrType_ARRAY ||
+      numbers->dtype != XLA_FFI_DataType_S64 || numbers->size != NUMBERS)
+    return error(xla, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
+                 "not a call of this version of jaxcnn; compile the program anew");
+  struct description d;
+  memcpy(&d, numbers->data, sizeof d);
+  const XLA_FFI_Buffer *buffers[3] = {frame->args.args[0], frame->args.args[1],
+                                      frame->rets.rets[0]};
+  void *data[3];
+  for (int i = 0; i < 3; i++) {
+    if (buffers[i]->dtype != (XLA_FFI_DataType)d.type)
+      return error(xla, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
+                   "operands of another dtype than described");
+    data[i] = buffers[i]->data;
+  }
+  char *room, *to_free;
+  struct kept *found;
+  pthread_mutex_lock(&lock);
+  dnnl_status_t status = find(&d, &found);
+  if (status == dnnl_success) status = make(found);
+  if (status == dnnl_success) {
+    room = room_of(found->bytes, &to_free);
+    status = found->bytes && !room ? dnnl_out_of_memory : execute(found, data, room);
+    free(to_free);
+  }
+  pthread_mutex_unlock(&lock);
+  if (status == dnnl_success) return NULL;
+  return error(xla,
+               status == dnnl_out_of_memory ? XLA_FFI_Error_Code_RESOURCE_EXHAUSTED
+                                            : XLA_FFI_Error_Code_INTERNAL,
+               "oneDNN: ", api.dnnl_status2str(status));
+}
