@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,7 +62,6 @@ class ShimHook(BuildHookInterface):
             _build_in(folder)
         except (NotBuiltError, OSError) as why:
             self.app.display_warning(f"jaxcnn is installed without oneDNN: {why}")
-            return
         if (folder / LIBRARY).exists():
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform_of((folder / LIBRARY).read_bytes())}"
@@ -81,7 +80,7 @@ def _build_in(folder: Path) -> None:
         return
     try:
         compile_shim(folder / SOURCE, library)
-    except NotBuiltError as why:
+    except (NotBuiltError, OSError) as why:
         library.unlink(missing_ok=True)
         note.write_text(f"{why}\n")
         raise
@@ -135,15 +134,16 @@ def local_compiler() -> list[str] | None:
         probe = Path(scratch, "probe.c")
         probe.write_text(PROBE)
         for command in _candidates():
-            done = _run(command, [*FLAGS, str(probe), "-o", f"{scratch}/probe.so"])
-            if done.returncode == 0:
-                return command
+            with suppress(OSError):  # what is named is no program
+                done = _run(command, [*FLAGS, str(probe), "-o", f"{scratch}/probe.so"])
+                if done.returncode == 0:
+                    return command
     return None
 
 
 def _candidates() -> Iterator[list[str]]:
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        command = shlex.split(name)
+        command = name.split()
         if command and shutil.which(command[0]):
             yield command
 
