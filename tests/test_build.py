@@ -99,8 +99,13 @@ def test_elsewhere_nothing_is_compiled_and_nothing_asked_for(folder, monkeypatch
 
 @linux
 @compiles
-@pytest.mark.parametrize("compiler", ["'", "/no/such/cc", str(ROOT), "/bin/false"])
-def test_a_compiler_that_is_none_is_passed_over(monkeypatch, compiler):
+@pytest.mark.parametrize("compiler", ["'", "/no/such/cc", str(ROOT), "/bin/false", "no program"])
+def test_a_compiler_that_is_none_is_passed_over(monkeypatch, tmp_path, compiler):
+    if compiler == "no program":
+        text = tmp_path / "cc"
+        text.write_text("no program")
+        text.chmod(0o755)
+        compiler = str(text)
     monkeypatch.setenv("CC", compiler)
     assert hatch_build.local_compiler() not in (None, [compiler])
 
