@@ -23,8 +23,9 @@ MAY_IMPORT = {
     "activations": {"geometry"},
     "environment": {"errors"},
     "geometry": {"errors"},
+    "onednn": {"errors"},
     "reference": DOORS | {"geometry"},
-    "convolve": DOORS | {"geometry"},
+    "convolve": DOORS | {"geometry", "onednn"},
     "ops": DOORS | {"geometry", "convolve"},
     "nn": DOORS | {"geometry", "ops"},
     "data": DOORS | {"geometry"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
     "cli": DOORS
     | {"geometry", "convolve", "ops", "nn", "data", "inspect", "train", "environment", "testing"}
-    | {"bench"},
+    | {"bench", "onednn"},
     "__main__": {"cli"},
 }
 

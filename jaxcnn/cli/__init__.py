@@ -1,8 +1,7 @@
 """The command line: one thin file a command; nothing imports this package.
 
-Exit codes: 0; 1 where ``lint`` or ``doctor --verify`` finds something; 2 for usage, impossible
-arithmetic and unusable files, and where ``bench`` meets a wrong result; 130 for a run ended by
-Ctrl-C.
+Exit codes: 0; 1 where ``lint`` finds something; 2 for usage, impossible arithmetic and unusable
+files, and where ``bench`` meets a wrong result; 130 for a run ended by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -156,8 +156,9 @@ EXPORT int jaxcnn_onednn_bind(void **addresses) {
   return status;
 }
 
-// From now on every call fails with these words: oneDNN's threads are gone after a fork.
-EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = strdup(why); }
+// From now on every call fails with these words, which must stay where they are: after a fork
+// oneDNN's threads are gone.
+EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
 static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1); }
 

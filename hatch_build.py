@@ -1,0 +1,186 @@
+"""Compiles ``jaxcnn/onednn/shim.c`` when a wheel, or an editable one, is built.
+
+The headers are requirements of the build: XLA's foreign function interface comes with jaxlib,
+oneDNN's with a package of its own; the compiler is the machine's, or zig's from PyPI where the
+machine has none that works. Nothing is linked against: the shim is given the addresses of oneDNN's
+functions when it is loaded. A compilation that fails leaves a note of why, and never fails the
+install: convolutions then take the plain road, and ``jaxcnn doctor`` reads out the note.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.requirements import Requirement
+from packaging.tags import sys_tags
+
+FOLDER = Path("jaxcnn", "onednn")
+SOURCE, LIBRARY, NOTE = "shim.c", "libjaxcnn_onednn.so", "not_built.txt"
+HEADERS = "onednn-devel-cpu-gomp"
+
+FLAGS = [
+    *("-std=c11", "-O2", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden"),
+    *("-Wall", "-Wextra"),
+]
+
+GLIBC = (2, 28)
+"""What a wheel may ask for: every distribution of 2019 and later has it."""
+
+PROBE = "#include <pthread.h>\n#include <stdlib.h>\nvoid *probe(void) { return malloc(8); }\n"
+
+
+class NotBuiltError(Exception):
+    """Why there is no shim, in a line."""
+
+
+class ShimHook(BuildHookInterface):
+    """What hatchling calls: for the requirements of the build, and before it packs the files."""
+
+    def dependencies(self) -> list[str]:
+        if not _is_served():
+            return []
+        asked = {r.name: r.specifier for r in map(Requirement, self.metadata.core.dependencies)}
+        headers = [f"jaxlib{asked['jaxlib']}", f"{HEADERS}{asked['onednn-cpu-gomp']}"]
+        return headers if local_compiler() else [*headers, "ziglang>=0.13"]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        folder = Path(self.root) / FOLDER
+        try:
+            _build_in(folder)
+        except (NotBuiltError, OSError) as why:
+            self.app.display_warning(f"jaxcnn is installed without oneDNN: {why}")
+        if (folder / LIBRARY).exists():
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{platform_of((folder / LIBRARY).read_bytes())}"
+
+
+def _is_served() -> bool:
+    return sysconfig.get_platform() == "linux-x86_64"
+
+
+def _build_in(folder: Path) -> None:
+    """Puts the library into a folder, or takes an old one away and leaves a note."""
+    library, note = folder / LIBRARY, folder / NOTE
+    note.unlink(missing_ok=True)
+    if not _is_served():
+        library.unlink(missing_ok=True)
+        return
+    try:
+        compile_shim(folder / SOURCE, library)
+    except (NotBuiltError, OSError) as why:
+        library.unlink(missing_ok=True)
+        note.write_text(f"{why}\n")
+        raise
+
+
+def compile_shim(source: Path, library: Path) -> None:
+    """Compiles the shim.
+
+    Raises:
+      NotBuiltError: where there are no headers or no compiler, or where it finds an error.
+    """
+    headers = [f"-isystem{folder}" for folder in (xla_headers(), onednn_headers())]
+    compiler = local_compiler() or _zig()
+    if compiler is None:
+        raise NotBuiltError("no C compiler works here, and ziglang is not installed")
+    # A process that has the old file mapped keeps it; nobody ever sees half of the new one.
+    new = library.with_name(f".{os.getpid()}-{library.name}")
+    try:
+        done = _run(compiler, [*FLAGS, *headers, str(source), "-o", str(new)])
+        if done.returncode:
+            raise NotBuiltError(f"{Path(compiler[0]).name}: {_first_error(done.stderr)}")
+        new.replace(library)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def xla_headers() -> Path:
+    """The folder that holds ``xla/ffi/api/c_api.h``, as ``jax.ffi.include_dir()`` says it too."""
+    spec = find_spec("jaxlib")
+    for place in (spec and spec.submodule_search_locations) or ():
+        if Path(place, "include", "xla", "ffi", "api", "c_api.h").exists():
+            return Path(place, "include")
+    raise NotBuiltError("XLA's headers are missing: pip install jaxlib")
+
+
+def onednn_headers() -> Path:
+    """The folder that holds ``oneapi/dnnl/dnnl.h``."""
+    try:
+        files = distribution(HEADERS).files or ()
+    except PackageNotFoundError:
+        files = ()
+    for file in files:
+        if file.parts[-3:] == ("oneapi", "dnnl", "dnnl.h"):
+            return Path(str(file.locate())).resolve().parents[2]
+    raise NotBuiltError(f"oneDNN's headers are missing: pip install {HEADERS}")
+
+
+def local_compiler() -> list[str] | None:
+    """The first of the machine's compilers that makes a shared library of a few lines."""
+    with tempfile.TemporaryDirectory() as scratch:
+        probe = Path(scratch, "probe.c")
+        probe.write_text(PROBE)
+        for command in _candidates():
+            with suppress(OSError):  # what is named is no program
+                done = _run(command, [*FLAGS, str(probe), "-o", f"{scratch}/probe.so"])
+                if done.returncode == 0:
+                    return command
+    return None
+
+
+def _candidates() -> Iterator[list[str]]:
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        command = name.split()
+        if command and shutil.which(command[0]):
+            yield command
+
+
+def _zig() -> list[str] | None:
+    if find_spec("ziglang") is None:
+        return None
+    glibc = ".".join(map(str, GLIBC))
+    return [sys.executable, "-m", "ziglang", "cc", "-target", f"x86_64-linux-gnu.{glibc}"]
+
+
+def _run(compiler: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Runs a compiler; zig keeps a cache, which goes when it has ended."""
+    with tempfile.TemporaryDirectory() as scratch:
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), scratch)
+        return subprocess.run(
+            [*compiler, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, "LC_ALL": "C", **caches},
+        )
+
+
+def _first_error(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line), lines[0] if lines else "failed")
+
+
+def platform_of(binary: bytes) -> str:
+    """The platform tag of a wheel: manylinux where the binary and this machine's pip allow it."""
+    versions = [name.decode() for name in re.findall(rb"\0GLIBC_([\w.]+)(?=\0)", binary)]
+    portable = all(
+        re.fullmatch(r"[\d.]+", version) and tuple(map(int, version.split("."))) <= GLIBC
+        for version in versions
+    )
+    tag = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_x86_64"
+    # An older machine's pip would refuse the wheel that it has just built.
+    return tag if portable and any(t.platform == tag for t in sys_tags()) else "linux_x86_64"
