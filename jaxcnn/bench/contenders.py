@@ -15,8 +15,8 @@ from jax import lax
 
 import jaxcnn.convolve.lower  # noqa: F401  (says how the primitive is compiled)
 from jaxcnn.bench.row import Row
-from jaxcnn.convolve.fence import onednn_closed
 from jaxcnn.convolve.primitive import conv_general_dilated
+from jaxcnn.onednn import onednn_closed
 from jaxcnn.ops import avg_pool, max_pool
 
 

@@ -10,21 +10,28 @@ program is traced: the same problem gets the same algorithm, everywhere and alwa
 from __future__ import annotations
 
 import json
+import math
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
 import jax
 
-from jaxcnn.convolve import fence
-from jaxcnn.convolve.algorithms import ALGORITHMS, Work
+from jaxcnn.convolve.algorithms import ALGORITHMS, Work, onednn
 from jaxcnn.convolve.algorithms.algorithm import trimmed
-from jaxcnn.convolve.layout import as_kernel_gradient, from_kernel_gradient
+from jaxcnn.convolve.layout import (
+    Operation,
+    as_kernel_gradient,
+    channels_last,
+    forward_laid,
+    from_kernel_gradient,
+)
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.geometry._check import choice
+from jaxcnn.onednn import closed_because
 
-ONEDNN = frozenset({"onednn", "onednn_products"})
-"""The algorithms that are fenced."""
+ONEDNN = frozenset(onednn.DIRECTIONS)
+"""The algorithms that need oneDNN."""
 
 MOST_WRITTEN = 128
 """Programs that are compiled for one convolution at the most, whatever its sizes: XLA takes some 10
@@ -38,6 +45,41 @@ LAYING_OUT = 2e-7
 """Milliseconds a byte for XLA to transpose an array of float32: 6.9 ms for the 32 MB of a 1x1
 convolution with channels first, 2.0 ms for a kernel of 9.4 MB (2 cores of an AMD EPYC, jax 0.10.2,
 the same convolution with and without)."""
+
+
+class Laying(NamedTuple):
+    """What the layout of a call costs.
+
+    Attributes:
+      total: bytes that are laid out anew before and after.
+      readers: the algorithms that need not, for they read and write what lies so.
+    """
+
+    total: int = 0
+    readers: frozenset[str] = frozenset()
+
+
+AS_USUAL = Laying()
+"""Arrays that lie as every algorithm takes them."""
+
+
+def laying(operation: Operation) -> Laying:
+    """What it costs to lay out the arrays of a call."""
+    problem, numbers, batch_groups = operation
+    readers = frozenset(onednn.readers(operation))
+    sizes = (problem.x_shape, problem.kernel_shape, problem.output_shape)
+    usual = [channels_last(problem.axes)] * (batch_groups == 1)
+    if batch_groups == problem.groups:
+        usual.append(forward_laid(problem.axes))
+    total = min(
+        sum(
+            math.prod(shape)
+            for shape, spec, own in zip(sizes, numbers, each, strict=True)
+            if spec != own
+        )
+        for each in usual or [channels_last(problem.axes)]
+    )
+    return Laying(problem.itemsize * total, readers)
 
 
 class Rates(NamedTuple):
@@ -106,20 +148,20 @@ def named_or_chosen(
     problem: Problem,
     name: str | None,
     closed: frozenset[str],
-    spared: int = 0,
+    laid: Laying = AS_USUAL,
     most: int = MOST_WRITTEN,
 ) -> str:
     """The named algorithm, where one is and it takes the problem; else the choice."""
     problem, _ = problem.trimmed()
     if name is not None and name not in closed and not ALGORITHMS[name].refuses(problem):
         return name
-    return choose(problem, closed, spared, most)
+    return choose(problem, closed, laid, most)
 
 
 def choose(
     problem: Problem,
     closed: frozenset[str] = frozenset(),
-    spared: int = 0,
+    laid: Laying = AS_USUAL,
     most: int = MOST_WRITTEN,
 ) -> str:
     """The algorithm of least cost; the direct call where no other is clearly cheaper.
@@ -130,33 +172,31 @@ def choose(
     Args:
       problem: what is computed.
       closed: algorithms that may not be taken here.
-      spared: bytes that all but oneDNN lay out anew first (:func:`.onednn.spared`).
+      laid: what the layout of its arrays costs.
       most: programs that may be compiled for it.
     """
-    return _cheapest(problem, _shut(closed), spared, most)[0]
+    return _cheapest(problem, _shut(closed), laid, most)[0]
 
 
 def costs(
-    problem: Problem, closed: frozenset[str] = frozenset(), spared: int = 0
+    problem: Problem, closed: frozenset[str] = frozenset(), laid: Laying = AS_USUAL
 ) -> dict[str, float | str]:
     """For each algorithm, those included that must be named, its milliseconds, or why not."""
     shut = _shut(closed)
     bare, _ = problem.trimmed()
-    return {
-        name: _reason(bare, name, shut) or _cost(bare, name, shut, spared) for name in ALGORITHMS
-    }
+    return {name: _reason(bare, name, shut) or _cost(bare, name, shut, laid) for name in ALGORITHMS}
 
 
 def _shut(closed: frozenset[str]) -> frozenset[str]:
-    """``closed``, and what the fence keeps shut now: it can change while the process runs."""
-    return closed | ONEDNN if fence.closed_because() else closed
+    """``closed``, and oneDNN where it may not be asked: that can change while the process runs."""
+    return closed | ONEDNN if closed_because() else closed
 
 
 def _reason(
     problem: Problem, name: str, shut: frozenset[str], most: int = MOST_WRITTEN
 ) -> str | None:
     if name in shut:
-        return fence.closed_because() or "not where this is compiled"
+        return closed_because() or "not where this is compiled"
     reason = ALGORITHMS[name].refuses(problem)
     if reason is None and _share(problem, name, most) < 1:
         reason = f"by name alone: more than {most} programs to compile"
@@ -174,13 +214,13 @@ def _share(problem: Problem, name: str, most: int) -> int:
 
 @lru_cache(maxsize=65536)
 def _cheapest(
-    problem: Problem, shut: frozenset[str], spared: int = 0, most: int = MOST_WRITTEN
+    problem: Problem, shut: frozenset[str], laid: Laying = AS_USUAL, most: int = MOST_WRITTEN
 ) -> tuple[str, float]:
     problem, _ = problem.trimmed()
-    direct = _cost(problem, "direct", shut, spared, most)
+    direct = _cost(problem, "direct", shut, laid, most)
     best = min(
         (
-            (_cost(problem, name, shut, spared, most), name)
+            (_cost(problem, name, shut, laid, most), name)
             for name in ALGORITHMS
             if name != "direct"
             and ALGORITHMS[name].local
@@ -192,7 +232,11 @@ def _cheapest(
 
 
 def _cost(
-    problem: Problem, name: str, shut: frozenset[str], spared: int = 0, most: int = MOST_WRITTEN
+    problem: Problem,
+    name: str,
+    shut: frozenset[str],
+    laid: Laying = AS_USUAL,
+    most: int = MOST_WRITTEN,
 ) -> float:
     """Milliseconds of a problem that the algorithm takes."""
     if problem.is_empty:
@@ -200,7 +244,7 @@ def _cost(
     algorithm = ALGORITHMS[name]
     work = algorithm.work(problem)
     own = _rates_for(name, work.kind, problem.dtype).milliseconds(work)
-    own += 0 if name == "onednn" else LAYING_OUT * spared
+    own += 0 if name in laid.readers else LAYING_OUT * laid.total
     share = _share(problem, name, most)
     return own + sum(
         times * _cheapest(part, shut, most=share)[1] for part, times in algorithm.parts(problem)

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
-from jaxcnn.convolve.choose import choose, costs
+from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.choose import AS_USUAL, choose, costs, laying
 from jaxcnn.convolve.layout import Operation, channels_last, operation
 from jaxcnn.convolve.primitive import LAX, conv_p
 from jaxcnn.convolve.problem import Problem
@@ -85,13 +85,13 @@ def explain_problem(problem: Problem) -> Explanation:
 def _directions(described: Operation) -> tuple[Direction, ...]:
     problem, backward = described.problem, described.of_input_gradient()
     named = (
-        ("forward", problem, onednn.spared(described)),
-        ("input gradient", backward.problem, onednn.spared(backward)),
-        ("kernel gradient", problem.exchanged(), 0),
+        ("forward", problem, laying(described)),
+        ("input gradient", backward.problem, laying(backward)),
+        ("kernel gradient", problem.exchanged(), AS_USUAL),
     )
     return tuple(
-        Direction(name, each, choose(each, spared=spared), costs(each, spared=spared))
-        for name, each, spared in named
+        Direction(name, each, choose(each, laid=laid), costs(each, laid=laid))
+        for name, each, laid in named
     )
 
 

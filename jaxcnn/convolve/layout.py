@@ -124,6 +124,19 @@ def channels_last(axes: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image)
 
 
+def forward_laid(axes: int) -> lax.ConvDimensionNumbers:
+    """lax's description of a kernel gradient whose operands lie as the forward convolution's.
+
+    x (N, *size, C) and output gradient (N, *k, O), all groups along the batch; it gives (c, *F, O).
+
+    >>> forward_laid(1)
+    ConvDimensionNumbers(lhs_spec=(2, 0, 1), rhs_spec=(2, 0, 1), out_spec=(0, 2, 1))
+    """
+    spatial = tuple(range(1, axes + 1))
+    operand = (axes + 1, 0, *spatial)
+    return lax.ConvDimensionNumbers(operand, operand, (0, axes + 1, *spatial))
+
+
 def split_groups(w: jax.Array, groups: int) -> jax.Array:
     """(..., O) as (..., groups, O // groups)."""
     return w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)

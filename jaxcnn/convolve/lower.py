@@ -16,7 +16,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.convolve import divided
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
-from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
+from jaxcnn.convolve.choose import ONEDNN, laying, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
@@ -44,15 +44,15 @@ def lower_on_cpu(
     if described is None or described.problem.is_empty or is_partitioned(context):
         return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
     problem, closed = described.problem, closed_in(context)
-    spared = onednn.spared(described)
-    name = named_or_chosen(problem, algorithm, closed, spared)
+    laid = laying(described)
+    name = named_or_chosen(problem, algorithm, closed, laid)
     # Batch groups are put otherwise: they are up to a hundred times slower than feature groups.
     if name == "direct" and described.batch_groups == 1:
         return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if name == "onednn" and spared:
-            return onednn.call(problem, x, kernel, numbers=described.numbers)
+        if name in laid.readers:
+            return onednn.DIRECTIONS[name].emit(problem, x, kernel, described.numbers)
         of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
         put = described.of_forward if of_forward else described.canonical
         y = solve(problem, *put(x, kernel), name=name, closed=closed, of_forward=of_forward)

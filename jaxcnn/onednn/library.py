@@ -265,6 +265,7 @@ def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
             f"the shim to oneDNN does not load ({error}): {_build_again()}"
         ) from error
     loaded.jaxcnn_onednn_names.restype = ctypes.POINTER(ctypes.c_char_p)
+    loaded.jaxcnn_onednn_says.restype = ctypes.c_char_p
     addresses = []
     for name in loaded.jaxcnn_onednn_names():
         if name is None:

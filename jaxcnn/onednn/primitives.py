@@ -122,11 +122,15 @@ class Answer(NamedTuple):
     reordered_by: tuple[str, str, str] = ("", "", "")
 
 
-@lru_cache(maxsize=65536)
 def ask(convolution: Convolution) -> Answer:
     """Whether and how oneDNN would serve it; nothing slow is taken for an answer."""
     if reason := library.closed_because():
         return Answer(reason)
+    return _asked(convolution)
+
+
+@lru_cache(maxsize=65536)
+def _asked(convolution: Convolution) -> Answer:
     shim = library.shim()
     length = 48
     named, sizes = ctypes.create_string_buffer(4 * length), (ctypes.c_int64 * 4)()

@@ -2,7 +2,7 @@
 
 ``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``tap_loop``, ``rows``, ``products``,
 ``fft`` and ``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``,
-``slabs``, ``space_to_batch``, ``volume`` and ``wide`` rewrite a problem as others, for which the
+``slabs`` and ``space_to_batch`` rewrite a problem as others, for which the
 choice is made again.
 
 The law that every algorithm keeps which is taken without being named (:attr:`.Algorithm.local`), in
@@ -33,8 +33,6 @@ from jaxcnn.convolve.algorithms import (
     swapped,
     tap_loop,
     taps,
-    volume,
-    wide,
     zeros,
 )
 from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work
@@ -43,7 +41,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
         direct.ALGORITHM,
-        onednn.ALGORITHM,
+        *onednn.ALGORITHMS,
         matmul.ALGORITHM,
         taps.ALGORITHM,
         tap_loop.ALGORITHM,
@@ -52,14 +50,11 @@ ALGORITHMS: dict[str, Algorithm] = {
         zeros.ALGORITHM,
         swapped.ALGORITHM,
         portions.ALGORITHM,
-        wide.ALGORITHM,
         products.ALGORITHM,
-        products.ONEDNN,
         rows.ALGORITHM,
         overlap_add.ALGORITHM,
         slabs.ALGORITHM,
         space_to_batch.ALGORITHM,
-        volume.ALGORITHM,
         fft.ALGORITHM,
     )
 }

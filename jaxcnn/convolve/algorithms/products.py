@@ -7,16 +7,12 @@ Where the patches would be large they are made for one example at a time, in a l
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve import fence
-from jaxcnn.convolve.algorithms import onednn
 from jaxcnn.convolve.algorithms.algorithm import (
     LARGEST_TEMPORARY,
     Algorithm,
@@ -29,8 +25,6 @@ from jaxcnn.convolve.algorithms.algorithm import (
     traffic,
 )
 from jaxcnn.convolve.problem import Problem
-
-Product = Callable[[jax.Array, jax.Array, lax.PrecisionLike], jax.Array]
 
 MOST_TAPS = 128  # slices laid side by side, unrolled
 
@@ -47,29 +41,21 @@ def refuses(problem: Problem) -> str | None:
     return reason
 
 
-def _plain(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
+def _product(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
     """a^T b for a (R, K) and b (R, O)."""
     wide = accumulator(str(a.dtype))
     contract = (((0,), (0,)), ((), ()))
     return lax.dot_general(a, b, contract, precision=precision, preferred_element_type=wide)
 
 
-def _onednn(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
-    del precision
-    return onednn.product(a, b, transpose_a=True)
-
-
-def _narrow_first(
-    product: Product, a: jax.Array, b: jax.Array, precision: lax.PrecisionLike
-) -> jax.Array:
+def _narrow_first(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
     """a^T b with the narrower of the two as the one that is transposed: less to lay out anew."""
     if a.shape[1] <= b.shape[1]:
-        return product(a, b, precision)
-    return product(b, a, precision).T
+        return _product(a, b, precision)
+    return _product(b, a, precision).T
 
 
 def _run(
-    product: Product,
     problem: Problem,
     x: jax.Array,
     g: jax.Array,
@@ -87,16 +73,14 @@ def _run(
         return patches if len(slices) == 1 else lax.optimization_barrier(patches)
 
     if forward.batch == 1 or _patches(forward) <= LARGEST_TEMPORARY:
-        total = _narrow_first(
-            product, rows(forward, x), g.reshape(-1, g.shape[-1]), problem.precision
-        )
+        total = _narrow_first(rows(forward, x), g.reshape(-1, g.shape[-1]), problem.precision)
     else:
         single = replace(forward, batch=1)
 
         def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             x, g = both
             own = _narrow_first(
-                product, rows(single, x[None]), g.reshape(-1, g.shape[-1]), problem.precision
+                rows(single, x[None]), g.reshape(-1, g.shape[-1]), problem.precision
             )
             return total + own.astype(total.dtype), None
 
@@ -130,23 +114,9 @@ def _work(problem: Problem) -> Work:
     )
 
 
-def _refuses_onednn(problem: Problem) -> str | None:
-    return refuses(problem) or fence.refuses_product(problem)
-
-
 def _written(problem: Problem) -> int:
     """A slice a tap, side by side."""
     return problem.places
 
 
-ALGORITHM = Algorithm(
-    "products", refuses, _work, partial(_run, _plain), of_forward=True, written=_written
-)
-ONEDNN = Algorithm(
-    "onednn_products",
-    _refuses_onednn,
-    _work,
-    partial(_run, _onednn),
-    of_forward=True,
-    written=_written,
-)
+ALGORITHM = Algorithm("products", refuses, _work, _run, of_forward=True, written=_written)
