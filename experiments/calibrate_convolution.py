@@ -112,11 +112,10 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, as they come to be solved; volumes' parts follow."""
+    """The problem and its two gradients, as they come to be solved; what images apart are made of follows."""
     found = [each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.exchanged())]
-    for rewrite in ("volume", "space_to_batch"):
-        if not ALGORITHMS[rewrite].refuses(found[-1]):
-            found.append(ALGORITHMS[rewrite].parts(found[-1])[0][0].trimmed()[0])
+    if not ALGORITHMS["space_to_batch"].refuses(found[-1]):
+        found.append(ALGORITHMS["space_to_batch"].parts(found[-1])[0][0].trimmed()[0])
     return found
 
 
@@ -151,7 +150,9 @@ def measure(dtype: str) -> None:
                 print(problem, {k: round(v, 3) for k, v in new.items()}, flush=True)
 
 
-def algorithms_on(problem: Problem, *, gradient: bool, known: Container[str]) -> dict[str, float]:
+def algorithms_on(
+    problem: Problem, *, gradient: bool, known: Container[str], seconds: float = SECONDS
+) -> dict[str, float]:
     """Medians of the algorithms that are not known, taking turns."""
     x, kernel = operands(problem, gradient)
     runs: dict[str, Callable] = {}
@@ -172,7 +173,7 @@ def algorithms_on(problem: Problem, *, gradient: bool, known: Container[str]) ->
     taken: dict[str, list[float]] = defaultdict(list)
     start = time.perf_counter()
     while runs and (
-        time.perf_counter() - start < SECONDS * len(runs) or len(taken[next(iter(runs))]) < 5
+        time.perf_counter() - start < seconds * len(runs) or len(taken[next(iter(runs))]) < 5
     ):
         for name, program in runs.items():
             for _ in range(2):
@@ -225,10 +226,8 @@ REWRITES = [
     "swapped",
     "diagonal",
     "portions",
-    "wide",
     "slabs",
     "space_to_batch",
-    "volume",
 ]
 
 

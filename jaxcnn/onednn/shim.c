@@ -11,11 +11,14 @@
 // One lock is held while oneDNN works. It computes with all cores, so two calls at once gain nothing;
 // and threads that wait on each other's cores lose much.
 
+#define _DEFAULT_SOURCE  // madvise
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "oneapi/dnnl/dnnl.h"
 #include "oneapi/dnnl/dnnl_debug.h"
@@ -134,6 +137,8 @@ struct kept {
 };
 
 enum { BUCKETS = 512, MOST_KEPT = 1024, ALIGNMENT = 64 };
+
+static const uintptr_t LARGE_PAGE = (uintptr_t)2 << 20;
 
 static const size_t MOST_BYTES_KEPT = (size_t)256 << 20;
 
@@ -410,12 +415,21 @@ done:
   return status;
 }
 
+// Asks for large pages under a result. XLA takes its memory anew for every execution, and a page that
+// is touched for the first time costs the system about as long as filling it does.
+static void in_large_pages(char *begin, size_t bytes) {
+  const uintptr_t first = ((uintptr_t)begin + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+  const uintptr_t end = ((uintptr_t)begin + bytes) & ~(LARGE_PAGE - 1);
+  if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
+
 // Room for what oneDNN lays out anew and for its own use; NULL where there is none to be had.
 static char *room_of(size_t bytes, char **to_free) {
   *to_free = NULL;
   if (bytes <= scratch_bytes) return scratch;
   const size_t whole = (bytes + ((size_t)1 << 20) - 1) & ~(((size_t)1 << 20) - 1);
   char *room = aligned_alloc(ALIGNMENT, whole);
+  if (room) in_large_pages(room, whole);
   if (!room || whole > MOST_BYTES_KEPT) {
     *to_free = room;
     return room;
@@ -434,6 +448,12 @@ static XLA_FFI_Error *error(const XLA_FFI_Api *xla, XLA_FFI_Error_Code code, con
                                     .message = message,
                                     .errc = code};
   return xla->XLA_FFI_Error_Create(&args);
+}
+
+static size_t bytes_of(const XLA_FFI_Buffer *buffer) {
+  size_t bytes = buffer->dtype == XLA_FFI_DataType_F32 ? 4 : 2;
+  for (int64_t i = 0; i < buffer->rank; i++) bytes *= (size_t)buffer->dims[i];
+  return bytes;
 }
 
 EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
@@ -465,6 +485,7 @@ EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
                    "operands of another dtype than described");
     data[i] = buffers[i]->data;
   }
+  in_large_pages(data[2], bytes_of(buffers[2]));
   char *room, *to_free;
   struct kept *found;
   pthread_mutex_lock(&lock);
