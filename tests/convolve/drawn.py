@@ -88,15 +88,36 @@ def kernel_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
     return problems(**(PLAIN | {"outputs": 3} | bounds)).map(Problem.exchanged)
 
 
+def input_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
+    """The input gradients of plain convolutions, which transposed convolutions are too."""
+    return problems(**(PLAIN | bounds)).map(Problem.input_gradient)
+
+
+DEPTHWISE = {"channels": (1,), "filters": (1,), "groups": (8, 16, 17)}
+TIGHT = {"padding": (0, 1), "filter_size": (2, 4)}
+"""Padding that is less than the filter."""
+
+
 # For each algorithm, what it is made for.
 _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     "direct": problems(),
     "onednn": st.one_of(
         problems(**PLAIN),
-        problems(**PLAIN, dilation=(1, 1)),
-        problems(**PLAIN, dilation=(1, 1), channels=(16,), filters=(1, 16), ranks=(1, 2)),
-        kernel_gradients(groups=(1,)),
-        kernel_gradients(stride=(1, 1), ranks=(2,)),
+        problems(**PLAIN, channels=(16,), filters=(1, 8, 16), ranks=(1, 2)),
+        problems(**PLAIN, channels=(3, 4), filters=(16,), groups=(1,)),
+        problems(**(PLAIN | TIGHT | DEPTHWISE)),
+    ),
+    "onednn_backward_data": st.one_of(
+        input_gradients(channels=(8, 16, 17), filters=(8, 16)),
+        input_gradients(channels=(8, 16), filters=(16,), groups=(1,), stride=(2, 3)),
+        input_gradients(channels=(1, 3), filters=(16,), groups=(1,)),
+        input_gradients(**(TIGHT | DEPTHWISE)),
+    ),
+    "onednn_backward_weights": st.one_of(
+        kernel_gradients(**TIGHT, channels=(16,), filters=(16,)),
+        kernel_gradients(**TIGHT, channels=(16,), filters=(16,), outputs=8, dilation=(1, 1)),
+        kernel_gradients(**TIGHT, channels=(1, 3), filters=(16,), groups=(1,), dilation=(1, 1)),
+        kernel_gradients(**TIGHT, **DEPTHWISE, dilation=(1, 1)),
     ),
     "matmul": st.one_of(
         problems(groups=(1,), filter_size=(1, 1), **PLAIN),
@@ -134,19 +155,11 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         kernel_gradients(batches=(3, 5, 20, 32)),
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
     ),
-    "wide": st.one_of(
-        kernel_gradients(groups=(1,), channels=(2, 3), dilation=(1, 1)),
-        problems(groups=(1,), batches=(2, 3), stride=(1, 1), **PLAIN),
-    ),
-    "volume": kernel_gradients(
-        ranks=(1, 2), groups=(2, 3, 16), channels=(1,), filters=(1,), batches=(2, 3, 4)
-    ),
     "space_to_batch": st.one_of(
         problems(groups=(2, 3), stride=(1, 1), **(PLAIN | {"dilation": (2, 4)})),
         kernel_gradients(groups=(2, 3), stride=(2, 4)),
     ),
     "products": kernel_gradients(groups=(1,)),
-    "onednn_products": kernel_gradients(groups=(1,)),
     "rows": st.one_of(
         kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
         # So many rows, and of no divisor, that some are left over.
@@ -374,8 +387,25 @@ def letters(axes: int) -> tuple[str, str, str]:
     return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
 
 
-def as_call(problem: Problem, convolve: Callable[..., jax.Array], **others: Any) -> Callable:
-    """(x, kernel) -> y of the problem by a function with the arguments of lax's."""
+def drawn_numbers(draw: st.DrawFn, axes: int) -> jax.lax.ConvDimensionNumbers:
+    """Any of lax's dimension numbers: channels first, last or between, kernels in any order."""
+    orders = [tuple(draw(st.permutations(range(axes + 2)))) for _ in range(3)]
+    return jax.lax.ConvDimensionNumbers(*orders)
+
+
+def as_call(
+    problem: Problem, convolve: Callable[..., jax.Array], layouts: Any = None, **others: Any
+) -> Callable:
+    """(x, kernel) -> y of the problem by a function with the arguments of lax's.
+
+    Args:
+      problem: what is computed.
+      convolve: that function.
+      layouts: lax's dimension numbers; None for channels last.
+      others: further arguments; groups are features' unless they say otherwise.
+    """
+    if "batch_group_count" not in others:
+        others = {"feature_group_count": problem.groups} | others
 
     def call(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return convolve(
@@ -385,8 +415,7 @@ def as_call(problem: Problem, convolve: Callable[..., jax.Array], **others: Any)
             problem.padding,
             problem.base_dilation,
             problem.dilation,
-            letters(problem.axes),
-            problem.groups,
+            layouts or letters(problem.axes),
             **others,
         )
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax import lax
 
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, fence, layout
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout
 from jaxcnn.convolve.algorithms import algorithm as shared
 from jaxcnn.convolve.algorithms import onednn, products, rows
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
+from jaxcnn.onednn import closed_because
+from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import gamma
 from tests.cases import few
 from tests.convolve.drawn import (
@@ -24,6 +27,7 @@ from tests.convolve.drawn import (
     course,
     defined,
     defined_gradients,
+    drawn_numbers,
     gradients_taken_by,
     numbers,
     of_transforms,
@@ -31,7 +35,10 @@ from tests.convolve.drawn import (
     with_dtype,
 )
 
-closed = fence.closed_because()
+closed = closed_because()
+
+
+_NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}
 
 
 def each(names):
@@ -44,9 +51,8 @@ def each(names):
 
 def takers(*dtypes):
     """The algorithms that take one of these dtypes."""
-    wide = {"onednn": ("float32", "bfloat16"), "onednn_products": ("float32", "bfloat16")}
-    wide["fft"] = ("float32", "float64")
-    return [name for name in ALGORITHMS if set(dtypes) & set(wide.get(name, dtypes))]
+    taken = dict.fromkeys(ONEDNN, ("float32", "bfloat16")) | {"fft": ("float32", "float64")}
+    return [name for name in ALGORITHMS if set(dtypes) & set(taken.get(name, dtypes))]
 
 
 def dtypes_of(name, *dtypes):
@@ -81,12 +87,22 @@ def test_it_computes_the_definition(name, data):
 @given(st.data())
 def test_numbers_of_16_bits_are_summed_in_32(name, data):
     dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
-    if dtype == "bfloat16" and name in ONEDNN and fence.refuses_dtype(dtype):
-        pytest.skip(fence.refuses_dtype(dtype))
+    if name in ONEDNN and ALGORITHMS[name].refuses(_served(name, dtype)):
+        pytest.skip(f"oneDNN does not compute with {dtype} here")
     holds(data.draw(taken_by(name, dtype)), name)
 
 
-@each(["taps", "tap_loop", "products", "onednn_products", "rows"])
+def _served(name, dtype):
+    """A problem that oneDNN serves by this name wherever it computes with the dtype."""
+    problem = with_dtype(Problem(2, (12, 12), 32, (3, 3), 32), dtype)
+    return {
+        "onednn": problem,
+        "onednn_backward_data": problem.input_gradient(),
+        "onednn_backward_weights": problem.exchanged(),
+    }[name]
+
+
+@each(["taps", "tap_loop", "products", "rows"])
 @few
 @given(st.data())
 def test_in_a_loop_over_examples_it_computes_the_same(name, data):
@@ -97,22 +113,56 @@ def test_in_a_loop_over_examples_it_computes_the_same(name, data):
         holds(problem, name)
 
 
-@pytest.mark.skipif(bool(closed), reason=str(closed))
+@each(onednn.DIRECTIONS)
 @given(st.data())
-def test_onednn_reads_what_it_says_it_reads(data):
-    """The definition's numbers from every layout, straight from where they lie."""
-    problem = data.draw(taken_by("onednn"))
+def test_onednn_reads_arrays_as_they_lie(name, data):
+    """The definition's numbers whatever the order of the axes, straight from where they lie."""
+    problem = data.draw(taken_by(name))
+    numbers = drawn_numbers(data.draw, problem.axes)
     x, kernel = arrays(problem)
     want, magnitude = defined(problem, x, kernel)
-    bound = allowance(problem, course(problem, "onednn"), magnitude, x, kernel)
-    for layouts in onednn.readable(problem.axes, problem.dtype):
-        given = layout.laid(x, kernel, layouts)
-        got = jax.jit(lambda x, w, n=layouts: onednn.call(problem, x, w, numbers=n))(*given)
-        spec = layouts.out_spec
-        got = jnp.transpose(got, (spec[0], *spec[2:], spec[1]))
-        assert_within(got, want, bound, f"{layouts}: {problem}")
-        usual = layouts == layout.channels_last(problem.axes)
-        assert (onednn.spared(layout.Operation(problem, layouts, 1)) == 0) == usual
+    given, groups = laid(name, problem, x, kernel, numbers)
+    call = jax.jit(as_call(problem, conv_general_dilated, numbers, **groups, algorithm=name))
+    text = call.lower(*given).as_text()
+    assert text.count("custom_call @" + TARGET) == 1
+    described = layout.Operation(problem, numbers, groups.get("batch_group_count", 1))
+    if name in onednn.readers(described):
+        assert "transpose" not in text
+    spec = numbers.out_spec
+    got = jnp.transpose(call(*given), (spec[0], *spec[2:], spec[1]))
+    bound = allowance(problem, course(problem, name), magnitude, x, kernel)
+    assert_within(got, want, bound, f"{name}, {numbers}: {problem}")
+
+
+def laid(name, problem, x, kernel, numbers):
+    """The arrays of a problem in lax's order of axes; and how lax is told of the groups.
+
+    Of kernel gradients they are input and output gradient, with all groups along the batch.
+    """
+    if not ALGORITHMS[name].of_forward:
+        return layout.laid(x, kernel, numbers), {"feature_group_count": problem.groups}
+    x, g = layout.from_kernel_gradient(problem.exchanged(), x, kernel)
+    x, g = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
+    return layout.laid(x, g, numbers), {"batch_group_count": problem.groups}
+
+
+@pytest.mark.skipif(bool(closed), reason=str(closed))
+@pytest.mark.parametrize("name", onednn.DIRECTIONS)
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
+    """Without this the test above could pass by transposes alone."""
+    dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
+    problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
+        name, dense.exchanged()
+    )
+    first, last = tuple(range(axes + 2)), layout.channels_last(axes).lhs_spec
+    turned = (1, 0, *first[2:])
+    orders = [(first, first, first), (last, turned, last), (last, first[::-1], last)]
+    if ALGORITHMS[name].of_forward:
+        swapped = (last[1], last[0], *last[2:])
+        orders = [(turned, turned, first), (swapped, swapped, turned), (swapped, swapped, first)]
+    for order in map(lax.ConvDimensionNumbers._make, orders):
+        assert name in onednn.readers(layout.Operation(problem, order, 1)), order
 
 
 @each(ALGORITHMS)
@@ -122,20 +172,20 @@ def test_its_gradients_are_those_of_the_definition(name, data):
     dtype = dtypes_of(name, "float64", "float32")[0]
     problem = data.draw(gradients_taken_by(name, dtype))
     runs = []
-    algorithm, asked = ALGORITHMS[name], onednn.call
+    algorithm, called = ALGORITHMS[name], onednn.call
 
     def run(*args):
         runs.append(args[0])
         return algorithm.run(*args)
 
-    def ask(*args, **kwargs):
-        runs.extend(args[:1] if name == "onednn" else ())
-        return asked(*args, **kwargs)
+    def of_onednn(question, *args):
+        runs.extend([question] if name == _NAMES[question.kind] else ())
+        return called(question, *args)
 
     call = as_call(problem, conv_general_dilated, algorithm=name)
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype == "float64"):
         patch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
-        patch.setattr(onednn, "call", ask)  # what lies as oneDNN reads it goes there straight
+        patch.setattr(onednn, "call", of_onednn)  # what lies as oneDNN reads it goes there straight
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(dtype))
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)

@@ -12,11 +12,22 @@ from hypothesis import strategies as st
 from jax import lax
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, fence, onednn_closed
-from jaxcnn.convolve.choose import ONEDNN, choose, costs, named_or_chosen, solve
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed
+from jaxcnn.convolve.choose import ONEDNN, Laying, choose, costs, laying, named_or_chosen, solve
+from jaxcnn.convolve.layout import Operation, channels_last, forward_laid, laid
+from jaxcnn.onednn import SWITCH, closed_because
+from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import unit_roundoff
 from tests.cases import many
-from tests.convolve.drawn import arrays, as_call, define, kernel_gradients, problems
+from tests.convolve.drawn import (
+    arrays,
+    as_call,
+    define,
+    drawn_numbers,
+    input_gradients,
+    kernel_gradients,
+    problems,
+)
 
 FACTOR = 8
 """How many times the direct call's error that of the chosen algorithm may be."""
@@ -46,6 +57,7 @@ LARGE = st.builds(
 ANY = st.one_of(
     problems(dtypes=DTYPES),
     kernel_gradients(dtypes=DTYPES),
+    input_gradients(dtypes=DTYPES),
     LARGE,
     LARGE.map(Problem.exchanged),
     LARGE.map(Problem.input_gradient),
@@ -58,16 +70,47 @@ CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(froz
 
 
 @many
-@given(ANY, CLOSED, st.integers(1, 2**24))
-def test_what_onednn_is_spared_the_others_pay(problem, closed, spared):
-    before, after = costs(problem, closed), costs(problem, closed, spared)
+@given(ANY, CLOSED, st.integers(1, 2**24), st.sets(st.sampled_from(sorted(ONEDNN))))
+def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
+    problem, closed, total, readers
+):
+    laid = Laying(total, frozenset(readers))
+    before, after = costs(problem, closed), costs(problem, closed, laid)
     for name, cost in after.items():
         if isinstance(cost, str) or problem.trimmed()[0].is_empty:
             assert cost == before[name]
         else:
-            assert (cost > before[name]) == (name != "onednn")
-    if choose(problem, closed) == "onednn":
-        assert choose(problem, closed, spared) == "onednn"
+            assert (cost > before[name]) == (name not in readers)
+    if choose(problem, closed) in readers:
+        assert choose(problem, closed, laid) == choose(problem, closed)
+
+
+@given(st.data())
+def test_what_is_paid_for_is_what_is_laid_out_anew(data):
+    """Of arrays in any order of axes; and nothing of those that lie as they are taken."""
+    problem = data.draw(problems(groups=(1, 2)))
+    numbers = data.draw(
+        st.sampled_from([channels_last(problem.axes), forward_laid(problem.axes)])
+        | st.builds(lambda: drawn_numbers(data.draw, problem.axes))
+    )
+    described = Operation(problem, numbers, 1)
+    ways = [_laid_out_anew(described, described.canonical)]
+    if problem.groups == 1:
+        ways.append(_laid_out_anew(described, described.of_forward))
+    assert laying(described).total == min(ways)
+
+
+def _laid_out_anew(described, put):
+    """Bytes of x, kernel and output that the way to an algorithm and back transposes."""
+    problem = described.problem
+    x, kernel = jax.eval_shape(lambda *given: laid(*given, described.numbers), *arrays(problem))
+
+    def there_and_back(x, kernel):
+        return *put(x, kernel), described.restored(jnp.zeros(problem.output_shape, x.dtype))
+
+    found = jax.make_jaxpr(there_and_back)(x, kernel)
+    moved = [eqn.outvars[0].aval for eqn in found.eqns if eqn.primitive is lax.transpose_p]
+    return sum(aval.size * aval.dtype.itemsize for aval in moved)
 
 
 @many
@@ -76,7 +119,7 @@ def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
     assert not ALGORITHMS[name].refuses(problem.trimmed()[0])
-    if fence.closed_because():
+    if closed_because():
         assert name not in ONEDNN
 
 
@@ -237,14 +280,14 @@ def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
     assert lines <= LINES * choosing.MOST_WRITTEN, (choose(problem, closed), problem)
 
 
-@pytest.mark.skipif(bool(fence.closed_because()), reason=str(fence.closed_because()))
+@pytest.mark.skipif(bool(closed_because()), reason=str(closed_because()))
 def test_the_switch_changes_the_choice_at_once(monkeypatch):
     problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
     x, kernel = arrays(problem)
 
     def asks():
         call = as_call(problem, conv_general_dilated)
-        return "onednn" in jax.jit(call).lower(x, kernel).as_text()
+        return TARGET in jax.jit(call).lower(x, kernel).as_text()
 
     for _ in range(2):
         assert choose(problem) == "onednn"
@@ -257,10 +300,10 @@ def test_the_switch_changes_the_choice_at_once(monkeypatch):
             with onednn_closed():
                 pass
             assert not asks()
-        monkeypatch.setenv(fence.SWITCH, "0")
+        monkeypatch.setenv(SWITCH, "0")
         assert choose(problem) not in ONEDNN
         assert not asks()
-        monkeypatch.delenv(fence.SWITCH)
+        monkeypatch.delenv(SWITCH)
 
 
 SIZED = [

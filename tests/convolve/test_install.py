@@ -17,7 +17,9 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import fence, install, onednn_closed, uninstall
+from jaxcnn.convolve import install, onednn_closed, uninstall
+from jaxcnn.onednn import closed_because
+from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import (
     adapters,
     assert_gradients_match,
@@ -70,7 +72,7 @@ X, KERNEL = (jnp.asarray(numbers(s, i)) for i, s in enumerate([(8, 28, 28, 32), 
 def _is_lax_s():
     """Whether lax's convolution is what is compiled, by the lowered text."""
     text = jax.jit(lambda x, w: _depthwise(x, w)).lower(X, KERNEL).as_text()
-    return text.count("stablehlo.convolution") == 1 and "__onednn" not in text
+    return text.count("stablehlo.convolution") == 1 and TARGET not in text
 
 
 def _texts():
@@ -139,7 +141,7 @@ def test_a_block_leaves_what_it_found():
 def test_the_switch_is_heeded():
     with install(), onednn_closed():
         assert not _is_lax_s()
-        assert all("__onednn" not in text for text in _texts())
+        assert all(TARGET not in text for text in _texts())
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -250,7 +252,7 @@ def _dense_arrays():
 
 
 def _asks_onednn(function, *args):
-    return "__onednn" in jax.jit(function).lower(*args).as_text()
+    return TARGET in jax.jit(function).lower(*args).as_text()
 
 
 def test_an_artefact_asks_nothing_of_onednn():
@@ -262,10 +264,10 @@ def test_an_artefact_asks_nothing_of_onednn():
 
     before = jax.jit(both)(x, kernel)
     with install():
-        assert _asks_onednn(both, x, kernel) == (not fence.closed_because())
+        assert _asks_onednn(both, x, kernel) == (not closed_because())
         for platforms in (("cpu", "cuda", "tpu"), ("cpu",)):
             exported = jax.export.export(jax.jit(both), platforms=platforms)(x, kernel)
-            assert "__onednn" not in exported.mlir_module()
+            assert TARGET not in exported.mlir_module()
         _assert_close(exported.call(x, kernel), before)
 
 
@@ -293,7 +295,7 @@ def on_eight_devices():
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     with install():
         mapped = jax.shard_map(_dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i"))
-        assert _asks_onednn(mapped, x, kernel) == (not fence.closed_because())
+        assert _asks_onednn(mapped, x, kernel) == (not closed_because())
         _assert_close(jax.jit(mapped)(x, kernel), before)
         _assert_close(jax.jit(partial(gradient, f=mapped))(x, kernel), gradients)
         xs, ws = jax.device_put(x, split), jax.device_put(kernel, whole)

@@ -18,8 +18,10 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, fence
+from jaxcnn.convolve import ALGORITHMS, conv_general_dilated
 from jaxcnn.convolve.primitive import conv_p
+from jaxcnn.onednn import closed_because
+from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices
 from tests.convolve.drawn import INTEGERS, REALS, SIXTEEN, Call, assert_within, calls, numbers
@@ -428,17 +430,17 @@ def _assert_float32_close(got, want):
 
 
 def _asks_onednn(function, *args):
-    return "__onednn" in jax.jit(function).lower(*args).as_text()
+    return TARGET in jax.jit(function).lower(*args).as_text()
 
 
 def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
     x, w, ours, theirs = _float32()
-    if not fence.closed_because():
+    if not closed_because():
         assert _asks_onednn(ours, x, w)
     both = jax.jit(lambda x, w: (ours(x, w), jax.grad(_loss(ours), (0, 1))(x, w)))
     for platforms in (("cpu", "cuda", "tpu"), ("cpu",)):
         exported = jax.export.export(both, platforms=platforms)(x, w)
-        assert "__onednn" not in exported.mlir_module()
+        assert TARGET not in exported.mlir_module()
         assert exported.platforms == platforms
     want = theirs(x, w), jax.grad(_loss(theirs), (0, 1))(x, w)
     _assert_float32_close(exported.call(x, w), want)
@@ -468,7 +470,7 @@ def on_eight_devices():
     """Run by a child process: eight virtual devices."""
     x, w, ours, theirs = _float32()
     losses = _loss(ours), _loss(theirs)
-    opened = not fence.closed_because()
+    opened = not closed_because()
     want = theirs(x, w), jax.grad(losses[1], (0, 1))(x, w)
 
     # Each device by itself, on its part: oneDNN may be asked.
