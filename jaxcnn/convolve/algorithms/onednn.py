@@ -129,7 +129,10 @@ class Direction:
     def work(self, problem: Problem) -> Work:
         """The definition's multiply-adds; what is read and written."""
         forward = self.forward(problem)
-        return Work(in_lanes(forward), traffic(problem), kind=_kind(forward))
+        # A kernel gradient put as a forward convolution: long sums, few outputs on an axis.
+        thin = self.kind == Kind.FORWARD and problem.is_thin
+        kind = f"thin {_kind(forward)}" if thin else _kind(forward)
+        return Work(in_lanes(forward), traffic(problem), kind=kind)
 
 
 def _kind(forward: Problem) -> str:
