@@ -114,9 +114,19 @@ def state() -> list[tuple[str, str]]:
                 f"closed: {reason}" if reason else f"open, with {fence.instruction_set(dtype)}",
             )
         )
+    rows.append(("XLA's reductions", _reductions()))
     for name in (fence.SWITCH, "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "JAX_PLATFORMS"):
         rows.append((name, os.environ.get(name, "not set")))
     rows.append(("cache folder", str(fence.cache_folder())))
     kept = fence.verdict_file()
     rows.append(("own verdict", str(kept) if kept.exists() else "none"))
     return rows
+
+
+def _reductions() -> str:
+    """Whether XLA's fault with them shows in this process, and what to type then."""
+    from jaxcnn.convolve.known_faults import WITHOUT_YNNPACK, reduces_rightly
+
+    if reduces_rightly():
+        return "right"
+    return f'wrong numbers (jax #39103): export XLA_FLAGS="$XLA_FLAGS {WITHOUT_YNNPACK}"'

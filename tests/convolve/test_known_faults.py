@@ -6,9 +6,12 @@ where a fault would end the process, that of the tests goes on.
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -22,7 +25,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxcnn
-from jaxcnn.convolve import Problem, conv_general_dilated
+from jaxcnn.cli.doctor import state
+from jaxcnn.convolve import Problem, conv_general_dilated, known_faults
 from jaxcnn.convolve.known_faults import FAULTS, cropped
 from jaxcnn.testing import gamma
 from tests.cases import many, run_on_eight_devices
@@ -127,6 +131,42 @@ def crop(how: str) -> None:
             crops_rightly(lax.conv_general_dilated)
             pools_crop_rightly()
     print("right")
+
+
+def told_by_doctor(before: str = "") -> str:
+    """What ``jaxcnn doctor`` says of reductions, in a process after such a line of a shell."""
+    code = 'from jaxcnn.cli.doctor import state; print(dict(state())["XLA\'s reductions"])'
+    done = subprocess.run(
+        ["sh", "-c", f"{before}\n{shlex.join([sys.executable, '-c', code])}"],
+        env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkeypatch):
+    (fault,) = (fault for fault in FAULTS if fault.name == "reduction of a product")
+    said = told_by_doctor()
+    if version("jaxlib") in fault.seen:
+        assert said.startswith("wrong numbers"), said
+    monkeypatch.setattr(known_faults, "reduces_rightly", lambda: False)
+    advice = dict(state())["XLA's reductions"].partition(": ")[2]
+    assert told_by_doctor(advice) == "right"
+
+
+@pytest.mark.parametrize("spoil", [lambda y: y.at[-1].add(1), lambda y: y.at[32_768].set(jnp.nan)])
+def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
+    def squares(matrix, x):
+        return jnp.square(x).sum(1)
+
+    for put, right in ((lambda y: y, True), (spoil, False)):
+        monkeypatch.setattr(
+            known_faults, "_squares_summed", lambda m, x, put=put: put(squares(m, x))
+        )
+        assert known_faults.reduces_rightly() is right
 
 
 def test_divided_programs_have_the_numbers_of_whole_ones():
