@@ -93,9 +93,9 @@ FAULTS = (
     ),
     Fault(
         "reduction of a product",
-        "On CPUs, a matrix product whose entries are squared and summed in one program has wrong "
-        "numbers from the 32,769th row on, up to some 44,000 rows, in float64 from half of that: "
-        "XLA hands both to YNNPACK as one fusion, which loses the rows after its first block.",
+        "On CPUs, where the entries of a matrix product are squared and summed in one program, the "
+        "sums after the 32,768th are wrong where there are up to some 43,000 (in float64, half as "
+        "many): XLA hands both to YNNPACK as one fusion.",
         ("https://github.com/jax-ml/jax/issues/39103",),
         ("0.10.2",),
         f"Convolutions and pools are not met by it; XLA_FLAGS={WITHOUT_YNNPACK} keeps XLA from "
@@ -110,7 +110,7 @@ FAULTS = (
             "https://github.com/jax-ml/jax/issues/40412",
         ),
         ("0.10.2",),
-        "Nothing of ours has so many axes; the same flag.",
+        "Nothing of ours sums over so many axes; the same flag.",
     ),
 )
 """Every fault that is known here."""
