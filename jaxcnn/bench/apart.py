@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.bench.memory import peak_growth
-from jaxcnn.bench.row import Row
+from jaxcnn.bench.row import Row, row
 from jaxcnn.bench.timing import once
 
 PATIENCE = 600.0
@@ -32,6 +32,12 @@ PATIENCE = 600.0
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """The former has the libraries imported, and JAX not yet started, when a process begins."""
+
+WARM_UP = row("dense", 3, 32, 32, 32)
+"""Computed before, in the same direction: what a library needs once is no row's memory.
+
+PyTorch's first gradient takes 33 MiB, whatever its size.
+"""
 
 
 class Gone(Exception):
@@ -188,13 +194,14 @@ def _serve(pipe: Connection, said: str, task: Task) -> None:
 def _answer(pipe: Connection, task: Task) -> None:
     if task.flags:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {task.flags}"
-    from jaxcnn.bench.contenders import operands
-    from jaxcnn.bench.roster import contender, warm_up
+    from jaxcnn.bench.contenders import Contender, operands
+    from jaxcnn.bench.roster import contender
 
-    given = operands(task.row, task.dtype)
-    warm_up(task.name, task.dtype)
-    made = contender(task.name, task.row, task.direction, task.dtype, given)
-    del given
+    def make(row: Row) -> Contender:
+        return contender(task.name, row, task.direction, task.dtype, operands(row, task.dtype))
+
+    make(WARM_UP).call()
+    made = make(task.row)
     while True:
         asked, *words = pipe.recv()
         if asked == "turn":

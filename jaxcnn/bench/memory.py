@@ -22,7 +22,7 @@ def peak_growth(call: Callable[[], Value]) -> tuple[Value, float | None]:
     operands, which are there before, nor the pages of program files that the call was the first to
     run (RssFile). Memory that was freed before is given back to the system first. What a library
     has kept from an earlier call, and uses again, is not seen: so this is meant for a program's
-    first call in a fresh process, of which it counts all that is kept.
+    first call, in a process that has done little before; of that it counts all that is kept.
 
     Linux adds its counts up now and then, for each processor apart: some hundred KiB may be
     missing. None on other systems, or where /proc does not let a process put its peak back.

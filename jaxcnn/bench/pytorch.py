@@ -52,15 +52,6 @@ def torch_contender(name: str, row: Row, direction: str, dtype: str, given: Oper
     return _convolution(row, direction, x, tensor(_kernel_to_torch(row, given.kernel)), g)
 
 
-def product(size: int, dtype: str) -> None:
-    """Multiplies two matrices of size by size, and again for the gradient."""
-    import torch
-
-    torch.set_num_threads(os.cpu_count() or 1)
-    ones = torch.ones(size, size, dtype=getattr(torch, dtype), requires_grad=True)
-    torch.autograd.grad(torch.mm(ones, ones).sum(), ones)
-
-
 def _convolution(
     row: Row, direction: str, x: torch.Tensor, w: torch.Tensor, g: torch.Tensor
 ) -> Contender:

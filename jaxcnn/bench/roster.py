@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from jaxcnn.bench import pytorch
 from jaxcnn.bench.contenders import Contender, Operands, jax_contender, jax_names
 from jaxcnn.bench.row import Row
@@ -20,9 +18,6 @@ ROADS = {
 Which of the first two is taken unasked depends on the jaxlib; oneDNN gets what YNNPACK leaves.
 """
 
-SIDE = 512
-"""Of the matrices that a library is warmed up with."""
-
 
 def names(row: Row, *, torch: bool) -> tuple[str, ...]:
     """Who can compute the row in one process; PyTorch once for each of its layouts."""
@@ -34,12 +29,3 @@ def contender(name: str, row: Row, direction: str, dtype: str, given: Operands) 
     if name in pytorch.LAYOUTS:
         return pytorch.torch_contender(name, row, direction, dtype, given)
     return jax_contender("lax" if name in ROADS else name, row, direction, dtype, given)
-
-
-def warm_up(name: str, dtype: str) -> None:
-    """Multiplies matrices by the contender's library, so that its threads are there."""
-    if name in pytorch.LAYOUTS:
-        pytorch.product(SIDE, dtype)
-    else:
-        ones = jnp.ones((SIDE, SIDE), dtype)
-        jnp.matmul(ones, ones).block_until_ready()
