@@ -108,7 +108,7 @@ class Apart:
         self._process = context.Process(
             target=_serve, args=(theirs, str(self._said), task), daemon=True
         )
-        with _no_main():
+        with _undisturbed():
             self._process.start()
         theirs.close()
 
@@ -168,14 +168,19 @@ class Apart:
 
 
 @contextmanager
-def _no_main() -> Iterator[None]:
-    """While it lasts, no process that is started runs the program's main script once more."""
+def _undisturbed() -> Iterator[None]:
+    """While it lasts, no process that is started runs the program's main script, or sees Ctrl-C."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    masked = hasattr(signal, "pthread_sigmask")  # where it is, the processes have the mask too
+    if masked:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if masked:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _serve(pipe: Connection, said: str, task: Task) -> None:
