@@ -69,6 +69,14 @@ FAULTS = (
         "The same slice, before lax's own pool is lowered: cropped.",
     ),
     Fault(
+        "spread pool",
+        "On CPUs, a reduce_window over floating-point numbers of some thousands, which takes steps "
+        "on one axis, forgets the base dilation of another on which its window is of one cell.",
+        ("https://github.com/openxla/xla/issues/48714",),
+        ("0.10.2", "0.12.0.1"),
+        "Such an axis is laid apart in the result, after lax's own pool: _by_lax in pooling.py.",
+    ),
+    Fault(
         "divided filter",
         "Where a program is divided among devices and x along a spatial axis, the gradient of the "
         "kernel is wrong for strides, dilations and paddings that do not match the parts, or the "

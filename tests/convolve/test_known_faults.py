@@ -107,12 +107,35 @@ def pools_crop_rightly() -> None:
         np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, padding)))
 
 
-def _pool(computation: Any, start: float, window: Any, padding: Any, x: jax.Array) -> jax.Array:
-    return lax.reduce_window(x, np.float32(start), computation, window, (1, 1), padding)
+def pools_keep_cells_apart() -> None:
+    """Checks lax's pools of cells that lie apart, large enough for XLA's libraries."""
+    draws = np.random.default_rng(0)
+    x = draws.integers(-9, 9, (64, 128)).astype("float32")
+    for number in range(9):
+        by_numpy, by_lax, start = POOLS[number % 3]
+        window, strides, apart = (2, 1), (2, 1), (1, 2)
+        if number > 2:
+            window, strides, apart = ((1, 2)[:: draws.choice((-1, 1))] for _ in range(3))
+        pads = ((0, 0), (1, -2)) if number % 2 else ((-3, 2), (0, 1))
+        wide = np.full([(n - 1) * b + 1 for n, b in zip(x.shape, apart, strict=True)], start, "f4")
+        wide[:: apart[0], :: apart[1]] = x
+        wide = np.pad(wide, [(max(lo, 0), max(hi, 0)) for lo, hi in pads], constant_values=start)
+        (top, bottom), (left, right) = ((max(-lo, 0), max(-hi, 0)) for lo, hi in pads)
+        wide = wide[top : wide.shape[0] - bottom, left : wide.shape[1] - right]
+        windows = np.lib.stride_tricks.sliding_window_view(wide, window)
+        windows = windows[:: strides[0], :: strides[1]]
+        how = {"window_strides": strides, "base_dilation": apart}
+        pool = jax.jit(partial(_pool, by_lax, start, window, pads, **how))
+        np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, how)))
+
+
+def _pool(computation: Any, start: float, window: Any, padding: Any, x: Any, **how: Any) -> Any:
+    how = {"window_strides": (1, 1)} | how
+    return lax.reduce_window(x, np.float32(start), computation, window, padding=padding, **how)
 
 
 @pytest.mark.parametrize("how", ["jaxcnn", "install"])
-def test_cropped_convolutions_are_right_and_end_no_process(how):
+def test_cropped_convolutions_and_pools_are_right_and_end_no_process(how):
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
         capture_output=True,
@@ -130,6 +153,7 @@ def crop(how: str) -> None:
         with jaxcnn.install():
             crops_rightly(lax.conv_general_dilated)
             pools_crop_rightly()
+            pools_keep_cells_apart()
     print("right")
 
 
