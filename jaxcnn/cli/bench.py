@@ -246,7 +246,7 @@ def _left_out(results: Sequence[Result]) -> Iterator[str]:
     """Who was left out how often, and why; the same once."""
     reasons = Counter(reason for result in results for reason in result.left_out.items())
     for (name, why), times in reasons.items():
-        yield f"{name} was left out {times} times of {len(results)}: {why}"
+        yield f"{name} was left out in {times} of {len(results)}: {why}"
 
 
 def _torch_alone(results: Sequence[Result]) -> Iterator[str]:

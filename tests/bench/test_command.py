@@ -66,7 +66,7 @@ def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
     assert (code, err) == (0, "")
     assert "Peak memory of a call, MiB" in out
     assert (
-        "lax-ynnpack was left out 3 times of 3: exit code 1: Unknown flag in XLA_FLAGS: "
+        "lax-ynnpack was left out in 3 of 3: exit code 1: Unknown flag in XLA_FLAGS: "
         "--xla_no_such_flag=1\n"
     ) in out
     for line in json.loads((tmp_path / "run.json").read_text())["rows"]:
