@@ -112,7 +112,7 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, as they come to be solved; what images apart are made of follows."""
+    """The problem and its two gradients, as they come to be solved; parts of some follow."""
     found = [each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.exchanged())]
     if not ALGORITHMS["space_to_batch"].refuses(found[-1]):
         found.append(ALGORITHMS["space_to_batch"].parts(found[-1])[0][0].trimmed()[0])

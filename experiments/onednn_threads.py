@@ -31,6 +31,8 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "onednn_threads.json"
 
+EIGHT = "--xla_force_host_platform_device_count=8"
+
 SETTINGS = {
     "default": {"OMP_WAIT_POLICY": ""},
     "passive": {"OMP_WAIT_POLICY": "passive"},
@@ -114,7 +116,8 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
 
     def eight(how):
         mesh = jax.make_mesh((8,), ("n",))
-        from jax.sharding import NamedSharding, PartitionSpec as Spec
+        from jax.sharding import NamedSharding
+        from jax.sharding import PartitionSpec as Spec
 
         def local(x, w):
             return conv(how, x, w)
@@ -122,8 +125,9 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
         mapped = jax.jit(
             jax.shard_map(local, mesh=mesh, in_specs=(Spec("n"), Spec()), out_specs=Spec("n"))
         )
-        args = jax.device_put(x, NamedSharding(mesh, Spec("n"))), jax.device_put(
-            w, NamedSharding(mesh, Spec())
+        args = (
+            jax.device_put(x, NamedSharding(mesh, Spec("n"))),
+            jax.device_put(w, NamedSharding(mesh, Spec())),
         )
         return partial(ready, mapped, *args)
 
@@ -211,7 +215,7 @@ def main() -> None:
     for setting, (env, place) in settings.items():
         row = record["milliseconds"].setdefault(setting, {})
         for way in ways:
-            flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"} if "--eight" in way else {}
+            flags = {"XLA_FLAGS": EIGHT} if "--eight" in way else {}
             done = subprocess.run(
                 [sys.executable, __file__, "--child", "--seconds", str(options.seconds)]
                 + ["--library", place] * bool(place)
@@ -225,7 +229,8 @@ def main() -> None:
                 print(f"{setting} {way}: {done.stderr.strip().splitlines()[-1:]}")
                 continue
             row |= json.loads(done.stdout.splitlines()[-1])
-        print(f"{setting:18s}", *(f"{k} {v[1]:.2f} ({v[1] / v[0]:.2f})" for k, v in row.items()), sep="  ", flush=True)
+        says = (f"{scene} {ours:.2f} ({ours / lax:.2f})" for scene, (lax, ours) in row.items())
+        print(f"{setting:18s}", *says, sep="  ", flush=True)
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
 
 

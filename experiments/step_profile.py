@@ -62,8 +62,10 @@ def main() -> None:
             total[1] += count // REPEATS
     whole = sum(total for total, _ in totals.values())
     planned = program.memory_analysis().temp_size_in_bytes / 2**20
-    print(f"{options.network}: {whole:.1f} ms of operations a step, {pages:,} new pages a step, "
-          f"{planned:.0f} MiB of temporaries")
+    print(
+        f"{options.network}: {whole:.1f} ms of operations a step, {pages:,} new pages a step, "
+        f"{planned:.0f} MiB of temporaries"
+    )
     ordered = sorted(totals.items(), key=lambda item: -item[1][0])
     for name, (total, count) in ordered[: options.rows]:
         print(f"{total:8.2f} ms {100 * total / whole:5.1f} %  {count:4d}x  {name}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jax import lax
 
 import jaxcnn.convolve.lower  # noqa: F401  (says how the primitive is compiled)
 from jaxcnn.bench.row import Row
+from jaxcnn.bench.timing import turn
 from jaxcnn.convolve.primitive import conv_general_dilated
 from jaxcnn.onednn import onednn_closed
 from jaxcnn.ops import avg_pool, max_pool
@@ -36,11 +38,17 @@ class Contender:
       call: computes, and comes back when it is done, with whatever holds the result.
       result: that as an array in the row's layout, for the check.
       compile_seconds: what tracing and compiling took; None where nothing is compiled.
+      program: XLA's optimised one, without the places in the source that it comes from.
     """
 
     call: Callable[[], Any]
     result: Callable[[Any], np.ndarray]
     compile_seconds: float | None = None
+    program: str | None = None
+
+    def turn(self, seconds: float, calls: int) -> list[float]:
+        """What so many calls take, see :func:`jaxcnn.bench.timing.turn`."""
+        return turn(self.call, seconds, calls)
 
 
 def operands(row: Row, dtype: str, seed: int = 0) -> Operands:
@@ -55,27 +63,22 @@ def operands(row: Row, dtype: str, seed: int = 0) -> Operands:
     return Operands(draw(row.x_shape), kernel, draw(row.output_shape))
 
 
-def jax_contenders(row: Row, direction: str, dtype: str, given: Operands) -> dict[str, Contender]:
+def jax_names(row: Row) -> tuple[str, ...]:
     """``lax``, ``jaxcnn``, and for convolutions ``jaxcnn-plain``: the same with oneDNN closed."""
+    return ("lax", "jaxcnn") if row.is_pool else ("lax", "jaxcnn", "jaxcnn-plain")
+
+
+def jax_contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
+    """One of :func:`jax_names`."""
     arrays = tuple(jnp.asarray(array, dtype) for array in given if array is not None)
     if row.is_pool:
-        functions = {"lax": _lax_pool(row), "jaxcnn": _jaxcnn_pool(row)}
-        return {
-            name: _compiled(_pool_direction(function, direction), arrays)
-            for name, function in functions.items()
-        }
-
-    def of(convolution: Callable[..., jax.Array], where: AbstractContextManager[None]) -> Contender:
-        arguments = lax_arguments(row)
-        function = _direction(lambda x, w: convolution(x, w, **arguments), direction)
-        with where:
-            return _compiled(function, arrays)
-
-    return {
-        "lax": of(lax.conv_general_dilated, nullcontext()),
-        "jaxcnn": of(conv_general_dilated, nullcontext()),
-        "jaxcnn-plain": of(conv_general_dilated, onednn_closed()),
-    }
+        pool = _lax_pool(row) if name == "lax" else _jaxcnn_pool(row)
+        return _compiled(_pool_direction(pool, direction), arrays)
+    convolution = lax.conv_general_dilated if name == "lax" else conv_general_dilated
+    arguments = lax_arguments(row)
+    function = _direction(lambda x, w: convolution(x, w, **arguments), direction)
+    with onednn_closed() if name == "jaxcnn-plain" else nullcontext():
+        return _compiled(function, arrays)
 
 
 def lax_arguments(row: Row) -> dict[str, Any]:
@@ -164,4 +167,11 @@ def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Cont
         call=lambda: jax.block_until_ready(program(*arrays)),
         result=lambda got: np.asarray(jax.tree.leaves(got)[0], np.float32),
         compile_seconds=seconds,
+        program=_without_places(program.as_text()),
     )
+
+
+def _without_places(program: str) -> str:
+    """The computations, without the table of source files before them and what refers to it."""
+    computations = re.split(r"^(?=%|ENTRY)", program, maxsplit=1, flags=re.MULTILINE)[-1]
+    return re.sub(r", metadata={[^}]*}", "", computations)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcnn.bench.measure import CONTENDERS, Result
+from jaxcnn.bench.roster import ROADS
 from jaxcnn.bench.row import DIRECTIONS
 
 TITLES = {
@@ -19,10 +20,16 @@ TITLES = {
 # Colours told apart by those who see no red or green (Okabe and Ito), and marks besides.
 MARKS = {
     "lax": ("#D55E00", "s"),
+    "lax-ynnpack": ("#009E73", "v"),
+    "lax-eigen": ("#CC79A7", "P"),
+    "lax-onednn": ("#000000", "x"),
     "jaxcnn": ("#0072B2", "o"),
     "jaxcnn-plain": ("#56B4E9", "D"),
     "torch": ("#E69F00", "^"),
 }
+FLOOR = "the machine's speed"
+SMALL = ("jaxcnn-plain", *ROADS)
+"""Who stands back in the picture."""
 
 
 def draw(path: Path, results: Sequence[Result], title: str) -> None:
@@ -50,7 +57,7 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
             if there:
                 axes.scatter(
                     *zip(*there, strict=True),
-                    s=28 if name != "jaxcnn-plain" else 16,
+                    s=16 if name in SMALL else 28,
                     c=color,
                     marker=mark,
                     label=name,
@@ -62,7 +69,7 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
             s=70,
             c="black",
             marker="|",
-            label="the machine's speed",
+            label=FLOOR,
             zorder=2,
         )
         axes.set(xscale="log", xlabel="milliseconds", title=TITLES[direction])
@@ -73,7 +80,14 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
         axes.set_axisbelow(True)
         axes.margins(y=0.5 / max(1, len(rows)))
     panels[0].set_yticks(list(place.values()), [row.name for row in rows], fontsize=8)
-    handles, labels = panels[0].get_legend_handles_labels()  # the forward pass has everyone
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    named = {mark.get_label(): mark for axes in panels for mark in axes.collections}
+    there = [name for name in (*MARKS, FLOOR) if name in named]
+    figure.legend(
+        [named[name] for name in there],
+        there,
+        loc="outside lower center",
+        ncols=len(there),
+        frameon=False,
+    )
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=120, format="png")

@@ -24,8 +24,13 @@ def is_installed() -> bool:
     return find_spec("torch") is not None
 
 
-def torch_contenders(row: Row, direction: str, dtype: str, given: Operands) -> dict[str, Contender]:
-    """One contender for each memory layout: 1-D has but the contiguous one.
+def layouts(row: Row) -> tuple[str, ...]:
+    """Of :data:`LAYOUTS`, those that the row can lie in: 1-D has but the contiguous one."""
+    return LAYOUTS if row.axes > 1 else LAYOUTS[:1]
+
+
+def torch_contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
+    """PyTorch in one of :func:`layouts`.
 
     A convolution's gradient is that of one operand alone, its forward pass done before; a pool's
     is timed with it, as it is for the others.
@@ -33,22 +38,18 @@ def torch_contenders(row: Row, direction: str, dtype: str, given: Operands) -> d
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    formats = [torch.contiguous_format]
-    if row.axes > 1:
-        formats.append(torch.channels_last if row.axes == 2 else torch.channels_last_3d)
+    memory_format = torch.contiguous_format
+    if name != LAYOUTS[0]:
+        memory_format = torch.channels_last if row.axes == 2 else torch.channels_last_3d
 
-    def of(memory_format: torch.memory_format) -> Contender:
-        def tensor(array: np.ndarray) -> torch.Tensor:
-            made = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype))
-            return made.contiguous(memory_format=memory_format)
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        made = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype))
+        return made.contiguous(memory_format=memory_format)
 
-        x, g = (tensor(_channels_first(row, array)) for array in (given.x, given.g))
-        if given.kernel is None:
-            return _pool(row, direction, x, g)
-        w = tensor(_kernel_to_torch(row, given.kernel))
-        return _convolution(row, direction, x, w, g)
-
-    return {name: of(each) for name, each in zip(LAYOUTS, formats, strict=False)}
+    x, g = (tensor(_channels_first(row, array)) for array in (given.x, given.g))
+    if given.kernel is None:
+        return _pool(row, direction, x, g)
+    return _convolution(row, direction, x, tensor(_kernel_to_torch(row, given.kernel)), g)
 
 
 def _convolution(

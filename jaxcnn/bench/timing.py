@@ -68,43 +68,52 @@ def once(function: Callable[[], Any]) -> tuple[Any, float]:
     return value, time.perf_counter() - start
 
 
-def by_turns(
-    functions: dict[str, Callable[[], Any]], warm: dict[str, float], effort: Effort
-) -> dict[str, Times]:
-    """Times of each function, called in rounds; one with fewer turns sits out evenly many rounds.
+Turn = Callable[[float, int], list[float]]
+"""Of the seconds that a call takes, and how many calls: what each took, after settling."""
 
-    A turn is several calls, the first of them not counted: after a call the threads of another
-    library spin on for some milliseconds, and what comes next has fewer cores.
+
+def turn(function: Callable[[], Any], seconds: float, calls: int) -> list[float]:
+    """Times so many calls, in a row; those before, uncounted, let other threads go to sleep.
+
+    After a call the threads of another library spin on for some milliseconds, and what comes next
+    has fewer cores.
 
     Args:
-      functions: by name; each has been called before.
+      function: what is called; it has been called before.
+      seconds: about what a call takes.
+      calls: how many.
+    """
+    if seconds <= LONG:
+        start = time.perf_counter()
+        function()
+        while time.perf_counter() - start < SETTLING:
+            function()
+    return [once(function)[1] for _ in range(calls)]
+
+
+def by_turns(
+    contenders: dict[str, Turn], warm: dict[str, float], effort: Effort
+) -> dict[str, Times]:
+    """Times of each contender, called in rounds; one with fewer turns sits out evenly many rounds.
+
+    Args:
+      contenders: a turn of each, by name.
       warm: the seconds that an earlier call of each took, by which the number of calls is set.
       effort: how long each is timed.
     """
     # The first call may have had pages to touch and caches to fill; it misleads, unless it is slow.
     seconds = {
-        name: warm[name] if warm[name] > SLOW else once(function)[1]
-        for name, function in functions.items()
+        name: warm[name] if warm[name] > SLOW else take(warm[name], 1)[0]
+        for name, take in contenders.items()
     }
-    calls = {name: effort.calls(seconds[name]) for name in functions}
-    burst = {name: max(1, min(calls[name], round(TURN / seconds[name]))) for name in functions}
-    turns = {name: -(-calls[name] // burst[name]) for name in functions}
-    taken: dict[str, list[float]] = {name: [] for name in functions}
+    calls = {name: effort.calls(seconds[name]) for name in contenders}
+    burst = {name: max(1, min(calls[name], round(TURN / seconds[name]))) for name in contenders}
+    turns = {name: -(-calls[name] // burst[name]) for name in contenders}
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
     for names in rounds(turns):
         for name in names:
-            settle(functions[name], seconds[name])
-            taken[name] += [once(functions[name])[1] for _ in range(burst[name])]
+            taken[name] += contenders[name](seconds[name], burst[name])
     return {name: Times(tuple(all)) for name, all in taken.items()}
-
-
-def settle(function: Callable[[], Any], seconds: float) -> None:
-    """Calls until other libraries' threads have gone to sleep, unless a call is far longer."""
-    if seconds > LONG:
-        return
-    start = time.perf_counter()
-    function()
-    while time.perf_counter() - start < SETTLING:
-        function()
 
 
 def rounds(calls: dict[str, int]) -> Iterator[list[str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,12 +16,23 @@ from jaxcnn.bench import DTYPES, SUITES, rows_of
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from jaxcnn.bench.measure import Result
+
+Cell = Callable[["Result"], str]
+"""What a table's column has for a result."""
 
 Suite = Annotated[str, typer.Option("--suite", help=f"One of {', '.join(SUITES)}.")]
 Dtype = Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")]
 Rows = Annotated[
     str, typer.Option("--rows", help="Only rows with this in their name or group, as in depthwise.")
+]
+Roads = Annotated[
+    bool,
+    typer.Option(
+        "--xla-roads", help="Also time lax by YNNPACK, Eigen and oneDNN, as XLA's flags open them."
+    ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds: a first look.")]
 Json = Annotated[
@@ -36,6 +48,7 @@ def bench(
     suite: Suite = "leads",
     dtype: Dtype = "float32",
     rows: Rows = "",
+    xla_roads: Roads = False,
     quick: Quick = False,
     json: Json = None,
     picture: Picture = None,
@@ -43,9 +56,12 @@ def bench(
     """Time convolutions and pools: forward, and the gradients of input and kernel.
 
     Contenders take turns in one process: lax, jaxcnn, jaxcnn-plain (oneDNN closed) and, where it is
-    installed, PyTorch (eager, the faster of its two memory layouts). Each result is checked against
-    lax's before it is timed; times are medians. The ceiling is this machine's own matrix product
-    and copy. Ctrl-C shows what is there so far, with exit code 130.
+    installed, PyTorch (eager, the faster of its two memory layouts). With --xla-roads lax takes
+    part by each of XLA's roads for a processor as well, each in a process with the flags that open
+    it; one that ends is told and left out. Each result is checked against lax's before it is timed;
+    times are medians. The ceiling is this machine's own matrix product and copy. Peak memory is
+    what a call adds to a fresh process, its result included (on Linux). Ctrl-C shows what is there
+    so far, with exit code 130.
     """
     chosen = rows_of(suite, rows)
     if dtype not in DTYPES:
@@ -85,7 +101,17 @@ def bench(
             for row, direction in todo:
                 tell(f"{row.name}, {direction}")
                 effort = QUICK if quick else FULL
-                results.append(measure(row, direction, dtype, ceilings, torch=torch, effort=effort))
+                results.append(
+                    measure(
+                        row,
+                        direction,
+                        dtype,
+                        ceilings,
+                        torch=torch,
+                        roads=xla_roads,
+                        effort=effort,
+                    )
+                )
     except WrongResult as error:
         raise InputError(f"wrong result: {error}") from None
     except KeyboardInterrupt:
@@ -147,50 +173,91 @@ def _bar(total: int) -> Iterator[Any]:
 
 
 def _print(results: Sequence[Result]) -> None:
-    """The table of rows, and that of geometric means."""
-    from rich import box
+    """Tables of times, of memory and of geometric means, and what is to be said of them."""
     from rich.console import Console
-    from rich.table import Table
 
     from jaxcnn.bench.measure import CONTENDERS, RATIOS, geometric_means
+    from jaxcnn.bench.roster import ROADS
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("row")
+    timed = [name for name in CONTENDERS if any(r.seconds(name) is not None for r in results)]
+    roads = [name for name in timed if name in ROADS]
+    names = [name for name in timed if name not in roads]
+
+    def times(names: Sequence[str]) -> dict[str, Cell]:
+        return {name: lambda r, name=name: _milliseconds(r.seconds(name)) for name in names}
+
+    def ratios(*pairs: tuple[str, str]) -> dict[str, Cell]:
+        return {
+            f"{over} / {under}": lambda r, over=over, under=under: _times(r.ratio(over, under))
+            for over, under in pairs
+            if {over, under} <= set(timed)
+        }
+
+    ceiling: dict[str, Cell] = {"of ceiling": lambda r: f"{r.share:.0%}"}
+    columns = times(names) | ratios(("lax", "jaxcnn"), ("jaxcnn", "torch")) | ceiling
+    console.print(_table("Milliseconds", results, columns))
+    if roads:
+        columns = times(["lax", *roads, "jaxcnn"]) | ratios(*((road, "jaxcnn") for road in roads))
+        there = [r for r in results if any(road in r.times for road in roads)]
+        console.print(_table("XLA's roads, milliseconds", there, columns))
+    if any(result.peaks for result in results):
+        columns = {name: lambda r, name=name: _mebibytes(r.peak(name)) for name in timed}
+        console.print(_table("Peak memory of a call, MiB", results, columns))
+    means = geometric_means(results)
+    table = _ruled("Geometric means")
+    table.add_column("ratio")
+    for direction in means:
+        table.add_column(direction, justify="right")
+    for over, under in RATIOS:
+        if {over, under} <= set(timed):
+            of = (ratios.get(f"{over}/{under}") for ratios in means.values())
+            table.add_row(f"{over} / {under}", *map(_times, of))
+    console.print(table)
+    for line in (*_left_out(results), *_torch_alone(results)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _ruled(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+
+
+def _table(title: str, results: Sequence[Result], columns: dict[str, Cell]) -> Table:
+    """A line a result, with a cell for each column; heads break before a word."""
+    table = _ruled(title)
+    table.add_column("row", overflow="fold")
     table.add_column("direction")
-    for name in (*CONTENDERS, "lax / jaxcnn", "jaxcnn / torch", "of ceiling"):
-        table.add_column(f"{name} ms" if name in CONTENDERS else name, justify="right")
+    for name in columns:
+        table.add_column(name.replace("-", "-\n").replace(" / ", " /\n"), justify="right")
     seen = None
     for result in results:
         name = result.row.name if result.row != seen else ""
         seen = result.row
-        table.add_row(
-            name,
-            result.direction,
-            *(_milliseconds(result.seconds(each)) for each in CONTENDERS),
-            _times(result.ratio("lax", "jaxcnn")),
-            _times(result.ratio("jaxcnn", "torch")),
-            f"{result.share:.0%}",
-        )
-    console.print(table)
-    means = Table(box=box.SIMPLE_HEAD, title="Geometric means", title_justify="left")
-    means.add_column("direction")
-    names = [f"{over}/{under}" for over, under in RATIOS]
-    for name in names:
-        means.add_column(name.replace("/", " / "), justify="right")
-    for direction, ratios in geometric_means(results).items():
-        means.add_row(direction, *(_times(ratios.get(name)) for name in names))
-    console.print(means)
-    apart = [
+        table.add_row(name, result.direction, *(cell(result) for cell in columns.values()))
+    return table
+
+
+def _left_out(results: Sequence[Result]) -> Iterator[str]:
+    """Who was left out how often, and why; the same once."""
+    reasons = Counter(reason for result in results for reason in result.left_out.items())
+    for (name, why), times in reasons.items():
+        yield f"{name} was left out in {times} of {len(results)}: {why}"
+
+
+def _torch_alone(results: Sequence[Result]) -> Iterator[str]:
+    """Whether the machine was left alone."""
+    apart = sorted(
         by_turns / r.torch_alone
         for r in results
         if r.torch_alone is not None and (by_turns := r.seconds("torch")) is not None
-    ]
+    )
     if apart:
-        apart.sort()
-        console.print(
+        yield (
             f"PyTorch by turns took {apart[len(apart) // 2]:.2f} times as long as alone (median), "
             f"{apart[-1]:.2f} at most; far from 1, something else is running here."
         )
@@ -201,6 +268,12 @@ def _milliseconds(seconds: float | None) -> str:
         return "-"
     ms = 1e3 * seconds
     return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def _mebibytes(peak: float | None) -> str:
+    if peak is None:
+        return "-"
+    return f"{peak:.0f}" if peak >= 100 else f"{peak:.1f}"
 
 
 def _times(ratio: float | None) -> str:

@@ -39,6 +39,7 @@ def state() -> list[tuple[str, str]]:
         ("XLA's own convolution", "open"),
         ("plain JAX algorithms", "open"),
         *_onednn(),
+        ("XLA's reductions", _reductions()),
         *((name, os.environ.get(name, "not set")) for name in ENVIRONMENT),
     ]
 
@@ -52,3 +53,12 @@ def _onednn() -> list[tuple[str, str]]:
         ("oneDNN", f"open: {onednn.version()}, {onednn.path()}"),
         ("oneDNN computes with", f"{onednn.instruction_set()}, threads: {onednn.threads()}"),
     ]
+
+
+def _reductions() -> str:
+    """Whether XLA's fault with them shows in this process, and what to type then."""
+    from jaxcnn.convolve.known_faults import WITHOUT_YNNPACK, reduces_rightly
+
+    if reduces_rightly():
+        return "right"
+    return f'wrong numbers (jax #39103): export XLA_FLAGS="$XLA_FLAGS {WITHOUT_YNNPACK}"'

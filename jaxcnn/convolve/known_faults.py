@@ -5,6 +5,9 @@ The one list of them: with the thread, the jaxlib versions it was seen in, and w
 whether the fault is still there) and by ours. What is handed on to lax goes through :func:`cropped`
 and :func:`undivided` first, whoever asks for it. The latter needs Shardy, JAX's default
 partitioner: with ``jax_use_shardy_partitioner`` off nothing is kept whole.
+
+Reductions are no convolutions, and nothing here can put a person's own right; but a network has
+both, so :func:`reduces_rightly` asks the installed jaxlib, for ``jaxcnn doctor`` to tell.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxlib.mlir.dialects import sdy
@@ -40,6 +44,9 @@ class Fault:
     instead: str
 
 
+WITHOUT_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
+"""What XLA_FLAGS must hold for XLA to hand nothing to YNNPACK; read once a process."""
+
 FAULTS = (
     Fault(
         "cropped convolution",
@@ -60,6 +67,14 @@ FAULTS = (
         ("https://github.com/openxla/xla/issues/48719",),
         ("0.10.2",),
         "The same slice, before lax's own pool is lowered: cropped.",
+    ),
+    Fault(
+        "spread pool",
+        "On CPUs, a reduce_window over floating-point numbers of some thousands, which takes steps "
+        "on one axis, forgets the base dilation of another on which its window is of one cell.",
+        ("https://github.com/openxla/xla/issues/48714",),
+        ("0.10.2", "0.12.0.1"),
+        "Such an axis is laid apart in the result, after lax's own pool: _by_lax in pooling.py.",
     ),
     Fault(
         "divided filter",
@@ -84,8 +99,49 @@ FAULTS = (
         "The channels of convolutions in groups are not divided: undivided. Batch and space are. "
         "Gradients of their kernels are put as products: kernel_gradient in divided.py.",
     ),
+    Fault(
+        "reduction of a product",
+        "On CPUs, where the entries of a matrix product are squared and summed in one program, the "
+        "sums after the 32,768th are wrong where there are up to some 43,000 (in float64, half as "
+        "many): XLA hands both to YNNPACK as one fusion.",
+        ("https://github.com/jax-ml/jax/issues/39103",),
+        ("0.10.2",),
+        f"Convolutions and pools are not met by it; XLA_FLAGS={WITHOUT_YNNPACK} keeps XLA from "
+        f"such fusions, and jaxcnn doctor says where that is needed: reduces_rightly.",
+    ),
+    Fault(
+        "reduction of seven axes",
+        "On CPUs, the sum over one axis of a product of arrays with seven axes or more, one of "
+        "them of a single cell, ends the process, in YNNPACK again.",
+        (
+            "https://github.com/jax-ml/jax/issues/39257",
+            "https://github.com/jax-ml/jax/issues/40412",
+        ),
+        ("0.10.2",),
+        "Nothing of ours sums over so many axes; the same flag.",
+    ),
 )
 """Every fault that is known here."""
+
+
+ROWS = 40_001
+"""Of the product that is probed; jaxlib 0.10.2 has 7,233 of them wrong."""
+
+
+def reduces_rightly() -> bool:
+    """Whether this process's XLA sums the squares of a matrix product rightly.
+
+    A probe: one small program, a twentieth of a second to compile and a millisecond to run, on the
+    default device. Small whole numbers, so that any order of the sums gives the same.
+    """
+    x = (np.arange(3 * ROWS, dtype=np.int32) % 7).reshape(ROWS, 3).astype(np.float32)
+    with jax.disable_jit(False):
+        sums = jax.jit(_squares_summed)(np.eye(3, dtype=np.float32), x)
+    return np.array_equal(sums, np.sum(x * x, axis=1))
+
+
+def _squares_summed(matrix: jax.Array, x: jax.Array) -> jax.Array:
+    return jax.vmap(lambda row: jnp.sum(jnp.square(jnp.matmul(matrix, row))))(x)
 
 
 def crops(shape: Sequence[Any], axes: Sequence[int], padding: Sequence[Any]) -> bool:

@@ -34,6 +34,8 @@ from jaxcnn.convolve.taps import (
 
 MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
 SCATTER = lax.select_and_scatter_add_p
+START = {MAX: -math.inf, MIN: math.inf, SUM: 0.0}
+"""Of a window without a cell."""
 
 
 def _rule_of(primitive: Primitive) -> Any:
@@ -83,15 +85,26 @@ def _lower_best(
 def _by_lax(
     primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
 ) -> Any:
-    """lax's own lowering, around XLA's fault with negative padding."""
-    (x,), padding = arrays_in(context), params["padding"]
+    """lax's own lowering, around XLA's faults with negative padding and with cells apart.
+
+    Along an axis of which a window reads one cell at every place, cells that lie apart give results
+    that lie apart: those are laid so afterwards. (Before, XLA would put the two together again.)
+    """
+    (x,), padding, base = arrays_in(context), params["padding"], params["base_dilation"]
     axes = range(len(x.shape))
-    if not crops(x.shape, axes, padding):
+    reads = zip(params["window_dimensions"], params["window_strides"], base, strict=True)
+    apart = [axis for axis, (f, s, b) in enumerate(reads) if f == s == 1 < b and _floating(x)]
+    if not apart and not crops(x.shape, axes, padding):
         return LAX_RULES[primitive](context, operand, **params)
 
     def program(x: jax.Array) -> jax.Array:
-        x, left = cropped(x, axes, padding, params["base_dilation"])
-        return primitive.bind(x, **params | {"padding": tuple(left)})
+        pairs, left, after = list(padding), list(base), [(0, 0, 0)] * x.ndim
+        for axis in apart:
+            after[axis] = (*padding[axis], base[axis] - 1)
+            pairs[axis], left[axis] = (0, 0), 1
+        x, pairs = cropped(x, axes, pairs, left)
+        y = primitive.bind(x, **params | {"padding": tuple(pairs), "base_dilation": tuple(left)})
+        return lax.pad(y, jnp.asarray(START[primitive], y.dtype), after)
 
     return lowered(program, context, operand)
 

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import jaxcnn.cli as cli
-from jaxcnn.bench import SUITES
+from jaxcnn.bench import SUITES, memory
 from jaxcnn.bench import measure as measuring
 from jaxcnn.bench.ceiling import Ceilings
+from jaxcnn.bench.roster import ROADS
 from jaxcnn.bench.row import pool, row
 
 ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
@@ -23,6 +24,8 @@ def run(monkeypatch, capfd):
     monkeypatch.setattr(
         "jaxcnn.bench.ceiling.measure_ceilings", lambda dtype, torch: Ceilings(100.0, 10.0)
     )
+
+    monkeypatch.setattr(measuring, "memory_is_counted", lambda: False)
 
     def command(*words):
         monkeypatch.setattr(sys, "argv", ["jaxcnn", "bench", *words])
@@ -49,6 +52,26 @@ def test_a_run_prints_rows_ratios_and_means_and_writes_its_files(run, tmp_path):
         ("pool", "input"),
     ]
     assert (tmp_path / "run.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not memory.memory_is_counted(), reason="no peaks to be had")
+def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
+    run, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(measuring, "memory_is_counted", memory.memory_is_counted)
+    monkeypatch.setitem(SUITES, "leads", ROWS[:1])
+    monkeypatch.setitem(ROADS, "lax-ynnpack", "--xla_no_such_flag=1")
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, err = run("--quick", "--xla-roads", "--json", str(tmp_path / "run.json"))
+    assert (code, err) == (0, "")
+    assert "Peak memory of a call, MiB" in out
+    assert (
+        "lax-ynnpack was left out in 3 of 3: exit code 1: Unknown flag in XLA_FLAGS: "
+        "--xla_no_such_flag=1\n"
+    ) in out
+    for line in json.loads((tmp_path / "run.json").read_text())["rows"]:
+        assert {"lax", "jaxcnn", "jaxcnn-plain"} <= set(line["peak_mib"])
+        assert set(line["ms"]) | set(line["left_out"]) >= set(ROADS)
 
 
 def test_rows_are_filtered_by_name_or_group(run):

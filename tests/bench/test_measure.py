@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from jaxcnn.bench import measure as measuring
 from jaxcnn.bench.ceiling import Ceilings, measure_ceilings
 from jaxcnn.bench.check import WrongResult, require_same, tolerance
-from jaxcnn.bench.contenders import jax_contenders, operands
+from jaxcnn.bench.contenders import operands
 from jaxcnn.bench.measure import CONTENDERS, Result, geometric_means, measure, record
 from jaxcnn.bench.picture import draw
+from jaxcnn.bench.roster import ROADS, contender
 from jaxcnn.bench.row import depthwise, pool, row
 from jaxcnn.bench.timing import Effort, Times, rounds
 
@@ -34,7 +35,8 @@ SPEEDS = Ceilings(100.0, 10.0)
 KEYS = {
     "name", "group", "batch", "size", "in_channels", "out_channels", "filter", "stride", "padding",
     "dilation", "groups", "operation", "layout", "direction", "dtype", "multiply_adds", "floor_ms",
-    "share", "ms", "quartiles_ms", "calls", "compile_s", "torch_layout", "torch_alone_ms",
+    "share", "ms", "quartiles_ms", "calls", "compile_s", "peak_mib", "left_out", "torch_layout",
+    "torch_alone_ms",
 }  # fmt: skip
 
 
@@ -42,7 +44,7 @@ KEYS = {
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: row.name)
 def test_contenders_agree_in_every_direction(row, dtype):
     for direction in row.directions:
-        result = measure(row, direction, dtype, SPEEDS, torch=False, effort=ONCE)
+        result = measure(row, direction, dtype, SPEEDS, torch=False, memory=False, effort=ONCE)
         there = {"lax", "jaxcnn"} | (set() if row.is_pool else {"jaxcnn-plain"})
         assert set(result.times) == set(result.compile_seconds) == there
         assert all(len(times.seconds) == 1 for times in result.times.values())
@@ -51,21 +53,20 @@ def test_contenders_agree_in_every_direction(row, dtype):
 @pytest.mark.parametrize("broken", ["jaxcnn", "jaxcnn-plain"])
 @pytest.mark.parametrize("direction", ["forward", "input", "kernel"])
 def test_one_wrong_number_is_told_with_the_row(monkeypatch, broken, direction):
-    def contenders(*arguments):
-        made = jax_contenders(*arguments)
-        right = made[broken]
+    def wrong_one(name, *arguments):
+        right = contender(name, *arguments)
 
         def wrong(got):
             numbers = right.result(got).copy()
             numbers.flat[-1] += 0.01
             return numbers
 
-        return made | {broken: replace(right, result=wrong)}
+        return replace(right, result=wrong) if name == broken else right
 
-    monkeypatch.setattr(measuring, "jax_contenders", contenders)
+    monkeypatch.setattr(measuring, "contender", wrong_one)
     name = f"3x3 2-4 @6 b2, {direction}, float32: {broken} gives"
     with pytest.raises(WrongResult, match=name):
-        measure(CONVOLUTION, direction, "float32", SPEEDS, torch=False, effort=ONCE)
+        measure(CONVOLUTION, direction, "float32", SPEEDS, torch=False, memory=False, effort=ONCE)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -102,7 +103,7 @@ def test_rounds_call_each_as_often_as_is_asked(calls):
 def _result(direction, layouts=(), **seconds):
     times = {name.replace("_", "-"): Times((each,)) for name, each in seconds.items()}
     alone = 1.0 if any(name.startswith("torch") for name in times) else None
-    return Result(CONVOLUTION, direction, "float32", times, {"lax": 0.1}, 0.5, alone)
+    return Result(CONVOLUTION, direction, "float32", times, {"lax": 0.1}, {}, {}, 0.5, alone)
 
 
 def test_geometric_means_leave_out_who_was_not_there():
@@ -128,19 +129,20 @@ def test_the_floor_is_the_slower_of_work_and_traffic():
 
 def test_a_run_becomes_a_record_and_a_picture(tmp_path):
     results = [
-        measure(row, direction, "float32", SPEEDS, torch=False, effort=ONCE)
+        measure(row, direction, "float32", SPEEDS, torch=False, memory=False, effort=ONCE)
         for row in (CONVOLUTION, POOL)
         for direction in row.directions
     ]
     data = json.loads(json.dumps(record("leads", "float32", SPEEDS, results, torch=False)))
     assert set(data) == {
-        "suite", "dtype", "device", "versions", "ceilings", "geometric_means", "rows",
+        "suite", "dtype", "device", "versions", "ceilings", "geometric_means", "xla_flags", "rows",
     }  # fmt: skip
     assert data["ceilings"] == {"gflops": 100.0, "copy_gbs": 10.0}
     assert len(data["rows"]) == 5
     for line in data["rows"]:
         assert set(line) == KEYS
-        assert set(line["ms"]) == set(CONTENDERS[: 2 if line["operation"] != "conv" else 3])
+        there = set(CONTENDERS) - {*ROADS, "torch"}
+        assert set(line["ms"]) == there - ({"jaxcnn-plain"} if line["group"] == "pool" else set())
     draw(tmp_path / "run.png", results, "a run")
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 

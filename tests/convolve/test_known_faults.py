@@ -6,9 +6,12 @@ where a fault would end the process, that of the tests goes on.
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -22,7 +25,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxcnn
-from jaxcnn.convolve import Problem, conv_general_dilated
+from jaxcnn.cli.doctor import state
+from jaxcnn.convolve import Problem, conv_general_dilated, known_faults
 from jaxcnn.convolve.known_faults import FAULTS, cropped
 from jaxcnn.testing import gamma
 from tests.cases import many, run_on_eight_devices
@@ -103,12 +107,35 @@ def pools_crop_rightly() -> None:
         np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, padding)))
 
 
-def _pool(computation: Any, start: float, window: Any, padding: Any, x: jax.Array) -> jax.Array:
-    return lax.reduce_window(x, np.float32(start), computation, window, (1, 1), padding)
+def pools_keep_cells_apart() -> None:
+    """Checks lax's pools of cells that lie apart, large enough for XLA's libraries."""
+    draws = np.random.default_rng(0)
+    x = draws.integers(-9, 9, (64, 128)).astype("float32")
+    for number in range(9):
+        by_numpy, by_lax, start = POOLS[number % 3]
+        window, strides, apart = (2, 1), (2, 1), (1, 2)
+        if number > 2:
+            window, strides, apart = ((1, 2)[:: draws.choice((-1, 1))] for _ in range(3))
+        pads = ((0, 0), (1, -2)) if number % 2 else ((-3, 2), (0, 1))
+        wide = np.full([(n - 1) * b + 1 for n, b in zip(x.shape, apart, strict=True)], start, "f4")
+        wide[:: apart[0], :: apart[1]] = x
+        wide = np.pad(wide, [(max(lo, 0), max(hi, 0)) for lo, hi in pads], constant_values=start)
+        (top, bottom), (left, right) = ((max(-lo, 0), max(-hi, 0)) for lo, hi in pads)
+        wide = wide[top : wide.shape[0] - bottom, left : wide.shape[1] - right]
+        windows = np.lib.stride_tricks.sliding_window_view(wide, window)
+        windows = windows[:: strides[0], :: strides[1]]
+        how = {"window_strides": strides, "base_dilation": apart}
+        pool = jax.jit(partial(_pool, by_lax, start, window, pads, **how))
+        np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, how)))
+
+
+def _pool(computation: Any, start: float, window: Any, padding: Any, x: Any, **how: Any) -> Any:
+    how = {"window_strides": (1, 1)} | how
+    return lax.reduce_window(x, np.float32(start), computation, window, padding=padding, **how)
 
 
 @pytest.mark.parametrize("how", ["jaxcnn", "install"])
-def test_cropped_convolutions_are_right_and_end_no_process(how):
+def test_cropped_convolutions_and_pools_are_right_and_end_no_process(how):
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
         capture_output=True,
@@ -126,7 +153,44 @@ def crop(how: str) -> None:
         with jaxcnn.install():
             crops_rightly(lax.conv_general_dilated)
             pools_crop_rightly()
+            pools_keep_cells_apart()
     print("right")
+
+
+def told_by_doctor(before: str = "") -> str:
+    """What ``jaxcnn doctor`` says of reductions, in a process after such a line of a shell."""
+    code = 'from jaxcnn.cli.doctor import state; print(dict(state())["XLA\'s reductions"])'
+    done = subprocess.run(
+        ["sh", "-c", f"{before}\n{shlex.join([sys.executable, '-c', code])}"],
+        env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkeypatch):
+    (fault,) = (fault for fault in FAULTS if fault.name == "reduction of a product")
+    said = told_by_doctor()
+    if version("jaxlib") in fault.seen:
+        assert said.startswith("wrong numbers"), said
+    monkeypatch.setattr(known_faults, "reduces_rightly", lambda: False)
+    advice = dict(state())["XLA's reductions"].partition(": ")[2]
+    assert told_by_doctor(advice) == "right"
+
+
+@pytest.mark.parametrize("spoil", [lambda y: y.at[-1].add(1), lambda y: y.at[32_768].set(jnp.nan)])
+def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
+    def squares(matrix, x):
+        return jnp.square(x).sum(1)
+
+    for put, right in ((lambda y: y, True), (spoil, False)):
+        monkeypatch.setattr(
+            known_faults, "_squares_summed", lambda m, x, put=put: put(squares(m, x))
+        )
+        assert known_faults.reduces_rightly() is right
 
 
 def test_divided_programs_have_the_numbers_of_whole_ones():
