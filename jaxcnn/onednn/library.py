@@ -27,7 +27,7 @@ THREADS = "libgomp.so.1"
 SHIM = Path(__file__).with_name("libjaxcnn_onednn.so")
 NOTE = Path(__file__).with_name("not_built.txt")
 
-SPIN_COUNT = "1000"
+SPIN_COUNT = "10000"
 """How often libgomp's threads look for work before they sleep, by which they leave the processor to
 XLA's own between two convolutions. By default they spin for a fraction of a second."""
 

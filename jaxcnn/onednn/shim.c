@@ -8,8 +8,9 @@
 // oneDNN's functions come from Python by address (jaxcnn_onednn_bind): its library is nowhere linked
 // against, and no symbol of it can be taken for one that another package carries.
 //
-// One lock is held while oneDNN works. It computes with all cores, so two calls at once gain nothing;
-// and threads that wait on each other's cores lose much.
+// One thread at a time is in oneDNN. It computes with all cores, so two calls at once gain nothing,
+// and OpenMP keeps threads of its own for each thread that calls it. Who is in there computes what
+// others ask for meanwhile (``by_turns``): nobody has to be woken between two calls.
 
 #define _DEFAULT_SOURCE  // madvise, mincore
 
@@ -144,7 +145,6 @@ static const uintptr_t LARGE_PAGE = (uintptr_t)2 << 20;
 
 static const size_t MOST_BYTES_KEPT = (size_t)256 << 20;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kept *buckets[BUCKETS];
 static size_t count;
 static uint64_t clock_of_uses;
@@ -166,6 +166,66 @@ EXPORT int jaxcnn_onednn_bind(void **addresses) {
 // From now on every call fails with these words, which must stay where they are: after a fork
 // oneDNN's threads are gone.
 EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
+
+// ---- One at a time -----------------------------------------------------------------------------
+
+enum { MOST_SERVED = 64 };
+
+// What a thread wants from oneDNN.
+struct request {
+  void (*run)(struct request *);
+  void *what;
+  int status;
+  bool done, owner;
+  pthread_cond_t told;
+  struct request *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct request *first, **last = &first;  // those that wait
+static bool busy;
+
+// Runs a request while no other runs: here, or by the thread that is in oneDNN already. That one
+// serves a limited number of others before the next of them takes over.
+static int by_turns(struct request *mine) {
+  pthread_mutex_lock(&lock);
+  if (busy) {
+    pthread_cond_init(&mine->told, NULL);
+    *last = mine;
+    last = &mine->next;
+    while (!mine->done && !mine->owner) pthread_cond_wait(&mine->told, &lock);
+    pthread_cond_destroy(&mine->told);
+    if (mine->done) {
+      pthread_mutex_unlock(&lock);
+      return mine->status;
+    }
+  }
+  busy = true;
+  struct request *current = mine;
+  for (int served = 0;; served++) {
+    pthread_mutex_unlock(&lock);
+    current->run(current);
+    pthread_mutex_lock(&lock);
+    if (current != mine) {
+      current->done = true;
+      pthread_cond_signal(&current->told);
+    }
+    current = first;
+    if (!current) break;
+    first = current->next;
+    if (!first) last = &first;
+    if (served == MOST_SERVED) {
+      current->owner = true;
+      pthread_cond_signal(&current->told);
+      break;
+    }
+  }
+  busy = current != NULL;
+  pthread_mutex_unlock(&lock);
+  return mine->status;
+}
+
+// ---- Primitives --------------------------------------------------------------------------------
 
 static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1); }
 
@@ -256,7 +316,7 @@ done:
   return status;
 }
 
-// Asks oneDNN what serves a description. The lock is held.
+// Asks oneDNN what serves a description.
 static dnnl_status_t describe(const struct description *d, struct kept **described) {
   dnnl_status_t status = dnnl_out_of_memory;
   dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
@@ -312,7 +372,7 @@ done:
   return status;
 }
 
-// Makes what was described, once. The lock is held.
+// Makes what was described, once.
 static dnnl_status_t make(struct kept *one) {
   dnnl_status_t status = one->described ? dnnl_success : dnnl_unimplemented;
   if (status != dnnl_success || one->primitive) return status;
@@ -337,7 +397,7 @@ static void forget_oldest(void) {
   count--;
 }
 
-// What is kept of a description. The lock is held.
+// What is kept of a description.
 static dnnl_status_t find(const struct description *d, struct kept **found) {
   uint64_t hash = 14695981039346656037u;
   for (int i = 0; i < NUMBERS; i++) hash = (hash ^ (uint64_t)((const int64_t *)d)[i]) * 1099511628211u;
@@ -363,22 +423,30 @@ static dnnl_status_t find(const struct description *d, struct kept **found) {
 //     call what lays each out anew; empty where it stays.
 //   bytes: four numbers: of each operand laid out anew, and of oneDNN's own memory; the last is
 //     -1 where only slow implementations serve.
-EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
+struct question {
   struct description d;
-  memcpy(&d, numbers, sizeof d);
-  pthread_mutex_lock(&lock);
+  char *named;
+  int64_t *bytes;
+};
+
+static void answer(struct request *request) {
+  const struct question *asked = request->what;
   struct kept *found;
-  dnnl_status_t status = find(&d, &found);
-  if (status == dnnl_success) {
-    memcpy(named, found->name, NAME_LENGTH);
-    for (int i = 0; i < 3; i++) {
-      memcpy(named + (i + 1) * NAME_LENGTH, found->operands[i].reordered_by, NAME_LENGTH);
-      bytes[i] = (int64_t)found->operands[i].bytes;
-    }
-    bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
+  request->status = find(&asked->d, &found);
+  if (request->status != dnnl_success) return;
+  memcpy(asked->named, found->name, NAME_LENGTH);
+  for (int i = 0; i < 3; i++) {
+    memcpy(asked->named + (i + 1) * NAME_LENGTH, found->operands[i].reordered_by, NAME_LENGTH);
+    asked->bytes[i] = (int64_t)found->operands[i].bytes;
   }
-  pthread_mutex_unlock(&lock);
-  return status;
+  asked->bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
+}
+
+EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
+  struct question asked = {.named = named, .bytes = bytes};
+  memcpy(&asked.d, numbers, sizeof asked.d);
+  struct request request = {.run = answer, .what = &asked};
+  return by_turns(&request);
 }
 
 EXPORT const char *jaxcnn_onednn_says(int status) { return api.dnnl_status2str(status); }
@@ -428,7 +496,7 @@ static void in_large_pages(uintptr_t begin, uintptr_t end) {
   if (last > first) madvise((void *)first, last - first, MADV_HUGEPAGE);
 }
 
-// Gives the hint for the whole mapping that holds an address. The lock is held.
+// Gives the hint for the whole mapping that holds an address.
 static void whole_mapping_in_large_pages(uintptr_t address) {
   static char text[1 << 16];
   const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -452,8 +520,7 @@ done:
   close(file);
 }
 
-// Called with the result of the first large convolution of an execution, and all others. The lock is
-// held.
+// Called with the result of the first large convolution of an execution, and all others.
 static void result_in_large_pages(XLA_FFI_CallFrame *frame, char *data, size_t bytes) {
   static int64_t last_run;
   unsigned char there = 0;
@@ -500,10 +567,43 @@ static XLA_FFI_Error *error(const XLA_FFI_Api *xla, XLA_FFI_Error_Code code, con
   return xla->XLA_FFI_Error_Create(&args);
 }
 
-static size_t bytes_of(const XLA_FFI_Buffer *buffer) {
-  size_t bytes = buffer->dtype == XLA_FFI_DataType_F32 ? 4 : 2;
-  for (int64_t i = 0; i < buffer->rank; i++) bytes *= (size_t)buffer->dims[i];
-  return bytes;
+struct call {
+  struct description d;
+  XLA_FFI_CallFrame *frame;
+  void *data[3];
+  size_t result_bytes;
+};
+
+static void compute(struct request *request) {
+  struct call *call = request->what;
+  struct kept *found;
+  char *to_free = NULL;
+  dnnl_status_t status;
+  result_in_large_pages(call->frame, call->data[2], call->result_bytes);
+  TRY(find(&call->d, &found));
+  TRY(make(found));
+  char *room = room_of(found->bytes, &to_free);
+  status = found->bytes && !room ? dnnl_out_of_memory : execute(found, call->data, room);
+  free(to_free);
+done:
+  request->status = status;
+}
+
+static XLA_FFI_Error *as_described(const struct description *d, XLA_FFI_CallFrame *frame,
+                                   struct call *call) {
+  for (int i = 0; i < 3; i++) {
+    const XLA_FFI_Buffer *buffer = i < 2 ? frame->args.args[i] : frame->rets.rets[0];
+    int64_t cells = 1, described = 1;
+    for (int64_t axis = 0; axis < buffer->rank; axis++) cells *= buffer->dims[axis];
+    const int64_t *sizes = d->sizes[roles[d->kind][i]];
+    for (int axis = 0; axis < MOST_DIMS && sizes[axis]; axis++) described *= sizes[axis];
+    if (buffer->dtype != (XLA_FFI_DataType)d->type || cells != described)
+      return error(frame->api, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
+                   "operands of another dtype or size than described");
+    call->data[i] = buffer->data;
+    call->result_bytes = (size_t)cells * (d->type == XLA_FFI_DataType_F32 ? 4 : 2);
+  }
+  return NULL;
 }
 
 EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
@@ -519,34 +619,20 @@ EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
   const XLA_FFI_Api *xla = frame->api;
   if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, forbidden, "");
   const XLA_FFI_Array *numbers = frame->attrs.size == 1 ? frame->attrs.attrs[0] : NULL;
+  struct call call = {.frame = frame};
   if (frame->args.size != 2 || frame->rets.size != 1 || !numbers ||
-      frame->attrs.types[0] != XLA_FFI_AttrType_ARRAY ||
-      numbers->dtype != XLA_FFI_DataType_S64 || numbers->size != NUMBERS)
+      frame->attrs.types[0] != XLA_FFI_AttrType_ARRAY || numbers->dtype != XLA_FFI_DataType_S64 ||
+      numbers->size != NUMBERS)
     return error(xla, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
                  "not a call of this version of jaxcnn; compile the program anew");
-  struct description d;
-  memcpy(&d, numbers->data, sizeof d);
-  const XLA_FFI_Buffer *buffers[3] = {frame->args.args[0], frame->args.args[1],
-                                      frame->rets.rets[0]};
-  void *data[3];
-  for (int i = 0; i < 3; i++) {
-    if (buffers[i]->dtype != (XLA_FFI_DataType)d.type)
-      return error(xla, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
-                   "operands of another dtype than described");
-    data[i] = buffers[i]->data;
-  }
-  char *room, *to_free;
-  struct kept *found;
-  pthread_mutex_lock(&lock);
-  result_in_large_pages(frame, data[2], bytes_of(buffers[2]));
-  dnnl_status_t status = find(&d, &found);
-  if (status == dnnl_success) status = make(found);
-  if (status == dnnl_success) {
-    room = room_of(found->bytes, &to_free);
-    status = found->bytes && !room ? dnnl_out_of_memory : execute(found, data, room);
-    free(to_free);
-  }
-  pthread_mutex_unlock(&lock);
+  memcpy(&call.d, numbers->data, sizeof call.d);
+  if (call.d.kind < FORWARD || call.d.kind > BACKWARD_WEIGHTS)
+    return error(xla, XLA_FFI_Error_Code_INVALID_ARGUMENT, "jaxcnn_onednn_convolution: ",
+                 "no such direction");
+  XLA_FFI_Error *wrong = as_described(&call.d, frame, &call);
+  if (wrong) return wrong;
+  struct request request = {.run = compute, .what = &call};
+  const dnnl_status_t status = by_turns(&request);
   if (status == dnnl_success) return NULL;
   return error(xla,
                status == dnnl_out_of_memory ? XLA_FFI_Error_Code_RESOURCE_EXHAUSTED
