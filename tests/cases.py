@@ -25,6 +25,13 @@ SEARCH = settings(max_examples=5000)
 """For hypothesis' find, which ends with the first case that is what is looked for."""
 
 
+EIGHT_DEVICES = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+}
+"""The environment of such a process, on a machine with an accelerator too."""
+
+
 def run_on_eight_devices(module):
     """Runs the module's ``on_eight_devices`` in a child process that has so many virtual ones.
 
@@ -33,7 +40,7 @@ def run_on_eight_devices(module):
     done = subprocess.run(
         [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],
         cwd=Path(__file__).parents[1],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        env=os.environ | EIGHT_DEVICES,
         capture_output=True,
         text=True,
         check=False,

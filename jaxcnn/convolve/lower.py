@@ -1,7 +1,7 @@
 """Where a convolution is compiled: what is known there, and what is made of it.
 
-On CPUs the choice is made; elsewhere lax's own lowering stands. What is handed on to it goes around
-XLA's known faults.
+On CPUs the choice is made; elsewhere lax's own lowering stands where no algorithm is asked for by
+name. What is handed on to it goes around XLA's known faults.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ LAX_RULES: dict[str | None, Any] = {
 LAX_RULES[None] = mlir._lowerings[LAX].rule
 
 
-def lower_on_cpu(
+def lower_on(
+    platform: str | None,
     context: mlir.LoweringRuleContext,
     x: Any,
     kernel: Any,
@@ -38,17 +39,24 @@ def lower_on_cpu(
     algorithm: str | None = None,
     **params: Any,
 ) -> Any:
-    """The chosen algorithm's program, or lax's where that is the choice."""
+    """The chosen algorithm's program, or lax's where that is the choice.
+
+    Args:
+      platform: for which it is lowered; None where no rule knows it.
+      context, x, kernel, params: as lax's own rule has them.
+      algorithm: a name that is asked for.
+    """
+    rule = LAX_RULES.get(platform, LAX_RULES[None])
     x_type, kernel_type = arrays_in(context)
     described = operation(x_type, kernel_type, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
-        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
-    problem, closed = described.problem, closed_in(context)
+        return _by_lax(rule, context, x, kernel, **params)
+    problem, closed = described.problem, closed_in(context, platform, algorithm)
     spared = onednn.spared(described)
     name = named_or_chosen(problem, algorithm, closed, spared)
     # Batch groups are put otherwise: they are up to a hundred times slower than feature groups.
     if name == "direct" and described.batch_groups == 1:
-        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
+        return _by_lax(rule, context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if name == "onednn" and spared:
@@ -61,11 +69,17 @@ def lower_on_cpu(
     return lowered(program, context, x, kernel)
 
 
-def closed_in(context: mlir.LoweringRuleContext) -> frozenset[str]:
-    """The algorithms that may not be taken where this is compiled: oneDNN in an exported artefact.
+def closed_in(
+    context: mlir.LoweringRuleContext, platform: str | None, algorithm: str | None
+) -> frozenset[str]:
+    """The algorithms that may not be taken where this is compiled.
 
-    It would be loaded on other machines, by other versions.
+    On CPUs oneDNN in an exported artefact, which would be loaded on other machines, by other
+    versions. Elsewhere all but the direct call and the one that is asked for: what they cost there
+    has not been measured.
     """
+    if platform != "cpu":
+        return ONEDNN | (frozenset(ALGORITHMS) - {"direct", algorithm})
     return ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
 
 
@@ -139,6 +153,5 @@ def _by_lax(
 
 
 for _platform, _rule in LAX_RULES.items():
-    for _primitive in (direct_p, conv_p):
-        mlir.register_lowering(_primitive, partial(_by_lax, _rule), platform=_platform)
-mlir.register_lowering(conv_p, lower_on_cpu, platform="cpu")
+    mlir.register_lowering(direct_p, partial(_by_lax, _rule), platform=_platform)
+    mlir.register_lowering(conv_p, partial(lower_on, _platform), platform=_platform)
