@@ -36,7 +36,7 @@ from jax import lax
 import jaxcnn
 from jaxcnn.convolve import Problem
 from jaxcnn.convolve.algorithms import ALGORITHMS, algorithm, products, rows
-from jaxcnn.convolve.algorithms.algorithm import padded, tap_slices
+from jaxcnn.convolve.algorithms.algorithm import padded, tap_slices, trimmed
 from jaxcnn.convolve.choose import solve
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.environment import environment
@@ -112,15 +112,19 @@ def by(conv: Callable, problem: Problem, direction: str) -> Callable:
     return lambda x, kernel, g: jax.linear_transpose(partial(forward, x), kernel)(g)[0]
 
 
+def flipped(problem: Problem, kernel: jax.Array) -> jax.Array:
+    """The kernel of the input gradient: each group's channels and filters exchanged."""
+    groups, (c, o) = problem.groups, problem.group_channels
+    kernel = jnp.flip(kernel, tuple(range(problem.axes))).reshape(*problem.filter, c, groups, o)
+    return jnp.swapaxes(kernel, -3, -1).reshape(*problem.filter, o, problem.in_channels)
+
+
 def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Callable:
     """The named algorithm; what it hands on is left to lax, or to ``inner`` where that takes it."""
-    axes, groups, (c, o) = problem.axes, problem.groups, problem.group_channels
     run = partial(solve, name=name, closed=frozenset(ALGORITHMS) - {name, inner, "direct"})
 
     def of_x(x, kernel, g):
-        kernel = jnp.flip(kernel, tuple(range(axes))).reshape(*problem.filter, c, groups, o)
-        kernel = jnp.swapaxes(kernel, -3, -1).reshape(*problem.filter, o, problem.in_channels)
-        return run(problem.input_gradient(), g, kernel)
+        return run(problem.input_gradient(), g, flipped(problem, kernel))
 
     def of_kernel(x, kernel, g):
         return jnp.moveaxis(run(problem.exchanged(), x, g, of_forward=True), 0, -2)
@@ -145,6 +149,21 @@ def in_eights(problem: Problem, direction: str) -> Callable:
         arrays = filled(x, more_c), filled(kernel, more_c, more_o), filled(g, more_o)
         y = by(lax.conv_general_dilated, wide, direction)(*arrays)
         return {"forward": y[..., :o], "input": y[..., :c], "kernel": y[..., :c, :o]}[direction]
+
+    return run
+
+
+def by_images(problem: Problem, direction: str) -> Callable:
+    """Dilation taken apart, without groups too, where ``space_to_batch`` leaves it to lax."""
+    everything = frozenset(ALGORITHMS) - {"direct"}
+    images = ALGORITHMS["space_to_batch"].run
+
+    def run(x, kernel, g):
+        solved = problem
+        if direction == "input":
+            solved, x, kernel = problem.input_gradient(), g, flipped(problem, kernel)
+        solved, x = trimmed(solved, x)
+        return images(solved, x, kernel, partial(solve, closed=everything))
 
     return run
 
@@ -187,6 +206,8 @@ def contenders(problem: Problem, direction: str) -> dict[str, Callable]:
         n % 8 for n in problem.group_channels
     ):
         found["in eights"] = in_eights(problem, direction)
+    if direction != "kernel" and problem.groups == 1 and max(problem.dilation) > 1:
+        found["by images"] = by_images(problem, direction)
     if direction == "kernel" and problem.is_depthwise and problem.is_plain:
         found["tap sums"] = tap_sums(problem)
     return found
