@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 from hypothesis import settings
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -23,6 +24,11 @@ few = scaled(1 / 2)
 
 SEARCH = settings(max_examples=5000)
 """For hypothesis' find, which ends with the first case that is what is looked for."""
+
+
+def for_cpus(function, *operands):
+    """The program that XLA is given for CPUs, on a machine with an accelerator too."""
+    return jax.jit(function).trace(*operands).lower(lowering_platforms=("cpu",)).as_text()
 
 
 EIGHT_DEVICES = {

@@ -1,7 +1,8 @@
 """Where a convolution is compiled: what is known there, and what is made of it.
 
 On CPUs the choice is made; elsewhere lax's own lowering stands where no algorithm is asked for by
-name. What is handed on to it goes around XLA's known faults.
+name and no rule speaks for another way (:func:`by_rule`). What is handed on to it goes around XLA's
+known faults.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import jax
 from jax.core import ShapedArray
 from jax.interpreters import mlir
 
-from jaxcnn.convolve import divided
+from jaxcnn.convolve import divided, unserved
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
+from jaxcnn.convolve.problem import Problem
 
 LAX_RULES: dict[str | None, Any] = {
     platform: rules[LAX].rule
@@ -51,14 +53,20 @@ def lower_on(
     described = operation(x_type, kernel_type, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
         return _by_lax(rule, context, x, kernel, **params)
-    problem, closed = described.problem, closed_in(context, platform, algorithm)
+    problem, unserved_there = described.problem, unserved.serves(platform, described.problem)
+    if platform != "cpu":
+        algorithm = algorithm or by_rule(platform, problem)
+    closed = closed_in(context, platform, algorithm)
     spared = onednn.spared(described)
     name = named_or_chosen(problem, algorithm, closed, spared)
-    # Batch groups are put otherwise: they are up to a hundred times slower than feature groups.
-    if name == "direct" and described.batch_groups == 1:
+    # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
+    lax_s = described.batch_groups == 1 or platform != "cpu"
+    if name == "direct" and lax_s and not unserved_there:
         return _by_lax(rule, context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if unserved_there:
+            return described.restored(unserved.run(problem, *described.canonical(x, kernel)))
         if name == "onednn" and spared:
             return onednn.call(problem, x, kernel, numbers=described.numbers)
         of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
@@ -69,14 +77,26 @@ def lower_on(
     return lowered(program, context, x, kernel)
 
 
+def by_rule(platform: str | None, problem: Problem) -> str | None:
+    """The algorithm that is taken on a platform of which no costs are known; None for lax's call.
+
+    For cuDNN XLA fills the gaps between a dilated filter's taps with zeros. That is d times the
+    work on each axis, and a cell that is NaN or infinite makes NaN of outputs that do not read it.
+    Kernel gradients of strided convolutions, dilated too as problems, cuDNN has a way for.
+    """
+    if platform == "cuda" and max(problem.dilation, default=1) > 1 and not problem.is_thin:
+        return "space_to_batch"
+    return None
+
+
 def closed_in(
     context: mlir.LoweringRuleContext, platform: str | None, algorithm: str | None
 ) -> frozenset[str]:
     """The algorithms that may not be taken where this is compiled.
 
     On CPUs oneDNN in an exported artefact, which would be loaded on other machines, by other
-    versions. Elsewhere all but the direct call and the one that is asked for: what they cost there
-    has not been measured.
+    versions. Elsewhere all but the direct call and the one that is named: what they cost there has
+    not been measured.
     """
     if platform != "cpu":
         return ONEDNN | (frozenset(ALGORITHMS) - {"direct", algorithm})

@@ -6,6 +6,7 @@ where a fault would end the process, that of the tests goes on.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -116,6 +117,7 @@ def _pool(computation: Any, start: float, window: Any, padding: Any, x: jax.Arra
 def test_cropped_convolutions_are_right_and_end_no_process(how):
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,

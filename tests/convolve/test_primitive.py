@@ -21,18 +21,15 @@ import jaxcnn.convolve.choose as choosing
 from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, fence
 from jaxcnn.convolve.primitive import conv_p
 from jaxcnn.testing import gamma
-from tests.cases import few, run_on_eight_devices
+from tests.cases import few, for_cpus, run_on_eight_devices
 from tests.convolve.drawn import (
     INTEGERS,
     REALS,
     SIXTEEN,
     Call,
-    arrays,
-    as_call,
     assert_within,
     calls,
     numbers,
-    taken_by,
 )
 
 
@@ -439,7 +436,7 @@ def _assert_float32_close(got, want):
 
 
 def _asks_onednn(function, *args):
-    return "__onednn" in jax.jit(function).lower(*args).as_text()
+    return "__onednn" in for_cpus(function, *args)
 
 
 def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
@@ -453,22 +450,6 @@ def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
         assert exported.platforms == platforms
     want = theirs(x, w), jax.grad(_loss(theirs), (0, 1))(x, w)
     _assert_float32_close(exported.call(x, w), want)
-
-
-@few
-@given(st.data())
-def test_on_every_platform_a_named_algorithm_is_taken_and_else_lax_s_call(data):
-    problem = data.draw(taken_by("taps").filter(lambda problem: problem.taps > 1))
-    x, w = arrays(problem)
-    for platform in ("cuda", "tpu", "cpu"):
-
-        def has_a_convolution(platform=platform, **named):
-            traced = jax.jit(as_call(problem, conv_general_dilated, **named)).trace(x, w)
-            text = traced.lower(lowering_platforms=(platform,)).as_text()
-            return "stablehlo.convolution" in text
-
-        assert not has_a_convolution(algorithm="taps")
-        assert platform == "cpu" or has_a_convolution()
 
 
 def test_sizes_may_be_symbols():

@@ -40,10 +40,8 @@ class _Axis(NamedTuple):
 
 
 def refuses(problem: Problem) -> str | None:
-    """All but dilation in groups: without groups others take it at no cost. No stride beside it."""
+    """No dilation, or a stride beside it."""
     reason = refuse_unplain(problem)
-    if reason is None and problem.groups == 1:
-        reason = "no groups"
     if reason is not None:
         return reason
     axes = list(_axes(problem))
