@@ -1,8 +1,8 @@
 """Where a convolution is compiled: what is known there, and what is made of it.
 
 On CPUs the choice is made; elsewhere lax's own lowering stands where no algorithm is asked for by
-name and no rule speaks for another way (:func:`by_rule`). What is handed on to it goes around XLA's
-known faults.
+name, but for what :mod:`.nvidia` does better. What is handed on to it goes around XLA's known
+faults.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import jax
 from jax.core import ShapedArray
 from jax.interpreters import mlir
 
-from jaxcnn.convolve import divided, unserved
+from jaxcnn.convolve import divided, nvidia
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
-from jaxcnn.convolve.problem import Problem
 
 LAX_RULES: dict[str | None, Any] = {
     platform: rules[LAX].rule
@@ -53,20 +52,20 @@ def lower_on(
     described = operation(x_type, kernel_type, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
         return _by_lax(rule, context, x, kernel, **params)
-    problem, unserved_there = described.problem, unserved.serves(platform, described.problem)
-    if platform != "cpu":
-        algorithm = algorithm or by_rule(platform, problem)
-    closed = closed_in(context, platform, algorithm)
+    problem, _ = described.problem.trimmed()
+    named = algorithm is not None and not ALGORITHMS[algorithm].refuses(problem)
+    if platform == "cuda" and not named:
+        instead = nvidia.program(described, params)
+        if instead is not None:
+            return lowered(instead, context, x, kernel)
+    problem, closed = described.problem, closed_in(context, platform, algorithm)
     spared = onednn.spared(described)
     name = named_or_chosen(problem, algorithm, closed, spared)
     # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
-    lax_s = described.batch_groups == 1 or platform != "cpu"
-    if name == "direct" and lax_s and not unserved_there:
+    if name == "direct" and (described.batch_groups == 1 or platform != "cpu"):
         return _by_lax(rule, context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if unserved_there:
-            return described.restored(unserved.run(problem, *described.canonical(x, kernel)))
         if name == "onednn" and spared:
             return onednn.call(problem, x, kernel, numbers=described.numbers)
         of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
@@ -75,18 +74,6 @@ def lower_on(
         return described.restored(y)
 
     return lowered(program, context, x, kernel)
-
-
-def by_rule(platform: str | None, problem: Problem) -> str | None:
-    """The algorithm that is taken on a platform of which no costs are known; None for lax's call.
-
-    For cuDNN XLA fills the gaps between a dilated filter's taps with zeros. That is d times the
-    work on each axis, and a cell that is NaN or infinite makes NaN of outputs that do not read it.
-    Kernel gradients of strided convolutions, dilated too as problems, cuDNN has a way for.
-    """
-    if platform == "cuda" and max(problem.dilation, default=1) > 1 and not problem.is_thin:
-        return "space_to_batch"
-    return None
 
 
 def closed_in(

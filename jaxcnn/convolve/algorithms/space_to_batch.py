@@ -40,8 +40,10 @@ class _Axis(NamedTuple):
 
 
 def refuses(problem: Problem) -> str | None:
-    """No dilation, or a stride beside it."""
+    """All but dilation in groups: without groups others take it at no cost. No stride beside it."""
     reason = refuse_unplain(problem)
+    if reason is None and problem.groups == 1:
+        reason = "no groups"
     if reason is not None:
         return reason
     axes = list(_axes(problem))
