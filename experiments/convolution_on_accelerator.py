@@ -7,12 +7,12 @@ milliseconds of each contender, what failed and what was wrong. That file is wha
 platform must cite; those there are for NVIDIA are in ``jaxcnn.convolve.nvidia``.
 
 H100, jax 0.11.2, PyTorch 2.11 in its faster layout: of 66 measurements lax is within 1.2 of
-PyTorch's time in 46. Slower by 1.5 and more, and not mended: transposed convolutions forward (3.7
-and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="phases"``) and for the kernel (4.7 and
-3.6), dense 3-D forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel (bfloat16,
-1.6), the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take half of lax's
-time), and a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes. No
-algorithm written out for lax is faster than cuDNN where XLA finds cuDNN's own way.
+PyTorch's time in 46. Slower by 1.5 and more, and not mended: transposed convolutions, forward (3.7
+and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="phases"``) and for the kernel (4.7
+and 3.6); dense 3-D ones, forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel
+(bfloat16, 1.6); the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take
+half of lax's time); a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes.
+Where XLA finds cuDNN's own way, no algorithm written out for XLA is faster.
 
 A layer's programs are compiled several at once, and then timed alone. Operands are numbers that
 bfloat16 holds, so that tf32 rounds none of them; every result is held to lax's, and some of its
