@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 from hypothesis import settings
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -25,6 +26,18 @@ SEARCH = settings(max_examples=5000)
 """For hypothesis' find, which ends with the first case that is what is looked for."""
 
 
+def for_cpus(function, *operands):
+    """The program that XLA is given for CPUs, on a machine with an accelerator too."""
+    return jax.jit(function).trace(*operands).lower(lowering_platforms=("cpu",)).as_text()
+
+
+EIGHT_DEVICES = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+}
+"""The environment of such a process, on a machine with an accelerator too."""
+
+
 def run_on_eight_devices(module):
     """Runs the module's ``on_eight_devices`` in a child process that has so many virtual ones.
 
@@ -33,7 +46,7 @@ def run_on_eight_devices(module):
     done = subprocess.run(
         [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],
         cwd=Path(__file__).parents[1],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        env=os.environ | EIGHT_DEVICES,
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ are the same canonical problems and get their own choice.
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +16,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from jaxcnn.convolve import pooling
-from jaxcnn.convolve.lower import LAX_RULES, lower_on_cpu
+from jaxcnn.convolve.lower import LAX_RULES, lower_on
 from jaxcnn.convolve.primitive import LAX
 
-_RULES: dict[Primitive, Any] = {LAX: lower_on_cpu, **pooling.RULES}
+_RULES: dict[Primitive, Any] = {LAX: partial(lower_on, "cpu"), **pooling.RULES}
 _BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pooling.LAX_RULES}
 _in_place = _BEFORE
 

@@ -62,11 +62,11 @@ FAULTS = (
     ),
     Fault(
         "cropped pool of one cell",
-        "On CPUs, compiling a reduce_window of one cell, stride 1, whose padding is negative "
-        "wherever there is any ends the process.",
+        "Compiling a reduce_window of one cell, stride 1, whose padding is negative wherever "
+        "there is any ends the process, on CPUs and on NVIDIA's devices.",
         ("https://github.com/openxla/xla/issues/48719",),
-        ("0.10.2",),
-        "The same slice, before lax's own pool is lowered: cropped.",
+        ("0.10.2", "0.11.2"),
+        "The same slice, before lax's own pool is lowered for CPUs: cropped.",
     ),
     Fault(
         "spread pool",

@@ -1,7 +1,8 @@
 """Where a convolution is compiled: what is known there, and what is made of it.
 
-On CPUs the choice is made; elsewhere lax's own lowering stands. What is handed on to it goes around
-XLA's known faults.
+On CPUs the choice is made; elsewhere lax's own lowering stands where no algorithm is asked for by
+name, but for what :mod:`.nvidia` does better. What is handed on to it goes around XLA's known
+faults.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import jax
 from jax.core import ShapedArray
 from jax.interpreters import mlir
 
-from jaxcnn.convolve import divided
+from jaxcnn.convolve import divided, nvidia
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
 from jaxcnn.convolve.choose import ONEDNN, laying, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
@@ -30,7 +31,8 @@ LAX_RULES: dict[str | None, Any] = {
 LAX_RULES[None] = mlir._lowerings[LAX].rule
 
 
-def lower_on_cpu(
+def lower_on(
+    platform: str | None,
     context: mlir.LoweringRuleContext,
     x: Any,
     kernel: Any,
@@ -38,17 +40,30 @@ def lower_on_cpu(
     algorithm: str | None = None,
     **params: Any,
 ) -> Any:
-    """The chosen algorithm's program, or lax's where that is the choice."""
+    """The chosen algorithm's program, or lax's where that is the choice.
+
+    Args:
+      platform: for which it is lowered; None where no rule knows it.
+      context, x, kernel, params: as lax's own rule has them.
+      algorithm: a name that is asked for.
+    """
+    rule = LAX_RULES.get(platform, LAX_RULES[None])
     x_type, kernel_type = arrays_in(context)
     described = operation(x_type, kernel_type, params)
     if described is None or described.problem.is_empty or is_partitioned(context):
-        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
-    problem, closed = described.problem, closed_in(context)
+        return _by_lax(rule, context, x, kernel, **params)
+    problem, _ = described.problem.trimmed()
+    named = algorithm is not None and not ALGORITHMS[algorithm].refuses(problem)
+    if platform == "cuda" and not named:
+        instead = nvidia.program(described, params)
+        if instead is not None:
+            return lowered(instead, context, x, kernel)
+    problem, closed = described.problem, closed_in(context, platform, algorithm)
     laid = laying(described)
     name = named_or_chosen(problem, algorithm, closed, laid)
-    # Batch groups are put otherwise: they are up to a hundred times slower than feature groups.
-    if name == "direct" and described.batch_groups == 1:
-        return _by_lax(LAX_RULES["cpu"], context, x, kernel, **params)
+    # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
+    if name == "direct" and (described.batch_groups == 1 or platform != "cpu"):
+        return _by_lax(rule, context, x, kernel, **params)
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
         if name in laid.readers:
@@ -61,11 +76,17 @@ def lower_on_cpu(
     return lowered(program, context, x, kernel)
 
 
-def closed_in(context: mlir.LoweringRuleContext) -> frozenset[str]:
-    """The algorithms that may not be taken where this is compiled: oneDNN in an exported artefact.
+def closed_in(
+    context: mlir.LoweringRuleContext, platform: str | None, algorithm: str | None
+) -> frozenset[str]:
+    """The algorithms that may not be taken where this is compiled.
 
-    It would be loaded on other machines, by other versions.
+    On CPUs oneDNN in an exported artefact, which would be loaded on other machines, by other
+    versions. Elsewhere all but the direct call and the one that is named: what they cost there has
+    not been measured.
     """
+    if platform != "cpu":
+        return ONEDNN | (frozenset(ALGORITHMS) - {"direct", algorithm})
     return ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
 
 
@@ -139,6 +160,5 @@ def _by_lax(
 
 
 for _platform, _rule in LAX_RULES.items():
-    for _primitive in (direct_p, conv_p):
-        mlir.register_lowering(_primitive, partial(_by_lax, _rule), platform=_platform)
-mlir.register_lowering(conv_p, lower_on_cpu, platform="cpu")
+    mlir.register_lowering(direct_p, partial(_by_lax, _rule), platform=_platform)
+    mlir.register_lowering(conv_p, partial(lower_on, _platform), platform=_platform)

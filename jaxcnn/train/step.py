@@ -44,7 +44,7 @@ class Trainer(NamedTuple):
         steps ``first`` to ``first + count - 1`` of the epoch whose order is given, in one compiled
         program; the state is donated.
       predict: (params, images) -> logits (N, classes).
-      schedule: step -> learning rate.
+      schedule: step, or an array of steps -> learning rate.
     """
 
     init: Callable[[], TrainState]
@@ -108,8 +108,8 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         return state, jax.tree.map(lambda number: number[None], metrics)
 
     def learning_rate(count: ArrayLike) -> jax.Array:
-        with _as_optax_has_it():
-            return jnp.asarray(schedule(count))
+        with _as_optax_has_it():  # whose schedules take one number
+            return jax.vmap(schedule)(count) if jnp.ndim(count) else jnp.asarray(schedule(count))
 
     return Trainer(init, run, jax.jit(logits), learning_rate)
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import jaxcnn
@@ -120,10 +120,25 @@ def poisonings(seed: int, *operands: Any) -> Any:
 SEEDS = st.integers(0, 2**31)
 
 
+def is_kept(problem: Problem) -> bool:
+    """Whether the law is kept of a problem where the tests run.
+
+    Accelerators may compute dilated filters with zeros between their taps: see
+    :mod:`jaxcnn.convolve.nvidia`, which goes around it where such filters are forward ones.
+    """
+    if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
+        return True
+    plain = problem.is_plain and set(problem.stride) == {1} and problem.places >= problem.taps
+    return plain and not problem.input_gradient().is_thin
+
+
 @each(LOCAL)
 @given(st.data())
 def test_it_sees_its_window_alone(name, data):
     problem, seed = data.draw(taken_by(name)), data.draw(SEEDS)
+    # What is handed on goes to lax's own call on accelerators, and so does "direct".
+    undilated = name == "space_to_batch" or set(problem.dilation) == {1}
+    assume(undilated or jax.default_backend() == "cpu")
     run = jax.jit(lambda x, w: solve(problem, x, w, name=name))
     roundings = problem.taps * problem.group_channels[0] + 8
     for what, (x, kernel) in poisonings(seed, *arrays(problem)):
@@ -186,7 +201,7 @@ def three(problem: Problem) -> list[np.ndarray]:
 
 
 def some(problem: Problem) -> bool:
-    return not problem.is_empty
+    return not problem.is_empty and is_kept(problem)
 
 
 @given(ANY.filter(some), SEEDS)
@@ -215,6 +230,7 @@ def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, see
             hold_all(results, problem, own, both[1][member], both[2][member], f"{what} of {member}")
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="nothing is installed elsewhere")
 @few
 @given(ANY.filter(some), SEEDS)
 def test_and_so_does_lax_s_function_once_installed(problem, seed):

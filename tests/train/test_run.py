@@ -61,6 +61,19 @@ def test_training_beats_guessing(finished):
     assert finished.test_accuracy > 0.2
 
 
+def test_programs_of_a_whole_epoch_are_the_same_steps(finished, data, tmp_path, monkeypatch):
+    """As on accelerators; in the same order of sums, but compiled in a loop."""
+    monkeypatch.setattr("jaxcnn.train.loop.jax.default_backend", lambda: "an accelerator")
+    train(CONFIG, tmp_path / "run", data=data)
+    one, other = numbers(tmp_path / "run"), numbers(finished.folder)
+    assert [(line["split"], line["step"]) for line in one] == [
+        (line["split"], line["step"]) for line in other
+    ]
+    for name in ("loss", "learning_rate"):
+        got, want = ([line[name] for line in lines if name in line] for lines in (one, other))
+        np.testing.assert_allclose(got, want, rtol=1e-3)
+
+
 def test_evaluation_of_a_run_gives_what_the_run_ended_with(finished, data):
     step, metrics = evaluate_run(finished.folder, data.test)
     assert (step, float(metrics.accuracy)) == (20, finished.test_accuracy)
