@@ -17,7 +17,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.convolve import divided, nvidia
 from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
-from jaxcnn.convolve.choose import ONEDNN, laying, named_or_chosen, solve
+from jaxcnn.convolve.choose import AS_USUAL, ONEDNN, laying, named_or_chosen, solve
 from jaxcnn.convolve.known_faults import cropped, crops, undivided
 from jaxcnn.convolve.layout import operation
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
@@ -59,7 +59,7 @@ def lower_on(
         if instead is not None:
             return lowered(instead, context, x, kernel)
     problem, closed = described.problem, closed_in(context, platform, algorithm)
-    laid = laying(described)
+    laid = laying(described) if platform == "cpu" else AS_USUAL
     name = named_or_chosen(problem, algorithm, closed, laid)
     # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
     if name == "direct" and (described.batch_groups == 1 or platform != "cpu"):

@@ -63,6 +63,10 @@ class Direction:
             reason = f"{problem.axes} spatial axes"
         if reason is None and self.kind == Kind.BACKWARD_DATA and set(problem.stride) != {1}:
             reason = "a stride, where base dilation is one"
+        if reason is None and self.kind == Kind.BACKWARD_DATA and problem.taps >= problem.places:
+            reason = "a filter of as many taps as there are outputs: no image's gradient"
+        if reason is None and self.kind == Kind.BACKWARD_WEIGHTS and _is_no_filter(problem):
+            reason = "more outputs than there are taps: no filter's gradient"
         if reason is not None:
             return reason
         forward = self.forward(problem)
@@ -129,10 +133,12 @@ class Direction:
     def work(self, problem: Problem) -> Work:
         """The definition's multiply-adds; what is read and written."""
         forward = self.forward(problem)
+        # Vectors hold the channels of the result; a kernel gradient's are those of the filters.
+        lanes = in_lanes(forward if self.kind == Kind.BACKWARD_WEIGHTS else problem)
         # A kernel gradient put as a forward convolution: long sums, few outputs on an axis.
         thin = self.kind == Kind.FORWARD and problem.is_thin
         kind = f"thin {_kind(forward)}" if thin else _kind(forward)
-        return Work(in_lanes(forward), traffic(problem), kind=kind)
+        return Work(lanes, traffic(problem), kind=kind)
 
 
 def _kind(forward: Problem) -> str:
@@ -146,6 +152,11 @@ def _kind(forward: Problem) -> str:
         return "groups"
     # Memory decides, and costs more where it is fresh every time.
     return "large depthwise" if traffic(forward) > LARGEST_TEMPORARY else "depthwise"
+
+
+def _is_no_filter(problem: Problem) -> bool:
+    """Whether the outputs are too many for those of a kernel gradient: a filter's cells."""
+    return problem.places > 4 * problem.taps
 
 
 def _paddings(forward: Problem) -> Pairs | None:
