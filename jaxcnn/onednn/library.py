@@ -27,9 +27,9 @@ THREADS = "libgomp.so.1"
 SHIM = Path(__file__).with_name("libjaxcnn_onednn.so")
 NOTE = Path(__file__).with_name("not_built.txt")
 
-SPIN_COUNT = "10000"
-"""How often libgomp's threads look for work before they sleep, by which they leave the processor to
-XLA's own between two convolutions. By default they spin for a fraction of a second."""
+SPIN_COUNT = "100000"
+"""How often libgomp's threads look for work before they sleep: for a few milliseconds, in which the
+next convolution of a network mostly comes (``experiments/onednn_threads.py``)."""
 
 FORKED = (
     b"oneDNN was loaded before this process was forked, and its threads do not survive that; start "
@@ -280,6 +280,8 @@ def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
         onednn.dnnl_status2str.restype = ctypes.c_char_p
         said = onednn.dnnl_status2str(status).decode()
         raise _MissingError(f"oneDNN does not start: {said}")
+    # The one thread that is ever in oneDNN; it waits in C, without Python's lock.
+    threading.Thread(target=loaded.jaxcnn_onednn_serve, name="oneDNN", daemon=True).start()
     return loaded
 
 

@@ -8,9 +8,10 @@
 // oneDNN's functions come from Python by address (jaxcnn_onednn_bind): its library is nowhere linked
 // against, and no symbol of it can be taken for one that another package carries.
 //
-// One thread at a time is in oneDNN. It computes with all cores, so two calls at once gain nothing,
-// and OpenMP keeps threads of its own for each thread that calls it. Who is in there computes what
-// others ask for meanwhile (``by_turns``): nobody has to be woken between two calls.
+// One thread alone is ever in oneDNN (jaxcnn_onednn_serve), and serves all others in turn. oneDNN
+// computes with all cores, so two calls at once gain nothing; and OpenMP keeps a team of threads for
+// each thread that calls it, which look for work for a while after each call and would take the cores
+// from the next one's.
 
 #define _DEFAULT_SOURCE  // madvise, mincore
 
@@ -169,59 +170,46 @@ EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
 // ---- One at a time -----------------------------------------------------------------------------
 
-enum { MOST_SERVED = 64 };
-
 // What a thread wants from oneDNN.
 struct request {
   void (*run)(struct request *);
   void *what;
   int status;
-  bool done, owner;
+  bool done;
   pthread_cond_t told;
   struct request *next;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct request *first, **last = &first;  // those that wait
-static bool busy;
 
-// Runs a request while no other runs: here, or by the thread that is in oneDNN already. That one
-// serves a limited number of others before the next of them takes over.
-static int by_turns(struct request *mine) {
+// Serves for ever: called in a thread that does nothing else.
+EXPORT void jaxcnn_onednn_serve(void) {
   pthread_mutex_lock(&lock);
-  if (busy) {
-    pthread_cond_init(&mine->told, NULL);
-    *last = mine;
-    last = &mine->next;
-    while (!mine->done && !mine->owner) pthread_cond_wait(&mine->told, &lock);
-    pthread_cond_destroy(&mine->told);
-    if (mine->done) {
-      pthread_mutex_unlock(&lock);
-      return mine->status;
-    }
-  }
-  busy = true;
-  struct request *current = mine;
-  for (int served = 0;; served++) {
+  for (;;) {
+    while (!first) pthread_cond_wait(&wanted, &lock);
+    struct request *current = first;
+    first = current->next;
+    if (!first) last = &first;
     pthread_mutex_unlock(&lock);
     current->run(current);
     pthread_mutex_lock(&lock);
-    if (current != mine) {
-      current->done = true;
-      pthread_cond_signal(&current->told);
-    }
-    current = first;
-    if (!current) break;
-    first = current->next;
-    if (!first) last = &first;
-    if (served == MOST_SERVED) {
-      current->owner = true;
-      pthread_cond_signal(&current->told);
-      break;
-    }
+    current->done = true;
+    pthread_cond_signal(&current->told);
   }
-  busy = current != NULL;
+}
+
+// Has a request served, and waits for it.
+static int serve(struct request *mine) {
+  pthread_cond_init(&mine->told, NULL);
+  pthread_mutex_lock(&lock);
+  *last = mine;
+  last = &mine->next;
+  pthread_cond_signal(&wanted);
+  while (!mine->done) pthread_cond_wait(&mine->told, &lock);
   pthread_mutex_unlock(&lock);
+  pthread_cond_destroy(&mine->told);
   return mine->status;
 }
 
@@ -446,7 +434,7 @@ EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes
   struct question asked = {.named = named, .bytes = bytes};
   memcpy(&asked.d, numbers, sizeof asked.d);
   struct request request = {.run = answer, .what = &asked};
-  return by_turns(&request);
+  return serve(&request);
 }
 
 EXPORT const char *jaxcnn_onednn_says(int status) { return api.dnnl_status2str(status); }
@@ -632,7 +620,7 @@ EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
   XLA_FFI_Error *wrong = as_described(&call.d, frame, &call);
   if (wrong) return wrong;
   struct request request = {.run = compute, .what = &call};
-  const dnnl_status_t status = by_turns(&request);
+  const dnnl_status_t status = serve(&request);
   if (status == dnnl_success) return NULL;
   return error(xla,
                status == dnnl_out_of_memory ? XLA_FFI_Error_Code_RESOURCE_EXHAUSTED
