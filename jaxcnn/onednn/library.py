@@ -27,9 +27,10 @@ THREADS = "libgomp.so.1"
 SHIM = Path(__file__).with_name("libjaxcnn_onednn.so")
 NOTE = Path(__file__).with_name("not_built.txt")
 
-SPIN_COUNT = "100000"
-"""How often libgomp's threads look for work before they sleep: for a few milliseconds, in which the
-next convolution of a network mostly comes (``experiments/onednn_threads.py``)."""
+SPIN_COUNT = "10000"
+"""How often libgomp's threads look for work before they sleep: for half a millisecond. With a tenth
+of that small convolutions wait for them to wake; with ten times as much they are in the way of XLA's
+own, and calls of a third of a millisecond take five (``experiments/onednn_threads.py``)."""
 
 FORKED = (
     b"oneDNN was loaded before this process was forked, and its threads do not survive that; start "
