@@ -86,6 +86,11 @@ LAYERS = [
     layer(8, (14, 14), 512, (3, 3), 512, 32),
     layer(8, (28, 28), 128, (3, 3), 128, 4),
     layer(8, (56, 56), 128, (3, 3), 128, 32, d=2),
+    layer(8, (28, 28), 96, (3, 3), 96, 2),
+    layer(8, (14, 14), 240, (3, 3), 240, 10),
+    layer(4, (7, 7), 768, (3, 3), 768, 16),
+    layer(2, (28, 28), 64, (3, 3), 64, 8),
+    layer(16, (28, 28), 64, (3, 3), 128, 4, s=2, p=1),
     layer(2, (16, 16, 16), 32, (3, 3, 3), 64),
     layer(2, (16, 16, 16), 16, (3, 3, 3), 16, 16),
     layer(8, (1000,), 64, (9,), 64),
@@ -282,9 +287,7 @@ def nonnegative(samples: list) -> list[float]:
     # From each corner: one term explains nearly all, the others little.
     starts = np.where(np.eye(rows.shape[1], dtype=bool), 0.0, -6.0)
     tries = [
-        least_squares(
-            off, np.minimum(start, most - 0.1), loss="soft_l1", bounds=(-25, most)
-        )
+        least_squares(off, np.minimum(start, most - 0.1), loss="soft_l1", bounds=(-25, most))
         for start in starts
     ]
     solution = scale * np.exp(min(tries, key=lambda one: one.cost).x)

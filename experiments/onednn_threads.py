@@ -4,12 +4,12 @@
 
 XLA computes with a pool of threads, oneDNN with that of OpenMP, and both want all cores. Each
 scene is a program in which they can be in each other's way; each setting is a process of its own,
-because libgomp reads its environment once. In a process lax and jaxcnn take turns; times are
-medians. Writes results/onednn_threads.json.
+because libgomp reads its environment once. In a process lax and oneDNN take turns; times are means,
+which show it when a few calls wait for long. Writes results/onednn_threads.json.
 
-Scenes: one layer; a small one; a chain of small ones, in which the threads' waking counts; both
-gradients of a layer, which XLA may start at once; elementwise work right after a convolution; four
-Python threads; eight virtual devices; PyTorch computing in between.
+Scenes: one layer; a small one; a chain of small ones, in which the threads' waking counts; a small
+one after a large one of lax's; both gradients of a layer, which XLA may start at once; elementwise
+work right after a convolution; four Python threads; eight virtual devices; PyTorch in between.
 
 Settings: how long libgomp's idle threads look for work before they sleep (GOMP_SPINCOUNT; passive
 is not at all, default is what libgomp does without being told), and, from a folder that holds the
@@ -58,9 +58,10 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
     def array(*shape):
         return jnp.asarray(draws.normal(size=shape), "float32")
 
-    def both(make: Callable[[Callable], Callable]) -> tuple[Callable, Callable]:
-        found = [make(each) for each in (lax.conv_general_dilated, conv_general_dilated)]
-        return found[0], found[1]
+    ours = partial(conv_general_dilated, algorithm="onednn")
+
+    def both(make: Callable[[Callable], Callable], ours=ours) -> tuple[Callable, Callable]:
+        return make(lax.conv_general_dilated), make(ours)
 
     def ready(program, *arrays):
         jax.block_until_ready(program(*arrays))
@@ -84,6 +85,18 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
             return x
 
         return partial(ready, jax.jit(twenty), small_x, small_w)
+
+    deep_x, deep_w = array(32, 4, 4, 960), array(3, 3, 1, 960)
+    before = jax.jit(partial(conv, lax.conv_general_dilated))
+
+    def mixed(how):
+        after = jax.jit(partial(conv, how, groups=960))
+
+        def run():
+            ready(before, x, w)
+            ready(after, deep_x, deep_w)
+
+        return run
 
     def gradients(how):
         def loss(x, w):
@@ -135,7 +148,8 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
         "one layer": both(one),
         "a small layer": both(small),
         "twenty small layers": both(chain),
-        "both gradients": both(gradients),
+        "after lax": both(mixed),
+        "both gradients": both(gradients, conv_general_dilated),
         "elementwise after": both(elementwise),
         "four threads": both(four),
     }
@@ -162,7 +176,7 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
 
 
 def child(seconds: float, torch_beside: bool, library: str) -> None:
-    """Prints the medians of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
+    """Prints the means of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
     if library:
         from jaxcnn.onednn import library as loading
 
@@ -182,7 +196,7 @@ def child(seconds: float, torch_beside: bool, library: str) -> None:
                     begin = time.perf_counter()
                     program()
                     mine.append(time.perf_counter() - begin)
-        found[name] = [1e3 * float(np.median(each)) for each in taken]
+        found[name] = [1e3 * float(np.mean(each)) for each in taken]
     print(json.dumps(found))
 
 

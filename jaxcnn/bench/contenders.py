@@ -14,11 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-import jaxcnn.convolve.lower  # noqa: F401  (says how the primitive is compiled)
 from jaxcnn.bench.row import Row
 from jaxcnn.bench.timing import turn
-from jaxcnn.convolve.primitive import conv_general_dilated
-from jaxcnn.onednn import onednn_closed
+from jaxcnn.convolve import conv_general_dilated, onednn_closed
 from jaxcnn.ops import avg_pool, max_pool
 
 

@@ -29,8 +29,8 @@ NOTE = Path(__file__).with_name("not_built.txt")
 
 SPIN_COUNT = "10000"
 """How often libgomp's threads look for work before they sleep: for half a millisecond. With a tenth
-of that small convolutions wait for them to wake; with ten times as much they are in the way of XLA's
-own, and calls of a third of a millisecond take five (``experiments/onednn_threads.py``)."""
+of that, small convolutions wait for them to wake; with ten times as much they are in the way of
+XLA's own (``experiments/onednn_threads.py``)."""
 
 FORKED = (
     b"oneDNN was loaded before this process was forked, and its threads do not survive that; start "

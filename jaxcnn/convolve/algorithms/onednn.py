@@ -134,7 +134,8 @@ class Direction:
         """The definition's multiply-adds; what is read and written."""
         forward = self.forward(problem)
         # Vectors hold the channels of the result; a kernel gradient's are those of the filters.
-        lanes = in_lanes(forward if self.kind == Kind.BACKWARD_WEIGHTS else problem)
+        result = forward if self.kind == Kind.BACKWARD_WEIGHTS else problem
+        lanes = forward.multiply_adds * in_lanes(result) / result.multiply_adds
         # A kernel gradient put as a forward convolution: long sums, few outputs on an axis.
         thin = self.kind == Kind.FORWARD and problem.is_thin
         kind = f"thin {_kind(forward)}" if thin else _kind(forward)
