@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include "oneapi/dnnl/dnnl.h"
 #include "oneapi/dnnl/dnnl_debug.h"
@@ -170,6 +171,8 @@ EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
 // ---- One at a time -----------------------------------------------------------------------------
 
+enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
+
 // What a thread wants from oneDNN.
 struct request {
   void (*run)(struct request *);
@@ -186,6 +189,8 @@ static struct request *first, **last = &first;  // those that wait
 
 // Serves for ever: called in a thread that does nothing else.
 EXPORT void jaxcnn_onednn_serve(void) {
+  // As in XLA's own threads denormal numbers are zeros; the threads of OpenMP take it from this one.
+  _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
   pthread_mutex_lock(&lock);
   for (;;) {
     while (!first) pthread_cond_wait(&wanted, &lock);

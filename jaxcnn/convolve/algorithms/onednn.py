@@ -61,8 +61,12 @@ class Direction:
             reason = f"dtype {problem.dtype}"
         if reason is None and not 1 <= problem.axes <= MOST_AXES:
             reason = f"{problem.axes} spatial axes"
+        if reason is None and self.kind == Kind.FORWARD and problem.is_thin and problem.groups > 1:
+            reason = "a filter's gradient in groups, which the backward way is for"
         if reason is None and self.kind == Kind.BACKWARD_DATA and set(problem.stride) != {1}:
             reason = "a stride, where base dilation is one"
+        if reason is None and self.kind == Kind.FORWARD and problem.is_thin and problem.groups > 1:
+            reason = "a filter's gradient in groups, which the backward way is for"
         if reason is None and self.kind == Kind.BACKWARD_DATA and problem.taps >= problem.places:
             reason = "a filter of as many taps as there are outputs: no image's gradient"
         if reason is None and self.kind == Kind.BACKWARD_WEIGHTS and _is_no_filter(problem):
@@ -186,7 +190,8 @@ def _lying(sizes: Sequence[int], places: Sequence[int]) -> Operand:
 def _with_row(operand: Operand) -> Operand:
     """The operand with an axis of one cell before its last, the spatial one."""
     sizes, strides = operand
-    return Operand((*sizes[:-1], 1, sizes[-1]), (*strides[:-1], sizes[-1], strides[-1]))
+    row = strides[-1] * sizes[-1]
+    return Operand((*sizes[:-1], 1, sizes[-1]), (*strides[:-1], row, strides[-1]))
 
 
 def _grouped(kernel: Operand, groups: int) -> Operand:
