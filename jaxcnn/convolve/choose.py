@@ -153,7 +153,11 @@ def named_or_chosen(
 ) -> str:
     """The named algorithm, where one is and it takes the problem; else the choice."""
     problem, _ = problem.trimmed()
-    if name is not None and name not in closed and not ALGORITHMS[name].refuses(problem):
+    if (
+        name is not None
+        and name not in closed
+        and (name in laid.readers or not ALGORITHMS[name].refuses(problem))
+    ):
         return name
     return choose(problem, closed, laid, most)
 

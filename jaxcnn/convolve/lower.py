@@ -53,13 +53,15 @@ def lower_on(
     if described is None or described.problem.is_empty or is_partitioned(context):
         return _by_lax(rule, context, x, kernel, **params)
     problem, _ = described.problem.trimmed()
-    named = algorithm is not None and not ALGORITHMS[algorithm].refuses(problem)
-    if platform == "cuda" and not named:
-        instead = nvidia.program(described, params)
+    if platform == "cuda":
+        # oneDNN is not there.
+        others = {name: each for name, each in ALGORITHMS.items() if name not in ONEDNN}
+        named = algorithm in others and not others[algorithm].refuses(problem)
+        instead = None if named else nvidia.program(described, params)
         if instead is not None:
             return lowered(instead, context, x, kernel)
     problem, closed = described.problem, closed_in(context, platform, algorithm)
-    laid = laying(described) if platform == "cpu" else AS_USUAL
+    laid = AS_USUAL if closed >= ONEDNN else laying(described)
     name = named_or_chosen(problem, algorithm, closed, laid)
     # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
     if name == "direct" and (described.batch_groups == 1 or platform != "cpu"):

@@ -13,7 +13,9 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -39,13 +41,13 @@ FORKED = (
 
 _AVX2 = 0x7  # dnnl_cpu_isa_avx2: instruction sets are sets of bits
 
-_closed_by_hand = False
+_closed_by_hand: ContextVar[bool] = ContextVar("onednn_closed", default=False)
 _forked = False
 
 
 @contextmanager
 def onednn_closed() -> Iterator[None]:
-    """Inside, nothing that is compiled asks oneDNN; the Python form of ``JAXCNN_ONEDNN=0``.
+    """Inside, nothing that this thread compiles asks oneDNN; in Python what ``JAXCNN_ONEDNN=0`` is.
 
     What was compiled before keeps what it has.
 
@@ -53,12 +55,11 @@ def onednn_closed() -> Iterator[None]:
     ...     closed_because()
     'closed by onednn_closed()'
     """
-    global _closed_by_hand
-    before, _closed_by_hand = _closed_by_hand, True
+    token = _closed_by_hand.set(True)
     try:
         yield
     finally:
-        _closed_by_hand = before
+        _closed_by_hand.reset(token)
 
 
 def closed_because() -> str | None:
@@ -67,7 +68,7 @@ def closed_because() -> str | None:
     Raises:
       InputError: (a ValueError) where ``JAXCNN_ONEDNN`` says neither yes nor no.
     """
-    if _closed_by_hand:
+    if _closed_by_hand.get():
         return "closed by onednn_closed()"
     if not switched_on():
         return f"closed by {SWITCH}={os.environ[SWITCH]}"
@@ -175,8 +176,8 @@ def _load() -> _Library:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         machine = f"{platform.system()} {platform.machine()}"
         raise _MissingError(f"oneDNN is for Linux x86_64, and this is {machine}")
-    os.register_at_fork(after_in_child=_closed_in_child)
     place = _place()
+    _register_at_fork()
     with _patient_threads():
         try:
             ctypes.CDLL(THREADS)
@@ -191,6 +192,11 @@ def _load() -> _Library:
             raise _MissingError(f"oneDNN does not load: {error}") from error
     instructions = _instruction_set(onednn)
     return _Library(place, onednn, _bound_shim(onednn), _version(onednn), instructions)
+
+
+@cache
+def _register_at_fork() -> None:
+    os.register_at_fork(after_in_child=_closed_in_child)
 
 
 def _place() -> Path:
@@ -258,12 +264,12 @@ def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
     """The shim, with the addresses of oneDNN's functions."""
     if not SHIM.exists():
         why = f" ({NOTE.read_text().strip()})" if NOTE.exists() else ""
-        raise _MissingError(f"the shim to oneDNN was not built{why}: {_build_again()}")
+        raise _MissingError(f"the shim to oneDNN was not built{why}: {build_again()}")
     try:
         loaded = ctypes.CDLL(str(SHIM))
     except OSError as error:  # such as a glibc older than that of the machine it was built on
         raise _MissingError(
-            f"the shim to oneDNN does not load ({error}): {_build_again()}"
+            f"the shim to oneDNN does not load ({error}): {build_again()}"
         ) from error
     loaded.jaxcnn_onednn_names.restype = ctypes.POINTER(ctypes.c_char_p)
     loaded.jaxcnn_onednn_says.restype = ctypes.c_char_p
@@ -282,11 +288,14 @@ def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
         said = onednn.dnnl_status2str(status).decode()
         raise _MissingError(f"oneDNN does not start: {said}")
     # The one thread that is ever in oneDNN; it waits in C, without Python's lock.
-    threading.Thread(target=loaded.jaxcnn_onednn_serve, name="oneDNN", daemon=True).start()
+    try:
+        threading.Thread(target=loaded.jaxcnn_onednn_serve, name="oneDNN", daemon=True).start()
+    except RuntimeError as error:
+        raise _MissingError(f"oneDNN gets no thread of its own: {error}") from error
     return loaded
 
 
-def _build_again() -> str:
+def build_again() -> str:
     """What to type to have the shim built, by where this package was installed from."""
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").exists():

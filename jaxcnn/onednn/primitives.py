@@ -135,6 +135,8 @@ def _asked(convolution: Convolution) -> Answer:
     length = 48
     named, sizes = ctypes.create_string_buffer(4 * length), (ctypes.c_int64 * 4)()
     numbers = convolution.numbers()
+    if shim.jaxcnn_onednn_numbers() != numbers.size:
+        return Answer(f"the shim is another version's: {library.build_again()}")
     status = shim.jaxcnn_onednn_ask(
         numbers.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)), named, sizes
     )

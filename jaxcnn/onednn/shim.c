@@ -65,11 +65,8 @@
 #define FIELD(name) __typeof__(&name) name;
 #define NAME(name) #name,
 
-static union {
-  struct {
-    FUNCTIONS(FIELD)
-  };
-  void *addresses[1];
+static struct {
+  FUNCTIONS(FIELD)
 } api;
 
 static const char *const names[] = {FUNCTIONS(NAME) NULL};
@@ -156,9 +153,10 @@ static char *scratch;        // kept from call to call: what is used again is in
 static size_t scratch_bytes;
 static const char *forbidden;
 
-// Returns 0, or oneDNN's status.
+// Returns 0, or oneDNN's status. Only the first call does anything.
 EXPORT int jaxcnn_onednn_bind(void **addresses) {
-  for (size_t i = 0; names[i]; i++) api.addresses[i] = addresses[i];
+  if (engine) return dnnl_success;
+  memcpy(&api, addresses, sizeof api);
   dnnl_status_t status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
   if (status == dnnl_success)
     status = api.dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
@@ -187,8 +185,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct request *first, **last = &first;  // those that wait
 
-// Serves for ever: called in a thread that does nothing else.
+// Serves for ever: called in a thread that does nothing else. A second one is not needed.
 EXPORT void jaxcnn_onednn_serve(void) {
+  static bool served;
+  pthread_mutex_lock(&lock);
+  const bool again = served;
+  served = true;
+  pthread_mutex_unlock(&lock);
+  if (again) return;
   // As in XLA's own threads denormal numbers are zeros; the threads of OpenMP take it from this one.
   _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
   pthread_mutex_lock(&lock);
@@ -256,7 +260,6 @@ static bool is_slow(const char *name) {
 static dnnl_data_type_t type_of(int64_t type) {
   return type == XLA_FFI_DataType_F32    ? dnnl_f32
          : type == XLA_FFI_DataType_BF16 ? dnnl_bf16
-         : type == XLA_FFI_DataType_F16  ? dnnl_f16
                                          : dnnl_data_type_undef;
 }
 
@@ -411,11 +414,6 @@ static dnnl_status_t find(const struct description *d, struct kept **found) {
 
 // ---- The question ------------------------------------------------------------------------------
 
-// What oneDNN would do. Returns 0, or its status.
-//   names: room for 4 * 48 characters: the implementation, and for the operands in the order of the
-//     call what lays each out anew; empty where it stays.
-//   bytes: four numbers: of each operand laid out anew, and of oneDNN's own memory; the last is
-//     -1 where only slow implementations serve.
 struct question {
   struct description d;
   char *named;
@@ -435,6 +433,11 @@ static void answer(struct request *request) {
   asked->bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
 }
 
+// What oneDNN would do. Returns 0, or its status.
+//   named: room for 4 * 48 characters: the implementation, and for the operands in the order of the
+//     call what lays each out anew; empty where it stays.
+//   bytes: four numbers: of each operand laid out anew, and of oneDNN's own memory; the last is
+//     -1 where only slow implementations serve.
 EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
   struct question asked = {.named = named, .bytes = bytes};
   memcpy(&asked.d, numbers, sizeof asked.d);
@@ -538,22 +541,29 @@ static char *room_of(size_t bytes, char **to_free) {
   *to_free = NULL;
   if (bytes <= scratch_bytes) return scratch;
   const size_t whole = (bytes + ((size_t)1 << 20) - 1) & ~(((size_t)1 << 20) - 1);
-  char *room = aligned_alloc(ALIGNMENT, whole);
-  if (room) in_large_pages((uintptr_t)room, (uintptr_t)room + whole);
-  if (!room || whole > MOST_BYTES_KEPT) {
-    *to_free = room;
-    return room;
+  const bool is_kept = whole <= MOST_BYTES_KEPT;
+  if (is_kept) {
+    free(scratch);
+    scratch = NULL;
+    scratch_bytes = 0;
   }
-  free(scratch);
-  scratch_bytes = whole;
-  return scratch = room;
+  char *room = aligned_alloc(ALIGNMENT, whole);
+  if (!room) return NULL;
+  in_large_pages((uintptr_t)room, (uintptr_t)room + whole);
+  if (is_kept) {
+    scratch = room;
+    scratch_bytes = whole;
+  } else {
+    *to_free = room;
+  }
+  return room;
 }
 
 static XLA_FFI_Error *error(const XLA_FFI_Api *xla, XLA_FFI_Error_Code code, const char *begin,
                             const char *end) {
   char message[512] = "";
-  strncat(message, begin, 128);
-  strncat(message, end, 256);
+  strncat(message, begin, 255);
+  strncat(message, end, 255);
   XLA_FFI_Error_Create_Args args = {.struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE,
                                     .message = message,
                                     .errc = code};

@@ -218,7 +218,7 @@ def test_a_shim_that_does_not_load_says_what_to_type(anew, monkeypatch, tmp_path
 
 def test_away_from_its_tree_the_package_is_installed_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr(library, "__file__", str(tmp_path / "jaxcnn" / "onednn" / "library.py"))
-    assert library._build_again() == (
+    assert library.build_again() == (
         "pip install --force-reinstall --no-deps --no-cache-dir jaxcnn"
     )
 
