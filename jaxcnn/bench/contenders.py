@@ -165,7 +165,7 @@ def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Cont
         call=lambda: jax.block_until_ready(program(*arrays)),
         result=lambda got: np.asarray(jax.tree.leaves(got)[0], np.float32),
         compile_seconds=seconds,
-        program=_without_places(program.as_text()),
+        program=_without_places(program.as_text() or ""),
     )
 
 

@@ -142,14 +142,15 @@ def _asked(convolution: Convolution) -> Answer:
     )
     if status:
         return Answer(f"oneDNN: {shim.jaxcnn_onednn_says(status).decode()}")
-    name, *reorders = (
+    name, first, second, result = (
         named.raw[i * length : (i + 1) * length].split(b"\0")[0].decode() for i in range(4)
     )
+    reorders = (first, second, result)
     if sizes[3] < 0:
         return Answer(f"only by {name}", name)
     if any(each.startswith("ref") for each in reorders):
         return Answer(f"laid out by {', '.join(filter(None, reorders))}", name)
-    return Answer(None, name, tuple(sizes[:3]), tuple(reorders))
+    return Answer(None, name, (sizes[0], sizes[1], sizes[2]), reorders)
 
 
 @cache

@@ -109,7 +109,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
 
     def learning_rate(count: ArrayLike) -> jax.Array:
         with _as_optax_has_it():  # whose schedules take one number
-            return jax.vmap(schedule)(count) if jnp.ndim(count) else jnp.asarray(schedule(count))
+            return jnp.asarray(jax.vmap(schedule)(count) if jnp.ndim(count) else schedule(count))
 
     return Trainer(init, run, jax.jit(logits), learning_rate)
 
