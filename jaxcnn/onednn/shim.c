@@ -620,7 +620,7 @@ EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
     return NULL;
   }
   const XLA_FFI_Api *xla = frame->api;
-  if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, forbidden, "");
+  if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, "", forbidden);
   const XLA_FFI_Array *numbers = frame->attrs.size == 1 ? frame->attrs.attrs[0] : NULL;
   struct call call = {.frame = frame};
   if (frame->args.size != 2 || frame->rets.size != 1 || !numbers ||
