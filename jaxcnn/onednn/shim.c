@@ -51,6 +51,7 @@
   X(dnnl_primitive_attr_destroy)                      \
   X(dnnl_primitive_attr_set_scratchpad_mode)          \
   X(dnnl_primitive_attr_set_fpmath_mode)              \
+  X(dnnl_primitive_desc_next_impl)                    \
   X(dnnl_primitive_desc_query)                        \
   X(dnnl_primitive_desc_query_md)                     \
   X(dnnl_primitive_desc_destroy)                      \
@@ -86,6 +87,7 @@ struct description {
   int64_t axes;         // spatial ones
   int64_t grouped;      // whether the kernel has an axis of groups, its first
   int64_t rearranged;   // whether oneDNN may lay out images and outputs anew, as it likes them
+  int64_t passed_over;  // how many of the implementations that serve are left unused, the first ones
   int64_t sizes[OPERANDS][MOST_DIMS];    // image (N, C, *size), kernel ((g,) O, C, *F), output
   int64_t strides[OPERANDS][MOST_DIMS];  // cells from one to the next in memory
   int64_t stride[MOST_AXES];
@@ -318,6 +320,7 @@ static dnnl_status_t describe(const struct description *d, struct kept **describ
   dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
   dnnl_primitive_attr_t attr = NULL;
   const dnnl_data_type_t type = type_of(d->type);
+  if (d->axes < 1 || d->axes > MOST_AXES) return dnnl_invalid_arguments;
   struct kept *one = calloc(1, sizeof *one);
   if (!one) goto done;
   one->key = *d;
@@ -336,6 +339,7 @@ static dnnl_status_t describe(const struct description *d, struct kept **describ
   TRY(api.dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
   TRY(api.dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict));
   TRY(describe_convolution(d, wanted, attr, &one->described));
+  for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(one->described));
   const dnnl_primitive_desc_t desc = one->described;
   copy_name(one->name, desc);
   if (is_slow(one->name)) {  // those that oneDNN would try next are slower
