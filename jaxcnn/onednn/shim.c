@@ -34,6 +34,7 @@
 // ---- oneDNN's functions ------------------------------------------------------------------------
 
 #define FUNCTIONS(X)                                  \
+  X(dnnl_set_primitive_cache_capacity)                \
   X(dnnl_engine_create)                               \
   X(dnnl_stream_create)                               \
   X(dnnl_stream_wait)                                 \
@@ -159,7 +160,10 @@ static const char *forbidden;
 EXPORT int jaxcnn_onednn_bind(void **addresses) {
   if (engine) return dnnl_success;
   memcpy(&api, addresses, sizeof api);
-  dnnl_status_t status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
+  // Primitives are kept here. oneDNN's own cache would give one that it has again where the next
+  // implementation is asked for (3.2).
+  dnnl_status_t status = api.dnnl_set_primitive_cache_capacity(0);
+  if (status == dnnl_success) status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
   if (status == dnnl_success)
     status = api.dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
   return status;
@@ -277,24 +281,23 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
     after[i] = d->after[i];
   }
   const dnnl_alg_kind_t direct = dnnl_convolution_direct;
-  if (d->kind == FORWARD)
-    return api.dnnl_convolution_forward_primitive_desc_create(
-        desc, engine, dnnl_forward_inference, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
-        stride, dilates, before, after, attr);
   dnnl_primitive_desc_t forward = NULL;
   dnnl_status_t status;
-  // The hint; its own implementation is not heeded, so whatever serves will do.
+  // For the others it is a hint, and whatever serves will do: its implementation is not heeded.
   TRY(api.dnnl_convolution_forward_primitive_desc_create(
-      &forward, engine, dnnl_forward_training, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
-      stride, dilates, before, after, attr));
+      d->kind == FORWARD ? desc : &forward, engine,
+      d->kind == FORWARD ? dnnl_forward_inference : dnnl_forward_training, direct, mds[IMAGE],
+      mds[KERNEL], NULL, mds[OUTPUT], stride, dilates, before, after, attr));
   if (d->kind == BACKWARD_DATA)
     TRY(api.dnnl_convolution_backward_data_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], mds[OUTPUT], stride, dilates, before,
         after, forward, attr));
-  else
+  else if (d->kind == BACKWARD_WEIGHTS)
     TRY(api.dnnl_convolution_backward_weights_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT], stride, dilates,
         before, after, forward, attr));
+  // While the hint is there: what comes next is found with it.
+  for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(*desc));
 done:
   if (forward) api.dnnl_primitive_desc_destroy(forward);
   return status;
@@ -339,7 +342,6 @@ static dnnl_status_t describe(const struct description *d, struct kept **describ
   TRY(api.dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
   TRY(api.dnnl_primitive_attr_set_fpmath_mode(attr, dnnl_fpmath_mode_strict));
   TRY(describe_convolution(d, wanted, attr, &one->described));
-  for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(one->described));
   const dnnl_primitive_desc_t desc = one->described;
   copy_name(one->name, desc);
   if (is_slow(one->name)) {  // those that oneDNN would try next are slower
