@@ -74,6 +74,7 @@ class Convolution:
       groups: parts of the channels.
       stride, dilation, padding: on each spatial axis; padding as (lo, hi), not negative.
       rearranged: whether oneDNN may lay out image and output anew inside.
+      passed_over: how many of its implementations are not taken, the first that would serve.
     """
 
     kind: Kind
@@ -86,6 +87,12 @@ class Convolution:
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     rearranged: bool = False
+    passed_over: int = 0
+
+    @property
+    def group_channels(self) -> tuple[int, int]:
+        """Channels in and out of one group."""
+        return self.image.sizes[1] // self.groups, self.output.sizes[1] // self.groups
 
     def numbers(self) -> np.ndarray:
         """The shim's ``struct description``."""
@@ -96,6 +103,7 @@ class Convolution:
 
         operands = (self.image, self.kernel, self.output)
         numbers = [self.kind, DTYPES[self.dtype], axes, self.groups > 1, self.rearranged]
+        numbers.append(self.passed_over)
         for operand in operands:
             numbers += row(operand.sizes, most)
         for operand in operands:

@@ -34,6 +34,7 @@
 // ---- oneDNN's functions ------------------------------------------------------------------------
 
 #define FUNCTIONS(X)                                  \
+  X(dnnl_set_primitive_cache_capacity)                \
   X(dnnl_engine_create)                               \
   X(dnnl_stream_create)                               \
   X(dnnl_stream_wait)                                 \
@@ -51,6 +52,7 @@
   X(dnnl_primitive_attr_destroy)                      \
   X(dnnl_primitive_attr_set_scratchpad_mode)          \
   X(dnnl_primitive_attr_set_fpmath_mode)              \
+  X(dnnl_primitive_desc_next_impl)                    \
   X(dnnl_primitive_desc_query)                        \
   X(dnnl_primitive_desc_query_md)                     \
   X(dnnl_primitive_desc_destroy)                      \
@@ -86,6 +88,7 @@ struct description {
   int64_t axes;         // spatial ones
   int64_t grouped;      // whether the kernel has an axis of groups, its first
   int64_t rearranged;   // whether oneDNN may lay out images and outputs anew, as it likes them
+  int64_t passed_over;  // how many of the implementations that serve are left unused, the first ones
   int64_t sizes[OPERANDS][MOST_DIMS];    // image (N, C, *size), kernel ((g,) O, C, *F), output
   int64_t strides[OPERANDS][MOST_DIMS];  // cells from one to the next in memory
   int64_t stride[MOST_AXES];
@@ -157,7 +160,10 @@ static const char *forbidden;
 EXPORT int jaxcnn_onednn_bind(void **addresses) {
   if (engine) return dnnl_success;
   memcpy(&api, addresses, sizeof api);
-  dnnl_status_t status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
+  // Primitives are kept here. oneDNN's own cache would give one that it has again where the next
+  // implementation is asked for (3.2).
+  dnnl_status_t status = api.dnnl_set_primitive_cache_capacity(0);
+  if (status == dnnl_success) status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
   if (status == dnnl_success)
     status = api.dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
   return status;
@@ -275,24 +281,23 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
     after[i] = d->after[i];
   }
   const dnnl_alg_kind_t direct = dnnl_convolution_direct;
-  if (d->kind == FORWARD)
-    return api.dnnl_convolution_forward_primitive_desc_create(
-        desc, engine, dnnl_forward_inference, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
-        stride, dilates, before, after, attr);
   dnnl_primitive_desc_t forward = NULL;
   dnnl_status_t status;
-  // The hint; its own implementation is not heeded, so whatever serves will do.
+  // For the others it is a hint, and whatever serves will do: its implementation is not heeded.
   TRY(api.dnnl_convolution_forward_primitive_desc_create(
-      &forward, engine, dnnl_forward_training, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT],
-      stride, dilates, before, after, attr));
+      d->kind == FORWARD ? desc : &forward, engine,
+      d->kind == FORWARD ? dnnl_forward_inference : dnnl_forward_training, direct, mds[IMAGE],
+      mds[KERNEL], NULL, mds[OUTPUT], stride, dilates, before, after, attr));
   if (d->kind == BACKWARD_DATA)
     TRY(api.dnnl_convolution_backward_data_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], mds[OUTPUT], stride, dilates, before,
         after, forward, attr));
-  else
+  else if (d->kind == BACKWARD_WEIGHTS)
     TRY(api.dnnl_convolution_backward_weights_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT], stride, dilates,
         before, after, forward, attr));
+  // While the hint is there: what comes next is found with it.
+  for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(*desc));
 done:
   if (forward) api.dnnl_primitive_desc_destroy(forward);
   return status;
@@ -318,6 +323,7 @@ static dnnl_status_t describe(const struct description *d, struct kept **describ
   dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
   dnnl_primitive_attr_t attr = NULL;
   const dnnl_data_type_t type = type_of(d->type);
+  if (d->axes < 1 || d->axes > MOST_AXES) return dnnl_invalid_arguments;
   struct kept *one = calloc(1, sizeof *one);
   if (!one) goto done;
   one->key = *d;
@@ -620,7 +626,7 @@ EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
     return NULL;
   }
   const XLA_FFI_Api *xla = frame->api;
-  if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, forbidden, "");
+  if (forbidden) return error(xla, XLA_FFI_Error_Code_FAILED_PRECONDITION, "", forbidden);
   const XLA_FFI_Array *numbers = frame->attrs.size == 1 ? frame->attrs.attrs[0] : NULL;
   struct call call = {.frame = frame};
   if (frame->args.size != 2 || frame->rets.size != 1 || !numbers ||

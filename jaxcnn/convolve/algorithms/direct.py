@@ -7,7 +7,7 @@ import math
 import jax
 
 from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work, in_lanes, traffic
-from jaxcnn.convolve.layout import channels_last
+from jaxcnn.convolve.layout import Operation, channels_last
 from jaxcnn.convolve.primitive import direct_p
 from jaxcnn.convolve.problem import Problem
 
@@ -15,6 +15,12 @@ from jaxcnn.convolve.problem import Problem
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
     """lax's convolution of a canonical problem."""
     del solve
+    return direct(Operation(problem, channels_last(problem.axes), 1), x, kernel)
+
+
+def direct(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """lax's convolution of operands as they lie."""
+    problem, numbers, batch_groups = operation
     return direct_p.bind(
         x,
         kernel,
@@ -22,9 +28,9 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
         padding=problem.padding,
         lhs_dilation=problem.base_dilation,
         rhs_dilation=problem.dilation,
-        dimension_numbers=channels_last(problem.axes),
-        feature_group_count=problem.groups,
-        batch_group_count=1,
+        dimension_numbers=numbers,
+        feature_group_count=1 if batch_groups > 1 else problem.groups,
+        batch_group_count=batch_groups,
         precision=problem.precision,
         preferred_element_type=None if problem.out_dtype == problem.dtype else problem.out_dtype,
         out_sharding=None,

@@ -10,9 +10,10 @@ plain loops is left to the others. Arrays are described to it as they lie.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.convolve.algorithms.algorithm import (
@@ -24,9 +25,11 @@ from jaxcnn.convolve.algorithms.algorithm import (
     refuse_unusual,
     traffic,
 )
+from jaxcnn.convolve.algorithms.direct import direct
 from jaxcnn.convolve.layout import Operation, channels_last, forward_laid
 from jaxcnn.convolve.problem import Pairs, Problem
-from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, Convolution, Kind, Operand, ask, call
+from jaxcnn.onednn.faults import served, spills
+from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, Convolution, Kind, Operand, call
 
 FEW_CHANNELS = 8
 
@@ -95,18 +98,9 @@ class Direction:
         )
 
     def served(self, problem: Problem, numbers: Numbers) -> Convolution | str:
-        """The question to which oneDNN says yes; or why there is none.
-
-        It is first asked for the arrays as they lie, then for images laid out anew inside.
-        """
+        """The question to which oneDNN says yes; or why there is none."""
         question = self.question(problem, numbers)
-        if isinstance(question, str):
-            return question
-        answer = ask(question)
-        if answer.refused is None:
-            return question
-        question = replace(question, rearranged=True)
-        return question if ask(question).refused is None else answer.refused
+        return question if isinstance(question, str) else served(question)
 
     def emit(
         self, problem: Problem, x: jax.Array, kernel: jax.Array, numbers: Numbers
@@ -114,11 +108,23 @@ class Direction:
         """The result, as lax lays it out, of arrays that lie so and that oneDNN serves."""
         question = self.served(problem, numbers)
         assert not isinstance(question, str), question
+        weights = kernel
         if self.kind == Kind.BACKWARD_DATA and problem.taps > 1:
             # The gradient's kernel is the forward one reversed, which XLA takes back here.
-            kernel = lax.rev(kernel, numbers.rhs_spec[2:])
+            weights = lax.rev(kernel, numbers.rhs_spec[2:])
         shape = _shape((problem.batch, problem.out_channels, *problem.output), numbers.out_spec)
-        return call(question, x, kernel, shape)
+        y = call(question, x, weights, shape)
+        if not spills(question):
+            return y
+        # What is no number in y is so in x or in the kernel: the less there is, the sooner it is
+        # looked through.
+        seen = (y,) if y.size < x.size + kernel.size else (x, kernel)
+        groups = problem.groups if self.of_forward else 1
+        return lax.cond(
+            jnp.array([jnp.isfinite(array).all() for array in seen]).all(),
+            lambda: y,
+            lambda: direct(Operation(problem, numbers, groups), x, kernel),
+        )
 
     def refuses(self, problem: Problem) -> str | None:
         """Why oneDNN does not take a problem whose arrays lie as :meth:`run` gets them."""
