@@ -4,7 +4,7 @@
 
 Forward, gradient of the input, gradient of the kernel; medians. PyTorch computes channels last, its
 faster layout for these; with one axis as it likes them, channels first. Needs PyTorch (CPU). Writes
-results/convolution_against_pytorch_DTYPE.json.
+results/convolution_against_pytorch_DTYPE.json and .png.
 """
 
 from __future__ import annotations
@@ -115,6 +115,29 @@ def medians(contenders: dict[str, Callable]) -> dict[str, float]:
     return {name: 1e3 * float(np.median(each)) for name, each in taken.items()}
 
 
+def draw(rows: list[dict], path: Path, title: str) -> None:
+    """A panel a direction: milliseconds of all three, a line a layer."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    colors = {"lax": "#D55E00", "torch": "#E69F00", "jaxcnn": "#0072B2"}
+    names = [row["layer"] for row in rows]
+    for place, axes in enumerate(panels):
+        for who, color in colors.items():
+            times = [row["directions"][place][who] for row in rows]
+            axes.scatter(times, range(len(rows)), color=color, label=who, s=40, alpha=0.85)
+        axes.set_xscale("log")
+        what = ("forward", "gradient of the input", "gradient of the kernel")[place]
+        axes.set(title=what, xlabel="milliseconds, log scale")
+        axes.grid(axis="both", alpha=0.3)
+    panels[0].set_yticks(range(len(rows)), names)
+    panels[0].invert_yaxis()
+    panels[-1].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=100)
+
+
 def main(dtype: str) -> None:
     """Times every layer, prints a table, writes the record."""
     rows, ratios = [], []
@@ -139,6 +162,7 @@ def main(dtype: str) -> None:
     record = {"environment": environment() | {"torch": torch.__version__}, "rows": rows}
     path = RESULTS / f"convolution_against_pytorch_{dtype}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
+    draw(rows, path.with_suffix(".png"), f"{dtype}, {record['environment']['device']}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ images (batch 32) on random numbers. Before anything is timed, the networks' par
 and the losses and gradients under ``jaxcnn.install()`` are held to those of lax. Then all take
 turns in one process.
 
-Result on two cores of an AMD EPYC (jax 0.10.2, PyTorch 2.13), plain Flax under install(), as a
-multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST 1.66 and 1.15,
-ResNet-18 0.82 and 0.76, MobileNetV2 0.79 and 0.53, ConvNeXt-T 1.13 and 0.97.
+Result on two cores of an Intel Xeon with AMX (jax 0.10.2, PyTorch 2.13), plain Flax under
+install(), as a multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST
+1.61 and 1.27, ResNet-18 1.05 and 0.97, MobileNetV2 1.26 and 1.06; ConvNeXt-T was not timed.
 
 Writes experiments/results/training_speed.json and .png; PyTorch's rows are
 there where it is installed.
