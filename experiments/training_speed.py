@@ -8,8 +8,8 @@ and the losses and gradients under ``jaxcnn.install()`` are held to those of lax
 turns in one process.
 
 Result on two cores of an Intel Xeon with AMX (jax 0.10.2, PyTorch 2.13), plain Flax under
-install(), as a multiple of PyTorch's speed in its faster layout, by scans and by single steps: MNIST
-1.61 and 1.27, ResNet-18 1.05 and 0.97, MobileNetV2 1.26 and 1.06; ConvNeXt-T was not timed.
+install(), as a multiple of PyTorch's speed in its faster layout, by scans and by single steps:
+MNIST 1.61 and 1.27, ResNet-18 1.05 and 0.97, MobileNetV2 1.26 and 1.06; ConvNeXt-T was not timed.
 
 Writes experiments/results/training_speed.json and .png; PyTorch's rows are
 there where it is installed.
