@@ -1,9 +1,9 @@
 """The algorithms, one file each: pure functions of (problem, x, kernel).
 
-``direct`` and ``onednn`` compute; so do ``matmul``, ``taps``, ``tap_loop``, ``rows``, ``products``,
-``fft`` and ``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``,
-``slabs`` and ``space_to_batch`` rewrite a problem as others, for which the
-choice is made again.
+``direct`` and oneDNN's three (``onednn``, ``onednn_backward_data``, ``onednn_backward_weights``)
+compute; so do ``matmul``, ``taps``, ``tap_loop``, ``rows``, ``products``, ``fft`` and
+``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``, ``slabs`` and
+``space_to_batch`` rewrite a problem as others, for which the choice is made again.
 
 The law that every algorithm keeps which is taken without being named (:attr:`.Algorithm.local`), in
 all three directions: **an output depends on its window alone**, on the cells and weights whose
