@@ -119,8 +119,10 @@ LAYERS = [
 
 def directions(problem: Problem) -> list[Problem]:
     """The problem and its two gradients, as they come to be solved; parts of some follow."""
-    found = [each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.exchanged())]
-    if not ALGORITHMS["space_to_batch"].refuses(found[-1]):
+    found = [
+        each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.kernel_gradient())
+    ]
+    if not ALGORITHMS["space_to_batch"].unsupported_reason(found[-1]):
         found.append(ALGORITHMS["space_to_batch"].parts(found[-1])[0][0].trimmed()[0])
     return found
 
@@ -130,7 +132,7 @@ def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
     draws = np.random.default_rng(0)
     shapes = (problem.x_shape, problem.kernel_shape)
     if gradient:
-        forward = problem.exchanged()
+        forward = problem.kernel_gradient()
         shapes = (forward.x_shape, forward.output_shape)
     x, kernel = (jnp.asarray(draws.normal(size=s), problem.dtype) for s in shapes)
     return x, kernel
@@ -164,7 +166,7 @@ def algorithms_on(
     runs: dict[str, Callable] = {}
     once: dict[str, float] = {}
     for name, algorithm in ALGORITHMS.items():
-        if name in known or algorithm.refuses(problem):
+        if name in known or algorithm.unsupported_reason(problem):
             continue
         if name == "portions" and problem.places > 4096:
             continue  # portions are for kernel gradients; timing them elsewhere is idle
@@ -208,7 +210,7 @@ def fit() -> None:
         samples = defaultdict(list)
         for problem, measured in rows:
             for name, milliseconds in measured.items():
-                if name not in names or ALGORITHMS[name].refuses(problem):
+                if name not in names or ALGORITHMS[name].unsupported_reason(problem):
                     continue
                 work = ALGORITHMS[name].work(problem)
                 # What the parts took is taken as measured, where the part was measured.
@@ -258,7 +260,7 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
         part, _ = part.trimmed()
         options = []
         for leaf in (n for n in ALGORITHMS if n not in REWRITES):
-            if ALGORITHMS[leaf].refuses(part) or not ALGORITHMS[leaf].local:
+            if ALGORITHMS[leaf].unsupported_reason(part) or not ALGORITHMS[leaf].local:
                 continue
             work = ALGORITHMS[leaf].work(part)
             key = f"{leaf}/{work.kind}" if work.kind else leaf

@@ -322,7 +322,7 @@ def main() -> None:
     path = RESULTS / f"choice_regret_{options.dtype}.json"
     rows = []
     for name, problem in drawn(options.layers, options.dtype):
-        gradients = (problem.input_gradient(), problem.exchanged())
+        gradients = (problem.input_gradient(), problem.kernel_gradient())
         for place, each in enumerate((problem, *gradients)):
             each, _ = each.trimmed()
             if each.is_empty:

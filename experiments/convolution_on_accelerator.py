@@ -100,7 +100,7 @@ def layers(batch: int) -> dict[str, Problem]:
 # --- contenders: functions of (x, kernel, output gradient) that give the direction's result ------
 
 
-def by(conv: Callable, problem: Problem, direction: str) -> Callable:
+def format_shape(conv: Callable, problem: Problem, direction: str) -> Callable:
     """A function with the arguments of lax's, in one direction."""
 
     def forward(x, kernel):
@@ -125,8 +125,10 @@ def by(conv: Callable, problem: Problem, direction: str) -> Callable:
 def flipped(problem: Problem, kernel: jax.Array) -> jax.Array:
     """The kernel of the input gradient: each group's channels and filters exchanged."""
     groups, (c, o) = problem.groups, problem.group_channels
-    kernel = jnp.flip(kernel, tuple(range(problem.axes))).reshape(*problem.filter, c, groups, o)
-    return jnp.swapaxes(kernel, -3, -1).reshape(*problem.filter, o, problem.in_channels)
+    kernel = jnp.flip(kernel, tuple(range(problem.axes))).reshape(
+        *problem.kernel_size, c, groups, o
+    )
+    return jnp.swapaxes(kernel, -3, -1).reshape(*problem.kernel_size, o, problem.in_channels)
 
 
 def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Callable:
@@ -137,7 +139,7 @@ def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Cal
         return run(problem.input_gradient(), g, flipped(problem, kernel))
 
     def of_kernel(x, kernel, g):
-        return jnp.moveaxis(run(problem.exchanged(), x, g, of_forward=True), 0, -2)
+        return jnp.moveaxis(run(problem.kernel_gradient(), x, g, of_forward=True), 0, -2)
 
     return {
         "forward": lambda x, kernel, g: run(problem, x, kernel),
@@ -157,7 +159,7 @@ def in_eights(problem: Problem, direction: str) -> Callable:
             return jnp.pad(a, [(0, 0)] * (a.ndim - len(more)) + [(0, m) for m in more])
 
         arrays = filled(x, more_c), filled(kernel, more_c, more_o), filled(g, more_o)
-        y = by(lax.conv_general_dilated, wide, direction)(*arrays)
+        y = format_shape(lax.conv_general_dilated, wide, direction)(*arrays)
         return {"forward": y[..., :o], "input": y[..., :c], "kernel": y[..., :c, :o]}[direction]
 
     return run
@@ -181,19 +183,19 @@ def contenders(problem: Problem, direction: str) -> dict[str, Callable]:
     solved = {
         "forward": problem,
         "input": problem.input_gradient(),
-        "kernel": problem.exchanged(),
+        "kernel": problem.kernel_gradient(),
     }[direction]
     solved, _ = solved.trimmed()
     found = {
-        "lax": by(lax.conv_general_dilated, problem, direction),
-        "jaxcnn": by(jaxcnn.conv_general_dilated, problem, direction),
+        "lax": format_shape(lax.conv_general_dilated, problem, direction),
+        "jaxcnn": format_shape(jaxcnn.conv_general_dilated, problem, direction),
     }
     for name in PLAUSIBLE:
-        if direction == "kernel" or ALGORITHMS[name].refuses(solved):
+        if direction == "kernel" or ALGORITHMS[name].unsupported_reason(solved):
             continue
         found[name] = by_algorithm(name, "direct", problem, direction)
         parts = [part.trimmed()[0] for part, _ in ALGORITHMS[name].parts(solved)]
-        if parts and not any(ALGORITHMS["taps"].refuses(part) for part in parts):
+        if parts and not any(ALGORITHMS["taps"].unsupported_reason(part) for part in parts):
             found[f"{name}, taps"] = by_algorithm(name, "taps", problem, direction)
     if min(problem.group_channels) > 1 == problem.groups and any(
         n % 8 for n in problem.group_channels
@@ -301,20 +303,20 @@ def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) ->
         return int(draws.choice([0, n - 1]) if draws.random() < 0.5 else draws.integers(n))
 
     fixed = {"forward": 0, "kernel": 1, "input": 2}[direction]
-    sizes = (problem.output, problem.filter, problem.size)[fixed]
+    sizes = (problem.output, problem.kernel_size, problem.size)[fixed]
     found = Samples()
     for _ in range(SAMPLES):
         at = tuple(map(drawn, sizes))
         n, group = drawn(problem.batch), drawn(problem.groups)
-        channel, filter = drawn(c), drawn(o)
+        channel, kernel_size = drawn(c), drawn(o)
         channels = slice(group * c, (group + 1) * c)
         filters = slice(group * o, (group + 1) * o)
         outputs, taps, cells = zip(*(_met(problem, i, at[i], fixed) for i in range(problem.axes)),
                                    strict=True)  # fmt: skip
         if direction == "forward":
             terms = x[n][np.ix_(*cells)][..., channels].astype(np.float64)
-            terms = terms * kernel[np.ix_(*taps)][..., group * o + filter]
-            place = (n, *at, group * o + filter)
+            terms = terms * kernel[np.ix_(*taps)][..., group * o + kernel_size]
+            place = (n, *at, group * o + kernel_size)
         elif direction == "input":
             terms = g[n][np.ix_(*outputs)][..., filters].astype(np.float64)
             terms = terms * kernel[np.ix_(*taps)][..., channel, filters]
@@ -322,8 +324,8 @@ def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) ->
         else:
             batch = range(problem.batch)
             terms = x[..., group * c + channel][np.ix_(batch, *cells)].astype(np.float64)
-            terms = terms * g[..., group * o + filter][np.ix_(batch, *outputs)]
-            place = (*at, channel, group * o + filter)
+            terms = terms * g[..., group * o + kernel_size][np.ix_(batch, *outputs)]
+            place = (*at, channel, group * o + kernel_size)
         found.add(place, terms)
     return found
 
@@ -331,7 +333,7 @@ def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) ->
 def _met(problem: Problem, axis: int, at: int, fixed: int) -> tuple[np.ndarray, ...]:
     """Outputs, taps and cells that meet on an axis, where one of the three is ``at``."""
     s, d, b = problem.stride[axis], problem.dilation[axis], problem.base_dilation[axis]
-    k, f = np.indices((problem.output[axis], problem.filter[axis])).reshape(2, -1)
+    k, f = np.indices((problem.output[axis], problem.kernel_size[axis])).reshape(2, -1)
     cell, rest = np.divmod(k * s + f * d - problem.padding[axis][0], b)
     met = (rest == 0) & (cell >= 0) & (cell < problem.size[axis])
     met &= (k, f, cell)[fixed] == at

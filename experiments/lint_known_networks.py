@@ -87,12 +87,12 @@ class ResNet18(nnx.Module):
 class Generator(nnx.Module):
     """From noise to an image of 64x64: a projection, then four transposed convolutions."""
 
-    def __init__(self, noise: int, *, filter: int = 5, rngs: nnx.Rngs) -> None:
+    def __init__(self, noise: int, *, kernel_size: int = 5, rngs: nnx.Rngs) -> None:
         widths = (1024, 512, 256, 128, 3)
         self.project = nnx.Linear(noise, 4 * 4 * widths[0], rngs=rngs)
         self.norms = nnx.List(nnx.BatchNorm(width, rngs=rngs) for width in widths[:-1])
         self.grow = nnx.List(
-            nnx.ConvTranspose(before, after, (filter, filter), (2, 2), rngs=rngs)
+            nnx.ConvTranspose(before, after, (kernel_size, kernel_size), (2, 2), rngs=rngs)
             for before, after in pairwise(widths)
         )
 
@@ -109,7 +109,7 @@ def reports(settings: Settings) -> dict[str, Report]:
     return {
         "resnet18": lint(shapes_of(ResNet18), (settings.image, settings.image, 3)),
         "dcgan": lint(shapes_of(Generator, noise), (noise,)),
-        "dcgan_filter4": lint(shapes_of(Generator, noise, filter=4), (noise,)),
+        "dcgan_filter4": lint(shapes_of(Generator, noise, kernel_size=4), (noise,)),
     }
 
 

@@ -27,10 +27,12 @@ def digits() -> nn.Sequential:
     )
 
 
-def conv_norm(c: int, channels: int, filter: int, stride: int = 1, groups: int = 1) -> nn.Module:
+def conv_norm(
+    c: int, channels: int, kernel_size: int, stride: int = 1, groups: int = 1
+) -> nn.Module:
     """A convolution without bias that keeps the size where the stride is 1, and BatchNorm."""
     return nn.Sequential(
-        nn.Conv2d(c, channels, filter, stride, filter // 2, groups=groups, bias=False),
+        nn.Conv2d(c, channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 from jax import nn
 
-from jaxcnn.geometry._check import choice
+from jaxcnn.geometry.check import choice
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,10 @@ class InputError(ValueError):
 
 
 @contextmanager
-def speaking_as(who: str) -> Iterator[None]:
+def error_prefix(who: str) -> Iterator[None]:
     """Puts ``who: `` in front of the message of an input error raised inside.
 
-    >>> with speaking_as("conv"):
+    >>> with error_prefix("conv"):
     ...     raise InputError("stride must be an integer >= 1, got 0")
     Traceback (most recent call last):
     jaxcnn.errors.InputError: conv: stride must be an integer >= 1, got 0

@@ -14,7 +14,7 @@ import jaxcnn
 from jaxcnn import geometry
 from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry import BOUNDARIES, window
+from jaxcnn.geometry import PADDING_MODES, window
 from jaxcnn.geometry.padding import NAMES
 from tests.cases import many
 
@@ -39,52 +39,55 @@ def layouts(draw, most=9):
     return each(1, most), each(1, 4), given
 
 
-def _conv(draw, size, filter, given):
-    kernel = (*filter, draw(st.integers(1, 4)), draw(st.integers(1, 6)))
-    given |= {"groups": draw(st.integers(1, 3)), "boundary": draw(st.sampled_from(BOUNDARIES))}
+def _conv(draw, size, kernel_size, given):
+    kernel = (*kernel_size, draw(st.integers(1, 4)), draw(st.integers(1, 6)))
+    given |= {
+        "groups": draw(st.integers(1, 3)),
+        "padding_mode": draw(st.sampled_from(PADDING_MODES)),
+    }
     given["rounding"] = draw(st.sampled_from(("exact", "floor")))
     return {"x": (2, *size, draw(st.integers(1, 6))), "kernel": kernel}, given
 
 
-def _depthwise_conv(draw, size, filter, given):
-    given |= {"boundary": draw(st.sampled_from(BOUNDARIES))}
-    kernel = (*filter, draw(st.integers(1, 3)), draw(st.integers(1, 6)))
+def _depthwise_conv(draw, size, kernel_size, given):
+    given |= {"padding_mode": draw(st.sampled_from(PADDING_MODES))}
+    kernel = (*kernel_size, draw(st.integers(1, 3)), draw(st.integers(1, 6)))
     return {"x": (*size, draw(st.integers(1, 3))), "kernel": kernel}, given
 
 
-def _separable_conv(draw, size, filter, given):
+def _separable_conv(draw, size, kernel_size, given):
     ones = (1,) * len(size)
-    kernels = {"depthwise_kernel": (*filter, 3, 2), "pointwise_kernel": (*ones, 6, 4)}
+    kernels = {"depthwise_kernel": (*kernel_size, 3, 2), "pointwise_kernel": (*ones, 6, 4)}
     return {"x": (*size, 3), **kernels}, given
 
 
-def _local_conv(draw, size, filter, given):
-    return {"x": (*size, 3), "kernel": (*(1 for _ in size), *filter, 3, 2)}, given
+def _local_conv(draw, size, kernel_size, given):
+    return {"x": (*size, 3), "kernel": (*(1 for _ in size), *kernel_size, 3, 2)}, given
 
 
-def _causal_conv(draw, size, filter, given):
+def _causal_conv(draw, size, kernel_size, given):
     given = {name: given[name][0] for name in ("stride", "dilation")}
-    return {"x": (size[0], 3), "kernel": (filter[0], draw(st.integers(1, 4)), 2)}, given
+    return {"x": (size[0], 3), "kernel": (kernel_size[0], draw(st.integers(1, 4)), 2)}, given
 
 
-def _conv_transpose(draw, size, filter, given):
+def _conv_transpose(draw, size, kernel_size, given):
     if draw(st.booleans()):
         given["output_size"] = tuple(draw(st.integers(1, 30)) for _ in size)
     else:
         given["output_padding"] = draw(st.integers(0, 4))
     channels = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    return {"x": (*size, channels[0]), "kernel": (*filter, 2, channels[1])}, given
+    return {"x": (*size, channels[0]), "kernel": (*kernel_size, 2, channels[1])}, given
 
 
-def _pool(draw, size, filter, given):
+def _pool(draw, size, kernel_size, given):
     given["rounding"] = draw(st.sampled_from(("exact", "floor", "ceil")))
-    return {"x": (*size, 2)}, {"window": filter, **given}
+    return {"x": (*size, 2)}, {"window": kernel_size, **given}
 
 
-def _blur_pool(draw, size, filter, given):
-    given["boundary"] = draw(st.sampled_from(BOUNDARIES[:4]))
+def _blur_pool(draw, size, kernel_size, given):
+    given["padding_mode"] = draw(st.sampled_from(PADDING_MODES[:4]))
     del given["dilation"]
-    return {"x": (*size, 2)}, {"filter": filter, **given}
+    return {"x": (*size, 2)}, {"kernel_size": kernel_size, **given}
 
 
 CALLS = {
@@ -169,7 +172,7 @@ def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
 
 NAMED = {
     "rounding": ("exact", "floor"),
-    "boundary": BOUNDARIES,
+    "padding_mode": PADDING_MODES,
     "activation": tuple(ACTIVATIONS),
     "algorithm": ("direct", "matmul", "fft"),
     "padding": NAMES,
@@ -240,7 +243,7 @@ MEANT = [
     (jaxcnn.conv, (9, 9, 1), (3, 3, 1, 8), {"padding": (1, 1, 2, 2)}, "padding=((1, 1), (2, 2))"),
     (jaxcnn.conv, (9, 1), (3, 1, 8), {"padding": ((0, 0), (2, 1), (0, 0))}, "padding=((2, 1),)"),
     (jaxcnn.conv, (9, 1), (3, 1, 8), {"padding": "SMAE"}, 'padding="SAME"'),
-    (jaxcnn.conv, (9, 1), (3, 1, 8), {"boundary": "REFLECT"}, 'boundary="reflect"'),
+    (jaxcnn.conv, (9, 1), (3, 1, 8), {"padding_mode": "REFLECT"}, 'padding_mode="reflect"'),
     (jaxcnn.conv, (9, 1), (3, 1, 8), {"rounding": "Floor"}, 'rounding="floor"'),
 ]
 
@@ -256,11 +259,12 @@ def test_what_was_meant_is_named(call, x, kernel, given, words):
 @pytest.mark.parametrize("call", [jaxcnn.conv, jaxcnn.max_pool])
 def test_a_boundary_given_as_padding_is_named(call, word):
     x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1)) if call is jaxcnn.conv else (3, 3)
-    with pytest.raises(InputError, match=r'padding="SAME" and.* boundary="') as caught:
+    with pytest.raises(InputError, match=r'padding="SAME" and.* padding_mode="') as caught:
         call(x, kernel, padding=word)
-    boundary = re.search(r'boundary="(\w+)"', str(caught.value))[1]
+    padding_mode = re.search(r'padding_mode="(\w+)"', str(caught.value))[1]
     assert (
-        jaxcnn.conv(x, jnp.ones((3, 3, 1, 1)), padding="SAME", boundary=boundary).shape == x.shape
+        jaxcnn.conv(x, jnp.ones((3, 3, 1, 1)), padding="SAME", padding_mode=padding_mode).shape
+        == x.shape
     )
 
 

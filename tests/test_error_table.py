@@ -61,7 +61,7 @@ ARRAYS = [
         r"is object; convert it, .*\.astype\(",
     ),
 ]
-WHOLE = ("stride", "dilation", "groups", "window", "output_size", "factor", "filter", "rank")
+WHOLE = ("stride", "dilation", "groups", "window", "output_size", "factor", "kernel_size", "rank")
 NUMBERS = [
     (0, InputError, r"must be an integer >= 1, got 0; use 1 or more"),
     (-1, InputError, r"must be an integer >= 1, got -1; use 1 or more"),
@@ -70,7 +70,7 @@ NUMBERS = [
 ]
 NAMES = {
     "rounding": [("down", InputError, r"must be one of 'exact', 'floor', 'ceil', got 'down'")],
-    "boundary": [("mirror", InputError, r"must be one of 'zeros', .*, got 'mirror'")],
+    "padding_mode": [("mirror", InputError, r"must be one of 'zeros', .*, got 'mirror'")],
     "order": [("RCD", InputError, r"must be one of 'CRD', 'DCR', got 'RCD'")],
     "padding": [
         (-1, InputError, r"must be an integer >= 0, got -1; to cut cells off, slice"),

@@ -9,7 +9,7 @@ from flax import nnx
 
 import jaxcnn
 from jaxcnn import geometry, nn, reference
-from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.errors import InputError, error_prefix
 
 IMAGE, KERNEL = jnp.ones((2, 7, 7, 3)), jnp.ones((3, 3, 3, 6))
 
@@ -24,7 +24,11 @@ CONV = [
     ),
     ({"x": jnp.ones((2, 7, 7, 0))}, InputError, r"0 channels; use 1 or more"),
     ({"x": jnp.ones((2, 0, 7, 3))}, InputError, r"height must be .* >= 1, got 0; use 1 or more"),
-    ({"x": jnp.ones((2, 7, 2, 3))}, InputError, r"width 2 with filter 3.*larger.*width 3 or more"),
+    (
+        {"x": jnp.ones((2, 7, 2, 3))},
+        InputError,
+        r"width 2 with kernel_size 3.*larger.*width 3 or more",
+    ),
     (
         {"x": jnp.ones((2, 7, 7, 3), jnp.int32)},
         TypeError,
@@ -37,7 +41,7 @@ CONV = [
     ({"kernel": jnp.ones((3, 6))}, InputError, r"\(3, 6\) has 2 axes.*at least 3.*\(3, 3, 1, 8\)"),
     ({"kernel": jnp.ones((3, 3, 3, 0))}, InputError, r"C_out = 0; use 1 or more"),
     ({"kernel": jnp.ones((3, 3, 0, 6))}, InputError, r"C_in/groups = 0; use 1 or more"),
-    ({"kernel": jnp.ones((0, 3, 3, 6))}, InputError, r"filter.* >= 1, got 0; use 1 or more"),
+    ({"kernel": jnp.ones((0, 3, 3, 6))}, InputError, r"kernel_size.* >= 1, got 0; use 1 or more"),
     ({"kernel": None}, TypeError, r"kernel must be an array, got NoneType"),
     ({"bias": jnp.ones(5)}, InputError, r"bias of shape \(5,\).*6 filters.*use shape \(6,\)"),
     ({"bias": jnp.ones((1, 6))}, InputError, r"bias of shape \(1, 6\).*use shape \(6,\)"),
@@ -95,7 +99,7 @@ POOL = [
     (
         {"window": (7, 2)},
         InputError,
-        r"filter 7.*Use padding=\(\(0, 1\), \(0, 0\)\), height 7, or",
+        r"kernel_size 7.*Use padding=\(\(0, 1\), \(0, 0\)\), height 7, or",
     ),
     ({"window": 5}, InputError, r"1\.2 outputs; .*1 row at the end.*sizes \(5, 5\) or \(10, 10\)"),
     ({"stride": 0}, InputError, r"stride must be an integer >= 1, got 0; use 1 or more"),
@@ -120,8 +124,12 @@ POOL = [
 LAYER = [
     ({"in_channels": 0}, InputError, r"in_channels must be an integer >= 1, got 0"),
     ({"channels": 2.5}, TypeError, r"channels must be an integer >= 1, got 2\.5"),
-    ({"filter": 3}, TypeError, r"filter must list one size.*got 3; for images use \(3, 3\)"),
-    ({"filter": (3, 0)}, InputError, r"filter\[1\] must be an integer >= 1, got 0"),
+    (
+        {"kernel_size": 3},
+        TypeError,
+        r"kernel_size must list one size.*got 3; for images use \(3, 3\)",
+    ),
+    ({"kernel_size": (3, 0)}, InputError, r"kernel_size\[1\] must be an integer >= 1, got 0"),
     ({"groups": 3}, InputError, r"groups 3 does not divide in_channels 4; use in_channels 3 or 6"),
     ({"groups": 4}, InputError, r"groups 4 does not divide channels 6; use channels 4 or 8"),
     ({"activation": "rleu"}, InputError, r"activation must be one of 'linear', 'relu', .*'rleu'"),
@@ -130,8 +138,12 @@ LAYER = [
 SIZES = [
     (lambda: geometry.output_size(0, 3), InputError, r"size must be an integer >= 1, got 0"),
     (lambda: geometry.output_size(7.0, 3), TypeError, r"size must be an integer >= 1, got 7\.0"),
-    (lambda: geometry.output_size(7, 0), InputError, r"filter must be an integer >= 1, got 0"),
-    (lambda: geometry.output_size(7, 8), InputError, r"size 7 with filter 8.*\(0, 1\), size 8 or"),
+    (lambda: geometry.output_size(7, 0), InputError, r"kernel_size must be an integer >= 1, got 0"),
+    (
+        lambda: geometry.output_size(7, 8),
+        InputError,
+        r"size 7 with kernel_size 8.*\(0, 1\), size 8 or",
+    ),
     (lambda: geometry.output_size(7, 3, padding="HALF"), InputError, r"'VALID', .*got 'HALF'"),
     (lambda: geometry.output_size(7, 3, rounding="up"), InputError, r"'exact', .*got 'up'"),
     (lambda: geometry.output_sizes(7, 3), TypeError, r"sizes must list one size.*use \(7,\)"),
@@ -204,7 +216,12 @@ def test_a_mean_of_integers_is_refused_and_says_how_to_convert(avg_pool):
 
 @pytest.mark.parametrize(("spoilt", "kind", "words"), LAYER, ids=_names(LAYER))
 def test_a_layer_says_what_is_wrong_when_it_is_made(spoilt, kind, words):
-    arguments = {"in_channels": 4, "channels": 6, "filter": (3, 3), "rngs": nnx.Rngs(0)} | spoilt
+    arguments = {
+        "in_channels": 4,
+        "channels": 6,
+        "kernel_size": (3, 3),
+        "rngs": nnx.Rngs(0),
+    } | spoilt
     _fails(lambda: nn.Conv(**arguments), kind, words, "Conv: ")
 
 
@@ -215,11 +232,11 @@ def test_a_size_says_what_is_wrong(call, kind, words):
 
 def test_an_input_error_is_a_value_error():
     refused = pytest.raises(ValueError, match=r"^outer: inner: 3 is not 4$")
-    with refused, speaking_as("outer"), speaking_as("inner"):
+    with refused, error_prefix("outer"), error_prefix("inner"):
         raise InputError("3 is not 4")
 
 
 def test_a_defect_of_ours_is_not_dressed_up_as_a_persons_mistake():
-    with pytest.raises(KeyError) as caught, speaking_as("conv"):
+    with pytest.raises(KeyError) as caught, error_prefix("conv"):
         raise KeyError("ours")
     assert "conv" not in str(caught.value)

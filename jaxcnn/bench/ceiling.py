@@ -35,7 +35,7 @@ class Ceilings:
         operations (FFT) and arrays that fit a cache can be faster.
 
         >>> from jaxcnn.bench import rows_of
-        >>> Ceilings(400, 40).floor(rows_of("leads", "3x3 64-64")[0], 4) * 1e3
+        >>> Ceilings(400, 40).floor(rows_of("overview", "3x3 64-64")[0], 4) * 1e3
         4.62422016
         """
         operations = 2 * row.multiply_adds / (self.gflops * 1e9)

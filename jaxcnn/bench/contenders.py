@@ -95,7 +95,7 @@ def lax_arguments(row: Row) -> dict[str, Any]:
     }
     if row.operation == "conv":
         return common | {"window_strides": row.stride, "padding": row.padding}
-    reach = (d * (f - 1) for d, f in zip(row.dilation, row.filter, strict=True))
+    reach = (d * (f - 1) for d, f in zip(row.dilation, row.kernel_size, strict=True))
     padding = tuple((r - lo, r - hi) for r, (lo, hi) in zip(reach, row.padding, strict=True))
     return common | {
         "window_strides": (1,) * row.axes,
@@ -134,7 +134,7 @@ def _lax_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
             x,
             np.array(start, x.dtype),
             step,
-            window_dimensions=(1, *row.filter, 1),
+            window_dimensions=(1, *row.kernel_size, 1),
             window_strides=(1, *row.stride, 1),
             padding=((0, 0), *row.padding, (0, 0)),
             window_dilation=(1, *row.dilation, 1),
@@ -142,7 +142,7 @@ def _lax_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
 
     if row.operation == "max pool":
         return lambda x: over_windows(x, -np.inf, lax.max)
-    return lambda x: over_windows(x, 0, lax.add) / np.array(np.prod(row.filter), x.dtype)
+    return lambda x: over_windows(x, 0, lax.add) / np.array(np.prod(row.kernel_size), x.dtype)
 
 
 def _jaxcnn_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
@@ -153,8 +153,8 @@ def _jaxcnn_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
         "rounding": "floor",
     }
     if row.operation == "max pool":
-        return lambda x: max_pool(x, row.filter, **windows)
-    return lambda x: avg_pool(x, row.filter, count_include_pad=True, **windows)
+        return lambda x: max_pool(x, row.kernel_size, **windows)
+    return lambda x: avg_pool(x, row.kernel_size, count_include_pad=True, **windows)
 
 
 def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Contender:

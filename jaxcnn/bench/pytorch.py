@@ -108,7 +108,7 @@ def _function(row: Row) -> Callable[..., torch.Tensor]:
         if not even or set(row.dilation) != {1}:
             raise InputError(f"row {row.name}: PyTorch's pools pad evenly and have no dilation")
         pool = named(row.operation.replace(" ", "_"))
-        return lambda x: pool(x, row.filter, padding=low, **windows)
+        return lambda x: pool(x, row.kernel_size, padding=low, **windows)
     windows |= {"dilation": row.dilation, "groups": row.groups}
     if row.operation == "transposed":
         # What is cut off less at the end is output padding there.

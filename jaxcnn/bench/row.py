@@ -31,7 +31,7 @@ class Row:
       group: the class it stands for.
       batch, size, in_channels, out_channels, groups: N, the input's cells on each axis, channels in
         and out, and the parts they are divided into.
-      filter, stride, dilation: on each axis.
+      kernel_size, stride, dilation: on each axis.
       padding: (lo, hi) on each axis; of a transposed convolution, that of the convolution which it
         transposes.
       operation: one of :data:`OPERATIONS`.
@@ -47,7 +47,7 @@ class Row:
     size: tuple[int, ...]
     in_channels: int
     out_channels: int
-    filter: tuple[int, ...]
+    kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
@@ -58,7 +58,7 @@ class Row:
     @property
     def name(self) -> str:
         """The numbers in the order in which people say them."""
-        words = [f"{self.filter[0]}-tap" if self.axes == 1 else _across(self.filter)]
+        words = [f"{self.kernel_size[0]}-tap" if self.axes == 1 else _across(self.kernel_size)]
         if self.operation != "conv":
             words.append(self.operation)
         if self.is_pool:
@@ -99,7 +99,7 @@ class Row:
         """The result's spatial sizes."""
         if self.operation == "transposed":
             numbers = zip(
-                self.size, self.filter, self.stride, self.padding, self.dilation, strict=True
+                self.size, self.kernel_size, self.stride, self.padding, self.dilation, strict=True
             )
             return tuple(
                 transposed_output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
@@ -107,7 +107,7 @@ class Row:
             )
         laid = windows(
             self.size,
-            self.filter,
+            self.kernel_size,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
@@ -130,15 +130,15 @@ class Row:
             return None
         inside = self.in_channels // self.groups
         if self.layout == "first":
-            return (self.out_channels, inside, *self.filter)
-        return (*self.filter, inside, self.out_channels)
+            return (self.out_channels, inside, *self.kernel_size)
+        return (*self.kernel_size, inside, self.out_channels)
 
     @property
     def multiply_adds(self) -> int:
         """The same in each direction: every tap at every place (of a pool, comparisons or adds)."""
         places = math.prod(self.size if self.operation == "transposed" else self.output)
         inside = 1 if self.is_pool else self.in_channels // self.groups
-        return self.batch * places * math.prod(self.filter) * inside * self.out_channels
+        return self.batch * places * math.prod(self.kernel_size) * inside * self.out_channels
 
     def numbers_moved(self) -> int:
         """How many numbers the operands and the result hold, together: the same each direction."""
@@ -147,7 +147,7 @@ class Row:
 
     def terms(self, direction: str) -> int:
         """The most products that are summed for one number of the result."""
-        taps = math.prod(self.filter)
+        taps = math.prod(self.kernel_size)
         if self.is_pool:
             return taps
         if direction == "kernel":
@@ -156,7 +156,7 @@ class Row:
         # Against the stride, a number meets only the taps that are whole strides apart.
         if (direction == "forward") == (self.operation == "transposed"):
             steps = (s // math.gcd(s, d) for s, d in zip(self.stride, self.dilation, strict=True))
-            taps = math.prod(-(-f // step) for f, step in zip(self.filter, steps, strict=True))
+            taps = math.prod(-(-f // step) for f, step in zip(self.kernel_size, steps, strict=True))
         return taps * (
             (self.in_channels if direction == "forward" else self.out_channels) // self.groups
         )
@@ -169,7 +169,7 @@ class Row:
 
 def row(
     group: str,
-    filter: int,
+    kernel_size: int,
     in_channels: int,
     out_channels: int,
     size: int,
@@ -189,7 +189,7 @@ def row(
     ((1, 1), (1, 1))
     """
     if padding is None:
-        padding = dilation * (filter - 1) // 2
+        padding = dilation * (kernel_size - 1) // 2
     pair = (padding, padding) if isinstance(padding, int) else padding
     return Row(
         group,
@@ -197,7 +197,7 @@ def row(
         (size,) * axes,
         in_channels,
         out_channels,
-        (filter,) * axes,
+        (kernel_size,) * axes,
         (stride,) * axes,
         (pair,) * axes,
         (dilation,) * axes,
@@ -207,9 +207,9 @@ def row(
     )
 
 
-def depthwise(filter: int, channels: int, size: int, **more: Any) -> Row:
+def depthwise(kernel_size: int, channels: int, size: int, **more: Any) -> Row:
     """A row with one filter for each channel."""
-    return row("depthwise", filter, channels, channels, size, groups=channels, **more)
+    return row("depthwise", kernel_size, channels, channels, size, groups=channels, **more)
 
 
 def pool(kind: str, window: int, channels: int, size: int, stride: int, padding: int = 0) -> Row:

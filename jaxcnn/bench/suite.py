@@ -6,7 +6,7 @@ from jaxcnn.bench import networks
 from jaxcnn.bench.row import Row, depthwise, pool, row
 from jaxcnn.errors import InputError
 
-LEADS = (
+OVERVIEW = (
     row("dense", 3, 64, 64, 56),
     row("dense", 3, 256, 256, 14),
     row("dense", 3, 512, 512, 7),
@@ -43,7 +43,7 @@ LEADS = (
 """A row or two for each class; the filter of 300 is as large as its image and pads to its size."""
 
 SUITES: dict[str, tuple[Row, ...]] = {
-    "leads": LEADS,
+    "overview": OVERVIEW,
     "resnet50": networks.resnet50(),
     "mobilenetv2": networks.mobilenetv2(),
     "convnext_t": networks.convnext_t(),
@@ -58,7 +58,7 @@ def rows_of(suite: str, containing: str = "") -> tuple[Row, ...]:
     Raises:
       InputError: where there is no such suite, or no such row in it.
 
-    >>> [row.name for row in rows_of("leads", "@7")]
+    >>> [row.name for row in rows_of("overview", "@7")]
     ['3x3 512-512 @7 b8']
     """
     if suite not in SUITES:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry._check import is_sequence
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
 
 PADDINGS = "1 for every side, 3-2 for before and after, 3-2x0-1 for each axis, or a name"
 """How paddings are written, for the help of a command."""
 
-OPTIONS = {"padding": "--pad", "rounding": "--rounding", "groups": "--groups"}
+OPTIONS = {"padding": "--padding", "rounding": "--rounding", "groups": "--groups"}
 
 
 def as_options(advice: Advice) -> str:

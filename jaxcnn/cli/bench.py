@@ -45,7 +45,7 @@ Picture = Annotated[
 
 
 def bench(
-    suite: Suite = "leads",
+    suite: Suite = "overview",
     dtype: Dtype = "float32",
     rows: Rows = "",
     xla_roads: Roads = False,
@@ -78,7 +78,7 @@ def bench(
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
     from jaxcnn.environment import device_name
-    from jaxcnn.train.run import replacing
+    from jaxcnn.train.run import atomic_write
 
     if jax.default_backend() != "cpu":
         raise InputError(
@@ -120,12 +120,12 @@ def bench(
         _print(results)
         if json is not None:
             data = record(suite, dtype, ceilings, results, torch)
-            with replacing(json) as path:
+            with atomic_write(json) as path:
                 path.write_text(json_format.dumps(data, indent=1) + "\n")
         if picture is not None:
             from jaxcnn.bench.picture import draw
 
-            with replacing(picture) as path:
+            with atomic_write(picture) as path:
                 draw(path, results, title)
     if interrupted:
         raise typer.Exit(130)

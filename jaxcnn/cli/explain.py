@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 Sizes = Annotated[
     str, typer.Argument(help="The input: batch, sizes and channels joined by x, as in 8x56x56x64.")
 ]
-Filter = Annotated[str, typer.Option("--filter", "-f", help="The filter's sizes, as in 3x3.")]
-Channels = Annotated[int, typer.Option("--channels", "-c", help="Filters: channels made.", min=1)]
+Filter = Annotated[str, typer.Option("--kernel-size", "-k", help="The filter's sizes, as in 3x3.")]
+Channels = Annotated[
+    int, typer.Option("--out-channels", "-c", help="Filters: channels made.", min=1)
+]
 Stride = Annotated[int, typer.Option("--stride", "-s", help="On every axis.", min=1)]
-Pad = Annotated[str, typer.Option("--pad", "-p", help=f"Cells around it: {PADDINGS}.")]
+Pad = Annotated[str, typer.Option("--padding", "-p", help=f"Cells around it: {PADDINGS}.")]
 Dilation = Annotated[int, typer.Option("--dilation", "-d", help="On every axis.", min=1)]
 Groups = Annotated[int, typer.Option("--groups", "-g", help="Parts of the channels.", min=1)]
 Rounding = Annotated[
@@ -35,7 +37,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="As if oneDNN were closed."
 
 def explain(
     input: Sizes,
-    filter: Filter,
+    kernel_size: Filter,
     channels: Channels,
     stride: Stride = 1,
     pad: Pad = "0",
@@ -56,13 +58,15 @@ def explain(
     from jaxcnn.convolve.explain import explain_problem
 
     with spelling(as_options), onednn_closed() if plain else nullcontext():
-        problem = _problem(input, filter, channels, stride, pad, dilation, groups, rounding, dtype)
+        problem = _problem(
+            input, kernel_size, channels, stride, pad, dilation, groups, rounding, dtype
+        )
         typer.echo(str(explain_problem(problem)))
 
 
 def _problem(
     input: str,
-    filter: str,
+    kernel_size: str,
     channels: int,
     stride: int,
     pad: str,
@@ -79,10 +83,10 @@ def _problem(
     if dtype not in FLOATS:
         raise InputError(f"--dtype must be one of {', '.join(FLOATS)}, got {dtype!r}")
     batch, *size, in_channels = _numbers("input", input, "8x56x56x64")
-    taps = _numbers("--filter", filter, "3x3")
+    taps = _numbers("--kernel-size", kernel_size, "3x3")
     if len(size) != len(taps):
         raise InputError(
-            f"input {input} has {len(size)} spatial axes but --filter {filter} has {len(taps)}; "
+            f"input {input} has {len(size)} spatial axes but --kernel_size {kernel_size} has {len(taps)}; "
             f"give batch, {len(taps)} sizes and channels"
         )
     require_groups(groups, in_channels, channels)
@@ -112,7 +116,7 @@ def _problem(
 def _numbers(name: str, text: str, example: str) -> list[int]:
     words = text.split("x")
     if not all(word.isdecimal() and int(word) for word in words) or len(words) < (
-        1 if name == "--filter" else 3
+        1 if name == "--kernel-size" else 3
     ):
         raise InputError(f"{name} must be whole numbers joined by x, as in {example}, got {text!r}")
     return [int(word) for word in words]

@@ -8,7 +8,7 @@ import typer
 
 from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.plan import count_of
+from jaxcnn.geometry.text import format_count
 
 Model = Annotated[
     str,
@@ -89,7 +89,7 @@ def lint(
     ).without(known)
     if write_baseline:
         write(report, write_baseline)
-        written = count_of(len(report.findings), "finding")
+        written = format_count(len(report.findings), "finding")
         typer.echo(f"{written} written to {write_baseline}", err=json)
         report = report.without(finding.key for finding in report.findings)
     typer.echo(report.to_json() if json else str(report))

@@ -10,7 +10,7 @@ import typer
 from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.cli.tables import print_plan
 from jaxcnn.errors import InputError, spelling
-from jaxcnn.geometry.plan import by
+from jaxcnn.geometry.text import format_shape
 
 if TYPE_CHECKING:
     from jaxcnn.geometry import Plan
@@ -21,7 +21,7 @@ Input = Annotated[
 Network = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Layers, first to last, such as conv:32:f3:s1:p1:relu or max:f2; or module:function, "
+        help="Layers, first to last, such as conv:32:k3:s1:p1:relu or max:k2; or module:function, "
         "a function of no arguments that makes a model; without any, the digits network.",
         show_default=False,
     ),
@@ -70,6 +70,6 @@ def _axes_said(shape: tuple[int, ...]) -> tuple[str, ...]:
     if len(shape) < 4:
         return ()
     return (
-        f"input {by(shape)} is taken for one example of {len(shape) - 1} spatial axes and "
-        f"{shape[-1]} channels; if its first axis is a batch, leave it out: {by(shape[1:])}",
+        f"input {format_shape(shape)} is taken for one example of {len(shape) - 1} spatial axes and "
+        f"{shape[-1]} channels; if its first axis is a batch, leave it out: {format_shape(shape[1:])}",
     )

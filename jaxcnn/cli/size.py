@@ -18,9 +18,9 @@ from jaxcnn.geometry import (
 from jaxcnn.geometry.text import write_padding
 
 Size = Annotated[int, typer.Argument(help="N, cells on the axis.", show_default=False)]
-Filter = Annotated[int, typer.Option("--filter", "-f", help="F, taps.", show_default=False)]
+Filter = Annotated[int, typer.Option("--kernel-size", "-k", help="F, taps.", show_default=False)]
 Stride = Annotated[int, typer.Option("--stride", "-s", help="s, cells from place to place.")]
-Pad = Annotated[str, typer.Option("--pad", "-p", help=f"Cells around the axis: {PADDINGS}.")]
+Pad = Annotated[str, typer.Option("--padding", "-p", help=f"Cells around the axis: {PADDINGS}.")]
 Dilation = Annotated[int, typer.Option("--dilation", "-d", help="d, cells from tap to tap.")]
 Rounding = Annotated[
     str,
@@ -34,7 +34,7 @@ Rounding = Annotated[
 
 def size(
     size: Size,
-    filter: Filter,
+    kernel_size: Filter,
     stride: Stride = 1,
     pad: Pad = "0",
     dilation: Dilation = 1,
@@ -44,13 +44,13 @@ def size(
     layout = {"stride": stride, "dilation": dilation}
     with spelling(_as_options):
         padding = padding_option(pad, 1)
-        ((low, high),) = resolve_padding(padding, (size,), (filter,), **layout)
-        window = Window(size, filter, stride, (low, high), dilation, rounding)
-    pair = size_preserving_padding(size, filter, **layout)
-    keep = describe_size_preserving_padding(size, filter, **layout)
+        ((low, high),) = resolve_padding(padding, (size,), (kernel_size,), **layout)
+        window = Window(size, kernel_size, stride, (low, high), dilation, rounding)
+    pair = size_preserving_padding(size, kernel_size, **layout)
+    keep = describe_size_preserving_padding(size, kernel_size, **layout)
     typer.echo(f"k = {window}")
     if dilation != 1:
-        typer.echo(f"    with F' = {dilation}*({filter} - 1) + 1 = {window.extent}")
+        typer.echo(f"    with F' = {dilation}*({kernel_size} - 1) + 1 = {window.extent}")
     if window.unread:
         typer.echo(f"    {window.unread} of {window.padded} cells at the end never read")
     typer.echo(f"    {keep.replace(str(pair), write_padding((pair,)))}")

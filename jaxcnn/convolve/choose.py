@@ -27,7 +27,7 @@ from jaxcnn.convolve.layout import (
     from_kernel_gradient,
 )
 from jaxcnn.convolve.problem import Problem
-from jaxcnn.geometry._check import choice
+from jaxcnn.geometry.check import choice
 from jaxcnn.onednn import closed_because
 
 ONEDNN = frozenset(onednn.DIRECTIONS)
@@ -136,7 +136,7 @@ def solve(
     algorithm, share = ALGORITHMS[taken], max(1, _share(problem, taken, most))
     if algorithm.of_forward != of_forward:
         put = from_kernel_gradient if algorithm.of_forward else as_kernel_gradient
-        x, kernel = put(problem.exchanged(), x, kernel)
+        x, kernel = put(problem.kernel_gradient(), x, kernel)
 
     def smaller(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return solve(problem, x, kernel, closed=closed, most=share)
@@ -156,7 +156,7 @@ def named_or_chosen(
     if (
         name is not None
         and name not in closed
-        and (name in laid.readers or not ALGORITHMS[name].refuses(problem))
+        and (name in laid.readers or not ALGORITHMS[name].unsupported_reason(problem))
     ):
         return name
     return choose(problem, closed, laid, most)
@@ -201,7 +201,7 @@ def _reason(
 ) -> str | None:
     if name in shut:
         return closed_because() or "not where this is compiled"
-    reason = ALGORITHMS[name].refuses(problem)
+    reason = ALGORITHMS[name].unsupported_reason(problem)
     if reason is None and _share(problem, name, most) < 1:
         reason = f"by name alone: more than {most} programs to compile"
     return reason

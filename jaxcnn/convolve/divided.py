@@ -30,7 +30,7 @@ def serves(operation: Operation) -> bool:
         return False
     if problem.is_empty or problem.dtype not in FLOATS:
         return False
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     return problem.is_plain and forward.is_plain and forward.taps <= MOST_TAPS
 
 
@@ -38,7 +38,7 @@ def kernel_gradient(operation: Operation, x: jax.Array, g: jax.Array) -> jax.Arr
     """What lax's call computes, from its operands as lax has them."""
     x, g = operation.of_forward(x, g)  # x (N, *size, C) and output gradient (N, *k, O)
     problem, x = trimmed(operation.problem, x)
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     bare, x = padded(forward, x)
     g = split_groups(g, forward.groups)  # (N, *k, groups, filters)
     places = tuple(range(forward.axes + 1))

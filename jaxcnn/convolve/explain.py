@@ -87,7 +87,7 @@ def _directions(described: Operation) -> tuple[Direction, ...]:
     named = (
         ("forward", problem, laying(described)),
         ("input gradient", backward.problem, laying(backward)),
-        ("kernel gradient", problem.exchanged(), AS_USUAL),
+        ("kernel gradient", problem.kernel_gradient(), AS_USUAL),
     )
     return tuple(
         Direction(name, each, choose(each, laid=laid), costs(each, laid=laid))

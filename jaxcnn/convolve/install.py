@@ -15,12 +15,12 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from jaxcnn.convolve import pooling
+from jaxcnn.convolve import pool_lowerings
 from jaxcnn.convolve.lower import LAX_RULES, lower_on
 from jaxcnn.convolve.primitive import LAX
 
-_RULES: dict[Primitive, Any] = {LAX: partial(lower_on, "cpu"), **pooling.RULES}
-_BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pooling.LAX_RULES}
+_RULES: dict[Primitive, Any] = {LAX: partial(lower_on, "cpu"), **pool_lowerings.RULES}
+_BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pool_lowerings.LAX_RULES}
 _in_place = _BEFORE
 
 

@@ -99,7 +99,7 @@ def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
         batch=int(x.shape[x_spec[0]]) // groups,
         size=tuple(int(x.shape[axis]) for axis in x_spec[2:]),
         in_channels=int(x.shape[x_spec[1]]) * groups,
-        filter=tuple(int(kernel.shape[axis]) for axis in kernel_spec[2:]),
+        kernel_size=tuple(int(kernel.shape[axis]) for axis in kernel_spec[2:]),
         out_channels=int(kernel.shape[kernel_spec[0]]),
         groups=max(groups, params["feature_group_count"]),
         stride=tuple(map(int, params["window_strides"])),

@@ -56,7 +56,7 @@ def lower_on(
     if platform == "cuda":
         # oneDNN is not there.
         others = {name: each for name, each in ALGORITHMS.items() if name not in ONEDNN}
-        named = algorithm in others and not others[algorithm].refuses(problem)
+        named = algorithm in others and not others[algorithm].unsupported_reason(problem)
         instead = None if named else nvidia.program(described, params)
         if instead is not None:
             return lowered(instead, context, x, kernel)

@@ -99,7 +99,7 @@ def _integers(
     ]
     x = lax.pad(x.astype(wide), jnp.zeros((), wide), [(0, 0, 0), *inside, (0, 0, 0)])
     spans = [(k - 1) * s + 1 for k, s in zip(problem.output, problem.stride, strict=True)]
-    starts = np.indices(problem.filter, np.int32).reshape(problem.axes, problem.taps).T
+    starts = np.indices(problem.kernel_size, np.int32).reshape(problem.axes, problem.taps).T
     starts = jnp.asarray(starts * np.array(problem.dilation, np.int32))
     weights = kernel.astype(wide).reshape(problem.taps, c, groups, filters)
     places, zero = problem.axes + 1, jnp.zeros((), jnp.int32)
@@ -124,7 +124,7 @@ def _integers(
 def _is_gradient_of_dilated(operation: Operation) -> bool:
     """Whether a call is one, of a convolution without stride beside it, and images will be few."""
     problem, _ = operation.problem.trimmed()
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     return (
         max(problem.stride, default=1) > 1 == max(problem.dilation)
         and problem.taps >= FEWEST_TAPS * problem.places
@@ -144,7 +144,7 @@ def _by_images(operation: Operation, x: jax.Array, g: jax.Array) -> jax.Array:
     """
     x, g = operation.of_forward(x, g)  # x (N, *size, C) and output gradient (N, *k, O)
     problem, x = trimmed(operation.problem, x)
-    bare, x = padded(problem.exchanged(), x)
+    bare, x = padded(problem.kernel_gradient(), x)
     axes = []
     for k, d in zip(bare.output, bare.dilation, strict=True):
         more = k % d
@@ -156,7 +156,7 @@ def _by_images(operation: Operation, x: jax.Array, g: jax.Array) -> jax.Array:
         images = replace(
             bare,
             batch=bare.batch * len(every),
-            size=tuple(k + f - 1 for (_, k), f in zip(parts, bare.filter, strict=True)),
+            size=tuple(k + f - 1 for (_, k), f in zip(parts, bare.kernel_size, strict=True)),
             dilation=(1,) * bare.axes,
         )
 

@@ -22,7 +22,7 @@ class Problem:
         F' = dilation*(F - 1) + 1
 
     A kernel gradient is such a problem too, with batch and channels exchanged
-    (:meth:`exchanged`); so is an input gradient, whose base dilation is the stride.
+    (:meth:`kernel_gradient`); so is an input gradient, whose base dilation is the stride.
 
     Attributes:
       batch, in_channels, out_channels, groups: N, C, O and the parts the channels are divided into.
@@ -40,7 +40,7 @@ class Problem:
     batch: int
     size: tuple[int, ...]
     in_channels: int
-    filter: tuple[int, ...]
+    kernel_size: tuple[int, ...]
     out_channels: int
     groups: int = 1
     stride: tuple[int, ...] = ()
@@ -69,7 +69,7 @@ class Problem:
     @property
     def extent(self) -> tuple[int, ...]:
         """F' on each axis: the cells a window spans."""
-        return tuple(d * (f - 1) + 1 for f, d in zip(self.filter, self.dilation, strict=True))
+        return tuple(d * (f - 1) + 1 for f, d in zip(self.kernel_size, self.dilation, strict=True))
 
     @property
     def spread(self) -> tuple[int, ...]:
@@ -94,7 +94,7 @@ class Problem:
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
-        return (*self.filter, self.in_channels // self.groups, self.out_channels)
+        return (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ class Problem:
     @property
     def taps(self) -> int:
         """Cells of one filter on one channel."""
-        return math.prod(self.filter)
+        return math.prod(self.kernel_size)
 
     @property
     def places(self) -> int:
@@ -174,7 +174,7 @@ class Problem:
             kept.append((first, n - last))
         return replace(exact, size=tuple(size), padding=tuple(pairs)), tuple(kept)
 
-    def exchanged(self) -> Problem:
+    def kernel_gradient(self) -> Problem:
         """The problem whose kernel gradient this is, its output as large as this filter.
 
         With x: (N, *size, g*c) and output gradient (N, *k, O), the kernel gradient is the
@@ -187,11 +187,11 @@ class Problem:
             self,
             batch=c,
             in_channels=self.batch * self.groups,
-            filter=self.output,
+            kernel_size=self.output,
             stride=self.dilation,
             dilation=self.stride,
         )
-        return other.with_padding_for(self.filter)
+        return other.with_padding_for(self.kernel_size)
 
     def input_gradient(self) -> Problem:
         """The problem that is the gradient with respect to x: the transposed convolution."""

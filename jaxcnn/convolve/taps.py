@@ -31,19 +31,19 @@ compiles for 0.7 s, over 2,000 for 91 s (2 cores of an AMD EPYC, jax 0.10.2)."""
 
 
 @dataclass(frozen=True)
-class Reads:
+class AxisWindow:
     """How a pool reads one axis of an array; one that is not pooled is read cell by cell.
 
     Attributes:
       size: the axis's cells.
       output: its outputs, k.
-      filter, stride, dilation: of the window.
+      kernel_size, stride, dilation: of the window.
       low, high: the cells of padding before the first cell and after the last.
     """
 
     size: int
     output: int
-    filter: int = 1
+    kernel_size: int = 1
     stride: int = 1
     dilation: int = 1
     low: int = 0
@@ -70,14 +70,14 @@ class Reads:
         return place + first * self.stride, place + (last - 1) * self.stride + 1
 
     @property
-    def whole(self) -> Reads:
+    def whole(self) -> AxisWindow:
         """The same axis, read cell by cell."""
-        return Reads(self.size, self.size)
+        return AxisWindow(self.size, self.size)
 
     @property
-    def done(self) -> Reads:
+    def done(self) -> AxisWindow:
         """The axis of the outputs, read cell by cell."""
-        return Reads(self.output, self.output)
+        return AxisWindow(self.output, self.output)
 
     @property
     def is_pooled(self) -> bool:
@@ -85,7 +85,7 @@ class Reads:
         return self != self.whole
 
 
-Layout = tuple[Reads, ...]
+Layout = tuple[AxisWindow, ...]
 """How each axis of an array is read."""
 
 
@@ -95,7 +95,7 @@ def steps(layout: Layout) -> Iterator[Layout]:
     In that order a tie is settled within the rows before it is settled between them, which is the
     row-major order of the definition.
 
-    >>> window = Reads(9, 3, filter=3, stride=3)
+    >>> window = AxisWindow(9, 3, kernel_size=3, stride=3)
     >>> [[axis.filter for axis in step] for step in steps((window, window, window))]
     [[1, 3, 3], [3, 1, 1]]
     """
@@ -116,18 +116,18 @@ def steps(layout: Layout) -> Iterator[Layout]:
 def _are_few(axes: Layout) -> bool:
     """Whether several axes are pooled at once: known ones, of a few taps in all."""
     known = all(isinstance(axis.size, int) for axis in axes if axis.is_pooled)
-    return known and math.prod(axis.filter for axis in axes) <= TOGETHER
+    return known and math.prod(axis.kernel_size for axis in axes) <= TOGETHER
 
 
 def by_taps(step: Layout) -> bool:
     """Whether a program holds one slice for each tap of this step of a pool."""
     known = (isinstance(axis.size, int) for axis in step if axis.is_pooled)
-    return math.prod(axis.filter for axis in step) <= MOST_TAPS and all(known)
+    return math.prod(axis.kernel_size for axis in step) <= MOST_TAPS and all(known)
 
 
 def every_tap(layout: Layout) -> Iterator[tuple[int, ...]]:
     """The taps of a window, one number for each axis, in row-major order."""
-    return itertools.product(*(range(axis.filter) for axis in layout))
+    return itertools.product(*(range(axis.kernel_size) for axis in layout))
 
 
 def taps(x: jax.Array, layout: Layout, fill: float) -> list[jax.Array]:
@@ -172,7 +172,7 @@ def layout_of(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, 
         params["padding"],
         strict=True,
     )
-    return tuple(Reads(*axis, *padding) for *axis, padding in each)
+    return tuple(AxisWindow(*axis, *padding) for *axis, padding in each)
 
 
 def add_up(x: jax.Array, layout: Layout) -> jax.Array:
@@ -214,7 +214,7 @@ def _over_windows(x: Any, layout: Layout, computation: Callable[..., Any], initi
         x,
         initial,
         computation,
-        window_dimensions=tuple(axis.filter for axis in layout),
+        window_dimensions=tuple(axis.kernel_size for axis in layout),
         window_strides=tuple(axis.stride for axis in layout),
         padding=tuple((axis.low, axis.high) for axis in layout),
         window_dilation=tuple(axis.dilation for axis in layout),
@@ -233,7 +233,7 @@ def highest(dtype: jnp.dtype) -> float | int:
 
 def number_type(layout: Layout) -> Any:
     """The smallest dtype that counts the taps."""
-    return jnp.uint8 if math.prod(axis.filter for axis in layout) <= 256 else jnp.int32
+    return jnp.uint8 if math.prod(axis.kernel_size for axis in layout) <= 256 else jnp.int32
 
 
 def _numbered(hits: Sequence[tuple[int, jax.Array]], at: jax.Array) -> jax.Array:
@@ -295,7 +295,7 @@ def find_in_windows(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
         reads = layout[axis]
         outputs = lax.broadcasted_iota(jnp.int32, place.shape, axis)
         tap = (place + reads.low - outputs * reads.stride) // reads.dilation
-        number = number * reads.filter + tap
+        number = number * reads.kernel_size + tap
     return number.astype(number_type(layout))
 
 

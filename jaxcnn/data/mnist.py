@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice
+from jaxcnn.geometry.check import choice
 
 FOLDER = Path(__file__).parent / "mnist_files"
 

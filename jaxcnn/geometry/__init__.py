@@ -5,8 +5,8 @@ sizes here; nothing else computes one.
 """
 
 from jaxcnn.geometry import conventions
-from jaxcnn.geometry.boundary import BOUNDARIES, pad_windows, source_cell
-from jaxcnn.geometry.field import Field, receptive_field
+from jaxcnn.geometry.axis_maps import IndexedAxis, StridedAxis
+from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.geometry.padding import (
     Padding,
     describe_size_preserving_padding,
@@ -16,8 +16,9 @@ from jaxcnn.geometry.padding import (
     resolve_padding,
     size_preserving_padding,
 )
+from jaxcnn.geometry.padding_mode import PADDING_MODES, pad_windows, source_cell
 from jaxcnn.geometry.plan import Plan, PlanRow
-from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
 from jaxcnn.geometry.relatives import (
     causal_shapes,
     causal_state_shape,
@@ -35,21 +36,20 @@ from jaxcnn.geometry.sizes import (
     transposed_window,
     windows,
 )
-from jaxcnn.geometry.steps import Slide, Table
 from jaxcnn.geometry.transposed import conv_transpose_shapes
-from jaxcnn.geometry.window import Window, effective_filter, padded_cells, real_cells
+from jaxcnn.geometry.window import Window, effective_kernel_size, padded_cells, real_cells
 
 __all__ = [
-    "BOUNDARIES",
+    "PADDING_MODES",
     "ConvShapes",
-    "Field",
+    "FeatureMap",
+    "IndexedAxis",
     "Padding",
     "Plan",
     "PlanRow",
     "PoolShapes",
-    "Reads",
-    "Slide",
-    "Table",
+    "ReceptiveField",
+    "StridedAxis",
     "Window",
     "causal_shapes",
     "causal_state_shape",
@@ -59,7 +59,7 @@ __all__ = [
     "conventions",
     "depthwise_shapes",
     "describe_size_preserving_padding",
-    "effective_filter",
+    "effective_kernel_size",
     "exact_sizes",
     "local_shapes",
     "named_padding",

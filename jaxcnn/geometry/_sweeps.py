@@ -1,4 +1,4 @@
-"""Walks through a graph of feature maps with an array at each map: the maps that ``Reads`` gives.
+"""Walks through a graph of feature maps with an array at each map: the maps that ``FeatureMap`` gives.
 
 Apart from ``reads`` because it imports NumPy, which everything else in the geometry does without.
 """
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.geometry.steps import Slide, Step
+from jaxcnn.geometry.axis_maps import AxisMap, StridedAxis
 
 if TYPE_CHECKING:
-    from jaxcnn.geometry.reads import Reads
+    from jaxcnn.geometry.feature_map import FeatureMap
 
 
-def counts(top: Reads, output: tuple[int, ...]) -> np.ndarray:
+def counts(top: FeatureMap, output: tuple[int, ...]) -> np.ndarray:
     """Paths from one output to each cell of the input."""
     start = np.zeros(top.sizes, _exact(top))
     start[output] = 1
     return _back(top, start)
 
 
-def read(top: Reads) -> np.ndarray:
+def read(top: FeatureMap) -> np.ndarray:
     """Whether any output reads each cell of the input."""
     return _back(top, np.ones(top.sizes, bool))
 
 
-def unread(top: Reads) -> tuple[tuple[int, ...], ...]:
+def unread(top: FeatureMap) -> tuple[tuple[int, ...], ...]:
     """On each axis, the places at which no cell is read."""
     cells = read(top)
     axes = range(cells.ndim)
@@ -37,11 +37,11 @@ def unread(top: Reads) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(np.flatnonzero(~line).tolist()) for line in lines)
 
 
-def padding_shares(top: Reads) -> dict[Reads, np.ndarray]:
+def padding_shares(top: FeatureMap) -> dict[FeatureMap, np.ndarray]:
     """For each map up to ``top``, each output's share of paths that end in padding."""
-    real: dict[Reads, np.ndarray] = {}
-    total: dict[Reads, np.ndarray] = {}  # one period of what a map without borders would hold
-    shares: dict[Reads, np.ndarray] = {}
+    real: dict[FeatureMap, np.ndarray] = {}
+    total: dict[FeatureMap, np.ndarray] = {}  # one period of what a map without borders would hold
+    shares: dict[FeatureMap, np.ndarray] = {}
     # Only ratios are wanted: beyond 64 bits the rounding of doubles, all positive, will do.
     dtype = np.int64 if _exact(top) is np.int64 else np.float64
     for m in top.order:
@@ -58,12 +58,12 @@ def padding_shares(top: Reads) -> dict[Reads, np.ndarray]:
     return shares
 
 
-def _exact(top: Reads) -> type:
+def _exact(top: FeatureMap) -> type:
     """A dtype in which no number of paths is rounded."""
     return np.int64 if top.most_paths < 2**62 else object
 
 
-def _back(top: Reads, start: np.ndarray) -> np.ndarray:
+def _back(top: FeatureMap, start: np.ndarray) -> np.ndarray:
     at = {top: start}
     for m in reversed(top.order):
         here = at.pop(m)
@@ -77,7 +77,7 @@ def _back(top: Reads, start: np.ndarray) -> np.ndarray:
     raise AssertionError("a graph has an input")
 
 
-def _within(values: np.ndarray, steps: tuple[Step | None, ...]) -> np.ndarray:
+def _within(values: np.ndarray, steps: tuple[AxisMap | None, ...]) -> np.ndarray:
     """What the outputs get of the cells that are there."""
     for axis, step in enumerate(steps):
         if step is not None:
@@ -87,7 +87,7 @@ def _within(values: np.ndarray, steps: tuple[Step | None, ...]) -> np.ndarray:
 
 
 def _beyond(
-    values: np.ndarray, steps: tuple[Step | None, ...], parent: Reads, m: Reads
+    values: np.ndarray, steps: tuple[AxisMap | None, ...], parent: FeatureMap, m: FeatureMap
 ) -> np.ndarray:
     """One period of what the outputs get where the pattern of cells goes on for ever."""
     for axis, step in enumerate(steps):
@@ -100,7 +100,7 @@ def _beyond(
     return values
 
 
-def _pulled(values: np.ndarray, step: Step, axis: int) -> np.ndarray:
+def _pulled(values: np.ndarray, step: AxisMap, axis: int) -> np.ndarray:
     values = np.moveaxis(values, axis, 0)
     back = np.zeros((step.size, *values.shape[1:]), values.dtype)
     # Unbuffered, for two outputs may read one cell by the same tap.
@@ -121,14 +121,14 @@ def _pushed(
     return np.moveaxis(out, 0, axis)
 
 
-def _inside(step: Step, outputs: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _inside(step: AxisMap, outputs: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inside = (cells >= 0) & (cells < step.size)
     return outputs[inside], cells[inside]
 
 
-def _links(step: Step, places: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _links(step: AxisMap, places: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of output and cell, in parts in which an output comes at most once."""
-    if not isinstance(step, Slide):
+    if not isinstance(step, StridedAxis):
         rows = [(o, step.cells(o)) for o in places]
         for place in range(step.width):
             pairs = [(o, row[place]) for o, row in rows if place < len(row)]

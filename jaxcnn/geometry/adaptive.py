@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import integer, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic
+from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.pooling import require_cells, split_by, split_by_rank
 from jaxcnn.geometry.window import axis_names
 

@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import Any
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic
-from jaxcnn.geometry.window import decimal, effective_filter
+from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry.window import decimal, effective_kernel_size
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 """How padding is given: a name, one int for all, an int for each axis, or a pair for each axis."""
@@ -25,7 +25,7 @@ NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
 
 
 def padding_total(
-    size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1
+    size: int, kernel_size: int, output: int, *, stride: int = 1, dilation: int = 1
 ) -> int:
     """lo + hi for which the window has exactly ``output`` outputs: (k-1)s + F' - N.
 
@@ -37,11 +37,11 @@ def padding_total(
     size = integer("size", size, least=1)
     output = integer("output", output, least=1)
     stride = integer("stride", stride, least=1)
-    return (output - 1) * stride + effective_filter(filter, dilation) - size
+    return (output - 1) * stride + effective_kernel_size(kernel_size, dilation) - size
 
 
 def padding_for_output(
-    size: int, filter: int, output: int, *, stride: int = 1, dilation: int = 1
+    size: int, kernel_size: int, output: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
     """The pair (lo, hi) that gives ``output`` outputs; an odd cell goes after.
 
@@ -53,10 +53,10 @@ def padding_for_output(
     >>> padding_for_output(224, 7, 112, stride=2)
     (2, 3)
     """
-    total = padding_total(size, filter, output, stride=stride, dilation=dilation)
+    total = padding_total(size, kernel_size, output, stride=stride, dilation=dilation)
     if total < 0:
         raise InputError(
-            f"size {size} with filter {filter}, stride {stride}, dilation {dilation} reaches "
+            f"size {size} with kernel_size {kernel_size}, stride {stride}, dilation {dilation} reaches "
             f"{output} outputs only if {-total} of its cells are cut off; use size {size + total}, "
             f"a larger filter or stride, or ask for more outputs"
         )
@@ -64,7 +64,7 @@ def padding_for_output(
 
 
 def size_preserving_padding(
-    size: int, filter: int, *, stride: int = 1, dilation: int = 1
+    size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
     """The pair (lo, hi) for which there are as many outputs as inputs, k = N.
 
@@ -76,11 +76,11 @@ def size_preserving_padding(
     >>> size_preserving_padding(7, 4)
     (1, 2)
     """
-    return padding_for_output(size, filter, size, stride=stride, dilation=dilation)
+    return padding_for_output(size, kernel_size, size, stride=stride, dilation=dilation)
 
 
 def describe_size_preserving_padding(
-    size: int, filter: int, *, stride: int = 1, dilation: int = 1
+    size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> str:
     """What keeps the size, in words, with the formula filled in.
 
@@ -89,9 +89,9 @@ def describe_size_preserving_padding(
     >>> describe_size_preserving_padding(7, 4)
     'padding ((7 - 1)*1 + 4 - 7)/2 = 1.5 is not whole: the uneven pair (1, 2) keeps size 7'
     """
-    low, high = size_preserving_padding(size, filter, stride=stride, dilation=dilation)
+    low, high = size_preserving_padding(size, kernel_size, stride=stride, dilation=dilation)
     half = decimal(Fraction(low + high, 2))
-    extent = effective_filter(filter, dilation)
+    extent = effective_kernel_size(kernel_size, dilation)
     formula = f"padding (({size} - 1)*{stride} + {extent} - {size})/2 = {half}"
     if low == high:
         return f"{formula} on both sides keeps size {size}"
@@ -99,16 +99,16 @@ def describe_size_preserving_padding(
 
 
 def named_padding(
-    name: str, size: int, filter: int, *, stride: int = 1, dilation: int = 1
+    name: str, size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
     """The pair (lo, hi) that a padding's name stands for on one axis.
 
     >>> named_padding("SAME", 224, 7, stride=2), named_padding("CAUSAL", 10, 3, dilation=2)
     ((2, 3), (4, 0))
     """
-    _refuse_boundary(name)
+    _refuse_padding_mode(name)
     name = choice("padding", name.upper() if isinstance(name, str) else name, NAMES)
-    extent = effective_filter(filter, dilation)
+    extent = effective_kernel_size(kernel_size, dilation)
     if name == "VALID":
         return 0, 0
     if name == "FULL":
@@ -152,8 +152,8 @@ def resolve_padding(
         strides = per_axis("stride", stride, axes, least=1)
         dilations = per_axis("dilation", dilation, axes, least=1)
         return tuple(
-            named_padding(padding, size, filter, stride=s, dilation=d)
-            for size, filter, s, d in zip(sizes, filters, strides, dilations, strict=True)
+            named_padding(padding, size, kernel_size, stride=s, dilation=d)
+            for size, kernel_size, s, d in zip(sizes, filters, strides, dilations, strict=True)
         )
     if not is_sequence(padding):
         low = _padding_entry("padding", padding, least)
@@ -185,7 +185,7 @@ def _hashable(entry: Any) -> Any:
     return tuple(entry) if is_sequence(entry) else entry
 
 
-_BOUNDARIES = {
+_PADDING_MODES = {
     "CIRCULAR": "circular",
     "WRAP": "circular",
     "PERIODIC": "circular",
@@ -199,13 +199,13 @@ _BOUNDARIES = {
 """What others call, among their paddings, what the padding is filled with; and our word for it."""
 
 
-def _refuse_boundary(name: Any) -> None:
-    filled = _BOUNDARIES.get(name.upper()) if isinstance(name, str) else None
+def _refuse_padding_mode(name: Any) -> None:
+    filled = _PADDING_MODES.get(name.upper()) if isinstance(name, str) else None
     if filled is not None:
         raise InputError(
             f"padding {name!r} says what the padding is filled with, not how much there is; use "
-            f'padding="SAME" and, in a convolution, boundary="{filled}"; for others there is '
-            f'jaxcnn.pad(x, cells, boundary="{filled}")'
+            f'padding="SAME" and, in a convolution, padding_mode="{filled}"; for others there is '
+            f'jaxcnn.pad(x, cells, padding_mode="{filled}")'
         )
 
 

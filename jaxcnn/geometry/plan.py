@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 
-from jaxcnn.geometry.field import Field
+from jaxcnn.geometry.receptive_field import ReceptiveField
+from jaxcnn.geometry.text import format_shape
 from jaxcnn.geometry.window import Window
 
 COLUMNS = ("layer", "output", "parameters", "multiply-adds", "field", "stride", "lost")
@@ -26,7 +26,7 @@ class PlanRow:
         is not known.
       lost: input cells at the end of each axis that this layer never reads.
 
-    >>> PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0)).cells()
+    >>> PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0)).cells()
     ('conv', '5x5x6', '60', '1,350', '3x3', '1x1', '0')
     """
 
@@ -34,19 +34,19 @@ class PlanRow:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int | None
-    field: tuple[Field, ...] | None
+    field: tuple[ReceptiveField, ...] | None
     lost: tuple[int, ...]
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, in the order of :data:`COLUMNS`."""
         return (
             self.name,
-            by(self.output),
+            format_shape(self.output),
             f"{self.parameters:,}",
             "?" if self.multiply_adds is None else f"{self.multiply_adds:,}",
-            "?" if self.field is None else by(f.size for f in self.field),
-            "?" if self.field is None else by(f.jump for f in self.field),
-            by(self.lost) if any(self.lost) else "0",
+            "?" if self.field is None else format_shape(f.size for f in self.field),
+            "?" if self.field is None else format_shape(f.jump for f in self.field),
+            format_shape(self.lost) if any(self.lost) else "0",
         )
 
 
@@ -59,7 +59,7 @@ class Plan:
       rows: a row for each layer.
       notes: what is not known, or taken for granted, in words; they come under the table.
 
-    >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (Field(3), Field(3)), (0, 0))
+    >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0))
     >>> print(Plan((7, 7, 1), (row,)))
     layer  output  parameters  multiply-adds  field  stride  lost
     input  7x7x1                                1x1     1x1
@@ -96,8 +96,8 @@ class Plan:
     def lines(self) -> list[tuple[str, ...]]:
         """The table's lines as text: the input, a line for each layer, the totals."""
         fields = (row.field for row in self.rows if row.field is not None)
-        ones = by([1] * len(next(fields, self.input[:-1])))
-        first = ("input", by(self.input), "", "", ones, ones, "")
+        ones = format_shape([1] * len(next(fields, self.input[:-1])))
+        first = ("input", format_shape(self.input), "", "", ones, ones, "")
         known = sum(row.multiply_adds or 0 for row in self.rows)
         products = f"{'at least ' if self.multiply_adds is None else ''}{known:,}"
         total = ("total", "", f"{self.parameters:,}", products, "", "", "")
@@ -120,7 +120,7 @@ def plan_row(
     name: str,
     windows: Sequence[Window],
     channels: int,
-    before: Sequence[Field],
+    before: Sequence[ReceptiveField],
     *,
     parameters: int = 0,
     multiply_adds: int = 0,
@@ -131,16 +131,6 @@ def plan_row(
         (*(window.output for window in windows), channels),
         parameters,
         multiply_adds,
-        tuple(field.through(window) for field, window in zip(before, windows, strict=True)),
+        tuple(field.apply(window) for field, window in zip(before, windows, strict=True)),
         tuple(window.lost for window in windows),
     )
-
-
-def by(sizes: Iterable[int | Fraction]) -> str:
-    """Sizes as they are spoken of: ``28x28x1``."""
-    return "x".join(map(str, sizes))
-
-
-def count_of(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, TypeGuard
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import integer, is_sequence, per_axis
+from jaxcnn.geometry.check import integer, is_sequence, per_axis
 from jaxcnn.geometry.shapes import split_shape
 from jaxcnn.geometry.window import axis_names
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from jaxcnn.errors import InputError, without
-from jaxcnn.geometry._check import integer
 from jaxcnn.geometry._symbolic import is_symbolic
-from jaxcnn.geometry.boundary import check_boundary
+from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.geometry.shapes import (
     ConvShapes,
     conv_shapes,
@@ -25,7 +25,7 @@ from jaxcnn.geometry.shapes import (
     split_shape,
 )
 from jaxcnn.geometry.sizes import windows
-from jaxcnn.geometry.window import effective_filter
+from jaxcnn.geometry.window import effective_kernel_size
 
 
 def depthwise_shapes(
@@ -37,7 +37,7 @@ def depthwise_shapes(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     name: str = "kernel",
 ) -> ConvShapes:
     """The grouped convolution, one group a channel, that a depthwise convolution is.
@@ -46,7 +46,7 @@ def depthwise_shapes(
       x: (N, *spatial, C), or (*spatial, C) for one example.
       kernel: (*F, C, multiplier).
       bias: (C * multiplier,), or None.
-      stride, padding, dilation, rounding, boundary: as in :func:`jaxcnn.depthwise_conv`.
+      stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.depthwise_conv`.
       name: what errors call the kernel.
 
     Raises:
@@ -81,7 +81,7 @@ def depthwise_shapes(
         dilation=dilation,
         groups=channels,
         rounding=rounding,
-        boundary=boundary,
+        padding_mode=padding_mode,
     )
 
 
@@ -95,7 +95,7 @@ def separable_shapes(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
 ) -> tuple[ConvShapes, ConvShapes]:
     """The two convolutions that a separable one is: depthwise, then pointwise.
 
@@ -104,7 +104,7 @@ def separable_shapes(
       depthwise_kernel: (*F, C, multiplier).
       pointwise_kernel: (1, ..., 1, C * multiplier, C_out), a 1 for each spatial axis.
       bias: (C_out,), or None.
-      stride, padding, dilation, rounding, boundary: of the depthwise convolution.
+      stride, padding, dilation, rounding, padding_mode: of the depthwise convolution.
 
     Raises:
       InputError: naming the argument and the numbers, and what to type instead.
@@ -120,7 +120,7 @@ def separable_shapes(
         padding=padding,
         dilation=dilation,
         rounding=rounding,
-        boundary=boundary,
+        padding_mode=padding_mode,
         name="depthwise_kernel",
     )
     ones = (1,) * len(first.windows)
@@ -145,7 +145,7 @@ def local_shapes(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
 ) -> ConvShapes:
     """The convolution whose windows a local one has; its filters differ from place to place.
 
@@ -153,7 +153,7 @@ def local_shapes(
       x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
       kernel: (*k, *F, C_in, C_out), with k the number of outputs on each axis.
       bias: (*k, C_out) or (C_out,), or None.
-      stride, padding, dilation, rounding, boundary: as in :func:`jaxcnn.local_conv`.
+      stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.local_conv`.
 
     Raises:
       InputError: naming the argument and the numbers, and what to type instead.
@@ -187,7 +187,7 @@ def local_shapes(
         padding=padding,
         dilation=dilation,
         rounding=rounding,
-        check=partial(check_boundary, boundary),
+        check=partial(check_padding_mode, padding_mode),
     )
     symbolic = next((axis for axis in laid if is_symbolic(axis.size)), None)
     if symbolic is not None:
@@ -195,7 +195,7 @@ def local_shapes(
             f"{symbolic.axis} {symbolic.size} of x {x} is symbolic, but kernel of shape {kernel} "
             f"has filters for {places} places and no others; use a number"
         )
-    shapes = ConvShapes(batch, laid, channels, out_channels, 1, boundary)
+    shapes = ConvShapes(batch, laid, channels, out_channels, 1, padding_mode)
     if places != shapes.spatial:
         raise InputError(
             f"kernel of shape {kernel} has filters for {places} places, but {filters} filters have "
@@ -259,7 +259,7 @@ def causal_state_shape(
     """
     kernel = tuple(kernel)
     _require_time_alone(kernel)
-    back = effective_filter(kernel[0], dilation) - 1
+    back = effective_kernel_size(kernel[0], dilation) - 1
     cells = (back, kernel[1] * integer("groups", groups, least=1))
     return cells if batch is None else (integer("batch", batch, least=0), *cells)
 

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic
-from jaxcnn.geometry.boundary import check_boundary
+from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.geometry.pooling import require_cells, split_by
 from jaxcnn.geometry.shapes import PoolShapes
 from jaxcnn.geometry.sizes import windows
@@ -23,51 +23,51 @@ ORDERS = ("CRD", "DCR")
 
 def blur_shapes(
     x: Sequence[int],
-    filter: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] = 2,
     padding: Padding = "SAME_LOWER",
-    boundary: str = "reflect",
+    padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> PoolShapes:
     """Checks the shape and arguments of a blur pool and lays its windows.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``filter`` lists one size for each axis.
-      filter, stride, padding, boundary, rounding: as in :func:`jaxcnn.blur_pool`.
+      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` lists one size for each axis.
+      kernel_size, stride, padding, padding_mode, rounding: as in :func:`jaxcnn.blur_pool`.
 
     >>> blur_shapes((8, 28, 28, 3), 3).output
     (8, 14, 14, 3)
     """
     if rounding == "ceil":
         raise InputError(
-            'rounding "ceil" reads beyond the padding, which blur pooling fills by its boundary; '
+            'rounding "ceil" reads beyond the padding, which blur pooling fills by its padding mode; '
             'use "floor", or more padding'
         )
-    batch, spatial, channels = split_by(x, "filter", filter)
-    if boundary == "partial":
+    batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
+    if padding_mode == "partial":
         raise InputError(
-            'boundary "partial" counts taps, whose weights differ here; use boundary="replicate"'
+            'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
         )
     laid = windows(
         spatial,
-        filter,
+        kernel_size,
         stride=stride,
         padding=padding,
         rounding=rounding,
-        check=partial(check_boundary, boundary),
+        check=partial(check_padding_mode, padding_mode),
     )
     return PoolShapes(batch, laid, channels)
 
 
-def binomial(filter: int) -> tuple[float, ...]:
-    """The row of Pascal's triangle with ``filter`` entries, scaled to sum 1.
+def binomial(kernel_size: int) -> tuple[float, ...]:
+    """The row of Pascal's triangle with ``kernel_size`` entries, scaled to sum 1.
 
     >>> binomial(3)
     (0.25, 0.5, 0.25)
     """
-    row = (math.comb(filter - 1, tap) for tap in range(filter))
-    return tuple(entry / 2 ** (filter - 1) for entry in row)
+    row = (math.comb(kernel_size - 1, tap) for tap in range(kernel_size))
+    return tuple(entry / 2 ** (kernel_size - 1) for entry in row)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._check import integer, is_sequence, per_axis
 from jaxcnn.geometry._symbolic import at_least, is_symbolic
-from jaxcnn.geometry.boundary import check_boundary
+from jaxcnn.geometry.check import integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.geometry.sizes import padding_under_windows, windows
 from jaxcnn.geometry.window import Window, first_empty
 
@@ -29,7 +29,7 @@ class ConvShapes:
       in_channels: C_in.
       out_channels: C_out, the number of filters.
       groups: into how many parts the channels are divided.
-      boundary: what the padding is filled with, one of :data:`jaxcnn.geometry.BOUNDARIES`.
+      padding_mode: what the padding is filled with, one of :data:`jaxcnn.geometry.PADDING_MODES`.
 
     >>> laid = (Window(7, 3), Window(7, 3))
     >>> shapes = ConvShapes(None, laid, in_channels=3, out_channels=6, groups=1)
@@ -42,7 +42,7 @@ class ConvShapes:
     in_channels: int
     out_channels: int
     groups: int
-    boundary: str = "zeros"
+    padding_mode: str = "zeros"
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ class ConvShapes:
     @property
     def terms(self) -> int:
         """Products summed for one output: taps times channels in a group."""
-        return math.prod(w.filter for w in self.windows) * (self.in_channels // self.groups)
+        return math.prod(w.kernel_size for w in self.windows) * (self.in_channels // self.groups)
 
     @property
     def multiply_adds(self) -> int:
@@ -93,7 +93,7 @@ def conv_shapes(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     mask: Sequence[int] | None = None,
 ) -> ConvShapes:
     """Checks the shapes and arguments of a convolution and lays its windows.
@@ -102,7 +102,7 @@ def conv_shapes(
       x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
       kernel: (*F, C_in/groups, C_out); its rank tells how many spatial axes there are.
       bias: (C_out,), or None.
-      stride, padding, dilation, groups, rounding, boundary: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, groups, rounding, padding_mode: as in :func:`jaxcnn.conv`.
       mask: the mask's shape, axis by axis the kernel's or 1; or None.
 
     Raises:
@@ -152,9 +152,9 @@ def conv_shapes(
         padding=padding,
         dilation=dilation,
         rounding=rounding,
-        check=partial(check_boundary, boundary),
+        check=partial(check_padding_mode, padding_mode),
     )
-    return ConvShapes(batch, laid, channels, out_channels, groups, boundary)
+    return ConvShapes(batch, laid, channels, out_channels, groups, padding_mode)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class PoolShapes:
 
 def pool_shapes(
     x: Sequence[int],
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -201,8 +201,8 @@ def pool_shapes(
     """Checks the shape and arguments of a pool and lays its windows.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``window`` lists one size for each axis.
-      window: its size, one for all spatial axes or one each.
+      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` lists one size for each axis.
+      kernel_size: the window's size, one for all spatial axes or one each.
       stride: None takes the window's size, so that windows neither overlap nor leave gaps.
       padding, dilation, rounding: as in :func:`jaxcnn.conv`.
 
@@ -213,16 +213,16 @@ def pool_shapes(
     (8, 14, 14, 3)
     """
     x = tuple(x)
-    if is_sequence(window):
-        axes, asked = len(window), f"window {tuple(window)!r}"
+    if is_sequence(kernel_size):
+        axes, asked = len(kernel_size), f"kernel_size {tuple(kernel_size)!r}"
     else:
-        axes, asked = max(1, len(x) - 2), f"window {window!r}"
+        axes, asked = max(1, len(x) - 2), f"kernel_size {kernel_size!r}"
     batch, spatial, channels = split_shape(x, axes, asked)
-    window = per_axis("window", window, axes, least=1)
+    kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
     laid = windows(
         spatial,
-        window,
-        stride=window if stride is None else stride,
+        kernel_size,
+        stride=kernel_size if stride is None else stride,
         padding=padding,
         dilation=dilation,
         rounding=rounding,
@@ -237,7 +237,7 @@ def _require_cells(laid: Sequence[Window], rounding: str) -> None:
         empty = first_empty(axis)
         if empty is not None:
             raise InputError(
-                f"{axis.axis} {axis.size} with window {axis.filter}, dilation {axis.dilation}, "
+                f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation {axis.dilation}, "
                 f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
                 f"nothing but padding.",
                 *padding_under_windows(laid, rounding),

@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry._symbolic import is_symbolic, known
+from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import NAMES, Padding, resolve_padding
 from jaxcnn.geometry.window import (
     ROUNDINGS,
     Window,
     as_sizes,
     axis_names,
-    effective_filter,
+    effective_kernel_size,
     first_empty,
 )
 
@@ -52,7 +52,7 @@ def windows(
     axes, names = len(sizes), axis_names(len(sizes))
     named = zip(names, sizes, strict=True)
     sizes = tuple(integer(name, size, least=1, symbolic=True) for name, size in named)
-    filters = per_axis("filter", filters, axes, least=1)
+    filters = per_axis("kernel_size", filters, axes, least=1)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
 
@@ -199,7 +199,7 @@ def _together(
 
 def output_size(
     size: int,
-    filter: int,
+    kernel_size: int,
     *,
     stride: int = 1,
     padding: str | int | tuple[int, int] = 0,
@@ -210,7 +210,7 @@ def output_size(
 
     Args:
       size: N, cells on the axis.
-      filter: F, taps.
+      kernel_size: F, taps.
       stride: s, in cells.
       padding: cells on both sides, a pair (before, after), or a name.
       dilation: d, cells from tap to tap.
@@ -224,12 +224,12 @@ def output_size(
     (5, 3, 7)
     >>> output_size(7, 3, stride=3)
     Traceback (most recent call last):
-    jaxcnn.errors.InputError: size 7 with filter 3, stride 3, padding (0, 0) gives \
+    jaxcnn.errors.InputError: size 7 with kernel_size 3, stride 3, padding (0, 0) gives \
 (7 + 0 + 0 - 3)/3 + 1 = 2.333... outputs; 2.333... is not an integer: 1 row at the end would \
 never be read. Use padding=(0, 2), size 6 or 9, or rounding="floor" to drop it.
     """
-    pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation)
-    return Window(size, filter, stride, pair, dilation, rounding).output
+    pair = _one_axis(padding, size, kernel_size, stride=stride, dilation=dilation)
+    return Window(size, kernel_size, stride, pair, dilation, rounding).output
 
 
 def output_sizes(
@@ -254,7 +254,7 @@ def output_sizes(
 
 def exact_sizes(
     size: int,
-    filter: int,
+    kernel_size: int,
     *,
     stride: int = 1,
     padding: str | int | tuple[int, int] = 0,
@@ -271,14 +271,14 @@ def exact_sizes(
     stride = integer("stride", stride, least=1)
 
     def exact(candidate: int) -> bool:
-        pair = _one_axis(padding, candidate, filter, stride=stride, dilation=dilation)
-        room = candidate + sum(pair) - effective_filter(filter, dilation)
+        pair = _one_axis(padding, candidate, kernel_size, stride=stride, dilation=dilation)
+        room = candidate + sum(pair) - effective_kernel_size(kernel_size, dilation)
         return room >= 0 and room % stride == 0
 
     if exact(size):
         return (size,)
     # Remainders repeat with the stride; from the filter's extent on there is room.
-    reach = stride + max(size, effective_filter(filter, dilation))
+    reach = stride + max(size, effective_kernel_size(kernel_size, dilation))
     below = next((n for n in range(size - 1, 0, -1) if exact(n)), None)
     above = next((n for n in range(size + 1, reach + 1) if exact(n)), None)
     return tuple(n for n in (below, above) if n is not None)
@@ -286,7 +286,7 @@ def exact_sizes(
 
 def transposed_output_size(
     size: int,
-    filter: int,
+    kernel_size: int,
     *,
     stride: int = 1,
     padding: str | int | tuple[int, int] = 0,
@@ -308,7 +308,7 @@ def transposed_output_size(
     """
     return transposed_window(
         size,
-        filter,
+        kernel_size,
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -318,7 +318,7 @@ def transposed_output_size(
 
 def transposed_window(
     size: int,
-    filter: int,
+    kernel_size: int,
     *,
     stride: int = 1,
     padding: str | int | tuple[int, int] = 0,
@@ -345,7 +345,7 @@ def transposed_window(
     size = integer(axis, size, least=1, symbolic=True)
     stride = integer("stride", stride, least=1)
     extra = integer("output_padding", output_padding, least=0)
-    extent = effective_filter(filter, dilation)
+    extent = effective_kernel_size(kernel_size, dilation)
     if extra and output_size is not None:
         raise InputError(
             f"output_size {output_size} and output_padding {extra} say the same thing twice; use "
@@ -361,7 +361,7 @@ def transposed_window(
             "padding below 0 for more cells that no window reads",
         )
     asked = (
-        f"{axis} {size} transposed with filter {filter}, stride {stride}, dilation {dilation}, "
+        f"{axis} {size} transposed with kernel_size {kernel_size}, stride {stride}, dilation {dilation}, "
         f"padding"
     )
     if isinstance(padding, str) and padding.upper().startswith("SAME"):
@@ -376,7 +376,7 @@ def transposed_window(
         least = (size - 1) * stride + 1
         wanted = size * stride
     else:
-        pair = _one_axis(padding, size, filter, stride=stride, dilation=dilation, least=None)
+        pair = _one_axis(padding, size, kernel_size, stride=stride, dilation=dilation, least=None)
         asked = f"{asked} {pair}"
         least = (size - 1) * stride + extent - sum(pair)
         wanted = least + extra
@@ -401,8 +401,8 @@ def transposed_window(
                 Advice("output_size", tuple(sorted({possible[0], possible[-1]}))),
                 *([Advice("padding", (_padding_more(pair, least - first),))] if pair else []),
             )
-    pair = _one_axis(padding, wanted, filter, stride=stride, dilation=dilation, least=None)
-    return Window(wanted, filter, stride, pair, dilation, "floor", axis)
+    pair = _one_axis(padding, wanted, kernel_size, stride=stride, dilation=dilation, least=None)
+    return Window(wanted, kernel_size, stride, pair, dilation, "floor", axis)
 
 
 def _padding_more(pair: tuple[int, int], cells: int) -> tuple[int, int]:
@@ -433,11 +433,11 @@ def _listed(numbers: range) -> str:
 
 
 def _one_axis(
-    padding: Any, size: int, filter: int, *, stride: int, dilation: int, least: int | None = 0
+    padding: Any, size: int, kernel_size: int, *, stride: int, dilation: int, least: int | None = 0
 ) -> tuple[int, int]:
     # On one axis a flat pair is (before, after), not one integer for each of two axes.
     if is_sequence(padding) and len(padding) == 2:
         padding = [padding]
     return resolve_padding(
-        padding, (size,), (filter,), stride=stride, dilation=dilation, least=least
+        padding, (size,), (kernel_size,), stride=stride, dilation=dilation, least=least
     )[0]

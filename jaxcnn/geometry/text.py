@@ -10,9 +10,11 @@ same       by name
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from fractions import Fraction
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import is_sequence
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.geometry.padding import NAMES, Padding
 
 
@@ -67,3 +69,13 @@ def for_axes(padding: Padding, axes: int) -> Padding:
     if is_sequence(padding) and len(padding) == 1:
         return tuple(padding) * axes
     return padding
+
+
+def format_shape(sizes: Iterable[int | Fraction]) -> str:
+    """Sizes as they are spoken of: ``28x28x1``."""
+    return "x".join(map(str, sizes))
+
+
+def format_count(number: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.shapes import (
     ConvShapes,

@@ -16,22 +16,22 @@ from fractions import Fraction
 from typing import Any
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._check import choice, integer, is_sequence
 from jaxcnn.geometry._symbolic import is_symbolic, known, state
+from jaxcnn.geometry.check import choice, integer, is_sequence
 
 ROUNDINGS = ("exact", "floor", "ceil")
 
 _NOUNS = {"width": "column", "depth": "slice", "length": "cell"}
 
 
-def effective_filter(filter: int, dilation: int = 1) -> int:
+def effective_kernel_size(kernel_size: int, dilation: int = 1) -> int:
     """The cells a filter spans from its first tap to its last: F' = d(F - 1) + 1.
 
-    >>> effective_filter(3, 2)
+    >>> effective_kernel_size(3, 2)
     5
     """
-    filter = integer("filter", filter, least=1)
-    return integer("dilation", dilation, least=1) * (filter - 1) + 1
+    kernel_size = integer("kernel_size", kernel_size, least=1)
+    return integer("dilation", dilation, least=1) * (kernel_size - 1) + 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Window:
     Attributes:
       size: N, cells on the axis; it may be one of JAX's symbolic sizes, where all that is asked
         here has the same answer for whatever number it stands for.
-      filter: F, taps of the filter.
+      kernel_size: F, taps of the filter.
       stride: s, cells from one placement of the filter to the next.
       padding: (lo, hi), cells added before and after; below 0, as many are cut off.
       dilation: d, cells from one tap to the next.
@@ -61,7 +61,7 @@ class Window:
     """
 
     size: int
-    filter: int
+    kernel_size: int
     stride: int = 1
     padding: tuple[int, int] = (0, 0)
     dilation: int = 1
@@ -71,7 +71,7 @@ class Window:
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "size", integer(self.axis, self.size, least=1, symbolic=True))
-        put(self, "filter", integer("filter", self.filter, least=1))
+        put(self, "kernel_size", integer("kernel_size", self.kernel_size, least=1))
         put(self, "stride", integer("stride", self.stride, least=1))
         put(self, "dilation", integer("dilation", self.dilation, least=1))
         if not is_sequence(self.padding) or len(self.padding) != 2:
@@ -91,7 +91,7 @@ class Window:
     @property
     def extent(self) -> int:
         """F', the cells the filter spans."""
-        return effective_filter(self.filter, self.dilation)
+        return effective_kernel_size(self.kernel_size, self.dilation)
 
     @property
     def padded(self) -> int:
@@ -160,7 +160,7 @@ class Window:
     def _asked(self) -> str:
         dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
         return (
-            f"{self.axis} {self.size} with filter {self.filter}{dilated}, stride {self.stride}, "
+            f"{self.axis} {self.size} with kernel_size {self.kernel_size}{dilated}, stride {self.stride}, "
             f"padding {self.padding}"
         )
 
@@ -282,7 +282,7 @@ def _taps_between(window: Window, outputs: Any, first: int, end: int) -> Any:
     """How many taps lie on the cells from ``first`` up to ``end``: tap t is at start + t*d."""
     start = outputs * window.stride - window.padding[0]
     before, until = (-((start - cell) // window.dilation) for cell in (first, end))
-    return until.clip(0, window.filter) - before.clip(0, window.filter)
+    return until.clip(0, window.kernel_size) - before.clip(0, window.kernel_size)
 
 
 def first_empty(window: Window) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxcnn.geometry.steps import Slide
+from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect.equations import power_of
 from jaxcnn.inspect.tracer import Rule, Tracer
 from jaxcnn.inspect.values import CHANNEL, Axis, Value, merged
@@ -171,10 +171,10 @@ def _dims(value: Value, label: int, rank: int) -> tuple[int, ...]:
 def _widened(tracer: Tracer, eqn: Any, value: Value, label: int) -> Value:
     """The value with every place reading the whole of a spatial axis."""
     value = tracer.settle(value, eqn)
-    layout: list[Slide | None] = [None] * len(value.rows)
+    layout: list[StridedAxis | None] = [None] * len(value.rows)
     size = value.map.sizes[label]
-    layout[label] = Slide(size, size, tuple(range(size)), stride=0)
-    return replace(value, base=value.map.through(*layout))
+    layout[label] = StridedAxis(size, size, tuple(range(size)), stride=0)
+    return replace(value, base=value.map.apply(*layout))
 
 
 def _same(one: Value, other: Value) -> bool:

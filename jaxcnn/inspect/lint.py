@@ -13,7 +13,7 @@ import jax
 from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.plan import by
+from jaxcnn.geometry.text import format_shape
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.rules import RULES, Option, Rule
 from jaxcnn.inspect.rules.rule import any_of
@@ -90,7 +90,7 @@ class Report:
 
     def __str__(self) -> str:
         found = len(self.findings)
-        looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {by(self.input)}"
+        looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {format_shape(self.input)}"
         known = f" ({self.known} known before)" if self.known else ""
         notes = [f"note: {note}" for note in self.notes]
         if not found:
@@ -114,7 +114,7 @@ def lint(
     ignore: Iterable[str] = (),
     dtype: DTypeLike = "float32",
 ) -> Report:
-    """Reads a model and says, layer by layer, what its convolutions lose, shift and waste.
+    """FeatureMap a model and says, layer by layer, what its convolutions lose, shift and waste.
 
     The model is traced, neither run nor changed; it may be written with any library. The rules,
     with their reasons and sources, are :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
@@ -137,7 +137,7 @@ def lint(
     conv1 (conv 7x7 s2 p3)
       JC001 rows dropped: height and width 224: (224 + 3 + 3 - 7)/2 + 1 = 112.5 outputs, cut to \
 112: 1 row of the padding at the end is never read
-            -> filter 6 with padding 2 on both sides, filter 8, or size 223 or 225
+            -> kernel_size 6 with padding 2 on both sides, kernel_size 8, or size 223 or 225
     1 layer, input 224x224x3: 1 finding
     """
     ignore = list(ignore)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jaxcnn.geometry.steps import Slide
+from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect.elementwise import learnt_in
 from jaxcnn.inspect.equations import where
 from jaxcnn.inspect.moves import cut_at, stacked
@@ -18,7 +18,7 @@ from jaxcnn.inspect.values import Value
 MOST_REPEATS = 64
 """A loop over layers is unrolled; one over more steps than this is read as one step."""
 
-_Step = tuple[list[Value], list[Value]]
+_AxisMap = tuple[list[Value], list[Value]]
 """What is carried out of a step of a loop, and what it gives out."""
 
 
@@ -36,7 +36,7 @@ def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     )
     labels = {label for value in inputs if value.base is not None for label in value.labels_on(0)}
 
-    def run(state: list[Value], step: int = 0) -> _Step:
+    def run(state: list[Value], step: int = 0) -> _AxisMap:
         given = [cut_at(tracer, eqn, value, step) for value in inputs]
         found = tracer.run(body.jaxpr, body.consts, [*fixed, *state, *given])
         return found[:carried], found[carried:]
@@ -60,8 +60,8 @@ def scan(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
 
 
 def _first_step(
-    tracer: Tracer, eqn: Any, run: Callable[[list[Value]], _Step], state: list[Value]
-) -> _Step:
+    tracer: Tracer, eqn: Any, run: Callable[[list[Value]], _AxisMap], state: list[Value]
+) -> _AxisMap:
     """What a loop's first step makes of what is carried.
 
     What starts as a constant, as zeros do, and comes to depend on the input is multiplied in every
@@ -84,7 +84,7 @@ def _first_step(
 
 
 def _reading_nothing(value: Value) -> Value:
-    nothing = value.map.through(*(Slide(size, size, taps=()) for size in value.map.sizes))
+    nothing = value.map.apply(*(StridedAxis(size, size, taps=()) for size in value.map.sizes))
     return replace(value, base=nothing, layer=-1, biased=None, centred=None)
 
 
@@ -113,7 +113,7 @@ def loop(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     values = values[eqn.params["cond_nconsts"] :]
     fixed, state = values[:consts], values[consts:]
 
-    def run(state: list[Value]) -> _Step:
+    def run(state: list[Value]) -> _AxisMap:
         return tracer.run(body.jaxpr, body.consts, [*fixed, *state]), []
 
     what = f"how often a loop ({where(eqn)}) runs its program does not say"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from jaxcnn.geometry.steps import OUTSIDE, Slide
+from jaxcnn.geometry.axis_maps import OUTSIDE, StridedAxis
 from jaxcnn.inspect.elementwise import joined_along, matched
 from jaxcnn.inspect.equations import Recipe
 from jaxcnn.inspect.tracer import Rule, Tracer
@@ -247,10 +247,10 @@ def _end_to_end(
     for v in settled:
         size = v.shape[dim]
         if v.base is not None:
-            layout: list[Slide | None] = [None] * len(v.map.sizes)
-            layout[label] = Slide(size, total, low=start, high=total - size - start)
+            layout: list[StridedAxis | None] = [None] * len(v.map.sizes)
+            layout[label] = StridedAxis(size, total, low=start, high=total - size - start)
             axes = replaced(v.axes, dim, axis_of(total, label))
-            placed.append(replace(v, axes=axes, base=v.map.through(*layout)))
+            placed.append(replace(v, axes=axes, base=v.map.apply(*layout)))
         start += size
     return [replace(tracer.join(matched(tracer, eqn, placed), eqn), biased=None)]
 

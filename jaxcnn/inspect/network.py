@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jaxcnn.geometry.field import Field
-from jaxcnn.geometry.reads import Reads
-from jaxcnn.geometry.steps import Slide, Step
+from jaxcnn.geometry.axis_maps import AxisMap, StridedAxis
+from jaxcnn.geometry.feature_map import FeatureMap
+from jaxcnn.geometry.receptive_field import ReceptiveField
 from jaxcnn.geometry.window import axis_names
 
 CONVOLUTIONS = ("conv", "transposed conv", "depthwise conv")
@@ -40,9 +40,9 @@ class Layer:
     kind: str
     name: str
     where: str
-    steps: tuple[Step, ...]
-    before: Reads
-    reads: Reads
+    steps: tuple[AxisMap, ...]
+    before: FeatureMap
+    reads: FeatureMap
     output: tuple[int, ...]
     in_channels: int = 0
     groups: int = 1
@@ -64,13 +64,13 @@ class Layer:
         return sum(self.weights.values())
 
     @property
-    def slides(self) -> tuple[tuple[str, Slide], ...]:
+    def slides(self) -> tuple[tuple[str, StridedAxis], ...]:
         """The regular layouts among :attr:`steps`, each with the name of its axis."""
         named = zip(axis_names(len(self.steps)), self.steps, strict=True)
-        return tuple((name, step) for name, step in named if isinstance(step, Slide))
+        return tuple((name, step) for name, step in named if isinstance(step, StridedAxis))
 
     @property
-    def fields(self) -> tuple[Field, ...] | None:
+    def fields(self) -> tuple[ReceptiveField, ...] | None:
         """The receptive field of one output on each spatial axis of the network's input; None
         where it is not known.
         """
@@ -106,7 +106,7 @@ class Network:
     input: tuple[int, ...]
     spatial: tuple[int, ...]
     layers: tuple[Layer, ...]
-    origin: Reads | None
+    origin: FeatureMap | None
     notes: tuple[str, ...] = ()
 
 
@@ -117,5 +117,5 @@ def _unless(usual: int, letter: str, values: list[object]) -> list[str]:
     return [letter + "x".join(map(str, same))]
 
 
-def _pair(slide: Slide) -> int | str:
+def _pair(slide: StridedAxis) -> int | str:
     return slide.low if slide.low == slide.high else f"{slide.low}-{slide.high}"

@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr
 from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import integer
+from jaxcnn.geometry.check import integer
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.typing import DTypeLike
 
-from jaxcnn.geometry.plan import by
+from jaxcnn.geometry.text import format_shape
 from jaxcnn.inspect import along, elementwise, loops, moves, picks, windows
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.program import read_program
@@ -27,7 +27,7 @@ def trace(
     *,
     dtype: DTypeLike = "float32",
 ) -> Network:
-    """Reads a model's layers out of the program that it is traced to; nothing is computed.
+    """FeatureMap a model's layers out of the program that it is traced to; nothing is computed.
 
     Layouts are taken as they come: which axes of the input are spatial is learnt from the filters
     and pools that are laid along them. A place of a map is all its channels together. The
@@ -76,7 +76,7 @@ def trace(
         notes.append(
             f"axis {beside[0]} of the input, {size} long, is taken for a part of one example, and "
             f"all {size} are counted; if it is a batch, leave it out: "
-            f"{by([n for axis, n in enumerate(shape) if axis != beside[0]])}"
+            f"{format_shape([n for axis, n in enumerate(shape) if axis != beside[0]])}"
         )
     return Network(
         shape,

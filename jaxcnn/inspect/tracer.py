@@ -18,9 +18,9 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.plan import count_of
-from jaxcnn.geometry.reads import Reads
-from jaxcnn.geometry.steps import Slide, Step, step_of
+from jaxcnn.geometry.axis_maps import AxisMap, StridedAxis, axis_map_of
+from jaxcnn.geometry.feature_map import FeatureMap
+from jaxcnn.geometry.text import format_count
 from jaxcnn.inspect.equations import Recipe, inner_of, may_multiply, power_of, where
 from jaxcnn.inspect.network import LEARNING, Layer
 from jaxcnn.inspect.program import Program, learnt_of
@@ -67,9 +67,9 @@ class Tracer:
         self.alike: set[int] = set()
         self.pooled: set[int] = set()
         self.summed: set[int] = set()
-        self.origin: Reads | None = None
+        self.origin: FeatureMap | None = None
         self.times: int | None = 1
-        self.doubts: dict[Reads, str] = {}
+        self.doubts: dict[FeatureMap, str] = {}
         self.notes: dict[str, None] = {}
         self.running: frozenset[str] = frozenset()
         self._program, self._rules = program, rules
@@ -77,13 +77,13 @@ class Tracer:
         self._unsaid: set[str] = set()
         self._given: set[str] = set()
         self._waiting: frozenset[str] = frozenset()
-        self._settled: dict[Any, tuple[Reads, int]] = {}
+        self._settled: dict[Any, tuple[FeatureMap, int]] = {}
         self._constants: dict[int, str] = {}
         self._modules: dict[int, str] = {}
         self._spatial, self._batches = tuple(spatial), tuple(batches)
 
     def walk(self) -> None:
-        """Reads the whole program."""
+        """FeatureMap the whole program."""
         jaxpr = self._program.jaxpr
         *weights, x = [variable.aval for variable in jaxpr.jaxpr.invars]
         inputs = []
@@ -98,7 +98,7 @@ class Tracer:
             batch = (self._program.batched and dim == 0) or dim in self._batches
             number = self._spatial.index(dim) if dim in self._spatial else CHANNEL
             axes.append(axis_of(size, BATCH if batch else number))
-        base = Reads.of_input([x.shape[dim] for dim in self._spatial])
+        base = FeatureMap.of_input([x.shape[dim] for dim in self._spatial])
         self.origin = base if self._spatial else None
         inputs.append(Value(tuple(axes), base, (None,) * len(self._spatial)))
         for value in self.run(jaxpr.jaxpr, jaxpr.consts, inputs):
@@ -171,7 +171,7 @@ class Tracer:
         moving = [self.settle(self.paid(v, eqn), eqn) for v in values if v.base is not None]
         axes = max(len(value.map.sizes) for value in moving)
         maps = {v.map: None for v in moving if len(v.map.sizes) == axes}
-        base = Reads.joined(*(m.through(*map(Slide.whole, m.sizes)) for m in maps))
+        base = FeatureMap.merge(*(m.apply(*map(StridedAxis.whole, m.sizes)) for m in maps))
         self.doubts[base] = f"{what} is not read"
         layer = max(value.layer for value in moving)
         if products != 0:
@@ -191,7 +191,7 @@ class Tracer:
     def unsure(self, value: Value, eqn: Any, why: str) -> Value:
         """``value`` with its map one of which it is not known what it reads."""
         value = self.settle(self.paid(value, eqn), eqn)
-        base = Reads.joined(value.map)
+        base = FeatureMap.merge(value.map)
         self.doubts[base] = why
         return replace(value, base=base, biased=None, centred=None)
 
@@ -240,12 +240,12 @@ class Tracer:
         maps = {}
         for value in values:
             layout = [
-                None if size == full else Slide(size, full, tuple(range(size)), stride=0)
+                None if size == full else StridedAxis(size, full, tuple(range(size)), stride=0)
                 for size, full in zip(value.map.sizes, sizes, strict=True)
             ]
             spread = any(layout)
-            maps[value.map] = value.map.through(*layout) if spread else value.map
-        base = Reads.joined(*maps.values()) if len(maps) > 1 else next(iter(maps.values()))
+            maps[value.map] = value.map.apply(*layout) if spread else value.map
+        base = FeatureMap.merge(*maps.values()) if len(maps) > 1 else next(iter(maps.values()))
         biased = next((value.biased for value in values if value.biased is not None), None)
         layer = max(value.layer for value in values)
         return Value(values[0].axes, base, (None,) * len(sizes), layer=layer, biased=biased)
@@ -262,7 +262,7 @@ class Tracer:
         key = (value.base, rows, value.fold, value.pieces if value.patchy else None)
         if key not in self._settled:
             sizes = zip(value.map.sizes, rows, strict=True)
-            steps = tuple(None if row is None else step_of(size, row) for size, row in sizes)
+            steps = tuple(None if row is None else axis_map_of(size, row) for size, row in sizes)
             reads = _made(value, steps)
             kind, layer = _kind(steps, value.fold), value.layer
             if kind:
@@ -270,7 +270,7 @@ class Tracer:
                     wide = [a for a, s in enumerate(steps) if s and _pools(s)]
                     self.pooled.update(value.leading.intersection(wide))
                 shown = tuple(
-                    Slide(n, n) if step is None else step
+                    StridedAxis(n, n) if step is None else step
                     for n, step in zip(value.map.sizes, steps, strict=True)
                 )
                 layer = self.write(
@@ -309,9 +309,9 @@ class Tracer:
         self,
         kind: str,
         eqn: Any,
-        steps: tuple[Step, ...],
-        before: Reads,
-        reads: Reads,
+        steps: tuple[AxisMap, ...],
+        before: FeatureMap,
+        reads: FeatureMap,
         output: tuple[int, ...],
         in_channels: int,
         weights: frozenset[str] = frozenset(),
@@ -372,18 +372,18 @@ class Tracer:
             for layer in self.layers:
                 layer.weights = {k: n for k, n in layer.weights.items() if k not in running}
             numbers = sum(self._learnt.pop(name) for name in running)
-            what = f"{count_of(numbers, 'number')} of running means and variances"
+            what = f"{format_count(numbers, 'number')} of running means and variances"
             self.notes[f"not counted as parameters: {what}"] = None
         unsure = {name for name in self._given & self._unsaid if name.startswith("<")}
         closed = sum(self._learnt[name] for name in unsure - running)
         if closed:
-            what = f"{count_of(closed, 'number')} in arrays that the model closes over"
+            what = f"{format_count(closed, 'number')} in arrays that the model closes over"
             self.notes[
                 f"counted as parameters: {what}; whether they are learnt its program does not say"
             ] = None
         left = sum(size for name, size in self._learnt.items() if name not in self._given)
         if left:
-            what = f"{count_of(left, 'number')} in arrays that belong to no layer"
+            what = f"{format_count(left, 'number')} in arrays that belong to no layer"
             self.notes[f"not counted as parameters: {what}"] = None
 
     def give(self, weights: frozenset[str], layer: int) -> bool:
@@ -417,7 +417,7 @@ class Tracer:
             return value
         sizes = [value.shape[dim] for dim in dims]
         if self.origin is None:
-            self.origin = Reads.of_input(sizes)
+            self.origin = FeatureMap.of_input(sizes)
         if self.origin.sizes != tuple(sizes):
             return value
         doubts = [self.doubts[m] for m in value.map.order if m in self.doubts]
@@ -474,28 +474,28 @@ def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
     return tuple(axis_of(size, CHANNEL) for size in shape)
 
 
-def _pools(step: Step) -> bool:
+def _pools(step: AxisMap) -> bool:
     """Whether a layer's outputs read some cells each; those over channels read all of them."""
     whole = all(len(step.cells(o)) == step.size for o in range(step.output))
     return (step.width > 1 or step.jump > 1) and not whole
 
 
-def _made(value: Value, steps: Sequence[Step | None]) -> Reads:
+def _made(value: Value, steps: Sequence[AxisMap | None]) -> FeatureMap:
     """The map that the rows of a value make; of slices that are no whole window, their sum."""
     if not value.patchy:
-        return value.map.through(*steps)
+        return value.map.apply(*steps)
     sizes = value.map.sizes
     pieces = [
-        value.map.through(*(step_of(*each) for each in zip(sizes, piece, strict=True)))
+        value.map.apply(*(axis_map_of(*each) for each in zip(sizes, piece, strict=True)))
         for piece in sorted(value.pieces)
     ]
-    return Reads.joined(*pieces)
+    return FeatureMap.merge(*pieces)
 
 
-def _kind(steps: Sequence[Step | None], fold: str) -> str:
+def _kind(steps: Sequence[AxisMap | None], fold: str) -> str:
     """What the layer that rows make is called; nothing where they only pad, crop or place."""
     changed = [step for step in steps if step is not None]
-    slides = [step for step in changed if isinstance(step, Slide)]
+    slides = [step for step in changed if isinstance(step, StridedAxis)]
     if fold == "resize":
         return "resize"
     if fold and len(slides) == len(changed):
@@ -505,6 +505,6 @@ def _kind(steps: Sequence[Step | None], fold: str) -> str:
             return f"{fold} pool"
     if any(step.output > step.size and step.jump not in (0, 1) for step in changed):
         return "resize"
-    if any(isinstance(step, Slide) and step.stride > 1 for step in changed):
+    if any(isinstance(step, StridedAxis) and step.stride > 1 for step in changed):
         return "patches" if any(len(step.taps) > 1 for step in slides) else "slice"
     return ""

@@ -15,8 +15,8 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from jaxcnn.geometry.reads import Reads
-from jaxcnn.geometry.steps import OUTSIDE
+from jaxcnn.geometry.axis_maps import OUTSIDE
+from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.inspect.equations import Recipe
 
 BATCH, CHANNEL = "batch", "channel"
@@ -56,7 +56,7 @@ class Value:
     """
 
     axes: tuple[Axis, ...]
-    base: Reads | None = None
+    base: FeatureMap | None = None
     rows: tuple[Rows | None, ...] = ()
     fold: str = ""
     pieces: frozenset[tuple[Rows, ...]] = frozenset()
@@ -78,7 +78,7 @@ class Value:
         return tuple(prod(size for size, _ in axis) for axis in self.axes)
 
     @property
-    def map(self) -> Reads:
+    def map(self) -> FeatureMap:
         """:attr:`base`, where it is known that there is one."""
         assert self.base is not None
         return self.base

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.geometry.reads import Reads
-from jaxcnn.geometry.steps import Slide, step_of
+from jaxcnn.geometry.axis_maps import StridedAxis, axis_map_of
+from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.inspect.tracer import Rule, Tracer, channels_of
 from jaxcnn.inspect.values import (
     CHANNEL,
@@ -34,7 +34,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     (_, feature, *dims), (kernel_out, _, *filter_dims) = taken.lhs_spec, taken.rhs_spec
     filters = [kernel.shape[dim] for dim in filter_dims]
     slides = {
-        dim: Slide.laid(
+        dim: StridedAxis.laid(
             x.shape[dim],
             filters[i],
             stride=params["window_strides"][i],
@@ -48,9 +48,9 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     tracer.alike |= x.labels_on(taken.lhs_spec[0])
     x, slides, layout = laid(tracer, eqn, x, slides)
     for label in x.labels_on(feature):
-        layout[label] = Slide.whole(x.sizes[label])
+        layout[label] = StridedAxis.whole(x.sizes[label])
         tracer.summed.add(label)
-    reads = x.map.through(*layout)
+    reads = x.map.apply(*layout)
     spread = prod(params["lhs_dilation"]) > 1
     depthwise = 1 < groups == x.shape[feature]
     kind = "transposed conv" if spread else "depthwise conv" if depthwise else "conv"
@@ -99,10 +99,10 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
     if x.base is None or any(other.base is not None for other in values[1:]):
         return tracer.opaque(eqn, values)
     slides = {}
-    for dim, filter in enumerate(params["window_dimensions"]):
-        slide = Slide.laid(
+    for dim, kernel_size in enumerate(params["window_dimensions"]):
+        slide = StridedAxis.laid(
             x.shape[dim],
-            filter,
+            kernel_size,
             stride=params["window_strides"][dim],
             padding=params["padding"][dim],
             dilation=params["window_dilation"][dim],
@@ -110,7 +110,7 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
         )
         if not _along_channels(x, dim):
             slides[dim] = slide
-    laid_on = [dim for dim, slide in slides.items() if slide != Slide(slide.size, slide.size)]
+    laid_on = [dim for dim, slide in slides.items() if slide != StridedAxis(slide.size, slide.size)]
     slides = {
         dim: slide
         for dim, slide in slides.items()
@@ -121,7 +121,7 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
     if not x.map.sizes:  # all of a generator's image is spatial, also an axis it does not pool
         x = tracer.rooted(x, laid_on)
     x, slides, layout = laid(tracer, eqn, x, slides)
-    reads = x.map.through(*layout)
+    reads = x.map.apply(*layout)
     axes = x.axes
     for dim, slide in slides.items():
         axes = replaced(axes, dim, axis_of(slide.output, spatial_label(x, dim)))
@@ -143,8 +143,8 @@ def _along_channels(x: Value, dim: int) -> bool:
 
 
 def laid(
-    tracer: Tracer, eqn: Any, x: Value, slides: dict[int, Slide]
-) -> tuple[Value, dict[int, Slide], list[Slide | None]]:
+    tracer: Tracer, eqn: Any, x: Value, slides: dict[int, StridedAxis]
+) -> tuple[Value, dict[int, StridedAxis], list[StridedAxis | None]]:
     """x ready for a layer with these layouts on its axes, the layouts, and those of x's map.
 
     Padding that comes just before the layer becomes the layer's own.
@@ -155,7 +155,7 @@ def laid(
         if labels and not x.labels_on(dim):
             tracer.windowed |= labels
     x = tracer.rooted(x, list(slides))
-    keep: dict[int, Slide] = {}
+    keep: dict[int, StridedAxis] = {}
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
         if label is None:
@@ -163,8 +163,8 @@ def laid(
         if len(slide.taps) > 1:
             tracer.windowed.add(label)
         rows = x.rows[label]
-        before = None if rows is None else step_of(x.map.sizes[label], rows)
-        if isinstance(before, Slide) and before.taps == (0,) and before.stride == 1:
+        before = None if rows is None else axis_map_of(x.map.sizes[label], rows)
+        if isinstance(before, StridedAxis) and before.taps == (0,) and before.stride == 1:
             ends = ((before.low, slide.low), (before.high, slide.high))
             # A cell that was cut off must not come back as padding.
             if all(was >= 0 or now <= 0 for was, now in ends):
@@ -177,10 +177,10 @@ def laid(
         size = x.map.sizes[label]
         if size != slide.size:  # the rest of that axis lies along another one
             x = tracer.unsure(x, eqn, f"{eqn.primitive.name} along a part of an axis")
-            whole: list[Slide | None] = [None] * len(x.rows)
-            whole[label] = Slide(size, slide.size, tuple(range(size)), stride=0)
-            x = replace(x, base=x.map.through(*whole))
-    layout: list[Slide | None] = [None] * len(x.rows)
+            whole: list[StridedAxis | None] = [None] * len(x.rows)
+            whole[label] = StridedAxis(size, slide.size, tuple(range(size)), stride=0)
+            x = replace(x, base=x.map.apply(*whole))
+    layout: list[StridedAxis | None] = [None] * len(x.rows)
     for dim, slide in slides.items():
         label = spatial_label(x, dim)
         if label in keep:
@@ -219,8 +219,8 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         return [replace(x, axes=axes)]
     x = tracer.settle(x, eqn)
     gone = x.ended_by(summed[side])
-    layout = [Slide.whole(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)]
-    reads = x.map.through(*layout)
+    layout = [StridedAxis.whole(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)]
+    reads = x.map.apply(*layout)
     terms = prod(x.shape[d] for d in summed[side])
     result = _from_layer(x, axes, reads, -1)
     number = tracer.write(
@@ -261,10 +261,14 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for side, x in enumerate(sides):
         gone = x.ended_by(summed[side])
         layout = [
-            Slide.whole(n) if a in gone else Slide(n, n, tuple(range(n)), 0) if a in both else None
+            StridedAxis.whole(n)
+            if a in gone
+            else StridedAxis(n, n, tuple(range(n)), 0)
+            if a in both
+            else None
             for a, n in enumerate(x.map.sizes)
         ]
-        maps.append(replace(x, base=x.map.through(*layout) if any(layout) else x.map))
+        maps.append(replace(x, base=x.map.apply(*layout) if any(layout) else x.map))
     joined = tracer.join(maps, eqn)
     laid = (*(sides[0].axes[d] for d in paired[0]), *(sides[0].axes[d] for d in free[0]))
     joined = replace(joined, axes=(*laid, *(sides[1].axes[d] for d in free[1])), biased=None)
@@ -345,7 +349,7 @@ def collective(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     return reduction(tracer, eqn, values, fold="average")
 
 
-def _from_layer(x: Value, axes: tuple, reads: Reads, number: int) -> Value:
+def _from_layer(x: Value, axes: tuple, reads: FeatureMap, number: int) -> Value:
     return Value(axes, reads, (None,) * len(reads.sizes), layer=number)
 
 

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn.activations import activation as activation_named
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import integer, is_sequence
+from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.shapes import require_floor_or_exact
 from jaxcnn.nn._options import option
 
@@ -93,14 +93,14 @@ class Filtering(nnx.Module):
         return activation_named(self.activation).function(y)
 
 
-def check_filter(filter: Sequence[int]) -> tuple[int, ...]:
+def check_filter(kernel_size: Sequence[int]) -> tuple[int, ...]:
     """The filter's size on each axis, or an error that says how to list it."""
-    if not is_sequence(filter):
+    if not is_sequence(kernel_size):
         raise TypeError(
-            f"filter must list one size for each spatial axis, got {filter!r}; for images use "
-            f"({filter!r}, {filter!r})"
+            f"kernel_size must list one size for each spatial axis, got {kernel_size!r}; for images use "
+            f"({kernel_size!r}, {kernel_size!r})"
         )
-    return option("filter", filter)
+    return option("kernel_size", kernel_size)
 
 
 def check_channels(in_channels: int, channels: int, groups: int) -> tuple[int, int, int]:

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxcnn.geometry import BOUNDARIES
-from jaxcnn.geometry._check import choice, integer, is_sequence, per_axis
+from jaxcnn.geometry import PADDING_MODES
+from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import NAMES, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS
 
-LEAST = {"filter": 1, "window": 1, "stride": 1, "dilation": 1, "output_padding": 0}
+LEAST = {"kernel_size": 1, "window": 1, "stride": 1, "dilation": 1, "output_padding": 0}
 
 
 def option(name: str, value: Any, axes: int | None = None) -> Any:
@@ -33,8 +33,8 @@ def option(name: str, value: Any, axes: int | None = None) -> Any:
     value = _without_arrays(value)
     if name == "padding":
         return _padding(value, axes)
-    if name == "boundary":
-        return choice(name, value, BOUNDARIES)
+    if name == "padding_mode":
+        return choice(name, value, PADDING_MODES)
     if name == "rounding":
         return choice(name, value, ROUNDINGS)
     if name in ("dtype", "param_dtype"):

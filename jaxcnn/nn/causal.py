@@ -10,25 +10,25 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxcnn.errors import InputError, speaking_as
-from jaxcnn.geometry._check import integer
+from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.geometry.check import integer
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._filtering import Filtering, check_channels
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 class CausalConv(Filtering):
     """:func:`jaxcnn.causal_conv` as a layer, with an activation; it also takes chunk after chunk.
 
         x: (N, T, in_channels) or (T, in_channels)
         returns (N, k, channels) or (k, channels), with k = (T - 1)/stride + 1
-        kernel: (filter, in_channels // groups, channels)      bias: (channels,)
+        kernel: (kernel_size, in_channels // groups, channels)      bias: (channels,)
 
     Args:
       in_channels: channels of the input.
       channels: channels of the output.
-      filter: taps of the filters.
+      kernel_size: taps of the filters.
       stride, dilation, groups, rounding, precision: as in :func:`jaxcnn.causal_conv`.
       use_bias, activation, dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`.
 
@@ -51,7 +51,7 @@ class CausalConv(Filtering):
         self,
         in_channels: int,
         channels: int,
-        filter: int,
+        kernel_size: int,
         *,
         stride: int = 1,
         dilation: int = 1,
@@ -64,9 +64,9 @@ class CausalConv(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("CausalConv"):
+        with error_prefix("CausalConv"):
             in_channels, channels, groups = check_channels(in_channels, channels, groups)
-            shape = (integer("filter", filter, least=1), in_channels // groups, channels)
+            shape = (integer("kernel_size", kernel_size, least=1), in_channels // groups, channels)
             super().__init__(
                 activation,
                 dtype,

@@ -15,30 +15,30 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxcnn.errors import InputError, speaking_as
+from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry._check import integer, per_axis
+from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.shapes import conv_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._filtering import Filtering, check_channels, check_filter
 from jaxcnn.nn._options import option
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 class ConvTranspose(Filtering):
     """:func:`jaxcnn.conv_transpose` as a layer, with an activation.
 
         x: (N, *k, in_channels) or (*k, in_channels)
         returns (N, *size, channels) or (*size, channels)
-        kernel: (*filter, channels // groups, in_channels)      bias: (channels,)
+        kernel: (*kernel_size, channels // groups, in_channels)      bias: (channels,)
 
     Args:
       in_channels: channels of the input.
       channels: channels of the output.
-      filter: the filters' size on each spatial axis, in cells.
+      kernel_size: the filters' size on each spatial axis, in cells.
       stride, padding, dilation, groups, output_padding, precision: as in
         :func:`jaxcnn.conv_transpose`.
       use_bias, activation, dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`. fan_in is
@@ -56,7 +56,7 @@ class ConvTranspose(Filtering):
         self,
         in_channels: int,
         channels: int,
-        filter: Sequence[int],
+        kernel_size: Sequence[int],
         *,
         stride: int | Sequence[int] = 1,
         padding: Padding = "VALID",
@@ -70,15 +70,15 @@ class ConvTranspose(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("ConvTranspose"):
+        with error_prefix("ConvTranspose"):
             in_channels, channels, groups = check_channels(in_channels, channels, groups)
-            filter = check_filter(filter)
-            stride = option("stride", stride, len(filter))
+            kernel_size = check_filter(kernel_size)
+            stride = option("stride", stride, len(kernel_size))
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                len(filter),
+                len(kernel_size),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -86,9 +86,11 @@ class ConvTranspose(Filtering):
                 output_padding=output_padding,
                 precision=precision,
             )
-        strides = per_axis("stride", stride, len(filter), least=1)
-        fan_in = math.prod(filter) * in_channels / groups / math.prod(strides)
-        self.kernel = self._draw(rngs, (*filter, channels // groups, in_channels), fan_in=fan_in)
+        strides = per_axis("stride", stride, len(kernel_size), least=1)
+        fan_in = math.prod(kernel_size) * in_channels / groups / math.prod(strides)
+        self.kernel = self._draw(
+            rngs, (*kernel_size, channels // groups, in_channels), fan_in=fan_in
+        )
         self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(
@@ -103,19 +105,19 @@ class ConvTranspose(Filtering):
         return self._activate(y)
 
 
-@in_our_words
+@suggest_keywords
 class DepthwiseConv(Filtering):
     """:func:`jaxcnn.depthwise_conv` as a layer, with an activation.
 
         x: (N, *spatial, channels) or (*spatial, channels)
         returns (N, *k, channels * multiplier) or (*k, channels * multiplier)
-        kernel: (*filter, channels, multiplier)      bias: (channels * multiplier,)
+        kernel: (*kernel_size, channels, multiplier)      bias: (channels * multiplier,)
 
     Args:
       channels: channels of the input.
-      filter: the filters' size on each spatial axis, in cells.
+      kernel_size: the filters' size on each spatial axis, in cells.
       multiplier: filters for each channel.
-      stride, padding, dilation, rounding, boundary, precision: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, rounding, padding_mode, precision: as in :func:`jaxcnn.conv`.
       use_bias, activation, dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`; fan_in is the
         number of taps.
 
@@ -130,14 +132,14 @@ class DepthwiseConv(Filtering):
     def __init__(
         self,
         channels: int,
-        filter: Sequence[int],
+        kernel_size: Sequence[int],
         *,
         multiplier: int = 1,
         stride: int | Sequence[int] = 1,
         padding: Padding = "VALID",
         dilation: int | Sequence[int] = 1,
         rounding: str = "exact",
-        boundary: str = "zeros",
+        padding_mode: str = "zeros",
         use_bias: bool = True,
         activation: str = "linear",
         dtype: DTypeLike | None = None,
@@ -145,24 +147,24 @@ class DepthwiseConv(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("DepthwiseConv"):
+        with error_prefix("DepthwiseConv"):
             channels = integer("channels", channels, least=1)
             multiplier = integer("multiplier", multiplier, least=1)
-            filter = check_filter(filter)
+            kernel_size = check_filter(kernel_size)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                len(filter),
+                len(kernel_size),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
                 rounding=rounding,
-                boundary=boundary,
+                padding_mode=padding_mode,
                 precision=precision,
             )
-        shape = (*filter, channels, multiplier)
-        self.kernel = self._draw(rngs, shape, fan_in=math.prod(filter))
+        shape = (*kernel_size, channels, multiplier)
+        self.kernel = self._draw(rngs, shape, fan_in=math.prod(kernel_size))
         self.bias = self._zeros((channels * multiplier,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -170,21 +172,21 @@ class DepthwiseConv(Filtering):
         return self._activate(y)
 
 
-@in_our_words
+@suggest_keywords
 class SeparableConv(Filtering):
     """:func:`jaxcnn.separable_conv` as a layer, with an activation at its end.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
         returns (N, *k, channels) or (*k, channels)
-        depthwise_kernel: (*filter, in_channels, multiplier)
+        depthwise_kernel: (*kernel_size, in_channels, multiplier)
         pointwise_kernel: (1, ..., 1, in_channels * multiplier, channels)      bias: (channels,)
 
     Args:
       in_channels: channels of the input.
       channels: channels of the output.
-      filter: the depthwise filters' size on each spatial axis, in cells.
+      kernel_size: the depthwise filters' size on each spatial axis, in cells.
       multiplier: depthwise filters for each channel.
-      stride, padding, dilation, rounding, boundary, precision: as in
+      stride, padding, dilation, rounding, padding_mode, precision: as in
         :func:`jaxcnn.separable_conv`.
       use_bias, activation, dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`. The
         activation's gain goes to the pointwise weights; fan_in is the number of taps, then of
@@ -202,14 +204,14 @@ class SeparableConv(Filtering):
         self,
         in_channels: int,
         channels: int,
-        filter: Sequence[int],
+        kernel_size: Sequence[int],
         *,
         multiplier: int = 1,
         stride: int | Sequence[int] = 1,
         padding: Padding = "VALID",
         dilation: int | Sequence[int] = 1,
         rounding: str = "exact",
-        boundary: str = "zeros",
+        padding_mode: str = "zeros",
         use_bias: bool = True,
         activation: str = "linear",
         dtype: DTypeLike | None = None,
@@ -217,26 +219,26 @@ class SeparableConv(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("SeparableConv"):
+        with error_prefix("SeparableConv"):
             in_channels = integer("in_channels", in_channels, least=1)
             channels = integer("channels", channels, least=1)
             multiplier = integer("multiplier", multiplier, least=1)
-            filter = check_filter(filter)
+            kernel_size = check_filter(kernel_size)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                len(filter),
+                len(kernel_size),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
                 rounding=rounding,
-                boundary=boundary,
+                padding_mode=padding_mode,
                 precision=precision,
             )
-        shape, maps = (*filter, in_channels, multiplier), in_channels * multiplier
-        self.depthwise_kernel = self._draw(rngs, shape, fan_in=math.prod(filter), gain=1.0)
-        pointwise = (*(1 for _ in filter), maps, channels)
+        shape, maps = (*kernel_size, in_channels, multiplier), in_channels * multiplier
+        self.depthwise_kernel = self._draw(rngs, shape, fan_in=math.prod(kernel_size), gain=1.0)
+        pointwise = (*(1 for _ in kernel_size), maps, channels)
         self.pointwise_kernel = self._draw(rngs, pointwise, fan_in=maps)
         self.bias = self._zeros((channels,)) if use_bias else None
 
@@ -248,19 +250,19 @@ class SeparableConv(Filtering):
         return self._activate(y)
 
 
-@in_our_words
+@suggest_keywords
 class LocalConv(Filtering):
     """:func:`jaxcnn.local_conv` as a layer, with an activation, over inputs of one known size.
 
         x: (N, *input) or input, with input = (*spatial, in_channels)
         returns (N, *k, channels) or (*k, channels)
-        kernel: (*k, *filter, in_channels, channels)      bias: (*k, channels)
+        kernel: (*k, *kernel_size, in_channels, channels)      bias: (*k, channels)
 
     Args:
       input: the input's shape without the batch axis, (*spatial, in_channels).
       channels: filters at each place.
-      filter: the filters' size on each spatial axis, in cells.
-      stride, padding, dilation, rounding, boundary, precision: as in :func:`jaxcnn.local_conv`.
+      kernel_size: the filters' size on each spatial axis, in cells.
+      stride, padding, dilation, rounding, padding_mode, precision: as in :func:`jaxcnn.local_conv`.
       use_bias, activation, dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`.
 
     Raises:
@@ -276,13 +278,13 @@ class LocalConv(Filtering):
         self,
         input: Sequence[int],
         channels: int,
-        filter: Sequence[int],
+        kernel_size: Sequence[int],
         *,
         stride: int | Sequence[int] = 1,
         padding: Padding = "VALID",
         dilation: int | Sequence[int] = 1,
         rounding: str = "exact",
-        boundary: str = "zeros",
+        padding_mode: str = "zeros",
         use_bias: bool = True,
         activation: str = "linear",
         dtype: DTypeLike | None = None,
@@ -290,26 +292,26 @@ class LocalConv(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("LocalConv"):
+        with error_prefix("LocalConv"):
             input = tuple(integer("input", size, least=1) for size in input)
-            filter = check_filter(filter)
+            kernel_size = check_filter(kernel_size)
             channels = integer("channels", channels, least=1)
-            if len(input) != len(filter) + 1:
+            if len(input) != len(kernel_size) + 1:
                 raise InputError(
-                    f"input {input} does not fit filter {filter}; it must be (*spatial, channels), "
-                    f"{len(filter) + 1} numbers, as in {(*(28 for _ in filter), 1)}"
+                    f"input {input} does not fit kernel_size {kernel_size}; it must be (*spatial, channels), "
+                    f"{len(kernel_size) + 1} numbers, as in {(*(28 for _ in kernel_size), 1)}"
                 )
-            shared = (*filter, input[-1], channels)
+            shared = (*kernel_size, input[-1], channels)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                len(filter),
+                len(kernel_size),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
                 rounding=rounding,
-                boundary=boundary,
+                padding_mode=padding_mode,
                 precision=precision,
             )
             arguments = self._arguments

@@ -12,29 +12,29 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcnn import ops
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry._check import is_sequence
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.geometry.shapes import require_mask
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._filtering import Filtering, Mask, check_channels, check_filter
 from jaxcnn.nn._options import option
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 class Conv(Filtering):
     """Several filters, slid over the input, and an activation: activation(Wx + b) at each place.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
         returns (N, *k, channels) or (*k, channels), with k as in :func:`jaxcnn.conv`
-        kernel: (*filter, in_channels // groups, channels)      bias: (channels,)
+        kernel: (*kernel_size, in_channels // groups, channels)      bias: (channels,)
 
     Args:
       in_channels: channels of the input.
       channels: filters, and so channels of the output.
-      filter: the filters' size on each spatial axis, in cells; the number of entries is the
+      kernel_size: the filters' size on each spatial axis, in cells; the number of entries is the
         number of axes.
-      stride, padding, dilation, groups, rounding, boundary, precision: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, groups, rounding, padding_mode, precision: as in :func:`jaxcnn.conv`.
       mask: as in :func:`jaxcnn.conv`; kept with the layer, not trained.
       use_bias: whether a number is added to each feature map.
       activation: its name; ``"linear"`` for none. Weights start as a truncated normal of variance
@@ -56,14 +56,14 @@ class Conv(Filtering):
         self,
         in_channels: int,
         channels: int,
-        filter: Sequence[int],
+        kernel_size: Sequence[int],
         *,
         stride: int | Sequence[int] = 1,
         padding: Padding = "VALID",
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         rounding: str = "exact",
-        boundary: str = "zeros",
+        padding_mode: str = "zeros",
         mask: jax.typing.ArrayLike | None = None,
         use_bias: bool = True,
         activation: str = "linear",
@@ -72,23 +72,23 @@ class Conv(Filtering):
         precision: lax.PrecisionLike = None,
         rngs: nnx.Rngs,
     ) -> None:
-        with speaking_as("Conv"):
+        with error_prefix("Conv"):
             in_channels, channels, groups = check_channels(in_channels, channels, groups)
-            filter = check_filter(filter)
-            shape = (*filter, in_channels // groups, channels)
+            kernel_size = check_filter(kernel_size)
+            shape = (*kernel_size, in_channels // groups, channels)
             if mask is not None:
                 require_mask(jnp.shape(mask), shape)
             super().__init__(
                 activation,
                 dtype,
                 param_dtype,
-                len(filter),
+                len(kernel_size),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
                 groups=groups,
                 rounding=rounding,
-                boundary=boundary,
+                padding_mode=padding_mode,
                 precision=precision,
             )
         self.mask = None if mask is None else Mask(jnp.asarray(mask))
@@ -104,7 +104,7 @@ class Conv(Filtering):
         )
 
 
-@in_our_words
+@suggest_keywords
 class MaxPool(nnx.Module):
     """:func:`jaxcnn.max_pool` as a layer, with the same arguments.
 
@@ -115,16 +115,16 @@ class MaxPool(nnx.Module):
 
     def __init__(
         self,
-        window: int | Sequence[int],
+        kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] | None = None,
         padding: Padding = "VALID",
         dilation: int | Sequence[int] = 1,
         rounding: str = "exact",
     ) -> None:
-        with speaking_as("MaxPool"):
-            axes = len(window) if is_sequence(window) else None
-            self.window = option("window", window, axes)
+        with error_prefix("MaxPool"):
+            axes = len(kernel_size) if is_sequence(kernel_size) else None
+            self.kernel_size = option("kernel_size", kernel_size, axes)
             self.stride = None if stride is None else option("stride", stride, axes)
             self.padding = option("padding", padding, axes)
             self.dilation = option("dilation", dilation, axes)
@@ -133,7 +133,7 @@ class MaxPool(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         return ops.max_pool(
             x,
-            self.window,
+            self.kernel_size,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
@@ -141,7 +141,7 @@ class MaxPool(nnx.Module):
         )
 
 
-@in_our_words
+@suggest_keywords
 class AvgPool(nnx.Module):
     """:func:`jaxcnn.avg_pool` as a layer, with the same arguments.
 
@@ -152,7 +152,7 @@ class AvgPool(nnx.Module):
 
     def __init__(
         self,
-        window: int | Sequence[int],
+        kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] | None = None,
         padding: Padding = "VALID",
@@ -160,9 +160,9 @@ class AvgPool(nnx.Module):
         rounding: str = "exact",
         count_include_pad: bool = False,
     ) -> None:
-        with speaking_as("AvgPool"):
-            axes = len(window) if is_sequence(window) else None
-            self.window = option("window", window, axes)
+        with error_prefix("AvgPool"):
+            axes = len(kernel_size) if is_sequence(kernel_size) else None
+            self.kernel_size = option("kernel_size", kernel_size, axes)
             self.stride = None if stride is None else option("stride", stride, axes)
             self.padding = option("padding", padding, axes)
             self.dilation = option("dilation", dilation, axes)
@@ -172,7 +172,7 @@ class AvgPool(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         return ops.avg_pool(
             x,
-            self.window,
+            self.kernel_size,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,

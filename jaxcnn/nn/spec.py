@@ -2,12 +2,12 @@
 
 A description has a text form, one word a layer, that commands take and runs record:
 
-    conv:32:f4:s2:p1:relu      32 filters of 4x4, stride 2, padding 1, then ReLU
-    max:f2                     max pooling, windows of 2x2, as many apart
+    conv:32:k4:s2:p1:relu      32 filters of 4x4, stride 2, padding 1, then ReLU
+    max:k2                     max pooling, windows of 2x2, as many apart
 
-First the kind (conv, max, avg) and, for conv, the number of filters; then, in any order, f filter,
+First the kind (conv, max, avg) and, for conv, the number of filters; then, in any order, k kernel_size,
 s stride, p padding, d dilation, g groups, a named padding (same, same_lower, full, causal), an
-activation, ``nobias``, ``floor`` and, for pools, ``ceil``. Axes that differ are joined by x (f3x5),
+activation, ``nobias``, ``floor`` and, for pools, ``ceil``. Axes that differ are joined by x (k3x5),
 two sides that differ by a hyphen (p1-2, on every axis; p1-2x0-3 on each).
 """
 
@@ -19,34 +19,34 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxcnn.activations import ACTIVATIONS, activation
-from jaxcnn.errors import Advice, InputError, speaking_as
+from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
-from jaxcnn.geometry._check import choice, integer, per_axis
-from jaxcnn.geometry.field import Field
+from jaxcnn.geometry.check import choice, integer, per_axis
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
+from jaxcnn.geometry.receptive_field import ReceptiveField
 from jaxcnn.geometry.shapes import require_floor_or_exact, require_groups
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._options import option
-from jaxcnn.words import in_our_words
 
 POOLS = ("max", "avg")
 KINDS = ("conv", *POOLS)
 
 
-@in_our_words
+@suggest_keywords
 @dataclass(frozen=True)
 class ConvSpec:
     """A convolution of ``channels`` filters, as in :class:`jaxcnn.nn.Conv`.
 
-    ``filter`` may be one size for all spatial axes, ``padding`` one pair, as in ((1, 2),).
+    ``kernel_size`` may be one size for all spatial axes, ``padding`` one pair, as in ((1, 2),).
 
     >>> str(ConvSpec(32, 4, stride=2, padding=1, activation="relu"))
-    'conv:32:f4:s2:p1:relu'
+    'conv:32:k4:s2:p1:relu'
     """
 
     channels: int
-    filter: int | Sequence[int]
+    kernel_size: int | Sequence[int]
     stride: int | Sequence[int] = 1
     padding: Padding = "VALID"
     dilation: int | Sequence[int] = 1
@@ -59,16 +59,16 @@ class ConvSpec:
         put = object.__setattr__
         for name in ("channels", "groups"):
             put(self, name, integer(name, getattr(self, name), least=1))
-        for name in ("filter", "stride", "padding", "dilation", "rounding"):
+        for name in ("kernel_size", "stride", "padding", "dilation", "rounding"):
             put(self, name, option(name, getattr(self, name)))
         require_floor_or_exact(self.rounding)
         activation(self.activation)
 
     def filters(self, axes: int) -> tuple[int, ...]:
         """The filter's size on each of ``axes`` axes."""
-        return per_axis("filter", self.filter, axes, least=1)
+        return per_axis("kernel_size", self.kernel_size, axes, least=1)
 
-    def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
+    def row(self, input: tuple[int, ...], fields: Sequence[ReceptiveField]) -> PlanRow:
         """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
         filters = self.filters(len(input) - 1)
         require_groups(self.groups, input[-1], self.channels)
@@ -91,24 +91,24 @@ class ConvSpec:
         )
 
     def __str__(self) -> str:
-        words = [f"conv:{self.channels}:f{write_value(self.filter)}", *_window_words(self, 1)]
+        words = [f"conv:{self.channels}:k{write_value(self.kernel_size)}", *_window_words(self, 1)]
         words += [f"g{self.groups}"] if self.groups != 1 else []
         words += [self.activation] if self.activation != "linear" else []
         words += ["nobias"] if not self.use_bias else []
         return ":".join(words)
 
 
-@in_our_words
+@suggest_keywords
 @dataclass(frozen=True)
 class PoolSpec:
     """A pool of one kind, ``"max"`` or ``"avg"``, as in :func:`jaxcnn.max_pool`.
 
     >>> str(PoolSpec("avg", 3, stride=2))
-    'avg:f3:s2'
+    'avg:k3:s2'
     """
 
     kind: str
-    window: int | Sequence[int]
+    kernel_size: int | Sequence[int]
     stride: int | Sequence[int] | None = None
     padding: Padding = "VALID"
     dilation: int | Sequence[int] = 1
@@ -117,16 +117,16 @@ class PoolSpec:
     def __post_init__(self) -> None:
         choice("kind", self.kind, tuple(POOLS))
         put = object.__setattr__
-        for name in ("window", "padding", "dilation", "rounding"):
+        for name in ("kernel_size", "padding", "dilation", "rounding"):
             put(self, name, option(name, getattr(self, name)))
         if self.stride is not None:
             put(self, "stride", option("stride", self.stride))
 
     def windows(self, axes: int) -> tuple[int, ...]:
         """The window's size on each of ``axes`` axes."""
-        return per_axis("window", self.window, axes, least=1)
+        return per_axis("kernel_size", self.kernel_size, axes, least=1)
 
-    def row(self, input: tuple[int, ...], fields: Sequence[Field]) -> PlanRow:
+    def row(self, input: tuple[int, ...], fields: Sequence[ReceptiveField]) -> PlanRow:
         """The plan's row for an input (*spatial, C) whose cells have these receptive fields."""
         shapes = pool_shapes(
             input,
@@ -139,7 +139,7 @@ class PoolSpec:
         return plan_row(str(self), shapes.windows, input[-1], fields)
 
     def __str__(self) -> str:
-        words = [f"{self.kind}:f{write_value(self.window)}", *_window_words(self, None)]
+        words = [f"{self.kind}:k{write_value(self.kernel_size)}", *_window_words(self, None)]
         return ":".join(words)
 
 
@@ -155,8 +155,8 @@ def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:
     >>> print(plan((7, 7, 1), [ConvSpec(6, 3), ConvSpec(10, 3)]))
     layer       output  parameters  multiply-adds  field  stride  lost
     input       7x7x1                                1x1     1x1
-    conv:6:f3   5x5x6           60          1,350    3x3     1x1     0
-    conv:10:f3  3x3x10         550          4,860    5x5     1x1     0
+    conv:6:k3   5x5x6           60          1,350    3x3     1x1     0
+    conv:10:k3  3x3x10         550          4,860    5x5     1x1     0
     total                      610          6,210
     """
     shape = tuple(input)
@@ -164,10 +164,10 @@ def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:
         raise InputError(
             f"input {shape} must be (*spatial, channels), two numbers or more, as in (28, 28, 1)"
         )
-    fields = (Field(),) * (len(shape) - 1)
+    fields = (ReceptiveField(),) * (len(shape) - 1)
     rows = []
     for number, layer in enumerate(layers, start=1):
-        with speaking_as(f"layer {number} ({layer})"):
+        with error_prefix(f"layer {number} ({layer})"):
             row = layer.row(shape, fields)
         rows.append(row)
         assert row.field is not None  # as it is only where a program could not be read
@@ -192,20 +192,20 @@ def as_part(advice: Advice) -> str:
 def parse(word: str) -> Spec:
     """The layer that a word of the text form describes.
 
-    >>> parse("conv:32:f4:s2:p1:relu")
-    ConvSpec(channels=32, filter=4, stride=2, padding=1, dilation=1, groups=1, \
+    >>> parse("conv:32:k4:s2:p1:relu")
+    ConvSpec(channels=32, kernel_size=4, stride=2, padding=1, dilation=1, groups=1, \
 activation='relu', use_bias=True, rounding='exact')
-    >>> str(parse("max:f2"))
-    'max:f2'
+    >>> str(parse("max:k2"))
+    'max:k2'
     """
     kind, *parts = word.split(":")
     found: dict[str, Any] = {}
     if kind == "conv":
-        names = {"f": "filter", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
+        names = {"k": "kernel_size", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
         if parts and parts[0].isdecimal():
             found["channels"] = int(parts.pop(0))
     elif kind in POOLS:
-        names = {"f": "window", "s": "stride", "p": "padding", "d": "dilation"}
+        names = {"k": "kernel_size", "s": "stride", "p": "padding", "d": "dilation"}
         found["kind"] = kind
     else:
         known = ", ".join(KINDS)
@@ -217,10 +217,10 @@ activation='relu', use_bias=True, rounding='exact')
         if key in found:
             raise InputError(_unreadable(word, f"{part!r} sets {key} a second time"))
         found[key] = value
-    for needed in ("channels", "filter") if kind == "conv" else ("window",):
+    for needed in ("channels", "kernel_size") if kind == "conv" else ("kernel_size",):
         if needed not in found:
             raise InputError(_unreadable(word, f"it does not say the {needed}"))
-    with speaking_as(f"layer {word!r}"):
+    with error_prefix(f"layer {word!r}"):
         return ConvSpec(**found) if kind == "conv" else PoolSpec(**found)
 
 
@@ -235,7 +235,7 @@ def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | N
         return "use_bias", False
     if conv and part in ACTIVATIONS:
         return "activation", part
-    if re.fullmatch(r"[fsd]\d+(x\d+)*", part):
+    if re.fullmatch(r"[ksd]\d+(x\d+)*", part):
         sizes = tuple(map(int, part[1:].split("x")))
         return names[part[0]], sizes[0] if len(sizes) == 1 else sizes
     if conv and re.fullmatch(r"g\d+", part):
@@ -245,8 +245,8 @@ def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | N
 
 def _unreadable(word: str, why: str) -> str:
     return (
-        f"layer {word!r}: {why}; write it as conv:32:f3:s1:p1:relu (filters, then f filter, "
-        f"s stride, p padding, d dilation, g groups, an activation) or as max:f2 or avg:f2"
+        f"layer {word!r}: {why}; write it as conv:32:k3:s1:p1:relu (filters, then k kernel_size, "
+        f"s stride, p padding, d dilation, g groups, an activation) or as max:k2 or avg:k2"
     )
 
 

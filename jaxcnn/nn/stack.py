@@ -10,14 +10,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxcnn.geometry import Plan
-from jaxcnn.geometry._check import integer
+from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import for_axes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, Spec, plan
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 class Stack(nnx.Module):
     """A chain of convolutions and pools over inputs of one known size.
 

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import norm
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The largest cell of each of ``output_size`` bins.
 
@@ -44,14 +44,14 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([1., 3., 4.], dtype=float32)
     """
-    with speaking_as("adaptive_max_pool"):
+    with error_prefix("adaptive_max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _pool_bins(x, shapes, _first_largest)
 
 
-@in_our_words
+@suggest_keywords
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The mean of each of ``output_size`` bins.
 
@@ -69,14 +69,14 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([0.5, 2. , 3.5], dtype=float32)
     """
-    with speaking_as("adaptive_avg_pool"):
+    with error_prefix("adaptive_avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _pool_bins(widened(x), shapes, _mean).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The largest cell of each channel.
 
@@ -98,14 +98,14 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([6., 7.], dtype=float32)
     """
-    with speaking_as("global_max_pool"):
+    with error_prefix("global_max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = global_shapes(x.shape, rank)
     return _finish(_pool_bins(x, shapes, _first_largest), shapes, keepdims)
 
 
-@in_our_words
+@suggest_keywords
 def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The mean of each channel.
 
@@ -125,14 +125,14 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_avg_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([3., 4.], dtype=float32)
     """
-    with speaking_as("global_avg_pool"):
+    with error_prefix("global_avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = global_shapes(x.shape, rank)
     return _finish(_pool_bins(widened(x), shapes, _mean).astype(x.dtype), shapes, keepdims)
 
 
-@in_our_words
+@suggest_keywords
 def global_lp_pool(
     x: jax.Array, p: float = 2, *, rank: int | None = None, keepdims: bool = False
 ) -> jax.Array:
@@ -158,7 +158,7 @@ def global_lp_pool(
     >>> global_lp_pool(jnp.array([[3.0], [-4.0]]), rank=1)
     Array([5.], dtype=float32)
     """
-    with speaking_as("global_lp_pool"):
+    with error_prefix("global_lp_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         p = norm_order(p)

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import conv, convolve
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -50,7 +50,7 @@ def causal_conv(
     >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    with speaking_as("causal_conv"):
+    with error_prefix("causal_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = causal_shapes(
             x.shape,
@@ -64,7 +64,7 @@ def causal_conv(
     return convolve(x, kernel, bias, shapes, precision, out_sharding=out_sharding)
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
@@ -84,13 +84,13 @@ def causal_conv_state(
     >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5).shape
     (4, 10, 2)
     """
-    with speaking_as("causal_conv_state"):
+    with error_prefix("causal_conv_state"):
         (kernel,) = as_arrays(kernel=kernel)
         shape = causal_state_shape(kernel.shape, batch=batch, dilation=dilation, groups=groups)
     return jnp.zeros(shape, kernel.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv_stream(
     chunk: jax.Array,
     state: jax.Array,
@@ -133,7 +133,7 @@ def causal_conv_stream(
     >>> jnp.concatenate([some, more])[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    with speaking_as("causal_conv_stream"):
+    with error_prefix("causal_conv_stream"):
         chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
         causal_stream_shapes(
             chunk.shape,

@@ -14,14 +14,14 @@ from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.choose import check_name
 from jaxcnn.convolve.layout import channels_last
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.pad import extend, taps_by_real
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -32,7 +32,7 @@ def conv(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     mask: jax.typing.ArrayLike | None = None,
     activation: str = "linear",
     precision: lax.PrecisionLike = None,
@@ -62,7 +62,7 @@ def conv(
       groups: parts into which the channels are divided; filter j sees part j // (C_out/groups).
       rounding: ``"exact"`` refuses a stride that leaves cells at the end unread; ``"floor"`` drops
         them, as other libraries do.
-      boundary: what the padding holds; 1234 padded by 2 is read as 00123400 (``"zeros"``),
+      padding_mode: what the padding holds; 1234 padded by 2 is read as 00123400 (``"zeros"``),
         32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or with
         zeros that do not count (``"partial"``): before the bias, each output is multiplied by
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
@@ -85,7 +85,7 @@ def conv(
     >>> conv(image, filters).shape
     (5, 5, 6)
     """
-    with speaking_as("conv"):
+    with error_prefix("conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = conv_shapes(
             x.shape,
@@ -96,13 +96,13 @@ def conv(
             dilation=dilation,
             groups=groups,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
             mask=None if mask is None else jnp.shape(mask),
         )
         activate = named(activation).function
         if algorithm is not None:
             check_name(algorithm)
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     if mask is not None:
         kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
@@ -126,8 +126,8 @@ def convolve(
 ) -> jax.Array:
     """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
     paddings = shapes.paddings
-    if shapes.boundary not in ("zeros", "partial"):
-        x = extend(x, shapes.windows, shapes.boundary)
+    if shapes.padding_mode not in ("zeros", "partial"):
+        x = extend(x, shapes.windows, shapes.padding_mode)
         paddings = ((0, 0),) * len(paddings)
     # In 16 bits algorithms sum in float32 by themselves.
     batched, kernel = widened(x if shapes.batch is not None else x[None], 16), widened(kernel, 16)
@@ -157,7 +157,7 @@ def with_batch_axis(sharding: Sharding | None, batch: int | None) -> Sharding | 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
     """The sums under the windows, scaled to the real cells where that is asked, plus the bias."""
-    if shapes.boundary == "partial":
+    if shapes.padding_mode == "partial":
         share = jnp.asarray(taps_by_real(shapes.windows), widened(y).dtype)
         share = jnp.expand_dims(share, tuple(range(y.ndim - share.ndim)))
         y = (widened(y) * share).astype(y.dtype)

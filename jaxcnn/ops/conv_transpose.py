@@ -11,15 +11,15 @@ from jax import lax
 from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.conv import with_batch_axis
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def conv_transpose(
     x: jax.Array,
     kernel: jax.Array,
@@ -79,7 +79,7 @@ def conv_transpose(
     >>> conv_transpose(features, filters, stride=2, padding="SAME").shape
     (8, 8, 1)
     """
-    with speaking_as("conv_transpose"):
+    with error_prefix("conv_transpose"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = conv_transpose_shapes(
             x.shape,

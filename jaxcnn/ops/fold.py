@@ -2,7 +2,7 @@
 
 What is made of a window of cells can be made of the rows first and then of what the rows gave, for
 a weighted sum whose weights are a product of one weight for each axis. Sums and maxima without
-weights are in :mod:`jaxcnn.convolve.pooling`.
+weights are in :mod:`jaxcnn.convolve.pool_lowerings`.
 """
 
 from __future__ import annotations

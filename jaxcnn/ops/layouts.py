@@ -21,13 +21,13 @@ from typing import TypeVar
 import jax
 import numpy as np
 
-from jaxcnn.errors import InputError, speaking_as
-from jaxcnn.words import in_our_words
+from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.keywords import suggest_keywords
 
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
-@in_our_words
+@suggest_keywords
 def kernel_from_torch(weight: Array) -> Array:
     """The weight of a PyTorch Conv or ConvTranspose as a kernel of conv or conv_transpose.
 
@@ -43,12 +43,12 @@ def kernel_from_torch(weight: Array) -> Array:
     >>> kernel_from_torch(np.ones((8, 3, 5, 7))).shape
     (5, 7, 3, 8)
     """
-    with speaking_as("kernel_from_torch"):
+    with error_prefix("kernel_from_torch"):
         _require_kernel("weight", weight, "(8, 3, 5, 5): C_out, C_in/groups, *filter")
     return weight.transpose(*range(2, weight.ndim), 1, 0)
 
 
-@in_our_words
+@suggest_keywords
 def kernel_to_torch(kernel: Array) -> Array:
     """A kernel of conv or conv_transpose as the weight of a PyTorch Conv or ConvTranspose.
 
@@ -61,13 +61,13 @@ def kernel_to_torch(kernel: Array) -> Array:
     >>> kernel_to_torch(np.ones((5, 7, 3, 8))).shape
     (8, 3, 5, 7)
     """
-    with speaking_as("kernel_to_torch"):
-        _require_kernel("kernel", kernel, "(5, 5, 3, 8): *filter, C_in/groups, C_out")
+    with error_prefix("kernel_to_torch"):
+        _require_kernel("kernel", kernel, "(5, 5, 3, 8): *kernel_size, C_in/groups, C_out")
     last = kernel.ndim - 1
     return kernel.transpose(last, last - 1, *range(last - 1))
 
 
-@in_our_words
+@suggest_keywords
 def kernel_from_keras(weight: Array) -> Array:
     """The kernel of a Keras Conv, ConvTranspose, DepthwiseConv or SeparableConv: the same array.
 
@@ -80,12 +80,12 @@ def kernel_from_keras(weight: Array) -> Array:
     >>> kernel_from_keras(np.ones((5, 7, 3, 8))).shape
     (5, 7, 3, 8)
     """
-    with speaking_as("kernel_from_keras"):
-        _require_kernel("weight", weight, "(5, 5, 3, 8): *filter, C_in/groups, C_out")
+    with error_prefix("kernel_from_keras"):
+        _require_kernel("weight", weight, "(5, 5, 3, 8): *kernel_size, C_in/groups, C_out")
     return weight
 
 
-@in_our_words
+@suggest_keywords
 def kernel_to_keras(kernel: Array) -> Array:
     """A kernel as Keras's layer of that kind takes it: the same array.
 
@@ -96,8 +96,8 @@ def kernel_to_keras(kernel: Array) -> Array:
     >>> kernel_to_keras(np.ones((5, 7, 3, 8))).shape
     (5, 7, 3, 8)
     """
-    with speaking_as("kernel_to_keras"):
-        _require_kernel("kernel", kernel, "(5, 5, 3, 8): *filter, C_in/groups, C_out")
+    with error_prefix("kernel_to_keras"):
+        _require_kernel("kernel", kernel, "(5, 5, 3, 8): *kernel_size, C_in/groups, C_out")
     return kernel
 
 

@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.relatives import local_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import finish, with_batch_axis
 from jaxcnn.ops.pad import extend
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def local_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -28,7 +28,7 @@ def local_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -42,7 +42,7 @@ def local_conv(
       x: the input; channels last.
       kernel: for each place its filters; a kernel of 2n + 2 axes has n spatial ones.
       bias: added at each place.
-      stride, padding, dilation, rounding, boundary: as in :func:`jaxcnn.conv`.
+      stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.conv`.
       precision: as in :func:`jax.lax.dot_general`.
       out_sharding: as in :func:`jaxcnn.conv`.
 
@@ -54,7 +54,7 @@ def local_conv(
     >>> local_conv(jnp.ones((7, 7, 3)), jnp.ones((5, 5, 3, 3, 3, 6))).shape
     (5, 5, 6)
     """
-    with speaking_as("local_conv"):
+    with error_prefix("local_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = local_shapes(
             x.shape,
@@ -64,12 +64,12 @@ def local_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     batched = x if shapes.batch is not None else x[None]
-    padded = extend(batched, shapes.windows, boundary)
+    padded = extend(batched, shapes.windows, padding_mode)
     weights = widened(kernel.reshape(*shapes.spatial, -1, shapes.out_channels), 16)
     patches = _patches(widened(padded), shapes.windows).astype(weights.dtype)
     y = jnp.einsum(

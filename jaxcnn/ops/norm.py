@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.convolve.stored import whole, whole_when_back
-from jaxcnn.convolve.taps import TOGETHER, Layout, Reads, steps, taps
+from jaxcnn.convolve.taps import TOGETHER, AxisWindow, Layout, steps, taps
 
 
 def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:
     """The p-norm of the cells under each window: a norm of norms, where a window is large."""
     for step in steps(layout):
-        axis = max(range(len(step)), key=lambda axis: step[axis].filter)
+        axis = max(range(len(step)), key=lambda axis: step[axis].kernel_size)
         x = _stored(_long_norm(x, step, axis, p))
     return x
 
@@ -28,25 +28,25 @@ def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
     So the program grows with the logarithm of the window's size.
     """
     read = layout[axis]
-    if read.filter <= TOGETHER:
+    if read.kernel_size <= TOGETHER:
         return norm(taps(x, layout, 0), p)
 
-    def along(read: Reads) -> Layout:
+    def along(read: AxisWindow) -> Layout:
         others = (other.done for other in layout)
         return tuple(read if a == axis else other for a, other in enumerate(others))
 
-    count, left = divmod(read.filter, TOGETHER)
+    count, left = divmod(read.kernel_size, TOGETHER)
     apart = TOGETHER * read.dilation
     step = math.gcd(read.stride, apart)
     starts = ((read.output - 1) * read.stride + (count - 1) * apart) // step + 1
-    blocks = Reads(read.size, starts, TOGETHER, step, read.dilation, read.low, read.high)
-    of_blocks = Reads(starts, read.output, count, read.stride // step, apart // step)
+    blocks = AxisWindow(read.size, starts, TOGETHER, step, read.dilation, read.low, read.high)
+    of_blocks = AxisWindow(starts, read.output, count, read.stride // step, apart // step)
     y = _stored(norm(taps(x, along(blocks), 0), p))
     y = _stored(_long_norm(y, along(of_blocks), axis, p))
     if not left:
         return y
     low = read.low - count * apart
-    rest = Reads(read.size, read.output, left, read.stride, read.dilation, low, read.high)
+    rest = AxisWindow(read.size, read.output, left, read.stride, read.dilation, low, read.high)
     return norm([y, *taps(x, along(rest), 0)], p)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.arrays import as_arrays, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window, real_cells
-from jaxcnn.geometry.boundary import pad_windows
-from jaxcnn.words import in_our_words
+from jaxcnn.geometry.padding_mode import pad_windows
+from jaxcnn.keywords import suggest_keywords
 
 _NUMPY_MODES = {
     "zeros": "constant",
@@ -25,8 +25,8 @@ _NUMPY_MODES = {
 }
 
 
-@in_our_words
-def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array:
+@suggest_keywords
+def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.Array:
     """Adds cells around the spatial axes of ``x``; 1234 padded by 2 on both sides becomes
 
         "zeros"      -> 00123400
@@ -41,26 +41,26 @@ def pad(x: jax.Array, padding: Padding, *, boundary: str = "zeros") -> jax.Array
       x: the input; channels last.
       padding: cells around x: an int, an int for each spatial axis, or a pair (before, after) for
         each. Where x has no batch axis, give one entry each: that is how it is recognised.
-      boundary: what the new cells hold.
+      padding_mode: what the new cells hold.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
       TypeError: where an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
-    >>> pad(jnp.array([[1], [2], [3], [4]]), [2], boundary="reflect")[:, 0]
+    >>> pad(jnp.array([[1], [2], [3], [4]]), [2], padding_mode="reflect")[:, 0]
     Array([3, 2, 1, 2, 3, 4, 3, 2], dtype=int32)
     """
-    with speaking_as("pad"):
+    with error_prefix("pad"):
         (x,) = as_arrays(x=x)
-        laid = pad_windows(x.shape, padding, boundary=boundary)
-    return extend(x, laid, boundary)
+        laid = pad_windows(x.shape, padding, padding_mode=padding_mode)
+    return extend(x, laid, padding_mode)
 
 
-def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
-    """x (..., *spatial, C) with each window's padding, filled as ``boundary`` says."""
+def extend(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Array:
+    """x (..., *spatial, C) with each window's padding, filled as ``padding_mode`` says."""
     leading = x.ndim - 1 - len(windows)
-    if boundary == "circular":
+    if padding_mode == "circular":
         for axis, window in enumerate(windows, leading):
             low, high = window.padding
             before = lax.slice_in_dim(x, window.size - low, window.size, axis=axis)
@@ -68,12 +68,12 @@ def extend(x: jax.Array, windows: Sequence[Window], boundary: str) -> jax.Array:
         return x
     around = [(0, 0)] * leading + [window.padding for window in windows] + [(0, 0)]
     # Widened for the way back, on which a cell's copies are added to it.
-    return jnp.pad(widened(x), around, mode=_NUMPY_MODES[boundary]).astype(x.dtype)
+    return jnp.pad(widened(x), around, mode=_NUMPY_MODES[padding_mode]).astype(x.dtype)
 
 
 def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
     """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
-    return math.prod(window.filter for window in windows) / over_places(windows, real_cells)
+    return math.prod(window.kernel_size for window in windows) / over_places(windows, real_cells)
 
 
 def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> int | jax.Array:

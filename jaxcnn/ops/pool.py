@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.convolve.pools import largest, smallest, total
-from jaxcnn.convolve.taps import Layout, Reads
-from jaxcnn.errors import speaking_as
+from jaxcnn.convolve.pool_primitives import largest, smallest, total
+from jaxcnn.convolve.taps import AxisWindow, Layout
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import window_norm
 from jaxcnn.ops.pad import over_places
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def max_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -35,7 +35,7 @@ def max_pool(
 
     Args:
       x: the input; channels last.
-      window: the window's size, one for all spatial axes or one each. Where x has no batch axis,
+      kernel_size: the window's size, one for all spatial axes or one each. Where x has no batch axis,
         give one each: that is how it is recognised.
       stride: None takes the window's size.
       padding, dilation, rounding: as in :func:`jaxcnn.conv`; and with ``rounding="ceil"`` cells
@@ -53,19 +53,24 @@ def max_pool(
     Array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    with speaking_as("max_pool"):
+    with error_prefix("max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     return largest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def min_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -78,7 +83,7 @@ def min_pool(
         returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
 
     Args:
-      x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
+      x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
 
     The gradient goes to the first minimum in the window, in row-major order. A NaN under the window
     is the result.
@@ -92,19 +97,24 @@ def min_pool(
     Array([[ 0.,  2.],
            [ 8., 10.]], dtype=float32)
     """
-    with speaking_as("min_pool"):
+    with error_prefix("min_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     return smallest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def avg_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -118,7 +128,7 @@ def avg_pool(
         returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
 
     Args:
-      x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
+      x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
       count_include_pad: False divides by the number of real cells under the window, so that
         padding changes nothing; True divides by all its taps, zeros included.
 
@@ -135,11 +145,16 @@ def avg_pool(
     >>> avg_pool(jnp.ones((3, 3, 1)), (2, 2), stride=1, padding=1, count_include_pad=True)[0, 0]
     Array([0.25], dtype=float32)
     """
-    with speaking_as("avg_pool"):
+    with error_prefix("avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     sums = total(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
@@ -148,10 +163,10 @@ def avg_pool(
     return (sums / counts).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def lp_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     p: float = 2,
     *,
     stride: int | Sequence[int] | None = None,
@@ -165,7 +180,7 @@ def lp_pool(
         returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
 
     Args:
-      x, window, stride, padding, dilation, rounding: as in :func:`max_pool`.
+      x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
       p: the order of the norm, a number >= 1.
 
     The cells are divided by the largest under their window before they are raised to p, so that
@@ -183,24 +198,29 @@ def lp_pool(
     >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
     Array([5., 0.], dtype=float32)
     """
-    with speaking_as("lp_pool"):
+    with error_prefix("lp_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         p = norm_order(p)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     return window_norm(widened(x), layout(x, shapes.windows), p).astype(x.dtype)
 
 
 def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
     """How ``windows`` on the spatial axes read x (..., *spatial, C)."""
-    reads = [Reads(size, size) for size in x.shape]
+    reads = [AxisWindow(size, size) for size in x.shape]
     reads[-len(windows) - 1 : -1] = [
-        Reads(
+        AxisWindow(
             w.size,
             w.output,
-            w.filter,
+            w.kernel_size,
             w.stride,
             w.dilation,
             w.padding[0],

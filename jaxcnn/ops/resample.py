@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import as_arrays, require_floating, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.resampling import (
     ShuffleShapes,
@@ -18,19 +18,19 @@ from jaxcnn.geometry.resampling import (
     shuffle_shapes,
     unshuffle_shapes,
 )
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.fold import fold
 from jaxcnn.ops.pad import extend
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def blur_pool(
     x: jax.Array,
     *,
-    filter: int | Sequence[int] = 3,
+    kernel_size: int | Sequence[int] = 3,
     stride: int | Sequence[int] = 2,
     padding: Padding = "SAME_LOWER",
-    boundary: str = "reflect",
+    padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> jax.Array:
     """Blurs each channel with a binomial filter and keeps every ``stride``-th cell.
@@ -44,13 +44,13 @@ def blur_pool(
 
     Args:
       x: the input; channels last.
-      filter: taps, one number for all spatial axes or one each. Where x has no batch axis, give one
+      kernel_size: taps, one number for all spatial axes or one each. Where x has no batch axis, give one
         each: that is how it is recognised. 1 only subsamples.
       stride: cells from one output to the next.
       padding: as in :func:`jaxcnn.conv`. SAME_LOWER gives ceil(size/stride) outputs; with an odd
         filter and stride 1 or 2 they lie on the cells 0, stride, 2*stride, ..., as in the paper's
         program.
-      boundary: what the padding holds, as in :func:`jaxcnn.pad`.
+      padding_mode: what the padding holds, as in :func:`jaxcnn.pad`.
       rounding: ``"exact"`` or ``"floor"``, as in :func:`jaxcnn.conv`.
 
     Raises:
@@ -60,20 +60,25 @@ def blur_pool(
     Source: Zhang, arXiv:1904.11486.
 
     >>> import jax.numpy as jnp
-    >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), filter=(3,))[:, 0]
+    >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), kernel_size=(3,))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    with speaking_as("blur_pool"):
+    with error_prefix("blur_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = blur_shapes(
-            x.shape, filter, stride=stride, padding=padding, boundary=boundary, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            padding_mode=padding_mode,
+            rounding=rounding,
         )
-    padded = extend(widened(x), shapes.windows, boundary)
+    padded = extend(widened(x), shapes.windows, padding_mode)
     return fold(padded, shapes.windows, _blur).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Lays the channels of each cell out as a block of ``factor`` cells.
 
@@ -100,7 +105,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     Array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    with speaking_as("pixel_shuffle"):
+    with error_prefix("pixel_shuffle"):
         (x,) = as_arrays(x=x)
         shapes = shuffle_shapes(x.shape, factor, order=order)
     leading = x.shape[: x.ndim - 1 - len(shapes.factors)]
@@ -114,7 +119,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     return blocks
 
 
-@in_our_words
+@suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Gathers each block of ``factor`` cells into the channels of one; undoes ``pixel_shuffle``.
 
@@ -134,7 +139,7 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
     >>> pixel_unshuffle(jnp.arange(4).reshape(2, 2, 1), (2, 2))[0, 0]
     Array([0, 1, 2, 3], dtype=int32)
     """
-    with speaking_as("pixel_unshuffle"):
+    with error_prefix("pixel_unshuffle"):
         (x,) = as_arrays(x=x)
         shapes = unshuffle_shapes(x.shape, factor, order=order)
     leading = x.shape[: x.ndim - 1 - len(shapes.factors)]

@@ -10,14 +10,14 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from jaxcnn.arrays import Sharding, as_arrays, require_floating
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import convolve
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def depthwise_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -27,7 +27,7 @@ def depthwise_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -43,7 +43,7 @@ def depthwise_conv(
       x: the input; channels last.
       kernel: the filters; their rank says how many spatial axes there are.
       bias: added to each feature map.
-      stride, padding, dilation, rounding, boundary, precision, out_sharding: as in
+      stride, padding, dilation, rounding, padding_mode, precision, out_sharding: as in
         :func:`jaxcnn.conv`.
 
     Raises:
@@ -54,7 +54,7 @@ def depthwise_conv(
     >>> depthwise_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2))).shape
     (5, 5, 6)
     """
-    with speaking_as("depthwise_conv"):
+    with error_prefix("depthwise_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = depthwise_shapes(
             x.shape,
@@ -64,15 +64,15 @@ def depthwise_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     weights = _one_group_a_channel(kernel)
     return convolve(x, weights, bias, shapes, precision, out_sharding=out_sharding)
 
 
-@in_our_words
+@suggest_keywords
 def separable_conv(
     x: jax.Array,
     depthwise_kernel: jax.Array,
@@ -83,7 +83,7 @@ def separable_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -100,7 +100,7 @@ def separable_conv(
       depthwise_kernel: the filters of each channel, as in :func:`depthwise_conv`.
       pointwise_kernel: the weights that mix.
       bias: added to each mixed feature map.
-      stride, padding, dilation, rounding, boundary: of the depthwise convolution, as in
+      stride, padding, dilation, rounding, padding_mode: of the depthwise convolution, as in
         :func:`jaxcnn.conv`.
       precision: of both, as in :func:`jaxcnn.conv`.
       out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are
@@ -116,7 +116,7 @@ def separable_conv(
     >>> separable_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 8))).shape
     (5, 5, 8)
     """
-    with speaking_as("separable_conv"):
+    with error_prefix("separable_conv"):
         x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
             x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
         )
@@ -129,9 +129,9 @@ def separable_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     weights = _one_group_a_channel(depthwise_kernel)
     between = None if out_sharding is None else _between(x, len(first.windows))

@@ -10,19 +10,19 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_ordered, widened
-from jaxcnn.convolve.pools import first_tap, largest, picked
+from jaxcnn.convolve.pool_primitives import first_tap, largest, picked
 from jaxcnn.convolve.taps import steps
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.pool import layout
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def max_pool_with_indices(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -35,7 +35,7 @@ def max_pool_with_indices(
         returns values and indices, both (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
 
     Args:
-      x, window, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
+      x, kernel_size, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
 
     An index, int32, counts the cells of the unpadded spatial axes in row-major order:
     row*width + column on an image. Of equal maxima the first is taken, of several NaNs the last, as
@@ -51,11 +51,16 @@ def max_pool_with_indices(
     Array([[ 5,  7],
            [13, 15]], dtype=int32)
     """
-    with speaking_as("max_pool_with_indices"):
+    with error_prefix("max_pool_with_indices"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
@@ -70,7 +75,7 @@ def max_pool_with_indices(
     return values.astype(x.dtype), indices
 
 
-@in_our_words
+@suggest_keywords
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:
@@ -98,7 +103,7 @@ def max_unpool(
     >>> max_unpool(jnp.array([[3.0], [5.0]]), jnp.array([[1], [2]]), output_size=(4,))[:, 0]
     Array([0., 3., 5., 0.], dtype=float32)
     """
-    with speaking_as("max_unpool"):
+    with error_prefix("max_unpool"):
         (values,) = as_arrays(values=values)
         (indices,) = as_arrays(indices=indices)
         require_index_kind(indices.dtype)

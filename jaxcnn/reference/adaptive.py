@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pool import norm
 from jaxcnn.reference.taps import total
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The largest cell of each bin; the first one, on a tie; a NaN, if there is one.
 
@@ -28,14 +28,14 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([1., 3., 4.], dtype=float32)
     """
-    with speaking_as("adaptive_max_pool"):
+    with error_prefix("adaptive_max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _each_bin(x, shapes, _largest)
 
 
-@in_our_words
+@suggest_keywords
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """The sum of the cells of each bin, by their number.
 
@@ -45,14 +45,14 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([0.5, 2. , 3.5], dtype=float32)
     """
-    with speaking_as("adaptive_avg_pool"):
+    with error_prefix("adaptive_avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = adaptive_shapes(x.shape, output_size)
     return _each_bin(x, shapes, _mean)
 
 
-@in_our_words
+@suggest_keywords
 def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The largest of all cells; the first one, on a tie; a NaN, if there is one.
 
@@ -62,14 +62,14 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([6., 7.], dtype=float32)
     """
-    with speaking_as("global_max_pool"):
+    with error_prefix("global_max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = global_shapes(x.shape, rank)
     return _the_bin(x, shapes, _largest, keepdims)
 
 
-@in_our_words
+@suggest_keywords
 def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
     """The sum of all cells, by their number.
 
@@ -79,14 +79,14 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_avg_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([3., 4.], dtype=float32)
     """
-    with speaking_as("global_avg_pool"):
+    with error_prefix("global_avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = global_shapes(x.shape, rank)
     return _the_bin(x, shapes, _mean, keepdims)
 
 
-@in_our_words
+@suggest_keywords
 def global_lp_pool(
     x: jax.Array, p: float = 2, *, rank: int | None = None, keepdims: bool = False
 ) -> jax.Array:
@@ -98,7 +98,7 @@ def global_lp_pool(
     >>> global_lp_pool(jnp.array([[3.0], [-4.0]]), rank=1)
     Array([5.], dtype=float32)
     """
-    with speaking_as("global_lp_pool"):
+    with error_prefix("global_lp_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         p = norm_order(p)

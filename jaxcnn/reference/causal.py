@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import of_rank
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -38,7 +38,7 @@ def causal_conv(
     Array([1., 3., 5.], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("causal_conv"):
+    with error_prefix("causal_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         causal_shapes(
             x.shape,
@@ -53,7 +53,7 @@ def causal_conv(
     return _each(times, x, kernel, bias, dilation, groups, precision)
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
@@ -65,13 +65,13 @@ def causal_conv_state(
     >>> causal_conv_state(jnp.ones((3, 1, 1)), batch=2).shape
     (2, 2, 1)
     """
-    with speaking_as("causal_conv_state"):
+    with error_prefix("causal_conv_state"):
         (kernel,) = as_arrays(kernel=kernel)
         shape = causal_state_shape(kernel.shape, batch=batch, dilation=dilation, groups=groups)
     return jnp.zeros(shape, kernel.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def causal_conv_stream(
     chunk: jax.Array,
     state: jax.Array,
@@ -93,7 +93,7 @@ def causal_conv_stream(
     Array([[5.]], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("causal_conv_stream"):
+    with error_prefix("causal_conv_stream"):
         chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
         causal_stream_shapes(
             chunk.shape,
@@ -134,10 +134,10 @@ def _at(
     precision: lax.PrecisionLike,
 ) -> jax.Array:
     """The output (..., C_out) at time t, without a bias."""
-    filter, per_group, filters = kernel.shape
+    kernel_size, per_group, filters = kernel.shape
     total = jnp.zeros((*x.shape[:-2], groups, filters // groups), x.dtype)
-    for f in range(filter):
-        past = t - (filter - 1 - f) * dilation
+    for f in range(kernel_size):
+        past = t - (kernel_size - 1 - f) * dilation
         if past >= 0:
             cell = x[..., past, :].reshape(*x.shape[:-2], groups, per_group)
             weights = kernel[f].reshape(per_group, groups, -1)

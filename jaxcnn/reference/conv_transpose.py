@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import of_rank
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def conv_transpose(
     x: jax.Array,
     kernel: jax.Array,
@@ -45,7 +45,7 @@ def conv_transpose(
     Array([ 1., 12., 23., 30.], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("conv_transpose"):
+    with error_prefix("conv_transpose"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = conv_transpose_shapes(
             x.shape,
@@ -63,7 +63,7 @@ def conv_transpose(
     laid = shapes.windows
     by_group = batched.reshape(*batched.shape[:-1], groups, shapes.out_channels // groups)
     padded = jnp.zeros((len(batched), *(w.end for w in laid), shapes.in_channels), x.dtype)
-    for tap in product(*(range(w.filter) for w in laid)):
+    for tap in product(*(range(w.kernel_size) for w in laid)):
         weights = kernel[tap].reshape(-1, groups, shapes.out_channels // groups)
         given = jnp.einsum("n...go,cgo->n...gc", by_group, weights, precision=precision)
         places = [

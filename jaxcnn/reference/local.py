@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.relatives import local_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around, taps_by_real
 from jaxcnn.reference.taps import of_rank, taps
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def local_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -27,7 +27,7 @@ def local_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -43,7 +43,7 @@ def local_conv(
     Array([2., 3.], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("local_conv"):
+    with error_prefix("local_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = local_shapes(
             x.shape,
@@ -53,19 +53,19 @@ def local_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     dtype, x, kernel = x.dtype, widened(x), widened(kernel)
     laid = shapes.windows
     batched = x if shapes.batch is not None else x[None]
     everywhere = (slice(None),) * len(laid)
     y = jnp.zeros((len(batched), *shapes.spatial, shapes.out_channels), x.dtype)
-    for tap, cells in taps(around(batched, laid, boundary), laid):
+    for tap, cells in taps(around(batched, laid, padding_mode), laid):
         weights = kernel[(*everywhere, *tap)]
         y = y + jnp.einsum("n...c,...co->n...o", cells, weights, precision=precision)
     y = y if shapes.batch is not None else y[0]
-    if boundary == "partial":
+    if padding_mode == "partial":
         y = y * taps_by_real(laid, y)
     return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)

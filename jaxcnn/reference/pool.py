@@ -10,17 +10,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
 from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import overhang, pad, taps, total
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def max_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -35,19 +35,24 @@ def max_pool(
     >>> max_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([3., 2.], dtype=float32)
     """
-    with speaking_as("max_pool"):
+    with error_prefix("max_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     return _first_best(x, shapes, jnp.greater)
 
 
-@in_our_words
+@suggest_keywords
 def min_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -62,19 +67,24 @@ def min_pool(
     >>> min_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([1., 0.], dtype=float32)
     """
-    with speaking_as("min_pool"):
+    with error_prefix("min_pool"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     return _first_best(x, shapes, jnp.less)
 
 
-@in_our_words
+@suggest_keywords
 def avg_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -90,11 +100,16 @@ def avg_pool(
     >>> avg_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([2., 1.], dtype=float32)
     """
-    with speaking_as("avg_pool"):
+    with error_prefix("avg_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
@@ -107,10 +122,10 @@ def avg_pool(
     return mean if shapes.batch is not None else mean[0]
 
 
-@in_our_words
+@suggest_keywords
 def lp_pool(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     p: float = 2,
     *,
     stride: int | Sequence[int] | None = None,
@@ -126,12 +141,17 @@ def lp_pool(
     >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
     Array([5., 0.], dtype=float32)
     """
-    with speaking_as("lp_pool"):
+    with error_prefix("lp_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         p = norm_order(p)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_floating, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.resampling import (
     ShuffleShapes,
@@ -18,19 +18,19 @@ from jaxcnn.geometry.resampling import (
     shuffle_shapes,
     unshuffle_shapes,
 )
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around
 from jaxcnn.reference.taps import taps
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def blur_pool(
     x: jax.Array,
     *,
-    filter: int | Sequence[int] = 3,
+    kernel_size: int | Sequence[int] = 3,
     stride: int | Sequence[int] = 2,
     padding: Padding = "SAME_LOWER",
-    boundary: str = "reflect",
+    padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> jax.Array:
     """The sum over the filter's taps f of x times prod_axes binomial(F - 1, f) / 2^(F - 1).
@@ -38,26 +38,31 @@ def blur_pool(
     Shapes, arguments and errors are those of :func:`jaxcnn.blur_pool`, its fast twin.
 
     >>> import jax.numpy as jnp
-    >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), filter=(3,))[:, 0]
+    >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), kernel_size=(3,))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    with speaking_as("blur_pool"):
+    with error_prefix("blur_pool"):
         (x,) = as_arrays(x=x)
         require_floating(x)
         shapes = blur_shapes(
-            x.shape, filter, stride=stride, padding=padding, boundary=boundary, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            padding_mode=padding_mode,
+            rounding=rounding,
         )
     dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
     laid = shapes.windows
     y = jnp.zeros((len(batched), *shapes.spatial, shapes.channels), x.dtype)
-    for tap, cells in taps(around(batched, laid, boundary), laid):
-        ways = math.prod(math.comb(w.filter - 1, f) for f, w in zip(tap, laid, strict=True))
-        y = y + cells * (ways / 2 ** sum(w.filter - 1 for w in laid))
+    for tap, cells in taps(around(batched, laid, padding_mode), laid):
+        ways = math.prod(math.comb(w.kernel_size - 1, f) for f, w in zip(tap, laid, strict=True))
+        y = y + cells * (ways / 2 ** sum(w.kernel_size - 1 for w in laid))
     return (y if shapes.batch is not None else y[0]).astype(dtype)
 
 
-@in_our_words
+@suggest_keywords
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Each offset in the blocks, of every block at once, is given its channels of x.
 
@@ -68,7 +73,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     Array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    with speaking_as("pixel_shuffle"):
+    with error_prefix("pixel_shuffle"):
         (x,) = as_arrays(x=x)
         shapes = shuffle_shapes(x.shape, factor, order=order)
     leading = () if shapes.batch is None else (shapes.batch,)
@@ -78,7 +83,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     return y
 
 
-@in_our_words
+@suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
     """Each offset in the blocks, of every block at once, gives its channels of the result.
 
@@ -88,7 +93,7 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
     >>> pixel_unshuffle(jnp.arange(4).reshape(2, 2, 1), (2, 2))[0, 0]
     Array([0, 1, 2, 3], dtype=int32)
     """
-    with speaking_as("pixel_unshuffle"):
+    with error_prefix("pixel_unshuffle"):
         (x,) = as_arrays(x=x)
         shapes = unshuffle_shapes(x.shape, factor, order=order)
     leading = () if shapes.batch is None else (shapes.batch,)

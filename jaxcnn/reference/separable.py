@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import ConvShapes, Padding
 from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around, taps_by_real
 from jaxcnn.reference.taps import of_rank, taps
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def depthwise_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -27,7 +27,7 @@ def depthwise_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -43,7 +43,7 @@ def depthwise_conv(
     Array([1., 2., 3., 4.], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("depthwise_conv"):
+    with error_prefix("depthwise_conv"):
         x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
         shapes = depthwise_shapes(
             x.shape,
@@ -53,15 +53,15 @@ def depthwise_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     y = _depthwise(widened(x), widened(kernel), shapes)
     return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(x.dtype)
 
 
-@in_our_words
+@suggest_keywords
 def separable_conv(
     x: jax.Array,
     depthwise_kernel: jax.Array,
@@ -72,7 +72,7 @@ def separable_conv(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
-    boundary: str = "zeros",
+    padding_mode: str = "zeros",
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -85,7 +85,7 @@ def separable_conv(
     Array([3.], dtype=float32)
     """
     del out_sharding  # how the numbers lie on devices changes none of them
-    with speaking_as("separable_conv"):
+    with error_prefix("separable_conv"):
         x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
             x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
         )
@@ -98,9 +98,9 @@ def separable_conv(
             padding=padding,
             dilation=dilation,
             rounding=rounding,
-            boundary=boundary,
+            padding_mode=padding_mode,
         )
-        if boundary == "partial":
+        if padding_mode == "partial":
             require_floating(x)
     maps = _depthwise(widened(x), widened(depthwise_kernel), first)
     mix = widened(pointwise_kernel).reshape(second.in_channels, second.out_channels)
@@ -112,8 +112,8 @@ def _depthwise(x: jax.Array, kernel: jax.Array, shapes: ConvShapes) -> jax.Array
     laid = shapes.windows
     batched = x if shapes.batch is not None else x[None]
     y = jnp.zeros((len(batched), *shapes.spatial, *kernel.shape[-2:]), x.dtype)
-    for tap, cells in taps(around(batched, laid, shapes.boundary), laid):
+    for tap, cells in taps(around(batched, laid, shapes.padding_mode), laid):
         y = y + cells[..., None] * of_rank(kernel[tap], y.ndim)
     y = y.reshape(*y.shape[:-2], shapes.out_channels)
     y = y if shapes.batch is not None else y[0]
-    return y * taps_by_real(laid, y) if shapes.boundary == "partial" else y
+    return y * taps_by_real(laid, y) if shapes.padding_mode == "partial" else y

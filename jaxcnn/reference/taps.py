@@ -32,7 +32,7 @@ def taps(
     padded: jax.Array, windows: Sequence[Window]
 ) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
     """Each tap (f_1, f_2, ...) with the cells it meets, (N, *k, C): output i reads i*s + d*f."""
-    for tap in product(*(range(w.filter) for w in windows)):
+    for tap in product(*(range(w.kernel_size) for w in windows)):
         cells = padded
         for axis, (f, w) in enumerate(zip(tap, windows, strict=True), start=1):
             places = [i * w.stride + w.dilation * f for i in range(w.output)]

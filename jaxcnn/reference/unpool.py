@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.arrays import as_arrays, require_ordered, widened
-from jaxcnn.errors import speaking_as
+from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, pool_shapes
 from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import overhang, pad, taps
-from jaxcnn.words import in_our_words
 
 
-@in_our_words
+@suggest_keywords
 def max_pool_with_indices(
     x: jax.Array,
-    window: int | Sequence[int],
+    kernel_size: int | Sequence[int],
     *,
     stride: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
@@ -34,11 +34,16 @@ def max_pool_with_indices(
     >>> max_pool_with_indices(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[1][:, 0]
     Array([1, 2], dtype=int32)
     """
-    with speaking_as("max_pool_with_indices"):
+    with error_prefix("max_pool_with_indices"):
         (x,) = as_arrays(x=x)
         require_ordered(x)
         shapes = pool_shapes(
-            x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+            x.shape,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            rounding=rounding,
         )
     dtype, x = x.dtype, widened(x)
     batched = x if shapes.batch is not None else x[None]
@@ -57,7 +62,7 @@ def max_pool_with_indices(
     return (best, at) if shapes.batch is not None else (best[0], at[0])
 
 
-@in_our_words
+@suggest_keywords
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:
@@ -69,7 +74,7 @@ def max_unpool(
     >>> max_unpool(jnp.array([[3.0], [5.0]]), jnp.array([[1], [2]]), output_size=(4,))[:, 0]
     Array([0., 3., 5., 0.], dtype=float32)
     """
-    with speaking_as("max_unpool"):
+    with error_prefix("max_unpool"):
         (values,) = as_arrays(values=values)
         (indices,) = as_arrays(indices=indices)
         require_index_kind(indices.dtype)

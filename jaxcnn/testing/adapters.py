@@ -96,30 +96,30 @@ def lax_conv_transpose(
     )
 
 
-def flax_max_pool(x: jax.Array, window: Sequence[int], **kwargs: Any) -> jax.Array:
+def flax_max_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
     """``flax.nnx.max_pool`` as :func:`jaxcnn.max_pool`; it knows no dilation.
 
     >>> import jax.numpy as jnp
     >>> flax_max_pool(jnp.ones((1, 5, 5, 3)), (2, 2), stride=2, rounding="floor").shape
     (1, 2, 2, 3)
     """
-    return _flax_pool(nnx.max_pool, x, window, **kwargs)
+    return _flax_pool(nnx.max_pool, x, kernel_size, **kwargs)
 
 
-def flax_avg_pool(x: jax.Array, window: Sequence[int], **kwargs: Any) -> jax.Array:
+def flax_avg_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
     """``flax.nnx.avg_pool`` as :func:`jaxcnn.avg_pool`, real cells counted; it knows no dilation.
 
     >>> import jax.numpy as jnp
     >>> flax_avg_pool(jnp.ones((1, 4, 3)), (2,), stride=2).shape
     (1, 2, 3)
     """
-    return _flax_pool(nnx.avg_pool, x, window, count_include_pad=False, **kwargs)
+    return _flax_pool(nnx.avg_pool, x, kernel_size, count_include_pad=False, **kwargs)
 
 
 def _flax_pool(
     pool: Any,
     x: jax.Array,
-    window: Sequence[int],
+    kernel_size: Sequence[int],
     *,
     stride: Any = None,
     padding: Any = "VALID",
@@ -128,7 +128,7 @@ def _flax_pool(
     **given: Any,
 ) -> jax.Array:
     shapes = pool_shapes(
-        x.shape, window, stride=stride, padding=padding, dilation=dilation, rounding="floor"
+        x.shape, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding="floor"
     )
     strides = tuple(axis.stride for axis in shapes.windows)
-    return pool(x, tuple(window), strides=strides, padding=shapes.paddings, **given)
+    return pool(x, tuple(kernel_size), strides=strides, padding=shapes.paddings, **given)

@@ -34,7 +34,7 @@ def assert_adjoint(fn: Callable[..., jax.Array], problem: ConvProblem) -> None:
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
-    >>> assert_adjoint(jaxcnn.conv_transpose, ConvProblem(size=(7,), filter=(3,), stride=(2,)))
+    >>> assert_adjoint(jaxcnn.conv_transpose, ConvProblem(size=(7,), kernel_size=(3,), stride=(2,)))
     """
     with stating("fn is the adjoint of conv", problem):
         with problem.x64():

@@ -29,7 +29,7 @@ def assert_obeys_geometry(fn: Callable[..., jax.Array], problem: Problem) -> Non
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
-    >>> assert_obeys_geometry(jaxcnn.conv, ConvProblem(size=(7,), filter=(3,), stride=(2,)))
+    >>> assert_obeys_geometry(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,), stride=(2,)))
     """
     shape = problem.output_shape
     with stating("formula = jax.eval_shape = shape of the value", problem), problem.x64():
@@ -45,7 +45,7 @@ def assert_refuses(fn: Callable[..., jax.Array], problem: Problem) -> None:
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
-    >>> assert_refuses(jaxcnn.conv, ConvProblem(size=(7,), filter=(3,), stride=(3,)))
+    >>> assert_refuses(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,), stride=(3,)))
     """
     with stating("what the geometry refuses is refused", problem), problem.x64():
         arrays = problem.arrays()
@@ -78,7 +78,7 @@ def assert_matches_reference(
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem, PoolProblem
-    >>> assert_matches_reference(jaxcnn.conv, ConvProblem(size=(7,), filter=(3,)))
+    >>> assert_matches_reference(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,)))
     >>> assert_matches_reference(jaxcnn.avg_pool, PoolProblem(kind="avg", size=(4,)))
     """
     with stating("fn = reference", problem):

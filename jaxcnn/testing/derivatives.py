@@ -41,7 +41,7 @@ def assert_gradients_match(
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
-    >>> assert_gradients_match(jaxcnn.conv, ConvProblem(size=(5,), filter=(3,), use_bias=True))
+    >>> assert_gradients_match(jaxcnn.conv, ConvProblem(size=(5,), kernel_size=(3,), use_bias=True))
     """
     definition = Definition(problem, reference)
     with stating("gradient of fn = gradient of reference", problem):
@@ -80,7 +80,7 @@ def assert_transforms(
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
-    >>> assert_transforms(jaxcnn.conv, ConvProblem(size=(5,), filter=(3,)))
+    >>> assert_transforms(jaxcnn.conv, ConvProblem(size=(5,), kernel_size=(3,)))
     """
     definition = Definition(problem, reference)
     call = partial(problem.call, fn)

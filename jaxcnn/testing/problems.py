@@ -61,7 +61,7 @@ class ConvProblem(_Problem):
       dtype: the arrays', by name.
       seed: where they are drawn from.
 
-    >>> problem = ConvProblem(size=(7, 7), filter=(3, 3), in_channels=3, out_channels=6, batch=None)
+    >>> problem = ConvProblem(size=(7, 7), kernel_size=(3, 3), in_channels=3, out_channels=6, batch=None)
     >>> problem.output_shape
     (5, 5, 6)
     >>> problem.call(reference.conv, *problem.arrays()).shape
@@ -72,7 +72,7 @@ class ConvProblem(_Problem):
 
     batch: int | None = 1
     size: tuple[int, ...] = (3,)
-    filter: tuple[int, ...] = (2,)
+    kernel_size: tuple[int, ...] = (2,)
     in_channels: int = 1
     out_channels: int = 1
     groups: int = 1
@@ -93,7 +93,7 @@ class ConvProblem(_Problem):
 
     @property
     def kernel_shape(self) -> tuple[int, ...]:
-        return (*self.filter, self.in_channels // self.groups, self.out_channels)
+        return (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
 
     @property
     def kwargs(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class ConvProblem(_Problem):
         A cell of x meets every tap of every filter of its group at most once; a weight, and a bias,
         every output of its feature map.
         """
-        per_cell = math.prod(self.filter) * (self.out_channels // self.groups)
+        per_cell = math.prod(self.kernel_size) * (self.out_channels // self.groups)
         per_map = (1 if self.batch is None else self.batch) * math.prod(self.shapes().spatial)
         return per_cell + 2, per_map + 2, per_map + 2
 
@@ -166,20 +166,20 @@ class PoolProblem(_Problem):
     Attributes:
       kind: ``"max"`` or ``"avg"``: which definition is meant, unless an assertion is given one.
       batch, size, stride, padding, dilation, dtype, seed: as in :class:`ConvProblem`.
-      window: its size on each axis.
+      kernel_size: its size on each axis.
       channels: C.
       rounding: ``"exact"``, ``"floor"`` or ``"ceil"``.
       ties: whether cells are drawn from few values, so that maxima are often shared; otherwise
         all of them differ (as far as the dtype can tell).
 
-    >>> PoolProblem(size=(4, 4), window=(2, 2), stride=(2, 2)).output_shape
+    >>> PoolProblem(size=(4, 4), kernel_size=(2, 2), stride=(2, 2)).output_shape
     (1, 2, 2, 1)
     """
 
     kind: str = "max"
     batch: int | None = 1
     size: tuple[int, ...] = (2,)
-    window: tuple[int, ...] = (2,)
+    kernel_size: tuple[int, ...] = (2,)
     channels: int = 1
     stride: tuple[int, ...] = ()
     padding: str | tuple[tuple[int, int], ...] = "VALID"
@@ -208,7 +208,7 @@ class PoolProblem(_Problem):
 
     def shapes(self) -> PoolShapes:
         """What the geometry makes of it; an error, where it is impossible."""
-        return pool_shapes(self.x_shape, self.window, **self.kwargs)
+        return pool_shapes(self.x_shape, self.kernel_size, **self.kwargs)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -231,7 +231,7 @@ class PoolProblem(_Problem):
 
     def call(self, fn: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
         """``fn`` on x and this problem's window, with its keyword arguments."""
-        return fn(*arrays, self.window, **self.kwargs)
+        return fn(*arrays, self.kernel_size, **self.kwargs)
 
     @property
     def reference(self) -> Callable[..., jax.Array]:
@@ -240,12 +240,12 @@ class PoolProblem(_Problem):
     @property
     def roundings(self) -> int:
         """Through how many roundings a cell goes: none for a maximum, which is one of them."""
-        return 0 if self.kind == "max" else math.prod(self.window) + 1
+        return 0 if self.kind == "max" else math.prod(self.kernel_size) + 1
 
     @property
     def gradient_roundings(self) -> tuple[int]:
         """The same for the gradient, a sum over the windows that a cell lies under."""
-        return (math.prod(self.window) + 1,)
+        return (math.prod(self.kernel_size) + 1,)
 
     @property
     def tangent_roundings(self) -> int:

@@ -22,7 +22,7 @@ class _Axis(NamedTuple):
     """One axis of a possible problem; the padding is None where a name will give it."""
 
     size: int
-    filter: int
+    kernel_size: int
     stride: int
     padding: tuple[int, int] | None
     dilation: int
@@ -36,7 +36,7 @@ def conv_problems(
     batches: Sequence[int | None] = (1, 2, None),
     max_cells: int = 32,
     max_size: int = 8,
-    max_filter: int = 3,
+    max_kernel_size: int = 3,
     max_stride: int = 3,
     max_dilation: int = 2,
     max_groups: int = 3,
@@ -56,7 +56,7 @@ def conv_problems(
       batches: what the batch size may be; None for one example without a batch axis.
       max_cells: the most cells that the spatial axes may have together.
       max_size: the most cells on one axis, and, as far as the padding permits, the most outputs.
-      max_filter, max_stride, max_dilation: the most on one axis.
+      max_kernel_size, max_stride, max_dilation: the most on one axis.
       max_groups: the most groups.
       max_channels: the most channels, and the most filters, in one group.
       paddings: names that may be drawn, and ``"numbers"`` for a pair on each axis.
@@ -77,7 +77,7 @@ def conv_problems(
                 padding,
                 rounding,
                 _limit(max_size, max_cells, rank),
-                max_filter,
+                max_kernel_size,
                 max_stride,
                 max_dilation,
             )
@@ -88,7 +88,7 @@ def conv_problems(
     return ConvProblem(
         batch=draw(st.sampled_from(batches)),
         size=tuple(a.size for a in axes),
-        filter=tuple(a.filter for a in axes),
+        kernel_size=tuple(a.kernel_size for a in axes),
         in_channels=groups * draw(st.integers(1, max_channels)),
         out_channels=groups * draw(st.integers(1, max_channels)),
         groups=groups,
@@ -111,7 +111,7 @@ def pool_problems(
     batches: Sequence[int | None] = (1, 2, None),
     max_cells: int = 32,
     max_size: int = 8,
-    max_window: int = 3,
+    max_kernel_size: int = 3,
     max_stride: int = 3,
     max_dilation: int = 2,
     max_channels: int = 3,
@@ -125,11 +125,11 @@ def pool_problems(
     Args:
       kinds: ``"max"``, ``"avg"`` or both.
       ties: whether maxima may be, or must often be, shared by several cells.
-      ranks, batches, max_cells, max_size, max_window, max_stride, max_dilation, max_channels,
+      ranks, batches, max_cells, max_size, max_kernel_size, max_stride, max_dilation, max_channels,
         paddings, roundings, dtypes: as in :func:`conv_problems`.
 
     >>> from hypothesis import find
-    >>> find(pool_problems(), lambda p: p.rounding == "ceil").window
+    >>> find(pool_problems(), lambda p: p.rounding == "ceil").kernel_size
     (1,)
     """
     rank = draw(st.sampled_from(ranks))
@@ -141,7 +141,7 @@ def pool_problems(
                 padding,
                 rounding,
                 _limit(max_size, max_cells, rank),
-                max_window,
+                max_kernel_size,
                 max_stride,
                 max_dilation,
                 pool=True,
@@ -153,7 +153,7 @@ def pool_problems(
         kind=draw(st.sampled_from(kinds)),
         batch=draw(st.sampled_from(batches)),
         size=tuple(a.size for a in axes),
-        window=tuple(a.filter for a in axes),
+        kernel_size=tuple(a.kernel_size for a in axes),
         channels=draw(st.integers(1, max_channels)),
         stride=tuple(a.stride for a in axes),
         padding=tuple(a.padding for a in axes if a.padding is not None) or padding,
@@ -171,15 +171,15 @@ def _axes(
     padding: str,
     rounding: str,
     max_size: int,
-    max_filter: int,
+    max_kernel_size: int,
     max_stride: int,
     max_dilation: int,
     pool: bool = False,
 ) -> _Axis:
-    filter = draw(st.integers(1, min(max_filter, max_size)))
-    room = max_size if filter == 1 else (max_size - 1) // (filter - 1)
+    kernel_size = draw(st.integers(1, min(max_kernel_size, max_size)))
+    room = max_size if kernel_size == 1 else (max_size - 1) // (kernel_size - 1)
     dilation = draw(st.integers(1, min(max_dilation, room)))
-    extent = dilation * (filter - 1) + 1
+    extent = dilation * (kernel_size - 1) + 1
     # A pool needs a real cell under every window: no fewer cells than lie between two taps, and
     # no more padding than the window reaches over.
     least = dilation if pool else 1
@@ -190,7 +190,9 @@ def _axes(
         pair = (low, draw(st.integers(0, extent - 1)))
 
     def layout(size: int) -> tuple[int, int]:
-        low, high = pair or named_padding(padding, size, filter, stride=stride, dilation=dilation)
+        low, high = pair or named_padding(
+            padding, size, kernel_size, stride=stride, dilation=dilation
+        )
         return divmod(size + low + high - extent, stride)
 
     # Among as many sizes as the stride there is one that leaves no remainder.
@@ -201,7 +203,7 @@ def _axes(
         if steps >= 0 and (rounding != "exact" or not rest)
     ]
     few = [size for size in sizes if layouts[size][0] < max_size]
-    return _Axis(draw(st.sampled_from(few or sizes[:1])), filter, stride, pair, dilation)
+    return _Axis(draw(st.sampled_from(few or sizes[:1])), kernel_size, stride, pair, dilation)
 
 
 @st.composite
@@ -222,7 +224,9 @@ def impossible_conv_problems(draw: st.DrawFn, **bounds: Any) -> ConvProblem:
         whole, rest = draw(st.integers(1, 2)), draw(st.integers(1, groups - 1))
         channels = {"in_channels": groups, "out_channels": groups, reason: groups * whole + rest}
         return replace(problem, groups=groups, **channels)
-    return replace(problem, **_spoilt(draw, reason, problem.shapes().paddings, problem, "filter"))
+    return replace(
+        problem, **_spoilt(draw, reason, problem.shapes().paddings, problem, "kernel_size")
+    )
 
 
 @st.composite
@@ -238,7 +242,9 @@ def impossible_pool_problems(draw: st.DrawFn, **bounds: Any) -> PoolProblem:
     """
     problem = draw(pool_problems(**bounds))
     reason = draw(st.sampled_from((*_REASONS, "padding alone")))
-    return replace(problem, **_spoilt(draw, reason, problem.shapes().paddings, problem, "window"))
+    return replace(
+        problem, **_spoilt(draw, reason, problem.shapes().paddings, problem, "kernel_size")
+    )
 
 
 _REASONS = ("remainder", "large filter", "stride", "dilation", "negative padding", "empty axis")
@@ -249,7 +255,7 @@ def _spoilt(
     reason: str,
     pairs: tuple[tuple[int, int], ...],
     problem: ConvProblem | PoolProblem,
-    filter: str,
+    kernel_size: str,
 ) -> dict[str, object]:
     """What to change in a possible problem so that it has the flaw, on one drawn axis."""
     i = draw(st.integers(0, len(problem.size) - 1))
@@ -257,7 +263,7 @@ def _spoilt(
     def put(entries: tuple, entry: object) -> tuple:
         return (*entries[:i], entry, *entries[i + 1 :])
 
-    size, taps = problem.size[i], getattr(problem, filter)[i]
+    size, taps = problem.size[i], getattr(problem, kernel_size)[i]
     extent = problem.dilation[i] * (taps - 1) + 1
     low, high = pairs[i]
     if reason == "remainder":
@@ -274,7 +280,7 @@ def _spoilt(
         }
     if reason == "large filter":
         return {
-            filter: put(getattr(problem, filter), size + draw(st.integers(1, 3))),
+            kernel_size: put(getattr(problem, kernel_size), size + draw(st.integers(1, 3))),
             "padding": put(pairs, (0, 0)),
             "rounding": draw(st.sampled_from(("exact", "floor"))),
         }

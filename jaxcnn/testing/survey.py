@@ -66,7 +66,7 @@ def survey(
     """
     laws: list[tuple[str, Law, SearchStrategy[Problem]]] = [
         ("obeys geometry", assert_obeys_geometry, problems),
-        ("refuses what is impossible", assert_refuses, impossible),
+        ("unsupported_reason what is impossible", assert_refuses, impossible),
         ("matches the definition", assert_matches_reference, problems),
         ("gradients match", assert_gradients_match, problems),
         ("transforms", assert_transforms, problems),
@@ -87,7 +87,7 @@ def ask(
     >>> import jaxcnn
     >>> from jaxcnn.testing import assert_refuses, impossible_conv_problems
     >>> floor = lambda *a, **k: jaxcnn.conv(*a, **k | {"rounding": "floor"})
-    >>> ask(assert_refuses, "refuses", floor, impossible_conv_problems(ranks=(1,))).holds
+    >>> ask(assert_refuses, "unsupported_reason", floor, impossible_conv_problems(ranks=(1,))).holds
     False
     """
     failures: list[str] = []

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, fields
 from jaxcnn.data.mnist import CLASSES, IMAGE
 from jaxcnn.errors import InputError, spelling
 from jaxcnn.geometry import Plan
-from jaxcnn.geometry._check import integer
-from jaxcnn.geometry.plan import by
+from jaxcnn.geometry.check import integer
+from jaxcnn.geometry.text import format_shape
 from jaxcnn.nn.spec import Spec, as_part, parse, plan
 
 # 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
 DIGITS_LAYERS = (
-    "conv:32:f4:s2:p1:relu",
-    "conv:64:f4:s2:p1:relu",
-    "conv:64:f3:p1:relu",
-    "conv:10:f7",
+    "conv:32:k4:s2:p1:relu",
+    "conv:64:k4:s2:p1:relu",
+    "conv:64:k3:p1:relu",
+    "conv:10:k7",
 )
 
 INT32 = 2**31 - 1  # what steps and seeds are counted in on the device
@@ -70,8 +70,8 @@ class TrainConfig:
         found, wanted = self.plan().output, (1, 1, CLASSES)
         if found != wanted:
             raise InputError(
-                f"layers end with {by(found)}, but must end with {by(wanted)}, a number for each "
-                f"digit; use conv:{CLASSES}:f{by(found[:-1])} for one layer more"
+                f"layers end with {format_shape(found)}, but must end with {format_shape(wanted)}, a number for each "
+                f"digit; use conv:{CLASSES}:k{format_shape(found[:-1])} for one layer more"
             )
 
     def specs(self) -> list[Spec]:

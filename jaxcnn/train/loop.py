@@ -21,7 +21,7 @@ from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
 from jaxcnn.train import pictures
 from jaxcnn.train.config import TrainConfig
-from jaxcnn.train.run import Run, replacing, restore
+from jaxcnn.train.run import Run, atomic_write, restore
 from jaxcnn.train.step import Metrics, Trainer, TrainState, epoch_order, evaluate, make_trainer
 
 REPORT_SECONDS = 0.2  # between reports of progress; each waits for the device
@@ -230,7 +230,7 @@ def _test(run: Run, trainer: Trainer, state: TrainState, digits: Digits) -> Metr
     metrics, logits = evaluate(trainer.predict, state.params, images, labels)
     line = {"split": "test", "step": int(state.step), "loss": float(metrics.loss)}
     run.append_metrics([line | {"accuracy": float(metrics.accuracy)}])
-    with replacing(run.folder / "mistakes.png") as path:
+    with atomic_write(run.folder / "mistakes.png") as path:
         pictures.mistakes(path, digits, np.asarray(logits))
     return metrics
 
@@ -238,11 +238,11 @@ def _test(run: Run, trainer: Trainer, state: TrainState, digits: Digits) -> Metr
 def _draw(run: Run, state: TrainState) -> None:
     metrics = run.metrics()
     if metrics:
-        with replacing(run.folder / "curves.png") as path:
+        with atomic_write(run.folder / "curves.png") as path:
             pictures.curves(path, metrics)
     kernel = next((leaf for leaf in jax.tree.leaves(state.params) if leaf.ndim == 4), None)
     if kernel is not None:
-        with replacing(run.folder / "filters.png") as path:
+        with atomic_write(run.folder / "filters.png") as path:
             pictures.filters(path, np.asarray(kernel))
 
 

@@ -86,7 +86,7 @@ class Run:
 
     def write(self, name: str, text: str) -> None:
         """Puts a file in place in one step, so that a reader never finds half of it."""
-        with replacing(self.folder / name) as path:
+        with atomic_write(self.folder / name) as path:
             path.write_text(text)
 
     def append_metrics(self, lines: Iterable[dict[str, Any]]) -> None:
@@ -126,7 +126,7 @@ class Run:
         self.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 
-class replacing:
+class atomic_write:
     """A path to write to, which takes ``path``'s place if and only if the block ends well."""
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,7 @@ ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
 @pytest.fixture
 def run(monkeypatch, capfd):
     """Runs the command over two small rows, with speeds that are not measured."""
-    monkeypatch.setitem(SUITES, "leads", ROWS)
+    monkeypatch.setitem(SUITES, "overview", ROWS)
     monkeypatch.setattr("jaxcnn.bench.pytorch.is_installed", lambda: False)
     monkeypatch.setattr(
         "jaxcnn.bench.ceiling.measure_ceilings", lambda dtype, torch: Ceilings(100.0, 10.0)
@@ -59,7 +59,7 @@ def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
     run, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(measuring, "memory_is_counted", memory.memory_is_counted)
-    monkeypatch.setitem(SUITES, "leads", ROWS[:1])
+    monkeypatch.setitem(SUITES, "overview", ROWS[:1])
     monkeypatch.setitem(ROADS, "lax-ynnpack", "--xla_no_such_flag=1")
     monkeypatch.setenv("COLUMNS", "100")
     code, out, err = run("--quick", "--xla-roads", "--json", str(tmp_path / "run.json"))
@@ -83,9 +83,9 @@ def test_rows_are_filtered_by_name_or_group(run):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("--suite alexnet", ["suite must be one of leads, resnet50", "'alexnet'"]),
+        ("--suite alexnet", ["suite must be one of overview, resnet50", "'alexnet'"]),
         ("--dtype float64", ["dtype must be one of float32, bfloat16", "'float64'"]),
-        ("--rows nothing", ["no row of suite leads has 'nothing'", "'3x3 2-4 @6 b2'"]),
+        ("--rows nothing", ["no row of suite overview has 'nothing'", "'3x3 2-4 @6 b2'"]),
         ("--json nowhere/run.json", ["there is no folder nowhere"]),
         ("--picture .", ["--picture . is a folder"]),
     ],

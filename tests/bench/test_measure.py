@@ -33,7 +33,7 @@ ONCE = Effort(seconds=0.0, least=1)
 SPEEDS = Ceilings(100.0, 10.0)
 
 KEYS = {
-    "name", "group", "batch", "size", "in_channels", "out_channels", "filter", "stride", "padding",
+    "name", "group", "batch", "size", "in_channels", "out_channels", "kernel_size", "stride", "padding",
     "dilation", "groups", "operation", "layout", "direction", "dtype", "multiply_adds", "floor_ms",
     "share", "ms", "quartiles_ms", "calls", "compile_s", "peak_mib", "left_out", "torch_layout",
     "torch_alone_ms",
@@ -133,7 +133,7 @@ def test_a_run_becomes_a_record_and_a_picture(tmp_path):
         for row in (CONVOLUTION, POOL)
         for direction in row.directions
     ]
-    data = json.loads(json.dumps(record("leads", "float32", SPEEDS, results, torch=False)))
+    data = json.loads(json.dumps(record("overview", "float32", SPEEDS, results, torch=False)))
     assert set(data) == {
         "suite", "dtype", "device", "versions", "ceilings", "geometric_means", "xla_flags", "rows",
     }  # fmt: skip

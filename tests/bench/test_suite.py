@@ -49,7 +49,9 @@ def test_a_convolution_has_the_shape_and_the_work_that_the_library_gives_it(row)
 def test_a_pool_has_the_shape_that_the_library_gives_it(row):
     x = jax.ShapeDtypeStruct(row.x_shape, jnp.float32)
     y = jax.eval_shape(
-        lambda x: max_pool(x, row.filter, stride=row.stride, padding=row.padding, rounding="floor"),
+        lambda x: max_pool(
+            x, row.kernel_size, stride=row.stride, padding=row.padding, rounding="floor"
+        ),
         x,
     )
     assert y.shape == row.output_shape
@@ -96,8 +98,8 @@ def test_every_direction_does_the_same_work(row):
 
 
 def test_suites_and_rows_that_are_not_there_are_refused():
-    with pytest.raises(InputError, match="suite must be one of leads, resnet50"):
+    with pytest.raises(InputError, match="suite must be one of overview, resnet50"):
         rows_of("alexnet")
-    with pytest.raises(InputError, match="no row of suite leads has 'nothing'"):
-        rows_of("leads", "nothing")
-    assert {row.group for row in rows_of("leads", "depthwise")} == {"depthwise"}
+    with pytest.raises(InputError, match="no row of suite overview has 'nothing'"):
+        rows_of("overview", "nothing")
+    assert {row.group for row in rows_of("overview", "depthwise")} == {"depthwise"}

@@ -38,8 +38,8 @@ def paddings(draw, axes):
 
 @many
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 5), paddings(1), st.integers(1, 2))
-def test_what_size_advises_is_possible(size, filter, stride, pad, dilation):
-    layout = ["-f", str(filter), "-s", str(stride), "-d", str(dilation)]
+def test_what_size_advises_is_possible(size, kernel_size, stride, pad, dilation):
+    layout = ["-k", str(kernel_size), "-s", str(stride), "-d", str(dilation)]
     message = _error(["size", str(size), "-p", pad, *layout])
     assume(message is not None)
     pads = _choices(message, "--pad ", r"\d+-\d+")
@@ -54,26 +54,26 @@ def test_what_size_advises_is_possible(size, filter, stride, pad, dilation):
 
 @pytest.mark.parametrize("word", ["flor", "exakt", "FLOOR", "ceiling"])
 def test_a_name_is_advised_as_an_option(word):
-    message = _error(["size", "7", "-f", "3", "--rounding", word])
+    message = _error(["size", "7", "-k", "3", "--rounding", word])
     option = re.search(r"Use (--rounding \w+)\.$", message)[1]
-    assert _error(["size", "7", "-f", "3", *option.split()]) is None
+    assert _error(["size", "7", "-k", "3", *option.split()]) is None
 
 
 @many
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.data())
 def test_what_plan_and_explain_advise_is_possible(sizes, data):
     pad = data.draw(paddings(len(sizes)))
-    filter = "x".join(str(data.draw(st.integers(1, 4))) for _ in sizes)
+    kernel_size = "x".join(str(data.draw(st.integers(1, 4))) for _ in sizes)
     stride, groups = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
     spatial = "x".join(map(str, sizes))
 
     def plan(spatial=spatial, pad=pad, groups=groups, rest=""):
         padding = pad if pad.isalpha() else f"p{pad}"
-        word = f"conv:6:f{filter}:s{stride}:{padding}:g{groups}{rest}"
+        word = f"conv:6:k{kernel_size}:s{stride}:{padding}:g{groups}{rest}"
         return _error(["plan", "-i", f"{spatial}x4", word])
 
     def explain(spatial=spatial, pad=pad, groups=groups, rest="exact"):
-        options = ["-f", filter, "-c", "6", "-s", str(stride), "-p", pad, "-g", str(groups)]
+        options = ["-k", kernel_size, "-c", "6", "-s", str(stride), "-p", pad, "-g", str(groups)]
         return _error(["explain", f"1x{spatial}x4", *options, "--rounding", rest])
 
     for command, groups_are, floor in (
@@ -105,7 +105,7 @@ def test_one_spelling_of_a_padding_means_the_same_everywhere(axes, data):
     word = data.draw(paddings(axes))
     padding = read_padding(word)
     part = word if word.isalpha() else f"p{word}"
-    assert parse(f"max:f3:{part}").padding == padding
+    assert parse(f"max:k3:{part}").padding == padding
     if not word.isalpha():
         again = read_padding(write_padding(padding))
         assert for_axes(again, axes) == for_axes(padding, axes)
@@ -114,7 +114,7 @@ def test_one_spelling_of_a_padding_means_the_same_everywhere(axes, data):
 @pytest.mark.parametrize("word", ["(3, 2)", "3,2", "3 2", "-1", "1-2-3", "x", "1x", "most", ""])
 def test_another_spelling_is_refused_with_the_right_one(word):
     for words in (
-        ["size", "7", "-f", "3", "--pad", word],
-        ["explain", "1x7x7x1", "-f", "3x3", "-c", "1", f"--pad={word}"],
+        ["size", "7", "-k", "3", "--padding", word],
+        ["explain", "1x7x7x1", "-k", "3x3", "-c", "1", f"--pad={word}"],
     ):
         assert re.search(r"write 1 for every side, 3-2 for before", _error(words))

@@ -28,7 +28,7 @@ def run(monkeypatch, capfd, *words):
 
 
 def test_size_prints_the_formula_with_the_numbers_in_it(monkeypatch, capfd):
-    words = "size 7 --filter 3 --stride 2 --pad 1".split()
+    words = "size 7 --kernel_size 3 --stride 2 --padding 1".split()
     code, out, err = run(monkeypatch, capfd, *words)
     assert (code, err) == (0, "")
     assert "k = (7 + 1 + 1 - 3)/2 + 1 = 4" in out
@@ -41,14 +41,14 @@ def test_a_table_that_is_piped_has_no_trailing_blanks(monkeypatch, capfd):
 
 
 def test_size_says_how_to_keep_the_size(monkeypatch, capfd):
-    _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "3")
+    _, out, _ = run(monkeypatch, capfd, "size", "7", "-k", "3")
     assert "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7" in out
-    _, out, _ = run(monkeypatch, capfd, "size", "7", "-f", "4", "-p", "same")
+    _, out, _ = run(monkeypatch, capfd, "size", "7", "-k", "4", "-p", "same")
     assert "1.5 is not whole: the uneven pair 1-2 keeps size 7" in out
 
 
 def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
-    code, out, _ = run(monkeypatch, capfd, *"size 224 -f 7 -s 2 -p 3 --rounding floor".split())
+    code, out, _ = run(monkeypatch, capfd, *"size 224 -k 7 -s 2 -p 3 --rounding floor".split())
     assert code == 0
     assert "112.5, rounded to 112" in out
     assert "1 of 230 cells at the end never read" in out
@@ -57,24 +57,24 @@ def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("size 7 -f 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--rounding floor"]),
-        ("size 224 -f 7 -s 2 -p 3", ["112.5 is not an integer", "--pad 3-2 or 3-4", "223 or 225"]),
-        ("size 2 -f 3", ["filter is larger than the padded size 2", "--pad 0-1"]),
-        (f"size {10**400} -f 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
-        ("size 7 -f 3 -p -1", ["padding '-1' is not understood; write 1 for every side"]),
-        ("size 7 -f 3 -s 0", ["stride must be an integer >= 1, got 0"]),
-        ("size 7 -f 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
-        ("size 7 -f 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
+        ("size 7 -k 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--rounding floor"]),
+        ("size 224 -k 7 -s 2 -p 3", ["112.5 is not an integer", "--pad 3-2 or 3-4", "223 or 225"]),
+        ("size 2 -k 3", ["filter is larger than the padded size 2", "--pad 0-1"]),
+        (f"size {10**400} -k 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
+        ("size 7 -k 3 -p -1", ["padding '-1' is not understood; write 1 for every side"]),
+        ("size 7 -k 3 -s 0", ["stride must be an integer >= 1, got 0"]),
+        ("size 7 -k 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
+        ("size 7 -k 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
         ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
-        ("plan nowhere:net max:f2", ["nowhere:net names a model, which comes alone"]),
+        ("plan nowhere:net max:k2", ["nowhere:net names a model, which comes alone"]),
         ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
         ("plan -i big", ["input 'big' is no shape", "224x224x3"]),
         (
-            "plan -i 7x7x1 conv:6:f3:s3",
-            ["layer 1 (conv:6:f3:s3): height 7", "Use :p0-2x0-2, sizes", "or :floor"],
+            "plan -i 7x7x1 conv:6:k3:s3",
+            ["layer 1 (conv:6:k3:s3): height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
-        ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:f3"]),
+        ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:k3"]),
         ("evaluate nowhere", ["nowhere is no run folder"]),
         ("train --resume nowhere", ["nowhere is no run folder"]),
         ("train --resume runs/a --seed 3", ["leave out --seed"]),
@@ -111,7 +111,7 @@ def test_a_device_that_is_not_there_is_told_in_one_line(platform):
         )
 
 
-@pytest.mark.parametrize("words", ["plan", "size 7 -f 3", "explain 8x9x9x4 -f 3x3 -c 4", "--help"])
+@pytest.mark.parametrize("words", ["plan", "size 7 -k 3", "explain 8x9x9x4 -k 3x3 -c 4", "--help"])
 def test_a_pipe_that_is_closed_ends_a_command_quietly(words):
     line = f"{sys.executable} -m jaxcnn {words} | head -n 1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
@@ -119,7 +119,7 @@ def test_a_pipe_that_is_closed_ends_a_command_quietly(words):
     assert done.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", ["size", "size seven -f 3", "size 7", "no-such-command"])
+@pytest.mark.parametrize("words", ["size", "size seven -k 3", "size 7", "no-such-command"])
 def test_a_wrong_usage_is_told_and_exits_with_2(monkeypatch, capfd, words):
     code, out, err = run(monkeypatch, capfd, *words.split())
     assert code == 2
@@ -128,11 +128,11 @@ def test_a_wrong_usage_is_told_and_exits_with_2(monkeypatch, capfd, words):
 
 
 def test_plan_prints_the_worked_example(monkeypatch, capfd):
-    code, out, _ = run(monkeypatch, capfd, *"plan -i 7x7x1 conv:6:f3:relu conv:10:f3:relu".split())
+    code, out, _ = run(monkeypatch, capfd, *"plan -i 7x7x1 conv:6:k3:relu conv:10:k3:relu".split())
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
-    assert lines[2] == ["conv:6:f3:relu", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
-    assert lines[3] == ["conv:10:f3:relu", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
+    assert lines[2] == ["conv:6:k3:relu", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
+    assert lines[3] == ["conv:10:k3:relu", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
 
 
 def test_plan_without_layers_is_that_of_the_digits_network(monkeypatch, capfd):
@@ -212,7 +212,7 @@ def test_an_interrupted_training_exits_as_a_shell_expects(monkeypatch, tmp_path)
 
 
 def test_the_module_runs_as_the_command_does():
-    words = [sys.executable, "-m", "jaxcnn", "size", "7", "-f", "3"]
+    words = [sys.executable, "-m", "jaxcnn", "size", "7", "-k", "3"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "= 5" in done.stdout

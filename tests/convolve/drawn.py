@@ -85,7 +85,7 @@ PLAIN = {"base_dilation": (1, 1), "padding": (0, 5)}
 
 def kernel_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
     """The kernel gradients of plain convolutions: large filters, few outputs."""
-    return problems(**(PLAIN | {"outputs": 3} | bounds)).map(Problem.exchanged)
+    return problems(**(PLAIN | {"outputs": 3} | bounds)).map(Problem.kernel_gradient)
 
 
 def input_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
@@ -150,7 +150,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         dilation=(1, 1),
         base_dilation=(1, 1),
         padding=(-2, 0),
-    ).map(lambda problem: problem.input_gradient().exchanged()),
+    ).map(lambda problem: problem.input_gradient().kernel_gradient()),
     "portions": st.one_of(
         kernel_gradients(batches=(3, 5, 20, 32)),
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
@@ -166,7 +166,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         st.builds(
             lambda n, rows, f, d, lo, hi: Problem(
                 n, (rows + d * (f - 1) - lo - hi,), 2, (f,), 2, 2, (1,), ((lo, hi),), (1,), (d,)
-            ).exchanged(),
+            ).kernel_gradient(),
             st.integers(1, 2),
             st.sampled_from((17, 19, 22, 23)),
             st.integers(2, 4),
@@ -190,18 +190,18 @@ def taken_by(name: str, dtype: str = "float32") -> st.SearchStrategy[Problem]:
 
 def takes(name: str, problem: Problem) -> bool:
     """Whether the algorithm takes the problem, as :func:`jaxcnn.convolve.choose.solve` asks it."""
-    return not ALGORITHMS[name].refuses(problem.trimmed()[0])
+    return not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
 
 
 def gradients_taken_by(name: str, dtype: str) -> st.SearchStrategy[Problem]:
     """Problems of which the gradient of x or of the kernel is one that the algorithm takes."""
 
     def some_gradient_is(problem: Problem) -> bool:
-        gradients = (problem.input_gradient(), problem.exchanged())
+        gradients = (problem.input_gradient(), problem.kernel_gradient())
         return not problem.is_empty and any(takes(name, gradient) for gradient in gradients)
 
     taken = taken_by(name, dtype)
-    return st.one_of(taken.map(Problem.exchanged), taken.map(Problem.input_gradient)).filter(
+    return st.one_of(taken.map(Problem.kernel_gradient), taken.map(Problem.input_gradient)).filter(
         some_gradient_is
     )
 
@@ -288,7 +288,7 @@ def _canvas(problem: Problem, x: Any) -> tuple[np.ndarray, Slices]:
 
 def _taps(problem: Problem) -> Iterator[tuple[tuple[int, ...], Slices]]:
     """Each tap, and the cells of the canvas that it meets; negative padding is passed over."""
-    for tap in np.ndindex(*problem.filter):
+    for tap in np.ndindex(*problem.kernel_size):
         firsts = [
             max(-lo, 0) + t * d
             for t, d, (lo, _) in zip(tap, problem.dilation, problem.padding, strict=True)
@@ -480,14 +480,14 @@ def calls(
     if kind != "none":
         groups = draw(st.integers(1, 3))
     size = tuple(draw(st.integers(1, largest)) for _ in range(rank))
-    filter = tuple(draw(st.integers(1, 3)) for _ in range(rank))
+    kernel_size = tuple(draw(st.integers(1, 3)) for _ in range(rank))
     c, n = draw(st.integers(*channels)), draw(st.integers(*batch))
     x = dict(zip(spatial, size, strict=True))
     x |= {
         "N": n * (groups if kind == "batch" else 1),
         "C": c * (groups if kind == "feature" else 1),
     }
-    kernel = dict(zip(spatial, filter, strict=True)) | {
+    kernel = dict(zip(spatial, kernel_size, strict=True)) | {
         "I": c,
         "O": groups * draw(st.integers(1, 3)),
     }

@@ -87,7 +87,7 @@ def test_it_computes_the_definition(name, data):
 @given(st.data())
 def test_numbers_of_16_bits_are_summed_in_32(name, data):
     dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
-    if name in ONEDNN and ALGORITHMS[name].refuses(_served(name, dtype)):
+    if name in ONEDNN and ALGORITHMS[name].unsupported_reason(_served(name, dtype)):
         pytest.skip(f"oneDNN does not compute with {dtype} here")
     holds(data.draw(taken_by(name, dtype)), name)
 
@@ -98,7 +98,7 @@ def _served(name, dtype):
     return {
         "onednn": problem,
         "onednn_backward_data": problem.input_gradient(),
-        "onednn_backward_weights": problem.exchanged(),
+        "onednn_backward_weights": problem.kernel_gradient(),
     }[name]
 
 
@@ -141,7 +141,7 @@ def laid(name, problem, x, kernel, numbers):
     """
     if not ALGORITHMS[name].of_forward:
         return layout.laid(x, kernel, numbers), {"feature_group_count": problem.groups}
-    x, g = layout.from_kernel_gradient(problem.exchanged(), x, kernel)
+    x, g = layout.from_kernel_gradient(problem.kernel_gradient(), x, kernel)
     x, g = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
     return layout.laid(x, g, numbers), {"batch_group_count": problem.groups}
 
@@ -153,7 +153,7 @@ def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
     """Without this the test above could pass by transposes alone."""
     dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
     problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
-        name, dense.exchanged()
+        name, dense.kernel_gradient()
     )
     first, last = tuple(range(axes + 2)), layout.channels_last(axes).lhs_spec
     turned = (1, 0, *first[2:])
@@ -193,7 +193,7 @@ def test_its_gradients_are_those_of_the_definition(name, data):
     wants, magnitudes = defined_gradients(problem, x, kernel, g)
     lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
     operands = (g, kernel), (x, g)
-    for i, gradient in enumerate((problem.input_gradient(), problem.exchanged())):
+    for i, gradient in enumerate((problem.input_gradient(), problem.kernel_gradient())):
         what = ("x", "kernel")[i]
         if course(gradient, named_or_chosen(gradient, name, frozenset())).local:
             share = gamma(lengths[i] + 2, dtype)
@@ -222,7 +222,7 @@ def _handed_on(problem, name):
     def run():
         given = arrays(problem)
         if ALGORITHMS[name].of_forward:
-            given = layout.from_kernel_gradient(problem.exchanged(), *given)
+            given = layout.from_kernel_gradient(problem.kernel_gradient(), *given)
         return ALGORITHMS[name].run(problem, *given, recording)
 
     if ALGORITHMS[name].parts(problem):
@@ -257,7 +257,7 @@ def test_what_is_unusual_is_left_to_the_direct_call(name):
         {"size": (2, 6)},
         {
             "size": (),
-            "filter": (),
+            "kernel_size": (),
             "stride": (),
             "padding": (),
             "dilation": (),
@@ -265,8 +265,8 @@ def test_what_is_unusual_is_left_to_the_direct_call(name):
         },
     ]
     for change in changes:
-        assert ALGORITHMS[name].refuses(replace(usual, **change)), change
-        assert not ALGORITHMS["direct"].refuses(replace(usual, **change))
+        assert ALGORITHMS[name].unsupported_reason(replace(usual, **change)), change
+        assert not ALGORITHMS["direct"].unsupported_reason(replace(usual, **change))
 
 
 def test_an_error_of_one_part_in_a_thousand_would_be_seen():

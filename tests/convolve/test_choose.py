@@ -59,7 +59,7 @@ ANY = st.one_of(
     kernel_gradients(dtypes=DTYPES),
     input_gradients(dtypes=DTYPES),
     LARGE,
-    LARGE.map(Problem.exchanged),
+    LARGE.map(Problem.kernel_gradient),
     LARGE.map(Problem.input_gradient),
 )
 
@@ -118,7 +118,7 @@ def _laid_out_anew(described, put):
 def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
-    assert not ALGORITHMS[name].refuses(problem.trimmed()[0])
+    assert not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
     if closed_because():
         assert name not in ONEDNN
 
@@ -142,7 +142,7 @@ def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
     for name, reason in priced.items():
         if isinstance(reason, str):
             assert reason
-            refused = ALGORITHMS[name].refuses(problem.trimmed()[0])
+            refused = ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
             assert name in closed | ONEDNN or refused or "programs" in reason
     taken = {name: cost for name, cost in taken.items() if ALGORITHMS[name].local}
     name, least = choose(problem, closed), min(taken.values())
@@ -178,7 +178,7 @@ def test_what_nothing_else_takes_goes_the_direct_way(change):
 @given(ANY, st.sampled_from(list(ALGORITHMS)), CLOSED)
 def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name, closed):
     taken = named_or_chosen(problem, name, closed)
-    if name in closed or ALGORITHMS[name].refuses(problem.trimmed()[0]):
+    if name in closed or ALGORITHMS[name].unsupported_reason(problem.trimmed()[0]):
         assert taken == choose(problem, closed)
     else:
         assert taken == name
@@ -264,7 +264,9 @@ UNBOUNDED = st.one_of(
 # This one was 28,505 lines.
 @example(Problem(1, (4,) * 3, 512, (5,) * 3, 512, 32, (1,) * 3, ((2, 3),) * 3, (2,) * 3), ONEDNN)
 @given(
-    st.one_of(UNBOUNDED, UNBOUNDED.map(Problem.exchanged), UNBOUNDED.map(Problem.input_gradient)),
+    st.one_of(
+        UNBOUNDED, UNBOUNDED.map(Problem.kernel_gradient), UNBOUNDED.map(Problem.input_gradient)
+    ),
     st.sampled_from((frozenset(), ONEDNN)),
 )
 def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
@@ -314,7 +316,7 @@ SIZED = [
     Problem(2, (8, 8, 8), 8, (3, 3, 3), 8),
     Problem(4, (28, 28), 32, (3, 3), 32, padding=((1, 1),) * 2),
 ]
-SIZED += [problem.exchanged() for problem in SIZED[:4]]
+SIZED += [problem.kernel_gradient() for problem in SIZED[:4]]
 
 
 @pytest.mark.parametrize("problem", SIZED, ids=str)

@@ -16,7 +16,7 @@ PROBLEM = Problem(2, (12, 12), 16, (3, 3), 32, stride=(2, 2), padding=((1, 0), (
 
 def test_the_three_directions_are_explained_by_what_is_chosen():
     found = explain_problem(PROBLEM)
-    wanted = (PROBLEM, PROBLEM.input_gradient(), PROBLEM.exchanged())
+    wanted = (PROBLEM, PROBLEM.input_gradient(), PROBLEM.kernel_gradient())
     for direction, problem in zip(found.directions, wanted, strict=True):
         assert direction.problem == problem
         assert direction.chosen == choose(problem)
@@ -42,7 +42,7 @@ def test_convolutions_inside_programs_are_found_whoever_asks():
 
 
 def test_the_command_prints_it():
-    asked = ["explain", "2x12x12x16", "-f", "3x3", "-c", "32", "-p", "1"]
+    asked = ["explain", "2x12x12x16", "-k", "3x3", "-c", "32", "-p", "1"]
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0
     assert "kernel gradient: " in answer.output
@@ -59,11 +59,11 @@ def test_the_command_prints_it():
         (["2x12x16"], "spatial axes"),
         (["2x12x12x16", "-g", "3"], "does not divide"),
         (["2x12x12x16", "--dtype", "int8"], "--dtype"),
-        (["2x2x2x16"], "filter"),
+        (["2x2x2x16"], "kernel_size"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, change, says):
-    monkeypatch.setattr("sys.argv", ["jaxcnn", "explain", *change, "-f", "3x3", "-c", "32"])
+    monkeypatch.setattr("sys.argv", ["jaxcnn", "explain", *change, "-k", "3x3", "-c", "32"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2

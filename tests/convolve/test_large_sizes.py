@@ -72,7 +72,7 @@ def test_a_convolution_loses_no_row(problem, dtype):
 @given(st.data())
 def test_no_algorithm_loses_a_row(name, data):
     problem = data.draw(problems())
-    for each in (problem, problem.input_gradient(), problem.exchanged()):
+    for each in (problem, problem.input_gradient(), problem.kernel_gradient()):
         if takes(name, each) and not each.is_empty:
             is_right(each, name, directions=False)
 

@@ -106,7 +106,7 @@ def test_channels_last_is_what_lax_makes_of_the_letters(axes):
 @given(problems(**PLAIN))
 def test_the_exchange_of_arrays_is_undone(problem):
     x, g = numbers(problem.x_shape, 0), numbers(problem.output_shape, 1)
-    exchanged = problem.exchanged()
+    exchanged = problem.kernel_gradient()
     there = layout.as_kernel_gradient(problem, jnp.asarray(x), jnp.asarray(g))
     assert (there[0].shape, there[1].shape) == (exchanged.x_shape, exchanged.kernel_shape)
     back = layout.from_kernel_gradient(problem, *there)

@@ -25,7 +25,7 @@ def _laid(problem):
         problem.size,
         problem.base_dilation,
         problem.padding,
-        problem.filter,
+        problem.kernel_size,
         problem.stride,
         problem.dilation,
         strict=True,
@@ -124,8 +124,8 @@ def test_trimmed_leaves_alone_what_is_empty():
 @given(problems())
 def test_the_exchange_is_its_own_inverse(problem):
     exact = problem.with_padding_for(problem.output)
-    assert exact.exchanged().output == exact.filter
-    assert exact.exchanged().exchanged() == exact
+    assert exact.kernel_gradient().output == exact.kernel_size
+    assert exact.kernel_gradient().kernel_gradient() == exact
 
 
 @many
@@ -155,7 +155,7 @@ def test_the_kernel_gradient_is_the_exchanged_problem(problem):
     c, axes = problem.group_channels[0], problem.axes
     by_group = x.reshape(*x.shape[:-1], problem.groups, c)
     examples = np.moveaxis(by_group, (-1, -2, 0), (0, -2, -1)).reshape(c, *problem.size, -1)
-    got, _ = defined(problem.exchanged(), examples, np.moveaxis(g, 0, axes))
+    got, _ = defined(problem.kernel_gradient(), examples, np.moveaxis(g, 0, axes))
     count = problem.batch * problem.places + 2
     assert_sums_close(np.moveaxis(got, 0, -2), want, magnitude, roundings=count)
 
@@ -165,9 +165,9 @@ def test_the_input_gradient_is_the_problem_of_the_mirrored_kernel(problem):
     _, kernel, g, (want, _), (magnitude, _) = _gradients(problem)
     c, filters = problem.group_channels
     mirrored = np.flip(kernel, tuple(range(problem.axes)))
-    mirrored = mirrored.reshape(*problem.filter, c, problem.groups, filters)
+    mirrored = mirrored.reshape(*problem.kernel_size, c, problem.groups, filters)
     mirrored = np.moveaxis(mirrored, -1, -3)  # (*F, filters, c, groups)
-    mirrored = np.swapaxes(mirrored, -1, -2).reshape(*problem.filter, filters, -1)
+    mirrored = np.swapaxes(mirrored, -1, -2).reshape(*problem.kernel_size, filters, -1)
     got, _ = defined(problem.input_gradient(), g, mirrored)
     assert_sums_close(got, want, magnitude, roundings=problem.taps * filters + 2)
 

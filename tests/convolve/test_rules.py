@@ -19,9 +19,9 @@ from jax.sharding import PartitionSpec as Spec
 
 from jaxcnn import convolve
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.pools import first_tap, largest, smallest, total
+from jaxcnn.convolve.pool_primitives import first_tap, largest, smallest, total
 from jaxcnn.convolve.stored import whole_when_back
-from jaxcnn.convolve.taps import MOST_TAPS, Reads
+from jaxcnn.convolve.taps import MOST_TAPS, AxisWindow
 from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices
 
@@ -29,13 +29,13 @@ NUMBERS = ("NHWC", "HWIO", "NHWC")
 KERNEL = (jnp.arange(36.0).reshape(3, 3, 2, 2) % 7) - 3
 PADDING = ((0, 0), (1, 1), (0, 1), (0, 0))
 LAYOUT = (
-    Reads(2, 2),
-    Reads(5, 3, filter=3, stride=2, low=1, high=1),
-    Reads(6, 5, filter=3, low=0, high=1),
-    Reads(2, 2),
+    AxisWindow(2, 2),
+    AxisWindow(5, 3, kernel_size=3, stride=2, low=1, high=1),
+    AxisWindow(6, 5, kernel_size=3, low=0, high=1),
+    AxisWindow(2, 2),
 )
 WINDOW = {"window_dimensions": (1, 3, 3, 1), "window_strides": (1, 2, 1, 1), "padding": PADDING}
-LONG = (Reads(1, 1), Reads(300, 201, filter=100, low=0, high=0), Reads(2, 2))
+LONG = (AxisWindow(1, 1), AxisWindow(300, 201, kernel_size=100, low=0, high=0), AxisWindow(2, 2))
 LONG_WINDOW = {
     "window_dimensions": (1, 100, 1),
     "window_strides": (1, 1, 1),
@@ -262,7 +262,11 @@ def long_windows(draw):
     x = rng.integers(-9, 9, (2, size, 3)).astype("float32")  # ties
     for special in draw(st.lists(st.sampled_from([np.nan, -np.inf, np.inf]), max_size=2)):
         x = np.where(rng.random(x.shape) < 0.02, special, x).astype("float32")
-    return x, (Reads(2, 2), Reads(size, output, taps, stride, dilation, low, high), Reads(3, 3))
+    return x, (
+        AxisWindow(2, 2),
+        AxisWindow(size, output, taps, stride, dilation, low, high),
+        AxisWindow(3, 3),
+    )
 
 
 def _first_by_definition(x, axis, upward):
@@ -270,7 +274,7 @@ def _first_by_definition(x, axis, upward):
     best = np.zeros((x.shape[0], axis.output, x.shape[2]), int)
     for n, o, c in np.ndindex(best.shape):
         start = o * axis.stride - axis.low
-        cells = range(start, start + axis.filter * axis.dilation, axis.dilation)
+        cells = range(start, start + axis.kernel_size * axis.dilation, axis.dilation)
         cells = [cell for cell in cells if 0 <= cell < axis.size]
         values = [float(x[n, cell, c]) for cell in cells]
         nans = [cell for cell, value in zip(cells, values, strict=True) if value != value]
@@ -297,7 +301,11 @@ def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, upward):
 @pytest.mark.parametrize("pool", [largest, smallest, total])
 def test_a_program_does_not_grow_with_its_taps(pool):
     def equations(taps):
-        layout = (Reads(1, 1), Reads(10 * taps, 10, filter=taps, stride=taps), Reads(1, 1))
+        layout = (
+            AxisWindow(1, 1),
+            AxisWindow(10 * taps, 10, kernel_size=taps, stride=taps),
+            AxisWindow(1, 1),
+        )
         gradient = jax.jit(jax.grad(lambda x: jnp.sum(pool(x, layout))))
         return len(gradient.lower(jnp.ones((1, 10 * taps, 1))).as_text().splitlines())
 

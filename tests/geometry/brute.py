@@ -6,7 +6,13 @@ from itertools import product
 
 
 def placements(
-    size: int, filter: int, *, stride: int, padding: tuple[int, int], dilation: int, overhang=False
+    size: int,
+    kernel_size: int,
+    *,
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
+    overhang=False,
 ) -> list[list[int]]:
     """For each placement that fits, the cells under its taps; cell 0 is the input's first.
 
@@ -16,7 +22,7 @@ def placements(
     low, high = padding
     found, first = [], -low
     while True:
-        cells = [first + dilation * tap for tap in range(filter)]
+        cells = [first + dilation * tap for tap in range(kernel_size)]
         if cells[-1] >= size + high:
             break
         found.append(cells)
@@ -31,7 +37,7 @@ def placements(
 
 def small_cases():
     """Every layout with N <= 9, F <= 4, s <= 3, p <= 2 on each side, d <= 2."""
-    for size, filter, stride, low, high, dilation in product(
+    for size, kernel_size, stride, low, high, dilation in product(
         range(1, 10), range(1, 5), range(1, 4), range(3), range(3), range(1, 3)
     ):
-        yield size, filter, {"stride": stride, "padding": (low, high), "dilation": dilation}
+        yield size, kernel_size, {"stride": stride, "padding": (low, high), "dilation": dilation}

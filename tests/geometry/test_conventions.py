@@ -18,12 +18,12 @@ small, sizes, filters, strides = (st.integers(a, b) for a, b in ((0, 3), (1, 20)
 dilations = st.integers(1, 3)
 
 
-def conv_size(size, filter, arguments):
-    return conv_shapes((size, 1), (filter, 1, 1), **arguments).spatial[0]
+def conv_size(size, kernel_size, arguments):
+    return conv_shapes((size, 1), (kernel_size, 1, 1), **arguments).spatial[0]
 
 
-def transposed_size(size, filter, arguments):
-    return conv_transpose_shapes((size, 1), (filter, 1, 1), **arguments).input[0]
+def transposed_size(size, kernel_size, arguments):
+    return conv_transpose_shapes((size, 1), (kernel_size, 1, 1), **arguments).input[0]
 
 
 def pool_size(size, arguments):

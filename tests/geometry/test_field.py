@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Field, Window, receptive_field
+from jaxcnn.geometry import ReceptiveField, Window, receptive_field
 from tests.cases import many
 from tests.geometry.brute import placements
 
@@ -30,7 +30,7 @@ def _reads(chain, output):
     cells = {output}
     for w in reversed(chain):
         found = placements(
-            w.size, w.filter, stride=w.stride, padding=w.padding, dilation=w.dilation
+            w.size, w.kernel_size, stride=w.stride, padding=w.padding, dilation=w.dilation
         )
         # Beyond the first and last placement the pattern goes on, into padding of padding.
         first = found[0]
@@ -42,7 +42,7 @@ def _reads(chain, output):
 @given(chains())
 def test_the_field_is_the_span_of_what_an_output_reads(chain):
     field, first = receptive_field(chain), _reads(chain, 0)
-    assert field == Field(max(first) - min(first) + 1, field.jump, min(first))
+    assert field == ReceptiveField(max(first) - min(first) + 1, field.jump, min(first))
 
 
 @many
@@ -60,5 +60,5 @@ def test_a_chain_is_its_first_part_seen_through_the_rest(chain):
     for i in range(len(chain) + 1):
         field = receptive_field(chain[:i])
         for window in chain[i:]:
-            field = field.through(window)
+            field = field.apply(window)
         assert field == receptive_field(chain)

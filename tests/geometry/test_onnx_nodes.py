@@ -135,10 +135,10 @@ def test_onnxs_published_nodes_have_their_published_sizes_and_the_values_of_its_
 @st.composite
 def transposes(draw):
     """A ConvTranspose along one axis, of any size that is not empty."""
-    k, filter, stride, dilation = (draw(st.integers(1, n)) for n in (4, 3, 4, 3))
+    k, kernel_size, stride, dilation = (draw(st.integers(1, n)) for n in (4, 3, 4, 3))
     extra = draw(st.integers(0, max(stride, dilation) - 1))
     at = {"strides": (stride,), "dilations": (dilation,), "output_padding": (extra,)}
-    full = (k - 1) * stride + dilation * (filter - 1) + 1 + extra
+    full = (k - 1) * stride + dilation * (kernel_size - 1) + 1 + extra
     auto_pad = draw(st.sampled_from(["NOTSET", "SAME_UPPER", "SAME_LOWER"]))
     if draw(st.booleans()):
         at |= {"output_shape": (draw(st.integers(1, full + 6)),), "auto_pad": auto_pad}
@@ -147,7 +147,7 @@ def transposes(draw):
     else:
         at |= {"pads": (draw(st.integers(0, 4)), draw(st.integers(0, 4)))}
         assume(full > sum(at["pads"]))
-    return Node("drawn", "ConvTranspose", (1, 2, k), (), (2, 1, filter), at)
+    return Node("drawn", "ConvTranspose", (1, 2, k), (), (2, 1, kernel_size), at)
 
 
 @given(transposes())

@@ -10,7 +10,7 @@ from jax import lax
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import (
     describe_size_preserving_padding,
-    effective_filter,
+    effective_kernel_size,
     named_padding,
     output_size,
     padding_for_output,
@@ -25,28 +25,30 @@ from tests.geometry.brute import placements
 
 @pytest.mark.parametrize("name", ["VALID", "SAME", "SAME_LOWER"])
 def test_named_paddings_are_those_of_lax(name):
-    for size, filter, stride, dilation in product(range(1, 12), range(1, 6), (1, 2, 3), (1, 2)):
-        extent = effective_filter(filter, dilation)
+    for size, kernel_size, stride, dilation in product(
+        range(1, 12), range(1, 6), (1, 2, 3), (1, 2)
+    ):
+        extent = effective_kernel_size(kernel_size, dilation)
         ((low, high),) = lax.padtype_to_pads((size,), (extent,), (stride,), name)
-        got = named_padding(name, size, filter, stride=stride, dilation=dilation)
-        assert got == (low, high), (size, filter, stride, dilation)
+        got = named_padding(name, size, kernel_size, stride=stride, dilation=dilation)
+        assert got == (low, high), (size, kernel_size, stride, dilation)
 
 
 @many
 @given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
-def test_same_gives_an_output_for_every_stride_cells(size, filter, stride, dilation):
+def test_same_gives_an_output_for_every_stride_cells(size, kernel_size, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
     for name in ("SAME", "SAME_LOWER"):
-        got = output_size(size, filter, padding=name, rounding="floor", **layout)
+        got = output_size(size, kernel_size, padding=name, rounding="floor", **layout)
         assert got == len(range(0, size, stride))
 
 
 @many
 @given(drawn.sizes, drawn.filters, drawn.dilations)
-def test_full_meets_every_cell_with_every_tap(size, filter, dilation):
-    pair = named_padding("FULL", size, filter, dilation=dilation)
-    found = placements(size, filter, stride=1, padding=pair, dilation=dilation)
-    for tap in range(filter):
+def test_full_meets_every_cell_with_every_tap(size, kernel_size, dilation):
+    pair = named_padding("FULL", size, kernel_size, dilation=dilation)
+    found = placements(size, kernel_size, stride=1, padding=pair, dilation=dilation)
+    for tap in range(kernel_size):
         assert {cells[tap] for cells in found} >= set(range(size))
     span = [(cells[0], cells[-1]) for cells in found]
     assert all(last >= 0 and first < size for first, last in span)
@@ -54,23 +56,23 @@ def test_full_meets_every_cell_with_every_tap(size, filter, dilation):
 
 @many
 @given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
-def test_causal_outputs_see_no_later_cell(size, filter, stride, dilation):
-    pair = named_padding("CAUSAL", size, filter, stride=stride, dilation=dilation)
-    found = placements(size, filter, stride=stride, padding=pair, dilation=dilation)
+def test_causal_outputs_see_no_later_cell(size, kernel_size, stride, dilation):
+    pair = named_padding("CAUSAL", size, kernel_size, stride=stride, dilation=dilation)
+    found = placements(size, kernel_size, stride=stride, padding=pair, dilation=dilation)
     assert [cells[-1] for cells in found] == list(range(0, size, stride))
 
 
 def test_size_is_preserved_iff_the_padding_is_what_the_formula_says():
-    for size, filter, stride, dilation in product(range(1, 8), range(1, 5), (1, 2, 3), (1, 2)):
+    for size, kernel_size, stride, dilation in product(range(1, 8), range(1, 5), (1, 2, 3), (1, 2)):
         layout = {"stride": stride, "dilation": dilation}
-        low, high = size_preserving_padding(size, filter, **layout)
-        twice = (size - 1) * stride + effective_filter(filter, dilation) - size
+        low, high = size_preserving_padding(size, kernel_size, **layout)
+        twice = (size - 1) * stride + effective_kernel_size(kernel_size, dilation) - size
         assert low + high == twice
         assert (low == high) == (twice % 2 == 0)
         assert high - low in (0, 1)
         for total in range(twice + 2 * stride):
             padding = (total // 2, total - total // 2)
-            found = placements(size, filter, padding=padding, **layout)
+            found = placements(size, kernel_size, padding=padding, **layout)
             exact = bool(found) and found[-1][-1] == size + padding[1] - 1
             assert (exact and len(found) == size) == (total == twice)
 
@@ -86,18 +88,18 @@ def test_the_description_gives_the_formula_and_says_when_it_is_not_whole():
 
 @many
 @given(drawn.sizes, drawn.filters, st.integers(1, 60), drawn.strides, drawn.dilations)
-def test_a_wanted_size_is_reached_exactly_or_refused(size, filter, output, stride, dilation):
+def test_a_wanted_size_is_reached_exactly_or_refused(size, kernel_size, output, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
-    total = padding_total(size, filter, output, **layout)
+    total = padding_total(size, kernel_size, output, **layout)
     if total >= 0:
-        pair = padding_for_output(size, filter, output, **layout)
+        pair = padding_for_output(size, kernel_size, output, **layout)
         assert sum(pair) == total
         assert pair[1] - pair[0] in (0, 1)
-        assert output_size(size, filter, padding=pair, **layout) == output
+        assert output_size(size, kernel_size, padding=pair, **layout) == output
         return
     with pytest.raises(InputError, match=f"{-total} of its cells are cut off"):
-        padding_for_output(size, filter, output, **layout)
-    assert output_size(size + total, filter, **layout) == output
+        padding_for_output(size, kernel_size, output, **layout)
+    assert output_size(size + total, kernel_size, **layout) == output
 
 
 def test_every_way_to_give_padding_means_the_same_pairs():

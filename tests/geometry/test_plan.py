@@ -6,10 +6,10 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry import Field, Plan, PlanRow
+from jaxcnn.geometry import Plan, PlanRow, ReceptiveField
 
 cells = st.integers(-9, 9) | st.fractions(-9, 9)
-fields = st.lists(st.builds(Field, cells, cells, cells), min_size=2, max_size=2)
+fields = st.lists(st.builds(ReceptiveField, cells, cells, cells), min_size=2, max_size=2)
 
 
 @given(st.just(()) | fields, st.none() | st.integers(0, 10**12))

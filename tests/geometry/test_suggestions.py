@@ -21,59 +21,63 @@ from tests.geometry import drawn
 
 @many
 @given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
-def test_what_an_impossible_size_suggests_is_possible(size, filter, stride, padding, dilation):
+def test_what_an_impossible_size_suggests_is_possible(size, kernel_size, stride, padding, dilation):
     layout = {"stride": stride, "dilation": dilation}
     try:
-        output_size(size, filter, padding=padding, **layout)
+        output_size(size, kernel_size, padding=padding, **layout)
         return
     except InputError as error:
         advice = {way.argument: way for way in error.advice if not isinstance(way, str)}
     for pair in advice["padding"].values:
-        assert output_size(size, filter, padding=pair, **layout) >= 1
+        assert output_size(size, kernel_size, padding=pair, **layout) >= 1
     sizes = advice["size"].values
     for other in sizes:
         for n in range(other, other + (3 if advice["size"].note == "or more" else 1)):
-            assert output_size(n, filter, padding=padding, **layout) >= 1
+            assert output_size(n, kernel_size, padding=padding, **layout) >= 1
     if "rounding" in advice:
         assert advice["rounding"].values == ("floor",)
-        assert output_size(size, filter, padding=padding, rounding="floor", **layout) >= 1
+        assert output_size(size, kernel_size, padding=padding, rounding="floor", **layout) >= 1
     else:  # too small: the least that will do
         with pytest.raises(InputError):
-            output_size(sizes[0] - 1, filter, padding=padding, **layout)
+            output_size(sizes[0] - 1, kernel_size, padding=padding, **layout)
 
 
 @many
 @given(drawn.sizes, drawn.filters, st.integers(1, 60), drawn.strides, drawn.dilations)
-def test_what_an_unreachable_size_suggests_is_reached(size, filter, output, stride, dilation):
+def test_what_an_unreachable_size_suggests_is_reached(size, kernel_size, output, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
     try:
-        padding_for_output(size, filter, output, **layout)
+        padding_for_output(size, kernel_size, output, **layout)
         return
     except InputError as error:
         other = int(re.search(r"use size (-?\d+)", str(error))[1])
-    assert padding_for_output(other, filter, output, **layout) == (0, 0)
+    assert padding_for_output(other, kernel_size, output, **layout) == (0, 0)
 
 
 @many
 @given(st.integers(1, 5), drawn.filters, drawn.strides, drawn.pairs, st.integers(0, 9))
 def test_what_an_impossible_transposed_size_suggests_is_possible(
-    size, filter, stride, padding, extra
+    size, kernel_size, stride, padding, extra
 ):
     try:
-        transposed_output_size(size, filter, stride=stride, padding=padding, output_padding=extra)
+        transposed_output_size(
+            size, kernel_size, stride=stride, padding=padding, output_padding=extra
+        )
         return
     except InputError as error:
         message, advice = str(error), error.advice
     if found := re.search(r"size (\d+) with output_padding=(\d+)", message):
         for value in advice[0].values:
-            assert transposed_output_size(100, filter, stride=stride, output_padding=value) > 0
+            assert transposed_output_size(100, kernel_size, stride=stride, output_padding=value) > 0
         other, rest = map(int, found.groups())
         cells = [(n - 1) * stride + left for n, left in ((size, extra), (other, rest))]
         assert rest < stride
         assert cells[0] == cells[1]
         return
     ((fewer,),) = (way.values for way in advice)
-    got = transposed_output_size(size, filter, stride=stride, padding=fewer, output_padding=extra)
+    got = transposed_output_size(
+        size, kernel_size, stride=stride, padding=fewer, output_padding=extra
+    )
     assert got == 1
 
 
@@ -92,10 +96,10 @@ def test_what_wrong_groups_suggest_is_possible(problem):
     if isinstance(way, str):
         found = re.fullmatch(r"groups=(\d+) with a kernel of shape \(([\d, ]+)\)", way)
         groups, kernel = int(found[1]), tuple(map(int, found[2].split(",")))
-        assert kernel[:-2] == problem.filter
+        assert kernel[:-2] == problem.kernel_size
     else:
         (groups,) = way.values
-    ones = (1,) * len(problem.filter)
+    ones = (1,) * len(problem.kernel_size)
     shapes = conv_shapes((*ones, problem.in_channels), (*ones, *kernel[-2:]), groups=groups)
     assert shapes.groups == groups
 

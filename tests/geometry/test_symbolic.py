@@ -12,7 +12,7 @@ from jaxcnn.errors import InputError
 from jaxcnn.geometry import Window, conv_shapes, named_padding, transposed_window
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.adaptive import adaptive_shapes
-from jaxcnn.geometry.boundary import pad_windows
+from jaxcnn.geometry.padding_mode import pad_windows
 from jaxcnn.geometry.relatives import depthwise_shapes
 from jaxcnn.geometry.resampling import unshuffle_shapes
 from jaxcnn.geometry.transposed import conv_transpose_shapes
@@ -58,7 +58,7 @@ def fitting(constraints):
 def test_a_window_on_a_symbolic_size_is_for_each_number_the_window_on_it(data):
     text = data.draw(sizes)
     arguments = {
-        "filter": data.draw(st.integers(1, 4)),
+        "kernel_size": data.draw(st.integers(1, 4)),
         "stride": data.draw(st.integers(1, 3)),
         "padding": (data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))),
         "dilation": data.draw(st.integers(1, 2)),
@@ -74,23 +74,27 @@ def test_a_window_on_a_symbolic_size_is_for_each_number_the_window_on_it(data):
 
 @many
 @given(sizes, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["SAME", "SAME_LOWER"]))
-def test_a_named_padding_of_a_symbolic_size_is_that_of_each_number(text, filter, stride, name):
-    pair, constraints = by_advice(lambda n: named_padding(name, n, filter, stride=stride), text)
+def test_a_named_padding_of_a_symbolic_size_is_that_of_each_number(text, kernel_size, stride, name):
+    pair, constraints = by_advice(
+        lambda n: named_padding(name, n, kernel_size, stride=stride), text
+    )
     assert pair is not None
     for number in fitting(constraints):
-        assert pair == named_padding(name, at(size_of(text), number), filter, stride=stride)
+        assert pair == named_padding(name, at(size_of(text), number), kernel_size, stride=stride)
 
 
 @many
 @given(sizes, st.integers(1, 4), st.integers(1, 3), st.data())
-def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(text, filter, stride, data):
+def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(
+    text, kernel_size, stride, data
+):
     padding = data.draw(st.one_of(st.just("SAME"), st.integers(-1, 2)))
     extra = 0 if padding == "SAME" else data.draw(st.integers(0, stride - 1))
     arguments = {"stride": stride, "padding": padding, "output_padding": extra}
-    window, constraints = by_advice(lambda n: transposed_window(n, filter, **arguments), text)
+    window, constraints = by_advice(lambda n: transposed_window(n, kernel_size, **arguments), text)
     for number in fitting(constraints) if window else ():
         size = at(size_of(text), number)
-        assert at(window.size, number) == transposed_window(size, filter, **arguments).size
+        assert at(window.size, number) == transposed_window(size, kernel_size, **arguments).size
         assert at(window.output, number) == size
 
 
@@ -101,7 +105,7 @@ def test_what_a_symbolic_layout_advises_is_possible_on_every_axis(texts, data):
     given = {
         "stride": data.draw(st.integers(1, 3)),
         "padding": data.draw(st.integers(0, 4)),
-        "boundary": data.draw(st.sampled_from(["zeros", "replicate", "partial"])),
+        "padding_mode": data.draw(st.sampled_from(["zeros", "replicate", "partial"])),
     }
     kernel = (*(data.draw(st.integers(1, 4)) for _ in texts), 4, 2)
     try:
@@ -137,7 +141,7 @@ def test_weights_are_for_channels_of_a_known_number(operation, axes, symbolic, d
 
 
 ASKED = {
-    "reflected": lambda h: pad_windows((2, h, 3), 2, boundary="reflect")[0].output,
+    "reflected": lambda h: pad_windows((2, h, 3), 2, padding_mode="reflect")[0].output,
     "bins": lambda h: adaptive_shapes((2, h, 3), 2).bins[0].size // 2,
     "unshuffled": lambda h: unshuffle_shapes((2, h, 3), 3).coarse[0],
 }

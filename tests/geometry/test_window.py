@@ -7,13 +7,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.geometry import (
-    BOUNDARIES,
+    PADDING_MODES,
     Window,
     causal_shapes,
     conv_shapes,
     conv_transpose_shapes,
     depthwise_shapes,
-    effective_filter,
+    effective_kernel_size,
     local_shapes,
     pad_windows,
     padded_cells,
@@ -30,11 +30,11 @@ from tests.geometry.brute import placements, small_cases
 
 
 def _windows_with_placements():
-    for size, filter, layout in small_cases():
+    for size, kernel_size, layout in small_cases():
         for rounding in ("floor", "ceil"):
-            found = placements(size, filter, overhang=rounding == "ceil", **layout)
+            found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
             if found:
-                yield Window(size, filter, rounding=rounding, **layout), found
+                yield Window(size, kernel_size, rounding=rounding, **layout), found
 
 
 def test_real_cells_are_those_of_the_input_under_each_placement():
@@ -53,17 +53,17 @@ def test_padded_cells_are_those_of_the_padded_axis_under_each_placement():
 @many
 @given(st.data())
 def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
-    size, filter, stride = (data.draw(st.integers(1, n)) for n in (5, 4, 4))
+    size, kernel_size, stride = (data.draw(st.integers(1, n)) for n in (5, 4, 4))
     layout = {
         "stride": stride,
         "padding": (data.draw(st.integers(0, 12)), data.draw(st.integers(0, 12))),
         "dilation": data.draw(st.integers(1, 8)),
     }
     rounding = data.draw(st.sampled_from(["floor", "ceil"]))
-    found = placements(size, filter, overhang=rounding == "ceil", **layout)
+    found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
     assume(found)
     real = [sum(0 <= cell < size for cell in cells) for cells in found]
-    window = Window(size, filter, rounding=rounding, **layout)
+    window = Window(size, kernel_size, rounding=rounding, **layout)
     assert real_cells(window, np.arange(window.output)).tolist() == real
     assert first_empty(window) == (real.index(0) if 0 in real else None)
 
@@ -73,9 +73,9 @@ FAR = 10**9  # cells, of which nobody counts one after the other while a test ru
 
 def test_no_operation_counts_the_cells_of_an_axis_one_by_one():
     line = (1, FAR, 4)
-    for boundary in BOUNDARIES:
+    for padding_mode in PADDING_MODES:
         for padding in ("VALID", "SAME", ((999, 0),)):
-            shapes = conv_shapes(line, (1999, 4, 6), padding=padding, boundary=boundary)
+            shapes = conv_shapes(line, (1999, 4, 6), padding=padding, padding_mode=padding_mode)
             assert shapes.spatial[0] > FAR - 2000
     assert pool_shapes(line, 1024, stride=1, padding=512).spatial == (FAR + 1,)
     assert pool_shapes(line, 3, stride=2, dilation=7, padding=6, rounding="ceil").spatial[0] > 0
@@ -85,7 +85,7 @@ def test_no_operation_counts_the_cells_of_an_axis_one_by_one():
     assert adaptive_shapes(line, FAR - 1).spatial == (FAR - 1,)
     assert global_shapes(line).spatial == (1,)
     assert blur_shapes(line, 3).spatial == (FAR // 2,)
-    assert pad_windows(line, 7, boundary="reflect")[0].output == FAR + 14
+    assert pad_windows(line, 7, padding_mode="reflect")[0].output == FAR + 14
     assert causal_shapes(line, (1999, 4, 6)).spatial == (FAR,)
     assert depthwise_shapes(line, (3, 4, 1)).spatial == (FAR - 2,)
     assert conv_transpose_shapes(line, (4, 6, 4), stride=2, padding=1).input == (1, 2 * FAR, 6)
@@ -106,9 +106,9 @@ def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
 
 @many
 @given(drawn.filters, drawn.dilations)
-def test_the_effective_filter_spans_from_the_first_tap_to_the_last(filter, dilation):
-    taps = [dilation * tap for tap in range(filter)]
-    assert effective_filter(filter, dilation) == taps[-1] - taps[0] + 1
+def test_the_effective_filter_spans_from_the_first_tap_to_the_last(kernel_size, dilation):
+    taps = [dilation * tap for tap in range(kernel_size)]
+    assert effective_kernel_size(kernel_size, dilation) == taps[-1] - taps[0] + 1
 
 
 @many

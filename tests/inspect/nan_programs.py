@@ -77,19 +77,19 @@ def reached(program, shape):
     return np.isnan(np.asarray(jax.jit(lambda x: program(Probed(), x))(x))).any(-1)
 
 
-def conv(x, filter=(3, 3), stride=(1, 1), pads="SAME", dilation=(1, 1), channels=CHANNELS):
-    kernel = jnp.ones((*filter, x.shape[-1], channels), x.dtype)
+def conv(x, kernel_size=(3, 3), stride=(1, 1), pads="SAME", dilation=(1, 1), channels=CHANNELS):
+    kernel = jnp.ones((*kernel_size, x.shape[-1], channels), x.dtype)
     return lax.conv_general_dilated(
         x, kernel, stride, pads, rhs_dilation=dilation, dimension_numbers=IMAGE
     )
 
 
 def _conv(draw):
-    filter, stride, dilation = (
+    kernel_size, stride, dilation = (
         tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (3, 2, 2)
     )
     pads = draw(st.sampled_from(["SAME", "VALID"]))
-    return lambda kit, x: conv(x, filter, stride, pads, dilation)
+    return lambda kit, x: conv(x, kernel_size, stride, pads, dilation)
 
 
 def _pool(draw):
@@ -285,11 +285,11 @@ def _mapped(draw):
 
 def _flat_attended(draw):
     """Attention of every place to every place of another map."""
-    filter = (draw(st.integers(1, 2)), 1)
+    kernel_size = (draw(st.integers(1, 2)), 1)
 
     def layer(kit, x):
         n, h, w, c = x.shape
-        q, k = x.reshape(n, h * w, c), conv(x, filter).reshape(n, h * w, -1)
+        q, k = x.reshape(n, h * w, c), conv(x, kernel_size).reshape(n, h * w, -1)
         return (jax.nn.softmax(q @ k.swapaxes(1, 2), axis=-1) @ k).reshape(n, h, w, -1)
 
     return layer

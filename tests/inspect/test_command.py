@@ -151,14 +151,14 @@ def test_a_plan_as_json_holds_what_the_table_holds(nets):
     assert (row["output"], row["multiply_adds"], row["lost"]) == ([3, 3, 8], 9 * 9 * 24, [1, 1])
     assert [field["size"] for field in row["field"]] == [3, 3]
     assert found["multiply_adds"] == row["multiply_adds"]
-    layers = json.loads(run("conv:4:f3", "-i", "9x9x3", "--json", command=plan).output)
-    assert layers["rows"][0]["name"] == "conv:4:f3"
+    layers = json.loads(run("conv:4:k3", "-i", "9x9x3", "--json", command=plan).output)
+    assert layers["rows"][0]["name"] == "conv:4:k3"
 
 
 def test_an_axis_that_may_be_a_batch_is_spoken_of(nets):
-    for words in ((f"{nets}:batch", "-i", "8x48x48x3"), ("conv:4:f3", "-i", "8x48x48x3")):
+    for words in ((f"{nets}:batch", "-i", "8x48x48x3"), ("conv:4:k3", "-i", "8x48x48x3")):
         assert "leave it out: 48x48x3" in run(*words, command=plan).output
-    for words in ((f"{nets}:batch", "-i", "48x48x3"), ("conv:4:f3", "-i", "48x48x3")):
+    for words in ((f"{nets}:batch", "-i", "48x48x3"), ("conv:4:k3", "-i", "48x48x3")):
         assert "note" not in run(*words, command=plan).output
 
 

@@ -50,12 +50,12 @@ def test_resnet_has_no_flaw_that_it_has_not(resnet):
 
 
 def test_dcgans_filters_of_5_at_stride_2_make_checkerboards_and_filters_of_4_do_not():
-    def report(filter):
-        return lint(networks.shapes_of(networks.Generator, 100, filter=filter), (100,))
+    def report(kernel_size):
+        return lint(networks.shapes_of(networks.Generator, 100, kernel_size=kernel_size), (100,))
 
     for layer in range(4):
         (checkered,) = messages(report(5), "JC004", f"grow.{layer}")
-        assert "filter 5 is no multiple of stride 2" in checkered
+        assert "kernel_size 5 is no multiple of stride 2" in checkered
         assert "sums of 2 and 3 products" in checkered
     assert not messages(report(4), "JC004", "")
     for layer in range(3):

@@ -14,16 +14,16 @@ from jaxcnn.inspect import RULES, lint
 from tests.inspect.programs import IMAGE
 
 
-def conv(x, filter, channels=8, *, stride=1, padding="VALID", dilation=1):
+def conv(x, kernel_size, channels=8, *, stride=1, padding="VALID", dilation=1):
     if isinstance(padding, int):
         padding = ((padding, padding),) * 2
-    kernel = jnp.ones((filter, filter, x.shape[-1], channels), x.dtype)
+    kernel = jnp.ones((kernel_size, kernel_size, x.shape[-1], channels), x.dtype)
     how = {"rhs_dilation": (dilation, dilation), "dimension_numbers": IMAGE}
     return lax.conv_general_dilated(x, kernel, (stride, stride), padding, **how)
 
 
-def transposed(x, filter, stride):
-    kernel = jnp.ones((filter, filter, x.shape[-1], 8))
+def transposed(x, kernel_size, stride):
+    kernel = jnp.ones((kernel_size, kernel_size, x.shape[-1], 8))
     return lax.conv_transpose(x, kernel, (stride, stride), "SAME", dimension_numbers=IMAGE)
 
 
@@ -80,7 +80,7 @@ CASES = {
         (16, 16, 3),
         [
             "1 row of the padding at the end is never read",
-            "filter 6 with padding 2 on both sides, filter 8, or size 15 or 17",
+            "kernel_size 6 with padding 2 on both sides, kernel_size 8, or size 15 or 17",
         ],
     ),
     "rows lost by a pool": (
@@ -113,7 +113,7 @@ CASES = {
             "padding is 0 before and 1 after",
             "cells 1 to 7 of 0 to 7",
             "0.5 cells towards the end",
-            "filter 2 with padding 0 on both sides, filter 4 with padding 1 on both sides",
+            "kernel_size 2 with padding 0 on both sides, kernel_size 4 with padding 1 on both sides",
             "size 7 with padding 1 on both sides, or size 9 with padding 0 on both sides",
         ],
     ),
@@ -122,7 +122,11 @@ CASES = {
         lambda x: transposed(x, 3, 2),
         lambda x: transposed(x, 4, 2),
         (5, 5, 3),
-        ["filter 3 is no multiple of stride 2", "sums of 1 and 2 products", "filter 2 or 4"],
+        [
+            "kernel_size 3 is no multiple of stride 2",
+            "sums of 1 and 2 products",
+            "kernel_size 2 or 4",
+        ],
     ),
     "holes": (
         "JC005",

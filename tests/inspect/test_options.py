@@ -23,11 +23,11 @@ def windows(draw, up=False):
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
     pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in filters]
     axes = [  # one tap has no dilation
-        {"size": n, "filter": f, "stride": s, "padding": p, "dilation": d if f > 1 else 1}
+        {"size": n, "kernel_size": f, "stride": s, "padding": p, "dilation": d if f > 1 else 1}
         for n, f, s, p, d in zip(sizes, filters, strides, pads, dilations, strict=True)
     ]
     for each in axes:
-        extent = each["dilation"] * (each["filter"] - 1) + 1
+        extent = each["dilation"] * (each["kernel_size"] - 1) + 1
         spread = (each["size"] - 1) * (each["stride"] if up else 1) + 1
         assume(spread + sum(each["padding"]) >= extent)
     return axes, min(filters) > 1 and draw(st.booleans())  # pools of one cell are no pools
@@ -44,7 +44,7 @@ def linted(axes, pool, *, up=False, select=None):
                 x,
                 -np.inf,
                 lax.max,
-                (1, *key["filter"], 1),
+                (1, *key["kernel_size"], 1),
                 (1, *key["stride"], 1),
                 ((0, 0), *key["padding"], (0, 0)),
                 window_dilation=(1, *key["dilation"], 1),
@@ -52,7 +52,7 @@ def linted(axes, pool, *, up=False, select=None):
         how = {"window_strides": key["stride"]} | steps
         return lax.conv_general_dilated(
             x,
-            jnp.ones((*key["filter"], 8, 8), x.dtype),
+            jnp.ones((*key["kernel_size"], 8, 8), x.dtype),
             padding=key["padding"],
             rhs_dilation=key["dilation"],
             dimension_numbers=IMAGE,
@@ -104,7 +104,7 @@ def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
         for option in finding.options:
             each = axes[AXES.index(option.axis)]
             made = changed(each, option.set)
-            extents = (d["dilation"] * (d["filter"] - 1) for d in (each, made))
+            extents = (d["dilation"] * (d["kernel_size"] - 1) for d in (each, made))
             more = -next(extents) + next(extents)
             low, high = made["padding"]
             made["padding"] = (low + more // 2, high + more - more // 2)
@@ -138,8 +138,8 @@ def test_every_option_of_channels_wastes_none(channels, groups):
 def test_the_dilations_that_are_advised_leave_no_holes(layers):
     def findings(layers):
         def network(x):
-            for filter, dilation in layers:
-                kernel = jnp.ones((filter, filter, 1, 1), x.dtype)
+            for kernel_size, dilation in layers:
+                kernel = jnp.ones((kernel_size, kernel_size, 1, 1), x.dtype)
                 x = lax.conv_general_dilated(
                     x,
                     kernel,
@@ -152,10 +152,10 @@ def test_the_dilations_that_are_advised_leave_no_holes(layers):
 
         return lint(network, (64, 64, 1), select=["JC005"]).findings
 
-    layers = [(filter, dilation) for filter, dilation in layers if dilation > 1]
+    layers = [(kernel_size, dilation) for kernel_size, dilation in layers if dilation > 1]
     for finding in findings(layers):
         (option,) = finding.options
-        filters = [filter for filter, _ in layers]
+        filters = [kernel_size for kernel_size, _ in layers]
         assert not findings(list(zip(filters, option.set["dilations"], strict=True)))
         widest = max(dilation for _, dilation in layers)
         assert not findings([(widest, 1), *layers])

@@ -17,19 +17,19 @@ from tests.inspect.programs import IMAGE
 
 class Linen(nn.Module):
     channels: int
-    filter: int
+    kernel_size: int
 
     @nn.compact
     def __call__(self, x):
-        x = nn.Conv(self.channels, (self.filter, self.filter))(x)
+        x = nn.Conv(self.channels, (self.kernel_size, self.kernel_size))(x)
         x = nn.BatchNorm(use_running_average=True)(x)
         return nn.Dense(10)(x.mean((1, 2)))
 
 
 class NNX(nnx.Module):
-    def __init__(self, channels, filter):
+    def __init__(self, channels, kernel_size):
         rngs = nnx.Rngs(0)
-        self.conv = nnx.Conv(3, channels, (filter, filter), rngs=rngs)
+        self.conv = nnx.Conv(3, channels, (kernel_size, kernel_size), rngs=rngs)
         self.norm = nnx.BatchNorm(channels, rngs=rngs)
         self.head = nnx.Linear(channels, 10, rngs=rngs)
 
@@ -72,9 +72,9 @@ class Tree:
         return applied(self.params_, self.state, x)
 
 
-def plain(channels, filter):
+def plain(channels, kernel_size):
     shapes = {
-        "k": (filter, filter, 3, channels),
+        "k": (kernel_size, kernel_size, 3, channels),
         "kb": (channels,),
         "scale": (channels,),
         "shift": (channels,),
@@ -85,24 +85,24 @@ def plain(channels, filter):
     return params, {"mean": jnp.zeros(channels), "var": jnp.ones(channels)}
 
 
-def linen(channels, filter):
-    module = Linen(channels, filter)
+def linen(channels, kernel_size):
+    module = Linen(channels, kernel_size)
     shapes = jax.eval_shape(module.init, jax.random.key(0), jnp.ones((1, 4, 4, 3)))
     return module, jax.tree.map(lambda each: jnp.zeros(each.shape), shapes)
 
 
-def collections(channels, filter):
-    module, variables = linen(channels, filter)
+def collections(channels, kernel_size):
+    module, variables = linen(channels, kernel_size)
     return lambda x: module.apply(variables, x)
 
 
-def in_partial(channels, filter):
-    module, variables = linen(channels, filter)
+def in_partial(channels, kernel_size):
+    module, variables = linen(channels, kernel_size)
     return partial(module.apply, variables)
 
 
-def apart(channels, filter):
-    params, state = plain(channels, filter)
+def apart(channels, kernel_size):
+    params, state = plain(channels, kernel_size)
     return lambda x: applied(params, state, x, divide=False)
 
 
@@ -119,9 +119,9 @@ SURE = ("NNX", "Linen, closed over", "Linen, partial")
 
 @pytest.mark.parametrize("way", WAYS)
 @given(st.integers(1, 9), st.integers(1, 3))
-def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, filter):
-    plan = plan_of(WAYS[way](channels, filter), (4, 4, 3))
-    learnt = 3 * filter**2 * channels + channels + 2 * channels + 10 * channels + 10
+def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, kernel_size):
+    plan = plan_of(WAYS[way](channels, kernel_size), (4, 4, 3))
+    learnt = 3 * kernel_size**2 * channels + channels + 2 * channels + 10 * channels + 10
     assert plan.parameters == learnt
     assert bool(plan.notes) == (way not in SURE)
     if plan.notes:

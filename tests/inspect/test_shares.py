@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry.steps import Slide
+from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect.rules.layout import _dropped_on, _read_places
 from jaxcnn.inspect.rules.rule import real_share
 from tests.cases import many
@@ -13,13 +13,15 @@ from tests.cases import many
 def slides(draw):
     """A layout that may crop, dilate, skip, lie over spread cells, or repeat one window."""
     numbers = [draw(st.integers(1, most)) for most in (20, 6, 5, 3, 4)]
-    size, filter, stride, dilation, up = numbers
+    size, kernel_size, stride, dilation, up = numbers
     padding = (draw(st.integers(-3, 6)), draw(st.integers(-3, 6)))
-    room = (size - 1) * up + sum(padding) - dilation * (filter - 1)
+    room = (size - 1) * up + sum(padding) - dilation * (kernel_size - 1)
     assume(room >= 0)
     if draw(st.integers(0, 9)) == 0:
-        return Slide(size, draw(st.integers(1, 9)), tuple(range(filter)), 0, padding[0])
-    return Slide.laid(size, filter, stride=stride, padding=padding, dilation=dilation, up=up)
+        return StridedAxis(size, draw(st.integers(1, 9)), tuple(range(kernel_size)), 0, padding[0])
+    return StridedAxis.laid(
+        size, kernel_size, stride=stride, padding=padding, dilation=dilation, up=up
+    )
 
 
 @many
@@ -33,6 +35,8 @@ def test_shares_and_places_are_those_of_the_windows(slide):
 
 
 @given(st.integers(10**9, 10**12), st.integers(1, 300), st.integers(1, 4), st.integers(1, 3))
-def test_shares_of_long_axes_are_not_counted_window_by_window(size, filter, stride, up):
-    slide = Slide.laid(size, filter, stride=stride, padding=(filter, filter), up=up)
+def test_shares_of_long_axes_are_not_counted_window_by_window(size, kernel_size, stride, up):
+    slide = StridedAxis.laid(
+        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), up=up
+    )
     assert 1 - 1e-3 <= real_share(slide) < 1

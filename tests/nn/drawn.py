@@ -24,7 +24,7 @@ _windows = {
 conv_specs = st.builds(
     ConvSpec,
     channels=st.integers(1, 999),
-    filter=_one_or_each(st.integers(1, 99)),
+    kernel_size=_one_or_each(st.integers(1, 99)),
     stride=_one_or_each(st.integers(1, 9)),
     groups=st.integers(1, 9),
     activation=st.sampled_from(sorted(ACTIVATIONS)),
@@ -35,7 +35,7 @@ conv_specs = st.builds(
 pool_specs = st.builds(
     PoolSpec,
     kind=st.sampled_from(["max", "avg"]),
-    window=_one_or_each(st.integers(1, 99)),
+    kernel_size=_one_or_each(st.integers(1, 99)),
     stride=st.none() | _one_or_each(st.integers(1, 9)),
     rounding=st.sampled_from(["exact", "floor", "ceil"]),
     **_windows,
@@ -54,19 +54,19 @@ def stacks(draw, max_layers=4, pools=("max", "avg")):
             "dilation": draw(st.integers(1, 2)),
             "rounding": "floor",
         }
-        filter = draw(st.integers(1, 3))
+        kernel_size = draw(st.integers(1, 3))
         if draw(st.booleans()):
             groups = draw(st.sampled_from([g for g in (1, 2, 3) if shape[-1] % g == 0]))
             spec = ConvSpec(
                 groups * draw(st.integers(1, 2)),
-                filter,
+                kernel_size,
                 groups=groups,
                 use_bias=draw(st.booleans()),
                 activation=draw(st.sampled_from(["linear", "relu"])),
                 **layout,
             )
         else:
-            spec = PoolSpec(draw(st.sampled_from(pools)), filter, **layout)
+            spec = PoolSpec(draw(st.sampled_from(pools)), kernel_size, **layout)
         try:
             shape = plan(shape, [spec]).rows[0].output
         except InputError:

@@ -18,7 +18,12 @@ from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
 
 IMAGE, SOUND = jnp.linspace(-1, 1, 2 * 5 * 7 * 4).reshape(2, 5, 7, 4), jnp.ones((2, 9, 4))
-PADDED = {"stride": (2, 1), "padding": [(1, 1), (0, 2)], "dilation": (1, 2), "boundary": "reflect"}
+PADDED = {
+    "stride": (2, 1),
+    "padding": [(1, 1), (0, 2)],
+    "dilation": (1, 2),
+    "padding_mode": "reflect",
+}
 TRANSPOSED = {"stride": (2, 3), "padding": 1, "groups": 2, "output_padding": (1, 0)}
 MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
 
@@ -175,17 +180,17 @@ REFUSED = [
         ValueError,
         ["Conv", "mask[..., None, None]"],
     ),
-    (Conv, (4, 6, 3), {}, TypeError, ["Conv", "filter", "(3, 3)"]),
+    (Conv, (4, 6, 3), {}, TypeError, ["Conv", "kernel_size", "(3, 3)"]),
     (Conv, (4, 6, (3,)), {"groups": 4}, ValueError, ["groups 4", "channels 6", "4 or 8"]),
     (ConvTranspose, (4, 6, (3,)), {"groups": 3}, ValueError, ["groups 3", "in_channels 4"]),
     (ConvTranspose, (4, 6, (3,)), {"stride": (1, 2)}, ValueError, ["stride (1, 2)", "2 entries"]),
     (ConvTranspose, (4, 0, (3,)), {}, ValueError, ["channels", ">= 1"]),
     (DepthwiseConv, (4, (3,)), {"multiplier": 0}, ValueError, ["multiplier", ">= 1"]),
     (DepthwiseConv, (4, (3,)), {"activation": "step"}, ValueError, ["activation", "step", "relu"]),
-    (SeparableConv, (4, 6, 3), {}, TypeError, ["filter", "(3, 3)"]),
+    (SeparableConv, (4, 6, 3), {}, TypeError, ["kernel_size", "(3, 3)"]),
     (LocalConv, ((7, 4), 6, (3, 3)), {}, ValueError, ["(7, 4)", "(3, 3)", "(28, 28, 1)"]),
     (LocalConv, ((7, 4), 6, (3,)), {"stride": 3}, ValueError, ["length 7", "2.333..."]),
-    (CausalConv, (4, 6, (3,)), {}, TypeError, ["filter", "(3,)"]),
+    (CausalConv, (4, 6, (3,)), {}, TypeError, ["kernel_size", "(3,)"]),
 ]
 
 

@@ -18,7 +18,7 @@ def _layer(problem, **arguments):
     return nn.Conv(
         problem.in_channels,
         problem.out_channels,
-        problem.filter,
+        problem.kernel_size,
         use_bias=problem.use_bias,
         rngs=nnx.Rngs(problem.seed),
         **problem.kwargs,
@@ -41,7 +41,7 @@ def test_a_layer_is_the_activation_of_the_convolution_with_its_parameters(proble
 @few
 @given(pool_problems())
 def test_a_pooling_layer_is_the_pool(problem):
-    x, window, kwargs = problem.arrays()[0], problem.window, problem.kwargs
+    x, window, kwargs = problem.arrays()[0], problem.kernel_size, problem.kwargs
     pairs = {"max": (nn.MaxPool, jaxcnn.max_pool), "avg": (nn.AvgPool, jaxcnn.avg_pool)}
     layer, pool = pairs[problem.kind]
     np.testing.assert_array_equal(layer(window, **kwargs)(x), pool(x, window, **kwargs))

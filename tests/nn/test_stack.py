@@ -120,17 +120,17 @@ def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
 
 def _dense(spec):
     """Whether windows leave no cell between them, nor between their taps, unread."""
-    taps = spec.filter if isinstance(spec, ConvSpec) else spec.window
+    taps = spec.kernel_size
     return spec.stride <= taps and spec.dilation == 1
 
 
 def test_a_stack_is_refused_when_it_is_built_and_the_layer_is_named():
     layers = [ConvSpec(6, 3), ConvSpec(10, 3, stride=3)]
-    with pytest.raises(InputError, match=re.escape("layer 2 (conv:10:f3:s3): height 5")):
+    with pytest.raises(InputError, match=re.escape("layer 2 (conv:10:k3:s3): height 5")):
         _build((7, 7, 1), layers)
-    with pytest.raises(InputError, match=r"layer 1 \(max:f9\): height 7 with filter 9"):
+    with pytest.raises(InputError, match=r"layer 1 \(max:k9\): height 7 with kernel_size 9"):
         _build((7, 7, 1), [PoolSpec("max", 9)])
-    with pytest.raises(InputError, match=r"layer 2 \(conv:4:f1:g4\): .*groups 4"):
+    with pytest.raises(InputError, match=r"layer 2 \(conv:4:k1:g4\): .*groups 4"):
         _build((7, 7, 1), [ConvSpec(6, 3), ConvSpec(4, 1, groups=4)])
 
 

@@ -26,32 +26,32 @@ LAYERS = {
     "CausalConv": (lambda rngs, **o: nn.CausalConv(4, 6, 3, rngs=rngs, **o), SOUND),
     "Conv": (
         lambda rngs, **o: nn.Conv(
-            4, 6, o.pop("filter", (3, 3)), mask=np.ones((1, 1, 1, 1)), rngs=rngs, **o
+            4, 6, o.pop("kernel_size", (3, 3)), mask=np.ones((1, 1, 1, 1)), rngs=rngs, **o
         ),
         IMAGE,
     ),
     "ConvTranspose": (
-        lambda rngs, **o: nn.ConvTranspose(4, 6, o.pop("filter", (3, 3)), rngs=rngs, **o),
+        lambda rngs, **o: nn.ConvTranspose(4, 6, o.pop("kernel_size", (3, 3)), rngs=rngs, **o),
         IMAGE,
     ),
     "DepthwiseConv": (
-        lambda rngs, **o: nn.DepthwiseConv(4, o.pop("filter", (3, 3)), rngs=rngs, **o),
+        lambda rngs, **o: nn.DepthwiseConv(4, o.pop("kernel_size", (3, 3)), rngs=rngs, **o),
         IMAGE,
     ),
     "LocalConv": (
-        lambda rngs, **o: nn.LocalConv((6, 8, 4), 6, o.pop("filter", (3, 3)), rngs=rngs, **o),
+        lambda rngs, **o: nn.LocalConv((6, 8, 4), 6, o.pop("kernel_size", (3, 3)), rngs=rngs, **o),
         IMAGE,
     ),
     "MaxPool": (lambda rngs, **o: nn.MaxPool(o.pop("window", (2, 2)), **o), IMAGE),
     "SeparableConv": (
-        lambda rngs, **o: nn.SeparableConv(4, 6, o.pop("filter", (3, 3)), rngs=rngs, **o),
+        lambda rngs, **o: nn.SeparableConv(4, 6, o.pop("kernel_size", (3, 3)), rngs=rngs, **o),
         IMAGE,
     ),
     "Stack": (
         lambda rngs, **o: nn.Stack(
             (6, 8, 4),
             [
-                ConvSpec(6, o.pop("filter", 3), **o),
+                ConvSpec(6, o.pop("kernel_size", 3), **o),
                 PoolSpec("max", np.array([1, 1])),
             ],
             rngs=rngs,
@@ -145,7 +145,7 @@ def options(draw, name):
     cells = st.integers(0, 2)
     pairs = st.tuples(*[st.tuples(cells, cells) | cells] * axes)
     known = {
-        "filter": st.tuples(*[st.integers(1, 3)] * axes),
+        "kernel_size": st.tuples(*[st.integers(1, 3)] * axes),
         "window": _one_or_each(st.integers(1, 3), axes),
         "stride": _one_or_each(st.integers(1, 3), axes),
         "dilation": _one_or_each(st.integers(1, 2), axes),
@@ -196,11 +196,11 @@ WRONG = {
     "padding": [-1, "HALF", (1, 2, 3), ((1, 2, 3), 1), None, 0.5],
     "output_padding": [-1, (1, 2, 3)],
     "window": [0, (2, 0), 2.5],
-    "filter": [(0, 1), (1.5, 2)],
+    "kernel_size": [(0, 1), (1.5, 2)],
     "groups": [0, 3, 1.5],
     "multiplier": [0, 1.5],
     "rounding": ["down"],
-    "boundary": ["mirror"],
+    "padding_mode": ["mirror"],
     "activation": ["step"],
     "dtype": ["float33"],
     "param_dtype": ["float33"],
@@ -212,7 +212,7 @@ REFUSED = [
     for wrong in WRONG[option]
     if name != "Stack" and option in _options(name)
     if not (name in ("AvgPool", "MaxPool") and option == "stride" and wrong is None)
-    if not (name == "CausalConv" and option == "filter")
+    if not (name == "CausalConv" and option == "kernel_size")
 ]
 
 
@@ -222,7 +222,7 @@ def test_what_an_option_cannot_be_is_refused_when_the_layer_is_built(name, optio
         _layer(name, **{option: wrong})
 
 
-@pytest.mark.parametrize("option", ["stride", "dilation", "padding", "filter", "rounding"])
+@pytest.mark.parametrize("option", ["stride", "dilation", "padding", "kernel_size", "rounding"])
 def test_a_description_is_refused_when_it_is_made(option):
     for wrong in WRONG[option]:
         if (
@@ -230,4 +230,4 @@ def test_a_description_is_refused_when_it_is_made(option):
         ):  # which may be right: how many axes there are, it does not know
             continue
         with pytest.raises((ValueError, TypeError), match=option):
-            ConvSpec(6, **{"filter": 3, option: wrong})
+            ConvSpec(6, **{"kernel_size": 3, option: wrong})

@@ -46,19 +46,19 @@ SEEN = {
     ),
     "memory for sums where a tap meets padding alone": (
         "onednn_backward_weights",
-        _problem(16, (40, 1), 15, (11, 9), 64, 1, (1, 4), ((5, 5), (5, 6))).exchanged(),
+        _problem(16, (40, 1), 15, (11, 9), 64, 1, (1, 4), ((5, 5), (5, 6))).kernel_gradient(),
         "",
     ),
     "wrong sums, depthwise in three axes": (
         "onednn_backward_weights",
         _problem(
             3, (1, 11, 7), 64, (3, 3, 1), 64, 64, (1, 2, 2), ((2, 2), (0, 0), (0, 0))
-        ).exchanged(),
+        ).kernel_gradient(),
         "jit_bf16:",
     ),
     "memory overwritten, strided points of few channels": (
         "onednn_backward_weights",
-        _problem(32, (32, 32), 4, (1, 1), 8, 1, (2, 2), dtype="float32").exchanged(),
+        _problem(32, (32, 32), 4, (1, 1), 8, 1, (2, 2), dtype="float32").kernel_gradient(),
         "jit_1x1:",
     ),
 }
@@ -105,7 +105,7 @@ def test_whole_numbers_are_summed_exactly(name, dtype, data):
         return {
             "onednn": problem,
             "onednn_backward_data": problem.input_gradient(),
-            "onednn_backward_weights": problem.exchanged(),
+            "onednn_backward_weights": problem.kernel_gradient(),
         }[name]
 
     forward = data.draw(WILD | DEPTHWISE)

@@ -29,7 +29,7 @@ DENSE = Problem(2, (9, 9), 16, (3, 3), 32, padding=((1, 1), (1, 1)))
 GIVEN = {
     "onednn": DENSE,
     "onednn_backward_data": DENSE.input_gradient(),
-    "onednn_backward_weights": DENSE.exchanged(),
+    "onednn_backward_weights": DENSE.kernel_gradient(),
 }
 """What each of the three serves on any machine."""
 
@@ -49,7 +49,7 @@ def question(name, problem=None):
     if not direction.of_forward:
         return asked, (problem.x_shape, problem.kernel_shape), problem.output_shape
     c, _ = forward.group_channels
-    shape = (c, *forward.filter, forward.out_channels)
+    shape = (c, *forward.kernel_size, forward.out_channels)
     return asked, (forward.x_shape, forward.output_shape), shape
 
 
@@ -89,7 +89,7 @@ ASKED = st.one_of(
     problems(channels=(8, 16, 17), filters=(1, 16), base_dilation=(1, 1), padding=(0, 2)),
     kernel_gradients(padding=(0, 1), filter_size=(2, 4), channels=(1, 16), filters=(16,)),
     kernel_gradients(channels=(1,), filters=(1,), groups=(8, 16)),
-).flatmap(lambda p: st.sampled_from((p, p.input_gradient(), p.exchanged())))
+).flatmap(lambda p: st.sampled_from((p, p.input_gradient(), p.kernel_gradient())))
 
 
 @here
@@ -126,7 +126,7 @@ def test_what_the_usual_networks_have_is_served():
             shape = (9,) * axes
             dense = Problem(2, shape, 16, (3,) * axes, 32)
             problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}
-            question(name, problem.get(name, dense.exchanged()))
+            question(name, problem.get(name, dense.kernel_gradient()))
 
 
 # -- calls -----------------------------------------------------------------------------------------
@@ -217,8 +217,8 @@ PROBLEMS = [
     ("onednn", Problem(4, (20, 20), 24, (3, 3), 24, 24, (2, 2))),
     ("onednn", Problem(8, (30,), 16, (5,), 32)),
     ("onednn_backward_data", Problem(3, (8, 8, 8), 16, (3, 3, 3), 16).input_gradient()),
-    ("onednn_backward_weights", Problem(4, (14, 14), 64, (1, 1), 48).exchanged()),
-    ("onednn_backward_weights", Problem(4, (14, 14), 3, (3, 3), 16).exchanged()),
+    ("onednn_backward_weights", Problem(4, (14, 14), 64, (1, 1), 48).kernel_gradient()),
+    ("onednn_backward_weights", Problem(4, (14, 14), 3, (3, 3), 16).kernel_gradient()),
 ]
 
 

@@ -38,7 +38,7 @@ CALLS = {
     "max_pool_with_indices": ([X], WINDOW, [(8, 4, 4, 4)] * 2),
     "max_unpool": ([(8, 4, 4, 4)] * 2, {"output_size": (8, 8)}, [X]),
     "min_pool": ([X], WINDOW, [(8, 4, 4, 4)]),
-    "pad": ([X], {"padding": 1, "boundary": "reflect"}, [(8, 10, 10, 4)]),
+    "pad": ([X], {"padding": 1, "padding_mode": "reflect"}, [(8, 10, 10, 4)]),
     "pixel_shuffle": ([X], {"factor": 2}, [(8, 16, 16, 1)]),
     "pixel_unshuffle": ([X], {"factor": 2}, [(8, 4, 4, 16)]),
     "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.geometry import ConvShapes
-from jaxcnn.geometry.boundary import BOUNDARIES, check_boundary
+from jaxcnn.geometry.padding_mode import PADDING_MODES, check_padding_mode
 from jaxcnn.testing.problems import Arrays, ConvProblem, _Problem
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -69,20 +69,20 @@ def with_kwargs(
 
 
 def boundaries_for(shapes: ConvShapes) -> list[str]:
-    """The boundary modes that can fill the padding of these windows."""
+    """The padding modes that can fill the padding of these windows."""
 
-    def allowed(boundary: str) -> bool:
+    def allowed(padding_mode: str) -> bool:
         try:
-            check_boundary(boundary, shapes.windows, "exact")
+            check_padding_mode(padding_mode, shapes.windows, "exact")
         except ValueError:
             return False
         return True
 
-    return [boundary for boundary in BOUNDARIES if allowed(boundary)]
+    return [padding_mode for padding_mode in PADDING_MODES if allowed(padding_mode)]
 
 
 def boundary_roundings(problem: ConvProblem) -> int:
-    """The roundings that a boundary mode adds at most, to a value or to a gradient.
+    """The roundings that a padding mode adds at most, to a value or to a gradient.
 
     Two for the share of real cells: it is rounded, and so is the product with it. In the gradient
     of x a cell and its copies in the padding are added, fewer of them than padding cells in all.

@@ -105,7 +105,7 @@ def test_where_sums_are_exact_streaming_is_bit_for_bit(stream):
 
 
 @few
-@given(streams(dtypes=("float32",), max_filter=4, biases=(False,)))
+@given(streams(dtypes=("float32",), max_kernel_size=4, biases=(False,)))
 def test_the_state_is_the_last_cells(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}

@@ -35,9 +35,9 @@ both = pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast
 def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, rounding):
     """lax's convolution in lax's own layout, named paddings left to lax; it floors by itself."""
     if padding not in ("VALID", "SAME", "SAME_LOWER"):
-        size, filter = x.shape[-1 - len(stride) : -1], kernel.shape[:-2]
+        size, kernel_size = x.shape[-1 - len(stride) : -1], kernel.shape[:-2]
         padding = jaxcnn.geometry.resolve_padding(
-            padding, size, filter, stride=stride, dilation=dilation
+            padding, size, kernel_size, stride=stride, dilation=dilation
         )
     batched = x if x.ndim == kernel.ndim else x[None]
     y = lax.conv_general_dilated(
@@ -56,16 +56,18 @@ def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, 
 def _cell_by_cell(x, kernel, bias=None, *, stride, padding, dilation, groups, rounding):
     """One number after another, in Python."""
     batched = x if x.ndim == kernel.ndim else x[None]
-    size, (*filter, in_group, channels) = batched.shape[1:-1], kernel.shape
-    pairs = jaxcnn.geometry.resolve_padding(padding, size, filter, stride=stride, dilation=dilation)
+    size, (*kernel_size, in_group, channels) = batched.shape[1:-1], kernel.shape
+    pairs = jaxcnn.geometry.resolve_padding(
+        padding, size, kernel_size, stride=stride, dilation=dilation
+    )
     laid = [
         placements(n, f, stride=s, padding=p, dilation=d)
-        for n, f, s, p, d in zip(size, filter, stride, pairs, dilation, strict=True)
+        for n, f, s, p, d in zip(size, kernel_size, stride, pairs, dilation, strict=True)
     ]
     y = np.zeros((len(batched), *map(len, laid), channels))
     for n, *place, o in np.ndindex(y.shape):
         group = o // (channels // groups)
-        for tap in np.ndindex(*filter):
+        for tap in np.ndindex(*kernel_size):
             cell = [axis[k][f] for axis, k, f in zip(laid, place, tap, strict=True)]
             if all(0 <= c < n for c, n in zip(cell, size, strict=True)):
                 for c in range(in_group):
@@ -107,7 +109,7 @@ def test_the_reference_is_what_lax_computes_in_its_own_layout(problem):
 
 
 def test_in_float64_rounding_allows_less_than_a_part_in_a_million_million():
-    most = ConvProblem(size=(3,) * 3, filter=(3,) * 3, in_channels=2, dtype="float64")
+    most = ConvProblem(size=(3,) * 3, kernel_size=(3,) * 3, in_channels=2, dtype="float64")
     assert 2 * gamma(most.roundings, "float64") < 1e-12
     assert_matches_reference(jaxcnn.conv, most)
 
@@ -134,7 +136,7 @@ def test_it_may_be_compiled_mapped_differentiated_and_rematerialised(problem):
 def test_second_derivatives_agree_in_every_mode(groups):
     problem = ConvProblem(
         size=(5,),
-        filter=(2,),
+        kernel_size=(2,),
         in_channels=2,
         out_channels=2,
         groups=groups,
@@ -200,10 +202,10 @@ def test_precision_reaches_the_compiled_program():
 
 @both
 def test_six_filters_make_six_maps_and_a_second_layer_takes_them_for_its_image(conv):
-    image = ConvProblem(batch=None, size=(7, 7), filter=(3, 3), in_channels=1, out_channels=6)
+    image = ConvProblem(batch=None, size=(7, 7), kernel_size=(3, 3), in_channels=1, out_channels=6)
     maps = image.call(conv, *image.arrays())
     assert maps.shape == (5, 5, 6)
-    second = ConvProblem(filter=(3, 3), in_channels=6, out_channels=10, size=(5, 5))
+    second = ConvProblem(kernel_size=(3, 3), in_channels=6, out_channels=10, size=(5, 5))
     assert conv(maps, second.arrays()[1]).shape == (3, 3, 10)
 
 
@@ -220,7 +222,7 @@ def test_one_filter_at_one_place_is_one_number(conv):
 
 @both
 def test_ways_to_say_the_same_give_the_same(conv):
-    problem = ConvProblem(size=(5, 5), filter=(3, 3), in_channels=2, out_channels=2)
+    problem = ConvProblem(size=(5, 5), kernel_size=(3, 3), in_channels=2, out_channels=2)
     x, kernel, _ = problem.arrays()
     for stride, padding in product((2, (2, 2), [2, np.int64(2)]), (1, (1, 1), [(1, 1), 1])):
         y = conv(x, kernel, stride=stride, padding=padding)

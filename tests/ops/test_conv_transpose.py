@@ -112,12 +112,17 @@ def test_it_is_what_jax_transposes_conv_to(problem):
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL", 1, [(0, 2)]])
 def test_every_size_that_conv_takes_to_k_and_no_other_is_given_back(padding):
     pair = padding[0] if isinstance(padding, list) else padding
-    for k, filter, stride, dilation in product((1, 2, 4), (1, 2, 3), (1, 2, 3), (1, 2)):
+    for k, kernel_size, stride, dilation in product((1, 2, 4), (1, 2, 3), (1, 2, 3), (1, 2)):
         possible = set()
         for size in range(1, 20):
             try:
                 outputs = output_size(
-                    size, filter, stride=stride, padding=pair, dilation=dilation, rounding="floor"
+                    size,
+                    kernel_size,
+                    stride=stride,
+                    padding=pair,
+                    dilation=dilation,
+                    rounding="floor",
                 )
             except InputError:
                 continue
@@ -127,7 +132,7 @@ def test_every_size_that_conv_takes_to_k_and_no_other_is_given_back(padding):
             try:
                 shapes = conv_transpose_shapes(
                     (k, 1),
-                    (filter, 1, 1),
+                    (kernel_size, 1, 1),
                     stride=stride,
                     padding=padding,
                     dilation=dilation,
@@ -173,12 +178,13 @@ def test_cells_that_no_window_reads_get_the_bias_alone():
 @few
 @given(st.data())
 def test_a_padding_below_0_adds_cells_that_get_the_bias_alone(data):
-    k, filter, stride, dilation = (data.draw(st.integers(1, n)) for n in (4, 3, 4, 3))
+    k, kernel_size, stride, dilation = (data.draw(st.integers(1, n)) for n in (4, 3, 4, 3))
     low, high = (data.draw(st.integers(-5, 3)) for _ in range(2))
     stated = {"stride": stride, "dilation": dilation}
     draws = np.random.default_rng(0)
     x, kernel, bias = (
-        draws.integers(-9, 10, shape).astype(np.float32) for shape in ((k, 2), (filter, 3, 2), (3,))
+        draws.integers(-9, 10, shape).astype(np.float32)
+        for shape in ((k, 2), (kernel_size, 3, 2), (3,))
     )
     full = np.asarray(reference_conv_transpose(jnp.asarray(x), jnp.asarray(kernel), **stated))
     around = np.pad(full, ((max(-low, 0), max(-high, 0)), (0, 0)))
@@ -272,26 +278,26 @@ def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(
 @scaled(5)
 @given(
     size=st.integers(1, 6),
-    filter=st.integers(1, 4),
+    kernel_size=st.integers(1, 4),
     stride=st.integers(1, 4),
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     dilation=st.integers(1, 3),
 )
-def test_transposed_sizes_lead_back(size, filter, stride, padding, dilation):
+def test_transposed_sizes_lead_back(size, kernel_size, stride, padding, dilation):
     for extra in range(stride):
         try:
             full = transposed_output_size(
                 size,
-                filter,
+                kernel_size,
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
                 output_padding=extra,
             )
         except InputError:
-            assert (size - 1) * stride + dilation * (filter - 1) + 1 - sum(padding) + extra < 1
+            assert (size - 1) * stride + dilation * (kernel_size - 1) + 1 - sum(padding) + extra < 1
             continue
         again = output_size(
-            full, filter, stride=stride, padding=padding, dilation=dilation, rounding="floor"
+            full, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding="floor"
         )
         assert again == size

@@ -30,7 +30,7 @@ FORMS = pytest.mark.parametrize("form", [local_conv, reference_local])
 
 @st.composite
 def local_problems(draw, dtypes=DTYPES):
-    """Local convolutions, with a boundary that fits and either kind of bias."""
+    """Local convolutions, with a padding mode that fits and either kind of bias."""
     problem = draw(conv_problems(dtypes=dtypes, max_cells=16, ranks=(1, 2), max_groups=1))
     shapes = problem.shapes()
     kwargs = {name: value for name, value in problem.kwargs.items() if name != "groups"}
@@ -45,7 +45,7 @@ def local_problems(draw, dtypes=DTYPES):
         ),
         extra_roundings=boundary_roundings(problem),
         **kwargs,
-        boundary=draw(st.sampled_from(boundaries_for(shapes))),
+        padding_mode=draw(st.sampled_from(boundaries_for(shapes))),
     )
 
 
@@ -67,7 +67,7 @@ def test_transformations_keep_the_numbers(problem):
 def test_the_same_filters_everywhere_are_a_convolution(form):
     x = jnp.arange(70).reshape(1, 5, 7, 2) ** 2 % 17
     shared = jnp.arange(54).reshape(3, 3, 2, 3) % 7 - 3
-    arguments = {"stride": (2, 1), "padding": 1, "dilation": (1, 2), "boundary": "reflect"}
+    arguments = {"stride": (2, 1), "padding": 1, "dilation": (1, 2), "padding_mode": "reflect"}
     want = conv(x, shared, jnp.array([1, 2, 3]), **arguments)
     everywhere = jnp.broadcast_to(shared, (*want.shape[1:-1], *shared.shape))
     np.testing.assert_array_equal(form(x, everywhere, jnp.array([1, 2, 3]), **arguments), want)
@@ -113,7 +113,7 @@ X, KERNEL = jnp.ones((1, 4, 5, 2)), jnp.ones((2, 3, 3, 3, 2, 6))
         ((X, KERNEL.astype(int)), {}, TypeError, ["float32", "int32", "astype"]),
         ((X, KERNEL), {"stride": 2}, ValueError, ["height 4", "1.5", 'rounding="floor"']),
         ((X, KERNEL), {"rounding": "ceil"}, ValueError, ["ceil", "pooling"]),
-        ((X, KERNEL), {"boundary": "wrap"}, ValueError, ["boundary", "wrap", "'circular'"]),
+        ((X, KERNEL), {"padding_mode": "wrap"}, ValueError, ["padding_mode", "wrap", "'circular'"]),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry.boundary import source_cell
+from jaxcnn.geometry.padding_mode import source_cell
 from jaxcnn.ops.pad import pad
 from jaxcnn.reference.pad import pad as reference_pad
 from jaxcnn.testing import assert_lowers
@@ -28,17 +28,17 @@ NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "
 
 @st.composite
 def paddings(draw, dtypes=(*DTYPES, "int32", "uint8")):
-    """(shape, padding, boundary, dtype), with no more padding than the boundary can fill."""
-    boundary = draw(st.sampled_from(sorted(FILLED)))
+    """(shape, padding, padding_mode, dtype), with no more padding than the padding mode can fill."""
+    padding_mode = draw(st.sampled_from(sorted(FILLED)))
     sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
-    limit = {"reflect": -1, "circular": 0}.get(boundary, 2)
+    limit = {"reflect": -1, "circular": 0}.get(padding_mode, 2)
     cells = [st.integers(0, size + limit) for size in sizes]
     padding = [(draw(side), draw(side)) for side in cells]
     batch = draw(st.sampled_from([(), (0,), (2,)]))
     return (
         (*batch, *sizes, draw(st.integers(1, 2))),
         padding,
-        boundary,
+        padding_mode,
         draw(st.sampled_from(dtypes)),
     )
 
@@ -49,11 +49,11 @@ def around(shape, padding):
 
 
 @FORMS
-@pytest.mark.parametrize(("boundary", "cells"), FILLED.items())
-def test_what_happens_to_1234(form, boundary, cells):
+@pytest.mark.parametrize(("padding_mode", "cells"), FILLED.items())
+def test_what_happens_to_1234(form, padding_mode, cells):
     x = jnp.array([[1], [2], [3], [4]])
-    np.testing.assert_array_equal(form(x, [2], boundary=boundary)[:, 0], cells)
-    assert [source_cell(i, 4, boundary) for i in range(-2, 6)] == [
+    np.testing.assert_array_equal(form(x, [2], padding_mode=padding_mode)[:, 0], cells)
+    assert [source_cell(i, 4, padding_mode) for i in range(-2, 6)] == [
         cell - 1 if cell else None for cell in cells
     ]
 
@@ -61,15 +61,15 @@ def test_what_happens_to_1234(form, boundary, cells):
 @scaled(2)
 @given(paddings())
 def test_both_forms_move_the_cells_that_numpy_moves(case):
-    shape, padding, boundary, dtype = case
+    shape, padding, padding_mode, dtype = case
     with jax.enable_x64(True):
         x = np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(jnp.dtype(dtype))
         if x.size:
-            want = np.pad(x, around(shape, padding), mode=NUMPY_MODES[boundary])
+            want = np.pad(x, around(shape, padding), mode=NUMPY_MODES[padding_mode])
         else:
             want = np.pad(x, around(shape, padding))
         for form in (pad, reference_pad):
-            got = form(jnp.asarray(x), padding, boundary=boundary)
+            got = form(jnp.asarray(x), padding, padding_mode=padding_mode)
             assert got.dtype == x.dtype
             np.testing.assert_array_equal(got, want)
 
@@ -77,22 +77,24 @@ def test_both_forms_move_the_cells_that_numpy_moves(case):
 @few
 @given(paddings(dtypes=("float32",)))
 def test_the_gradient_counts_where_each_cell_went(case):
-    shape, padding, boundary, _ = case
+    shape, padding, padding_mode, _ = case
     counts = np.ones(1)
     for size, (low, high) in zip(shape[-1 - len(padding) : -1], padding, strict=True):
-        sources = [source_cell(i, size, boundary) for i in range(-low, size + high)]
+        sources = [source_cell(i, size, padding_mode) for i in range(-low, size + high)]
         counts = np.multiply.outer(counts, [sources.count(cell) for cell in range(size)])
     want = np.broadcast_to(counts[0][..., None], shape)
     x = jnp.ones(shape)
     for form in (pad, reference_pad):
-        gradient = jax.grad(lambda x, form=form: form(x, padding, boundary=boundary).sum())(x)
+        gradient = jax.grad(lambda x, form=form: form(x, padding, padding_mode=padding_mode).sum())(
+            x
+        )
         np.testing.assert_array_equal(gradient, want)
 
 
-@pytest.mark.parametrize("boundary", sorted(FILLED))
-def test_transformations_move_the_same_cells(boundary):
+@pytest.mark.parametrize("padding_mode", sorted(FILLED))
+def test_transformations_move_the_same_cells(padding_mode):
     def fn(x):
-        return pad(x, [1, (0, 2)], boundary=boundary)
+        return pad(x, [1, (0, 2)], padding_mode=padding_mode)
 
     x = jnp.arange(24.0).reshape(3, 4, 2)
     y, tangent = jax.jvp(fn, (x,), (2 * x,))
@@ -112,8 +114,8 @@ REFUSED = [
     (X, 3, "reflect", ValueError, ["reflect", "at most 2 ", "height 3", "3", "replicate"]),
     (X, 4, "circular", ValueError, ["circular", "at most 3 ", "height 3", "4", "replicate"]),
     (X, 1, "partial", ValueError, ["partial", "window", "conv("]),
-    (X, 1, "mirror", ValueError, ["boundary", "mirror", "'reflect'"]),
-    (X, "SAME", "zeros", ValueError, ["SAME", "filter", "pair (before, after)"]),
+    (X, 1, "mirror", ValueError, ["padding_mode", "mirror", "'reflect'"]),
+    (X, "SAME", "zeros", ValueError, ["SAME", "kernel_size", "pair (before, after)"]),
     (X, -1, "zeros", ValueError, ["padding", ">= 0", "-1", "slice"]),
     (X, 1.5, "zeros", TypeError, ["padding", "1.5"]),
     (X, [1], "zeros", ValueError, ["(2, 3, 4, 5)", "4 axes", "1 spatial axis", "2 for one"]),
@@ -125,12 +127,12 @@ REFUSED = [
 
 
 @FORMS
-@pytest.mark.parametrize(("x", "padding", "boundary", "kind", "words"), REFUSED)
+@pytest.mark.parametrize(("x", "padding", "padding_mode", "kind", "words"), REFUSED)
 def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(
-    form, x, padding, boundary, kind, words
+    form, x, padding, padding_mode, kind, words
 ):
     with pytest.raises(kind) as caught:
-        form(x, padding, boundary=boundary)
+        form(x, padding, padding_mode=padding_mode)
     message = str(caught.value)
     assert message.startswith("pad: ")
     for word in words:

@@ -44,7 +44,7 @@ def _cells(problem):
     laid = [
         placements(
             w.size,
-            w.filter,
+            w.kernel_size,
             stride=w.stride,
             padding=w.padding,
             dilation=w.dilation,
@@ -55,7 +55,7 @@ def _cells(problem):
     batch = (1,) if problem.batch is None else (problem.batch,)
     for n, *place, c in np.ndindex(*batch, *map(len, laid), problem.channels):
         cells = []
-        for tap in np.ndindex(*problem.window):
+        for tap in np.ndindex(*problem.kernel_size):
             cell = [axis[k][f] for axis, k, f in zip(laid, place, tap, strict=True)]
             if any(i >= w.size + w.padding[1] for i, w in zip(cell, shapes.windows, strict=True)):
                 continue
@@ -240,7 +240,7 @@ def test_of_a_maximum_the_cell_is_followed_in_every_mode_and_order(problem):
         gradient = jax.grad(lambda x: (pool(x) ** 2).sum() / 2)
         got = jax.jvp(gradient, (x,), (v,))[1]
         want, size = (jax.vjp(pool, x)[1](a)[0] for a in (slope, abs(slope)))
-        assert_sums_close(got, want, size, roundings=math.prod(problem.window) + 1)
+        assert_sums_close(got, want, size, roundings=math.prod(problem.kernel_size) + 1)
         many = jnp.stack([x, -x, v])
         each = jnp.stack([gradient(one) for one in many])
         np.testing.assert_array_equal(jax.vmap(gradient)(many), each)

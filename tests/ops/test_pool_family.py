@@ -48,7 +48,7 @@ FAMILY = {
     "global_max_pool": (adaptive, reference_adaptive, lambda f, x: f(x, rank=2)),
     "global_avg_pool": (adaptive, reference_adaptive, lambda f, x: f(x, rank=2)),
     "global_lp_pool": (adaptive, reference_adaptive, lambda f, x: f(x, 3, rank=2)),
-    "blur_pool": (resample, reference_resample, lambda f, x: f(x, filter=(3, 2))),
+    "blur_pool": (resample, reference_resample, lambda f, x: f(x, kernel_size=(3, 2))),
     "pixel_shuffle": (resample, reference_resample, lambda f, x: f(x, (2, 1))),
     "pixel_unshuffle": (resample, reference_resample, lambda f, x: f(x, (2, 2))),
 }
@@ -156,7 +156,7 @@ def test_integers_have_no_mean_and_no_norm(name):
 ONES = jnp.ones((2, 6, 4, 4))
 REFUSED = [
     ("min_pool", (ONES, (3, 3)), {}, ValueError, ["width 4", "1.333", "floor"]),
-    ("min_pool", (ONES, 9), {}, ValueError, ["height 6", "filter 9", "padding"]),
+    ("min_pool", (ONES, 9), {}, ValueError, ["height 6", "kernel_size 9", "padding"]),
     ("lp_pool", (ONES, 2, 0.5), {}, ValueError, ["p", ">= 1", "0.5"]),
     ("lp_pool", (ONES, 2, math.inf), {}, ValueError, ["p", "inf", "max_pool"]),
     ("lp_pool", (ONES, 2, "2"), {}, TypeError, ["p", "'2'", "str"]),
@@ -183,8 +183,8 @@ REFUSED = [
     ("global_max_pool", (jnp.ones((2, 0, 4)),), {}, ValueError, ["length", ">= 1", "0"]),
     ("global_avg_pool", (ONES,), {"rank": 4}, ValueError, ["rank 4", "4 axes"]),
     ("global_lp_pool", (ONES, 0), {}, ValueError, ["p", ">= 1", "0"]),
-    ("blur_pool", (ONES,), {"filter": 9}, ValueError, ["reflect", "at most 3", "replicate"]),
-    ("blur_pool", (ONES,), {"boundary": "partial"}, ValueError, ["partial", "replicate"]),
+    ("blur_pool", (ONES,), {"kernel_size": 9}, ValueError, ["reflect", "at most 3", "replicate"]),
+    ("blur_pool", (ONES,), {"padding_mode": "partial"}, ValueError, ["partial", "replicate"]),
     ("blur_pool", (ONES,), {"rounding": "ceil"}, ValueError, ["ceil", "floor"]),
     ("blur_pool", (ONES,), {"padding": 1}, ValueError, ["3.5", "floor"]),
     ("pixel_shuffle", (ONES, 3), {}, ValueError, ["4 channels", "3 * 3 = 9", "use 9"]),

@@ -94,7 +94,7 @@ def sums(problem, x):
         x,
         0.0,
         jax.lax.add,
-        (1, *problem.window, 1),
+        (1, *problem.kernel_size, 1),
         (1, *problem.stride, 1),
         [(0, 0), *((w.padding[0], w.padding[1] + w.overhang) for w in laid), (0, 0)],
         window_dilation=(1, *problem.dilation, 1),
@@ -121,7 +121,7 @@ def test_the_p_norm_is_the_root_of_the_sum_of_the_powers(lp_pool, case):
     with jax.enable_x64(True):
         want = sums(problem, abs(wide(x)) ** p) ** (1 / p)
     # The definition sums in the dtype it is given: n more roundings of 16 bits.
-    terms = math.prod(problem.window)
+    terms = math.prod(problem.kernel_size)
     extra = p + terms + 2 if lp_pool is reference_pool.lp_pool else 0
     roundings = math.ceil(norm_roundings(p, terms, problem.dtype) + extra)
     assert_sums_close(got, want, want, roundings=roundings, what="norm")
@@ -141,7 +141,7 @@ def test_the_gradient_of_the_p_norm_is_its_references(case, seed):
             gradients.append(gradient(x, cotangent))
             magnitude = gradient(abs(x), abs(cotangent))
     # d norm/d cell = |cell|^(p-1) norm^(1-p): two powers, of a norm with an error of its own.
-    terms = math.prod(problem.window)
+    terms = math.prod(problem.kernel_size)
     roundings = math.ceil(p * (norm_roundings(p, terms, problem.dtype) + POWER))
     assert_sums_close(*gradients, magnitude, roundings=roundings, what="gradient")
 
@@ -155,7 +155,7 @@ def test_the_p_norm_is_homogeneous_so_its_gradient_recovers_it(lp_pool, case):
         (x,) = problem.arrays()
         call = partial(problem.call, partial(lp_pool, p=p))
         y, slope = jax.jit(lambda x: jax.jvp(call, (x,), (x,)))(x)
-    terms = math.prod(problem.window)
+    terms = math.prod(problem.kernel_size)
     roundings = math.ceil(p * (norm_roundings(p, terms, problem.dtype) + POWER))
     assert_sums_close(slope, y, y, roundings=roundings)
 
@@ -221,7 +221,7 @@ def test_a_norm_in_range_is_right_and_so_is_its_gradient(lp_pool, case):
     x, p = case
     want, slope = norm_of(x, p)
     with jax.enable_x64(x.dtype == np.float64):
-        call = partial(lp_pool, window=(1, 5), p=p)
+        call = partial(lp_pool, kernel_size=(1, 5), p=p)
         x = jnp.asarray(x)
         y, pull_back = jax.vjp(call, x)
         (gradient,) = pull_back(jnp.ones_like(y))

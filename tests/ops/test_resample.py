@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry.boundary import check_boundary
+from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.geometry.resampling import ORDERS, binomial
 from jaxcnn.ops import resample
 from jaxcnn.reference import resample as reference_resample
@@ -68,47 +68,47 @@ def test_one_factor_serves_all_axes_of_a_batch(form):
     assert form.pixel_unshuffle(x[:, :2], 2).shape == (2, 1, 2, 32)
 
 
-@pytest.mark.parametrize("filter", range(1, 8))
-def test_the_weights_are_those_of_two_taps_of_a_half_again_and_again(filter):
+@pytest.mark.parametrize("kernel_size", range(1, 8))
+def test_the_weights_are_those_of_two_taps_of_a_half_again_and_again(kernel_size):
     weights = np.ones(1)
-    for _ in range(filter - 1):
+    for _ in range(kernel_size - 1):
         weights = np.convolve(weights, [0.5, 0.5])
-    np.testing.assert_array_equal(binomial(filter), weights)
+    np.testing.assert_array_equal(binomial(kernel_size), weights)
 
 
 @st.composite
 def blurs(draw, **bounds):
-    """A pool's problem whose window is the filter, and a boundary that can fill its padding."""
+    """A pool's problem whose window is the filter, and a padding mode that can fill its padding."""
     bounds = {"kinds": ("avg",), "roundings": ("exact", "floor"), "max_dilation": 1} | bounds
     problem = draw(pool_problems(**bounds))
     able = []
-    for boundary in ("zeros", "reflect", "replicate", "circular"):
+    for padding_mode in ("zeros", "reflect", "replicate", "circular"):
         try:
-            check_boundary(boundary, problem.shapes().windows, "exact")
+            check_padding_mode(padding_mode, problem.shapes().windows, "exact")
         except ValueError:
             continue
-        able.append(boundary)
+        able.append(padding_mode)
     return problem, draw(st.sampled_from(able))
 
 
-def arguments(problem, boundary):
+def arguments(problem, padding_mode):
     names = ("stride", "padding", "rounding")
     chosen = {name: problem.kwargs[name] for name in names}
-    return {"filter": problem.window, "boundary": boundary} | chosen
+    return {"kernel_size": problem.kernel_size, "padding_mode": padding_mode} | chosen
 
 
-def convolved(problem, boundary, x):
+def convolved(problem, padding_mode, x):
     """The blur as a sum over the filter's taps of the padded x, in NumPy and float64."""
     around = [(0, 0)] * (x.ndim - 1 - len(problem.size)) + [*problem.shapes().paddings, (0, 0)]
     modes = {"zeros": "constant", "replicate": "edge", "circular": "wrap"}
-    padded = np.pad(x, around, mode=modes.get(boundary, boundary))
+    padded = np.pad(x, around, mode=modes.get(padding_mode, padding_mode))
     y = np.zeros(problem.output_shape)
-    for tap in np.ndindex(*problem.window):
+    for tap in np.ndindex(*problem.kernel_size):
         cells = tuple(
             slice(f, f + s * (k - 1) + 1, s)
             for f, s, k in zip(tap, problem.stride, problem.shapes().spatial, strict=True)
         )
-        share = math.prod(binomial(n)[f] for n, f in zip(problem.window, tap, strict=True))
+        share = math.prod(binomial(n)[f] for n, f in zip(problem.kernel_size, tap, strict=True))
         y += share * padded[(..., *cells, slice(None))]
     return y
 
@@ -116,30 +116,30 @@ def convolved(problem, boundary, x):
 @both
 @given(case=blurs(dtypes=DTYPES))
 def test_blurring_is_a_depthwise_convolution_of_the_padded_input(form, case):
-    problem, boundary = case
+    problem, padding_mode = case
     with problem.x64():
         (x,) = problem.arrays()
-        got = jax.jit(partial(form.blur_pool, **arguments(problem, boundary)))(x)
+        got = jax.jit(partial(form.blur_pool, **arguments(problem, padding_mode)))(x)
     assert got.shape == problem.output_shape
     assert got.dtype == x.dtype
     x = np.asarray(x).astype(np.float64)
     # On each axis a product and the sum; all together in the definition.
-    roundings = sum(problem.window) + math.prod(problem.window) + 2
-    want, magnitude = (convolved(problem, boundary, x) for x in (x, abs(x)))
+    roundings = sum(problem.kernel_size) + math.prod(problem.kernel_size) + 2
+    want, magnitude = (convolved(problem, padding_mode, x) for x in (x, abs(x)))
     assert_sums_close(got, want, magnitude, roundings=roundings)
 
 
 @few
 @given(blurs(dtypes=("float32", "float64"), max_cells=16))
 def test_the_gradient_of_blurring_is_its_references(case):
-    problem, boundary = case
+    problem, padding_mode = case
     gradients = []
     with problem.x64():
         (x,) = problem.arrays()
         for form in (resample, reference_resample):
 
             def blur(x, form=form):
-                return form.blur_pool(x, **arguments(problem, boundary))
+                return form.blur_pool(x, **arguments(problem, padding_mode))
 
             @jax.jit
             def gradient(x, cotangent, blur=blur):
@@ -150,28 +150,28 @@ def test_the_gradient_of_blurring_is_its_references(case):
             magnitude = gradient(x, abs(cotangent))
     # A cell has copies in the padding, and meets every tap.
     copies = math.prod(1 + sum(w.padding) for w in problem.shapes().windows)
-    roundings = 2 * (copies + sum(problem.window) + math.prod(problem.window))
+    roundings = 2 * (copies + sum(problem.kernel_size) + math.prod(problem.kernel_size))
     assert_sums_close(*gradients, magnitude, roundings=roundings)
 
 
 @both
-@pytest.mark.parametrize("filter", [1, 2, 3, 5])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", [7, 8])
-def test_what_is_the_same_everywhere_stays(form, filter, size):
+def test_what_is_the_same_everywhere_stays(form, kernel_size, size):
     x = jnp.full((1, size, size, 2), 3.0)
     np.testing.assert_array_equal(
-        form.blur_pool(x, filter=filter, rounding="floor")[0, 0, 0], [3, 3]
+        form.blur_pool(x, kernel_size=kernel_size, rounding="floor")[0, 0, 0], [3, 3]
     )
 
 
 @both
-@pytest.mark.parametrize("filter", [1, 3, 5, 7])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [8, 9])
-def test_outputs_lie_on_every_stride_th_cell_from_the_first(form, filter, stride, size):
+def test_outputs_lie_on_every_stride_th_cell_from_the_first(form, kernel_size, stride, size):
     ramp = jnp.arange(float(size)).reshape(-1, 1)
-    y = form.blur_pool(ramp, filter=(filter,), stride=stride, rounding="floor")
+    y = form.blur_pool(ramp, kernel_size=(kernel_size,), stride=stride, rounding="floor")
     assert len(y) == -(-size // stride)
-    inner = slice(filter // stride, len(y) - filter // stride)
+    inner = slice(kernel_size // stride, len(y) - kernel_size // stride)
     # On a ramp a symmetric filter is the cell in its middle.
     np.testing.assert_array_equal(y[inner, 0], np.arange(0.0, size, stride)[inner])

@@ -39,15 +39,15 @@ SEPARABLE = pytest.mark.parametrize("form", [separable_conv, reference_separable
 
 @st.composite
 def _per_channel(draw, dtypes):
-    """A convolution with one group a channel, its multiplier, and arguments with a boundary."""
+    """A convolution with one group a channel, its multiplier, and arguments with a padding mode."""
     problem = draw(
         conv_problems(dtypes=dtypes, max_cells=16, ranks=(1, 2)).filter(
             lambda p: p.in_channels == p.groups
         )
     )
-    boundary = draw(st.sampled_from(boundaries_for(problem.shapes())))
+    padding_mode = draw(st.sampled_from(boundaries_for(problem.shapes())))
     kwargs = {name: value for name, value in problem.kwargs.items() if name != "groups"}
-    return problem, problem.out_channels // problem.groups, kwargs | {"boundary": boundary}
+    return problem, problem.out_channels // problem.groups, kwargs | {"padding_mode": padding_mode}
 
 
 @st.composite
@@ -58,7 +58,7 @@ def depthwise_problems(draw, dtypes=DTYPES):
         reference_depthwise,
         array_shapes=(
             problem.x_shape,
-            (*problem.filter, problem.in_channels, multiplier),
+            (*problem.kernel_size, problem.in_channels, multiplier),
             (problem.out_channels,) if problem.use_bias else None,
         ),
         extra_roundings=boundary_roundings(problem),
@@ -77,8 +77,8 @@ def separable_problems(draw, dtypes=DTYPES):
     return OperationProblem(
         array_shapes=(
             problem.x_shape,
-            (*problem.filter, problem.in_channels, multiplier),
-            (*(1 for _ in problem.filter), maps, channels),
+            (*problem.kernel_size, problem.in_channels, multiplier),
+            (*(1 for _ in problem.kernel_size), maps, channels),
         ),
         output_shape=(*problem.output_shape[:-1], channels),
         roundings=roundings,
@@ -126,7 +126,7 @@ def test_a_depthwise_convolution_is_each_channel_by_itself(form):
 @few
 @given(separable_problems(dtypes=("float64",)))
 def test_a_separable_convolution_is_a_convolution_with_a_kernel_of_low_rank(problem):
-    arguments = {**problem.kwargs, "boundary": "zeros"}
+    arguments = {**problem.kwargs, "padding_mode": "zeros"}
     with jax.enable_x64(True):
         x, depthwise, pointwise = problem.arrays()
         channels, multiplier = depthwise.shape[-2:]
@@ -185,7 +185,12 @@ X, KERNEL, MIX = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1,
         ((X, KERNEL, jnp.ones(3)), {}, ValueError, ["bias", "(3,)", "3*2 = 6", "(6,)"]),
         ((X, KERNEL.astype(int)), {}, TypeError, ["float32", "int32", "astype"]),
         ((X, KERNEL), {"stride": 3}, ValueError, ["height 5", "1.666...", 'rounding="floor"']),
-        ((X, KERNEL), {"boundary": "edge"}, ValueError, ["boundary", "edge", "'replicate'"]),
+        (
+            (X, KERNEL),
+            {"padding_mode": "edge"},
+            ValueError,
+            ["padding_mode", "edge", "'replicate'"],
+        ),
         ((X, KERNEL), {"rounding": "ceil"}, ValueError, ["ceil", "pooling"]),
     ],
 )

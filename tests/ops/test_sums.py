@@ -42,7 +42,7 @@ def cases(n):
         return y[0] if isinstance(y, tuple) else y
 
     def beyond(f, x, **kwargs):
-        return f(x, padding=[(n, n)], boundary="replicate", **kwargs)
+        return f(x, padding=[(n, n)], padding_mode="replicate", **kwargs)
 
     def with_mask(f, x, kernel, mask):
         return f(x, kernel, mask=mask)
@@ -62,7 +62,7 @@ def cases(n):
         ],
         "adaptive_max_pool": [([(1, 1, 1, 1)], lambda f, x: f(x, side))],
         "avg_pool": [(window, pooled)],
-        "blur_pool": [([(1, 2, 1)], partial(beyond, filter=(3,), stride=1))],
+        "blur_pool": [([(1, 2, 1)], partial(beyond, kernel_size=(3,), stride=1))],
         "causal_conv": filtered(
             [(n, 1, 1), (1, 1, 2), (2,)],
             [[(1, 2, n), (2, n, 2)], [(1, 2, 2), (2, 2, n)]],

@@ -20,7 +20,7 @@ CALLS = {
         jaxcnn.avg_pool(x, 3, **FLOOR),
         jaxcnn.avg_pool(x, 3, stride=2, rounding="ceil", count_include_pad=True),
     ),
-    "blur_pool": lambda x: jaxcnn.blur_pool(x, filter=3),
+    "blur_pool": lambda x: jaxcnn.blur_pool(x, kernel_size=3),
     "causal_conv": lambda x: jaxcnn.causal_conv(x[:, 0], SERIES),
     "causal_conv_stream": lambda x: jaxcnn.causal_conv_stream(
         x[:, 0], jnp.zeros((x.shape[0], 2, 4)), SERIES
@@ -28,8 +28,8 @@ CALLS = {
     "conv": lambda x: (
         jaxcnn.conv(x, KERNEL, padding="SAME"),
         jaxcnn.conv(x, KERNEL, **FLOOR),
-        jaxcnn.conv(x, KERNEL, padding=1, boundary="circular"),
-        jaxcnn.conv(x, KERNEL, padding=1, boundary="partial"),
+        jaxcnn.conv(x, KERNEL, padding=1, padding_mode="circular"),
+        jaxcnn.conv(x, KERNEL, padding=1, padding_mode="partial"),
     ),
     "conv_transpose": lambda x: jaxcnn.conv_transpose(x, BACK, stride=2, padding="SAME"),
     "depthwise_conv": lambda x: jaxcnn.depthwise_conv(x, DEEP),
@@ -43,7 +43,7 @@ CALLS = {
         *jaxcnn.max_pool_with_indices(x, 2), output_size=x.shape[1:3]
     ),
     "min_pool": lambda x: jaxcnn.min_pool(x, 3, stride=1, padding="SAME"),
-    "pad": lambda x: (jaxcnn.pad(x, 1), jaxcnn.pad(x, 2, boundary="reflect")),
+    "pad": lambda x: (jaxcnn.pad(x, 1), jaxcnn.pad(x, 2, padding_mode="reflect")),
     "pixel_shuffle": lambda x: jaxcnn.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: jaxcnn.pixel_unshuffle(x, 2),
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),

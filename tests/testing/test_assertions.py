@@ -33,11 +33,11 @@ from jaxcnn.testing import (
 from tests.cases import DTYPES, SEARCH, few, many
 from tests.testing import broken
 
-CONV = ConvProblem(size=(5,), filter=(2,), in_channels=2, out_channels=2, use_bias=True)
-PLAIN = ConvProblem(size=(5,), filter=(2,))
-LOW = ConvProblem(size=(5,), filter=(2,), dtype="bfloat16")
-REMAINDER = ConvProblem(size=(5,), filter=(2,), stride=(2,))
-TIES = PoolProblem(size=(12,), window=(3,), ties=True)
+CONV = ConvProblem(size=(5,), kernel_size=(2,), in_channels=2, out_channels=2, use_bias=True)
+PLAIN = ConvProblem(size=(5,), kernel_size=(2,))
+LOW = ConvProblem(size=(5,), kernel_size=(2,), dtype="bfloat16")
+REMAINDER = ConvProblem(size=(5,), kernel_size=(2,), stride=(2,))
+TIES = PoolProblem(size=(12,), kernel_size=(3,), ties=True)
 MAX = PoolProblem(size=(5,))
 PADDED = PoolProblem(kind="avg", size=(5,), padding=((1, 0),))
 
@@ -121,7 +121,7 @@ def test_hypothesis_shrinks_a_failure_to_a_problem_that_shows_it():
             return True
 
     found = find(conv_problems(ranks=(1,)), fails, settings=SEARCH)
-    assert found.filter == (2,)
+    assert found.kernel_size == (2,)
     assert (found.batch, found.in_channels, found.out_channels, found.groups) == (1, 1, 1, 1)
     assert found.size[0] <= 2
 

@@ -65,7 +65,7 @@ def test_flax_conv_departs_it_drops_what_the_windows_leave_over():
     """Of all that the geometry refuses, the smallest that Flax does not is a stride too wide."""
     found = ask(
         assert_refuses,
-        "refuses",
+        "unsupported_reason",
         adapters.flax_conv,
         impossible_conv_problems(ranks=(1,), max_groups=1),
     )

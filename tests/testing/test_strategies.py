@@ -54,9 +54,9 @@ def test_bounds_are_kept(data):
         "dtypes": ("float16",),
     }
     window = data.draw(st.integers(1, 4))
-    conv = data.draw(conv_problems(max_filter=window, max_groups=2, **bounds))
-    pool = data.draw(pool_problems(max_window=window, **bounds))
-    for problem, taps in ((conv, conv.filter), (pool, pool.window)):
+    conv = data.draw(conv_problems(max_kernel_size=window, max_groups=2, **bounds))
+    pool = data.draw(pool_problems(max_kernel_size=window, **bounds))
+    for problem, taps in ((conv, conv.kernel_size), (pool, pool.kernel_size)):
         assert len(problem.size) == 2
         assert problem.batch == 3
         assert problem.dtype == "float16"
@@ -83,7 +83,7 @@ def _overhang(problem):
         lambda p: p.rounding == "floor" and _unread(p),
         lambda p: p.groups == 3 and p.in_channels == 6 and p.out_channels == 3,
         lambda p: p.padding == "SAME" and max(p.stride) == 3 and max(p.size) > 3,
-        lambda p: p.padding == "FULL" and max(p.dilation) == 2 and max(p.filter) == 3,
+        lambda p: p.padding == "FULL" and max(p.dilation) == 2 and max(p.kernel_size) == 3,
         lambda p: p.batch is None and len(p.size) == 3 and p.use_bias,
         lambda p: any(lo != hi for lo, hi in p.shapes().paddings),
         lambda p: any(lo >= w.extent for w in p.shapes().windows for lo in w.padding[:1]),
@@ -135,10 +135,10 @@ def test_every_reason_to_refuse_is_drawn(strategy, words):
 def test_what_is_found_is_small():
     found = find(conv_problems(), lambda p: p.stride[0] == 2 and p.use_bias)
     assert found == ConvProblem(
-        size=(1,), filter=(1,), stride=(2,), padding=found.padding, use_bias=True
+        size=(1,), kernel_size=(1,), stride=(2,), padding=found.padding, use_bias=True
     )
-    found = find(pool_problems(), lambda p: p.window[0] == 3)
-    assert found == PoolProblem(size=(found.size[0],), window=(3,), padding=found.padding)
+    found = find(pool_problems(), lambda p: p.kernel_size[0] == 3)
+    assert found == PoolProblem(size=(found.size[0],), kernel_size=(3,), padding=found.padding)
     assert found.size[0] <= 3
 
 

@@ -5,7 +5,7 @@ from jaxcnn.train import TrainConfig
 from jaxcnn.train.loop import Data
 
 CONFIG = TrainConfig(
-    layers=("conv:4:f4:s4:relu", "conv:10:f7"), epochs=2, batch_size=50, learning_rate=0.01
+    layers=("conv:4:k4:s4:relu", "conv:10:k7"), epochs=2, batch_size=50, learning_rate=0.01
 )
 
 

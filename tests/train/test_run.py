@@ -12,7 +12,7 @@ import pytest
 
 from jaxcnn.data import Digits
 from jaxcnn.train import Run, evaluate_run, train
-from jaxcnn.train.run import replacing, restore
+from jaxcnn.train.run import atomic_write, restore
 from jaxcnn.train.step import make_trainer
 from tests.train.small import CONFIG, small_data
 
@@ -244,8 +244,8 @@ def test_a_checkpoint_any_file_of_which_is_spoilt_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        (("conv:5:f4:s4:relu", "conv:10:f7"), r"\[0\].* \(5,\) float32 where that has .* \(4,\)"),
-        (("conv:4:f4:s4:relu", "conv:10:f7:nobias"), r"1.*kernel.* where that has .*1.*bias"),
+        (("conv:5:k4:s4:relu", "conv:10:k7"), r"\[0\].* \(5,\) float32 where that has .* \(4,\)"),
+        (("conv:4:k4:s4:relu", "conv:10:k7:nobias"), r"1.*kernel.* where that has .*1.*bias"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path, capfd, layers, words):
@@ -273,12 +273,12 @@ def test_the_older_checkpoint_goes_when_the_newer_one_is_whole_and_leftovers_wit
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(SystemError), replacing(path) as new:
+    with pytest.raises(SystemError), atomic_write(path) as new:
         new.write_text("ne")
         raise SystemError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-    with replacing(path) as new:
+    with atomic_write(path) as new:
         new.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"

@@ -43,7 +43,7 @@ class Algorithm:
 
     Attributes:
       name: what it is called, in errors and in :func:`jaxcnn.explain`.
-      refuses: why it does not take a problem; None where it does.
+      unsupported_reason: why it does not take a problem; None where it does.
       work: what it does for a problem that it takes, the smaller problems of a rewrite left out.
       run: (problem, x, kernel, solve) -> y, a pure function of arrays.
       parts: the smaller problems that ``run`` hands to ``solve``, each with how often.
@@ -57,7 +57,7 @@ class Algorithm:
     """
 
     name: str
-    refuses: Callable[[Problem], str | None]
+    unsupported_reason: Callable[[Problem], str | None]
     work: Callable[[Problem], Work]
     run: Callable[[Problem, jax.Array, jax.Array, Solve], jax.Array]
     parts: Callable[[Problem], list[tuple[Problem, int]]] = lambda problem: []
@@ -103,7 +103,7 @@ def refuse_no_depthwise_gradient(problem: Problem) -> str | None:
     """Refuses all but kernel gradients of plain depthwise convolutions, one filter a channel."""
     reason = refuse_unplain(problem)
     if reason is None:
-        forward = problem.exchanged()
+        forward = problem.kernel_gradient()
         if forward.group_channels != (1, 1) or forward.groups == 1:
             reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
         elif not forward.is_plain:
@@ -169,7 +169,7 @@ def tap_slices(problem: Problem, x: jax.Array) -> list[jax.Array]:
     x must hold the padding already.
     """
     slices = []
-    for tap in np.ndindex(*problem.filter):
+    for tap in np.ndindex(*problem.kernel_size):
         starts = [t * d for t, d in zip(tap, problem.dilation, strict=True)]
         stops = [
             start + (k - 1) * s + 1

@@ -26,12 +26,12 @@ WIDTH = 16  # channels that a block should have, where there are so many
 MOST_BLOCKS = 32  # convolutions in one program
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """No groups, or too many blocks."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups == 1:
         reason = "no groups"
-    if reason is None and not problem.exchanged().is_plain:
+    if reason is None and not problem.kernel_gradient().is_plain:
         reason = "a forward convolution that is not plain"
     if reason is None and problem.groups // _merged(problem) > MOST_BLOCKS:
         reason = f"more than {MOST_BLOCKS} blocks"
@@ -87,4 +87,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_block(problem), problem.groups // _merged(problem))]
 
 
-ALGORITHM = Algorithm("diagonal", refuses, work, run, parts)
+ALGORITHM = Algorithm("diagonal", unsupported_reason, work, run, parts)

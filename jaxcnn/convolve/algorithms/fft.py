@@ -32,7 +32,7 @@ FEWEST_TAPS = 25
 """Below, other ways are as fast, and add up a few terms with less error than a transform has."""
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """Few taps, more than three axes, 16-bit numbers, and precision HIGHEST."""
     reason = refuse_unusual(problem)
     if reason is None and problem.taps < FEWEST_TAPS:
@@ -116,4 +116,4 @@ def work(problem: Problem) -> Work:
     return Work(transforms + products, 4 * problem.itemsize * numbers + traffic(problem))
 
 
-ALGORITHM = Algorithm("fft", refuses, work, run, local=False)
+ALGORITHM = Algorithm("fft", unsupported_reason, work, run, local=False)

@@ -18,12 +18,12 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.problem import Problem
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """Groups, and windows that overlap or leave holes; a filter of one cell may leave holes."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
-    tiles = problem.filter == problem.stride and set(problem.dilation) == {1}
+    tiles = problem.kernel_size == problem.stride and set(problem.dilation) == {1}
     if reason is None and problem.taps > 1 and not tiles:
         reason = "a filter of several cells that differs from the stride"
     return reason
@@ -52,7 +52,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 def _tiles(problem: Problem, x: jax.Array) -> jax.Array:
     """(N, k*F, ..., C) as (N, *k, prod(F)*C)."""
     shape = [problem.batch]
-    for k, f in zip(problem.output, problem.filter, strict=True):
+    for k, f in zip(problem.output, problem.kernel_size, strict=True):
         shape += [k, f]
     x = x.reshape(*shape, problem.in_channels)
     axes = problem.axes
@@ -68,4 +68,4 @@ def work(problem: Problem) -> Work:
     return Work(problem.multiply_adds, traffic(problem) + moved)
 
 
-ALGORITHM = Algorithm("matmul", refuses, work, run)
+ALGORITHM = Algorithm("matmul", unsupported_reason, work, run)

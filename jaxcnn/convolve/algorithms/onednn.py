@@ -126,7 +126,7 @@ class Direction:
             lambda: direct(Operation(problem, numbers, groups), x, kernel),
         )
 
-    def refuses(self, problem: Problem) -> str | None:
+    def unsupported_reason(self, problem: Problem) -> str | None:
         """Why oneDNN does not take a problem whose arrays lie as :meth:`run` gets them."""
         found = self.served(problem, self.usual(problem.axes))
         return found if isinstance(found, str) else None
@@ -205,7 +205,7 @@ def _grouped(kernel: Operand, groups: int) -> Operand:
 
 
 def _put_forward(problem: Problem, numbers: Numbers) -> tuple[Operand, Operand, Operand]:
-    filters = (problem.out_channels, problem.group_channels[0], *problem.filter)
+    filters = (problem.out_channels, problem.group_channels[0], *problem.kernel_size)
     kernel = _grouped(_lying(filters, numbers.rhs_spec), problem.groups)
     return (
         _lying((problem.batch, problem.in_channels, *problem.size), numbers.lhs_spec),
@@ -227,11 +227,11 @@ def _put_backward_data(problem: Problem, numbers: Numbers) -> tuple[Operand, Ope
 
 def _put_backward_weights(problem: Problem, numbers: Numbers) -> tuple[Operand, Operand, Operand]:
     """As lax puts a kernel gradient: batch and channels exchanged, all groups along the batch."""
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     (channels, batch, *size), (filters, also_batch, *k), out = numbers
     image = (forward.batch, forward.in_channels, *forward.size)
     output = (forward.batch, forward.out_channels, *forward.output)
-    kernel = (forward.out_channels, forward.group_channels[0], *forward.filter)
+    kernel = (forward.out_channels, forward.group_channels[0], *forward.kernel_size)
     return (
         _lying(image, (batch, channels, *size)),
         _grouped(_lying(kernel, (out[1], out[0], *out[2:])), forward.groups),
@@ -256,7 +256,7 @@ DIRECTIONS = {
         Direction(
             "onednn_backward_weights",
             Kind.BACKWARD_WEIGHTS,
-            Problem.exchanged,
+            Problem.kernel_gradient,
             _put_backward_weights,
         ),
     )
@@ -278,7 +278,7 @@ def readers(operation: Operation) -> list[str]:
 ALGORITHMS = [
     Algorithm(
         name,
-        direction.refuses,
+        direction.unsupported_reason,
         direction.work,
         direction.run,
         of_forward=direction.of_forward,

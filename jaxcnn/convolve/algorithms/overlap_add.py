@@ -27,7 +27,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.problem import Problem
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """No base dilation, groups, strides or dilations, or patches of more than 64 pieces."""
     reason = refuse_unspread(problem)
     if reason is None and problem.groups > 1:
@@ -40,7 +40,7 @@ def refuses(problem: Problem) -> str | None:
 
 
 def _pieces(problem: Problem) -> list[int]:
-    return [-(-f // b) for f, b in zip(problem.filter, problem.base_dilation, strict=True)]
+    return [-(-f // b) for f, b in zip(problem.kernel_size, problem.base_dilation, strict=True)]
 
 
 def _patches(problem: Problem) -> int:
@@ -60,13 +60,13 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
         precision=problem.precision,
         preferred_element_type=wide,
     )
-    y = patches.reshape(*x.shape[:-1], *problem.filter, problem.out_channels)
+    y = patches.reshape(*x.shape[:-1], *problem.kernel_size, problem.out_channels)
     for axis in range(axes):
         # y: (N, done..., size, sizes to do..., filter, filters to do..., O)
         y = _summed(y, 1 + axis, axes + 1, problem.base_dilation[axis], _pieces(problem)[axis])
     cuts = []
     for f, (lo, _), k, size in zip(
-        problem.filter, problem.padding, problem.output, y.shape[1:-1], strict=True
+        problem.kernel_size, problem.padding, problem.output, y.shape[1:-1], strict=True
     ):
         first = f - 1 - lo
         cuts.append((-first, first + k - size, 0))
@@ -75,9 +75,9 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     return y.astype(problem.dtype)
 
 
-def _summed(y: jax.Array, size: int, filter: int, base: int, pieces: int) -> jax.Array:
-    """Sums axis ``filter`` into axis ``size``, neighbours ``base`` apart."""
-    y = jnp.moveaxis(y, filter, size + 1)
+def _summed(y: jax.Array, size: int, kernel_size: int, base: int, pieces: int) -> jax.Array:
+    """Sums axis ``kernel_size`` into axis ``size``, neighbours ``base`` apart."""
+    y = jnp.moveaxis(y, kernel_size, size + 1)
     fill = [(0, 0)] * y.ndim
     fill[size + 1] = (0, pieces * base - y.shape[size + 1])
     y = jnp.pad(y, fill)
@@ -103,4 +103,4 @@ def written(problem: Problem) -> int:
     return sum(_pieces(problem))
 
 
-ALGORITHM = Algorithm("overlap_add", refuses, work, run, written=written)
+ALGORITHM = Algorithm("overlap_add", unsupported_reason, work, run, written=written)

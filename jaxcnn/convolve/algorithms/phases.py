@@ -47,7 +47,7 @@ def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]
     counts, axes = [], []
     for size, f, s, d, b, (lo, _) in zip(
         problem.size,
-        problem.filter,
+        problem.kernel_size,
         problem.stride,
         problem.dilation,
         problem.base_dilation,
@@ -82,7 +82,7 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
             continue
         plain = replace(
             problem,
-            filter=tuple(axis.taps for axis in met),
+            kernel_size=tuple(axis.taps for axis in met),
             stride=tuple(axis.stride for axis in met),
             dilation=tuple(axis.dilation for axis in met),
             base_dilation=(1,) * problem.axes,
@@ -92,7 +92,7 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
     return counts, found
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """No base dilation, or so much of it that the phases would be too many."""
     reason = refuse_unspread(problem)
     counts = [
@@ -146,4 +146,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(phase[1], 1) for phase in _each(problem)[1] if phase is not None]
 
 
-ALGORITHM = Algorithm("phases", refuses, work, run, parts)
+ALGORITHM = Algorithm("phases", unsupported_reason, work, run, parts)

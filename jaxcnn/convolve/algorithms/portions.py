@@ -36,12 +36,12 @@ def _portion(problem: Problem) -> tuple[int, Problem]:
     return at_once, replace(problem, in_channels=problem.groups * at_once)
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """Depthwise ones, and a batch of one portion only."""
     reason = refuse_unplain(problem)
-    if reason is None and not problem.exchanged().is_plain:
+    if reason is None and not problem.kernel_gradient().is_plain:
         reason = "a forward convolution that is not plain"
-    if reason is None and problem.exchanged().is_depthwise:
+    if reason is None and problem.kernel_gradient().is_depthwise:
         reason = "a depthwise convolution's"
     if reason is None and problem.group_channels[0] == _portion(problem)[0]:
         reason = "a batch of one portion"
@@ -51,7 +51,7 @@ def refuses(problem: Problem) -> str | None:
 def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
     """The sum over portions, kept in float32 at least."""
     at_once, portion = _portion(problem)
-    few = portion.exchanged()
+    few = portion.kernel_gradient()
 
     def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         y = solve(portion, *as_kernel_gradient(few, *both))
@@ -76,4 +76,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(portion, problem.group_channels[0] // at_once)]
 
 
-ALGORITHM = Algorithm("portions", refuses, work, run, parts, of_forward=True, loops=True)
+ALGORITHM = Algorithm("portions", unsupported_reason, work, run, parts, of_forward=True, loops=True)

@@ -29,12 +29,12 @@ from jaxcnn.convolve.problem import Problem
 MOST_TAPS = 128  # slices laid side by side, unrolled
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """Groups, or filters of too many taps."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
-    if reason is None and not problem.exchanged().is_plain:
+    if reason is None and not problem.kernel_gradient().is_plain:
         reason = "a forward convolution that is not plain"
     if reason is None and problem.places > MOST_TAPS:
         reason = f"more than {MOST_TAPS} taps"
@@ -63,7 +63,7 @@ def _run(
 ) -> jax.Array:
     """The product over all examples at once, or example by example."""
     del solve
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
 
     def rows(forward: Problem, x: jax.Array) -> jax.Array:
         bare, x = padded(forward, x)
@@ -102,7 +102,7 @@ def _patches(forward: Problem) -> float:
 
 def _work(problem: Problem) -> Work:
     """The definition's multiply-adds; the patches written and read."""
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     patches = _patches(forward)
     turns = forward.batch if patches > LARGEST_TEMPORARY else 1
     narrow = min(forward.taps * forward.in_channels, forward.out_channels) < 16
@@ -119,4 +119,6 @@ def _written(problem: Problem) -> int:
     return problem.places
 
 
-ALGORITHM = Algorithm("products", refuses, _work, _run, of_forward=True, written=_written)
+ALGORITHM = Algorithm(
+    "products", unsupported_reason, _work, _run, of_forward=True, written=_written
+)

@@ -32,7 +32,7 @@ MOST_TAPS = 64
 TOGETHER = range(10, 3, -1)  # rows summed in one expression
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """All but depthwise kernel gradients of few taps."""
     reason = refuse_no_depthwise_gradient(problem)
     if reason is None and problem.places > MOST_TAPS:
@@ -43,7 +43,7 @@ def refuses(problem: Problem) -> str | None:
 def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
     """One example at a time where all of them together would not stay in cache."""
     del solve
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     if forward.batch == 1 or 2 * traffic(forward) <= LARGEST_TEMPORARY:
         y = _sums(forward, x, g)
     else:
@@ -68,7 +68,7 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     phases = _phases(bare, x)
     g = g.reshape(*g.shape[:-2], -1)
     sums = []
-    for tap in product(*map(range, bare.filter)):
+    for tap in product(*map(range, bare.kernel_size)):
         cells = _cells(bare, phases, tap)
         *terms, rest = (
             a.astype(wide) * b.astype(wide)
@@ -120,7 +120,7 @@ def _cells(problem: Problem, phases: list[jax.Array], tap: tuple[int, ...]) -> j
 
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds, in vector lanes."""
-    forward = problem.exchanged()
+    forward = problem.kernel_gradient()
     large = 2 * traffic(forward) > LARGEST_TEMPORARY
     return Work(
         problem.multiply_adds,
@@ -135,4 +135,4 @@ def written(problem: Problem) -> int:
     return 2 * problem.places
 
 
-ALGORITHM = Algorithm("rows", refuses, work, run, of_forward=True, written=written)
+ALGORITHM = Algorithm("rows", unsupported_reason, work, run, of_forward=True, written=written)

@@ -27,12 +27,12 @@ from jaxcnn.convolve.problem import Problem
 MOST_TAPS = 16
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """Fewer than three axes, many taps on the first, or kernel gradients in groups."""
     reason = refuse_unplain(problem)
     if reason is None and problem.axes < 3:
         reason = "fewer than three axes"
-    if reason is None and problem.filter[0] > MOST_TAPS:
+    if reason is None and problem.kernel_size[0] > MOST_TAPS:
         reason = f"more than {MOST_TAPS} taps on the first axis"
     if reason is None and problem.groups > 1 and problem.is_thin:
         reason = "a kernel gradient in groups: a program of many small parts"
@@ -45,7 +45,7 @@ def _slab(problem: Problem) -> Problem:
         problem,
         batch=problem.batch * problem.output[0],
         size=problem.size[1:],
-        filter=problem.filter[1:],
+        kernel_size=problem.kernel_size[1:],
         stride=problem.stride[1:],
         padding=problem.padding[1:],
         base_dilation=problem.base_dilation[1:],
@@ -60,7 +60,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     slab, k, s = _slab(problem), problem.output[0], problem.stride[0]
     wide = accumulator(problem.dtype)
     results = []
-    for tap in range(problem.filter[0]):
+    for tap in range(problem.kernel_size[0]):
         start = tap * problem.dilation[0]
         cells = lax.slice_in_dim(x, start, start + (k - 1) * s + 1, s, axis=1)
         y = solve(slab, cells.reshape(slab.x_shape), kernel[tap])
@@ -70,12 +70,12 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 def work(problem: Problem) -> Work:
     """y written once a tap; the convolutions are parts."""
-    return Work(0, (1 + problem.filter[0]) * traffic(problem))
+    return Work(0, (1 + problem.kernel_size[0]) * traffic(problem))
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
     """One image problem a tap of the first axis."""
-    return [(_slab(problem), problem.filter[0])]
+    return [(_slab(problem), problem.kernel_size[0])]
 
 
-ALGORITHM = Algorithm("slabs", refuses, work, run, parts)
+ALGORITHM = Algorithm("slabs", unsupported_reason, work, run, parts)

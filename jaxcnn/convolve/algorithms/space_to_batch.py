@@ -39,7 +39,7 @@ class _Axis(NamedTuple):
     padding: tuple[int, int]
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """All but dilation in groups: without groups others take it at no cost. No stride beside it."""
     reason = refuse_unplain(problem)
     if reason is None and problem.groups == 1:
@@ -57,7 +57,7 @@ def refuses(problem: Problem) -> str | None:
 def _axes(problem: Problem) -> Iterator[_Axis]:
     for n, f, d, padding, k in zip(
         problem.size,
-        problem.filter,
+        problem.kernel_size,
         problem.dilation,
         problem.padding,
         problem.output,
@@ -119,4 +119,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_images(problem), 1)]
 
 
-ALGORITHM = Algorithm("space_to_batch", refuses, work, run, parts)
+ALGORITHM = Algorithm("space_to_batch", unsupported_reason, work, run, parts)

@@ -30,7 +30,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.problem import Problem
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """No base dilation, groups, stride or dilation beside it, small filters, a padded kernel."""
     reason = refuse_unspread(problem)
     if reason is None and problem.groups > 1:
@@ -48,8 +48,8 @@ def _swapped(problem: Problem) -> Problem:
     other = replace(
         problem,
         batch=problem.out_channels,
-        size=problem.filter,
-        filter=problem.size,
+        size=problem.kernel_size,
+        kernel_size=problem.size,
         out_channels=problem.batch,
         dilation=problem.base_dilation,
         base_dilation=problem.dilation,
@@ -77,4 +77,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_swapped(problem), 1)]
 
 
-ALGORITHM = Algorithm("swapped", refuses, work, run, parts)
+ALGORITHM = Algorithm("swapped", unsupported_reason, work, run, parts)

@@ -33,7 +33,7 @@ LANES = 16
 as long. The extra outputs are cut off at the end."""
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """All but depthwise convolutions, one filter a channel, of more taps than one would unroll."""
     reason = refuse_unplain(problem)
     if reason is None and problem.group_channels != (1, 1):
@@ -50,7 +50,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
     step = LANES // math.gcd(LANES, problem.out_channels)
     problem = problem.with_padding_for((*problem.output[:-1], -(-columns // step) * step))
     weights = kernel.reshape(problem.taps, problem.out_channels).astype(wide)
-    starts = np.indices(problem.filter, np.int32).reshape(problem.axes, -1).T
+    starts = np.indices(problem.kernel_size, np.int32).reshape(problem.axes, -1).T
     starts = starts * np.array(problem.dilation, np.int32)
     whole = problem.taps // TOGETHER * TOGETHER
     places = jnp.asarray(starts)
@@ -93,4 +93,4 @@ def written(problem: Problem) -> int:
     return 4
 
 
-ALGORITHM = Algorithm("tap_loop", refuses, work, run, written=written)
+ALGORITHM = Algorithm("tap_loop", unsupported_reason, work, run, written=written)

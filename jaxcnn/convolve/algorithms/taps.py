@@ -30,7 +30,7 @@ MOST_PRODUCTS = 96  # unrolled; beyond that XLA's compile time grows out of hand
 BARRIER_EVERY = 9  # products in one fused expression
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """More than a handful of channels in a group, or more taps than one would unroll."""
     reason = refuse_unplain(problem)
     if reason is None and problem.taps * problem.group_channels[0] > MOST_PRODUCTS:
@@ -83,4 +83,4 @@ def written(problem: Problem) -> int:
     return -(-problem.taps * problem.group_channels[0] // BARRIER_EVERY)
 
 
-ALGORITHM = Algorithm("taps", refuses, work, run, written=written)
+ALGORITHM = Algorithm("taps", unsupported_reason, work, run, written=written)

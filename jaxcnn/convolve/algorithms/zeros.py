@@ -18,7 +18,7 @@ from jaxcnn.convolve.algorithms.algorithm import (
 from jaxcnn.convolve.problem import Problem
 
 
-def refuses(problem: Problem) -> str | None:
+def unsupported_reason(problem: Problem) -> str | None:
     """No base dilation."""
     return refuse_unspread(problem)
 
@@ -57,4 +57,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_spread(problem), 1)]
 
 
-ALGORITHM = Algorithm("zeros", refuses, work, run, parts)
+ALGORITHM = Algorithm("zeros", unsupported_reason, work, run, parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcnn.geometry._check import is_sequence, per_axis
+from jaxcnn.geometry.check import is_sequence, per_axis
 
 Arguments = dict[str, Any]
 """Keyword arguments for one of jaxcnn's operations."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice, per_axis
+from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._check import choice, is_sequence, per_axis
+from jaxcnn.geometry.check import choice, is_sequence, per_axis
 from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from jaxcnn.geometry.plan import count_of
+from jaxcnn.geometry.text import format_count
 from jaxcnn.inspect.network import CONVOLUTIONS, Layer, Network
 from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, any_of
 
@@ -26,7 +26,7 @@ def _cancelled_bias(network: Network) -> Iterable[Flaw]:
             yield Flaw(
                 layer,
                 f"{norm.name} takes each channel's mean away, and with it the bias of "
-                f"{count_of(layer.channels, 'number')} that was added just before",
+                f"{format_count(layer.channels, 'number')} that was added just before",
                 f"use_bias=False in {layer.name}",
                 (Option("", {"use_bias": False}),),
             )
@@ -49,7 +49,7 @@ def _wasted_channels(network: Network) -> Iterable[Flaw]:
         near = [n for n in (below, above) if n > 0]
         yield Flaw(
             layer,
-            f"{count_of(channels, 'channel')}{part} fill {channels / padded:.0%} of the {padded} "
+            f"{format_count(channels, 'channel')}{part} fill {channels / padded:.0%} of the {padded} "
             f"that matrix units compute (multiples of {tile})",
             f"{any_of(near)} channels{part}",
             tuple(Option("", {"channels": n * layer.groups}) for n in near),
@@ -79,7 +79,7 @@ def _memory(network: Network) -> Iterable[Flaw]:
     named += [f"{len(largest) - NAMED} more"] if len(largest) > NAMED else []
     yield Flaw(
         largest[0],
-        f"{len(largest)} of {count_of(len(layers), 'layer')} hold {held / total:.0%} of the "
+        f"{len(largest)} of {format_count(len(layers), 'layer')} hold {held / total:.0%} of the "
         f"{_bytes(total)} of activations of one example: {', '.join(named)}",
         "a stride or a pool earlier, or recompute them when training (nnx.remat, jax.checkpoint)",
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from jaxcnn.geometry.plan import by, count_of
-from jaxcnn.geometry.reads import Reads
+from jaxcnn.geometry.feature_map import FeatureMap
+from jaxcnn.geometry.text import format_count, format_shape
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Layer, Network
 from jaxcnn.inspect.rules.rule import MOSTLY, Flaw, Option, Rule, real_share
 
@@ -64,7 +64,7 @@ def _dilation(layer: Layer) -> int:
     return max((slide.dilation for _, slide in layer.slides if slide.up == 1), default=1)
 
 
-def _resized(m: Reads, axis: int) -> bool:
+def _resized(m: FeatureMap, axis: int) -> bool:
     laid = (steps[axis] for _, steps in m.sources)
     return any(step is not None and step.jump != 1 for step in laid)
 
@@ -96,7 +96,7 @@ def _too_small(network: Network) -> Iterable[Flaw]:
             share = prod(min(1, seen / size) for seen, size in zip(reach, sizes, strict=True))
             yield Flaw(
                 layer,
-                f"the last outputs see {by(reach)} of an input of {by(sizes)}, {share:.0%} of it: "
+                f"the last outputs see {format_shape(reach)} of an input of {format_shape(sizes)}, {share:.0%} of it: "
                 f"what lies further apart is never seen together",
                 "more layers, strides or dilations before it; or leave it, where the task is local",
             )
@@ -134,7 +134,7 @@ def _too_large(network: Network) -> Iterable[Flaw]:
         times = min(seen / size for seen, size in zip(reach, sizes, strict=True))
         yield Flaw(
             layer,
-            f"the last outputs span {by(reach)}, {times:.1f} times the input of {by(sizes)}: from "
+            f"the last outputs span {format_shape(reach)}, {times:.1f} times the input of {format_shape(sizes)}: from "
             f"{full.name} on, filters reach beyond it on all sides",
             "fewer strides at the start, fewer layers, or a larger input",
         )
@@ -153,8 +153,8 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
             taps = prod(len(slide.taps) for _, slide in layer.slides)
             yield Flaw(
                 layer,
-                f"{own:.0%} of what its windows read is its own padding: {count_of(taps, 'tap')} "
-                f"over an input of {by([slide.size for _, slide in layer.slides])}",
+                f"{own:.0%} of what its windows read is its own padding: {format_count(taps, 'tap')} "
+                f"over an input of {format_shape([slide.size for _, slide in layer.slides])}",
                 "a smaller filter or dilation, or less padding",
             )
         share = shares.get(layer.reads)
@@ -162,7 +162,7 @@ def _mostly_padding(network: Network) -> Iterable[Flaw]:
             noisy.append((layer, (share > MOSTLY).mean(), share.max()))
     if noisy:
         layer, most, worst = noisy[0]
-        more = f"; so are those of {count_of(len(noisy) - 1, 'layer')} after it"
+        more = f"; so are those of {format_count(len(noisy) - 1, 'layer')} after it"
         yield Flaw(
             layer,
             f"{most:.0%} of its outputs are made mostly of padding, the worst to {worst:.0%} (the "

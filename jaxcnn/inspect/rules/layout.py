@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.geometry.plan import by, count_of
-from jaxcnn.geometry.steps import Slide
-from jaxcnn.geometry.window import decimal, effective_filter
+from jaxcnn.geometry.axis_maps import StridedAxis
+from jaxcnn.geometry.text import format_count, format_shape
+from jaxcnn.geometry.window import decimal, effective_kernel_size
 from jaxcnn.inspect.network import CONVOLUTIONS, POOLS, Network
 from jaxcnn.inspect.rules.rule import (
     Flaw,
@@ -31,13 +31,13 @@ def _dropped(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _dropped_on)
 
 
-def _dropped_on(slide: Slide, least: float = 0) -> Found | None:
+def _dropped_on(slide: StridedAxis, least: float = 0) -> Found | None:
     gap = max(0, slide.stride - slide.extent)  # as many are skipped between any two windows
     if slide.up > 1 or not gap < slide.unread < slide.stride:
         return None
     quotient = slide.output + Fraction(slide.unread, slide.stride)
     room = f"{slide.size} + {slide.low} + {slide.high} - {slide.extent}".replace("+ -", "- ")
-    what = count_of(slide.unread, "row")
+    what = format_count(slide.unread, "row")
     if slide.lost == 0:
         what += " of the padding"
     message = (
@@ -47,7 +47,7 @@ def _dropped_on(slide: Slide, least: float = 0) -> Found | None:
     return message, _even_settings(slide, least), []
 
 
-def _even_settings(slide: Slide, least: float) -> list[dict[str, int]]:
+def _even_settings(slide: StridedAxis, least: float) -> list[dict[str, int]]:
     """Settings near a layout's own that drop, skip and shift nothing.
 
     First other filters and paddings that keep the number of outputs, then other sizes; other
@@ -55,22 +55,30 @@ def _even_settings(slide: Slide, least: float) -> list[dict[str, int]]:
     the stride, without padding, on a size that it fits. At least that share of what they read is
     cells, or as much as of what the layout itself reads.
     """
-    filter, stride, span = len(slide.taps), slide.stride, (slide.output - 1) * slide.stride
+    kernel_size, stride, span = len(slide.taps), slide.stride, (slide.output - 1) * slide.stride
     own = {
-        "filter": filter,
+        "kernel_size": kernel_size,
         "size": slide.size,
         "padding": slide.low if slide.low == slide.high else None,
         "dilation": slide.dilation,
     }
-    near = [filter, filter - 1, filter + 1, filter - 2, filter + 2, stride, stride + 1]
+    near = [
+        kernel_size,
+        kernel_size - 1,
+        kernel_size + 1,
+        kernel_size - 2,
+        kernel_size + 2,
+        stride,
+        stride + 1,
+    ]
     kept, sizes, both = [], [], []
     for dilation in dict.fromkeys((slide.dilation, 1)):
         for taps in dict.fromkeys(n for n in near if n > 0):
-            new = {"filter": taps, "dilation": dilation}
-            extent = effective_filter(taps, dilation)
+            new = {"kernel_size": taps, "dilation": dilation}
+            extent = effective_kernel_size(taps, dilation)
             pad, odd = divmod(span + extent - slide.size, 2)
             kept += [] if odd else [own | new | {"padding": pad}]
-            same = (taps, dilation) == (filter, slide.dilation)
+            same = (taps, dilation) == (kernel_size, slide.dilation)
             for reach in (span, span + stride):
                 for pad in dict.fromkeys((slide.low, slide.high, 0)):
                     size = {"size": reach + extent - 2 * pad, "padding": pad}
@@ -81,22 +89,24 @@ def _even_settings(slide: Slide, least: float) -> list[dict[str, int]]:
         for group in (kept, sizes, both)
     ]
     found = [*groups[0][:2], *groups[1][:2]] or groups[2][:1]
-    found.sort(key=lambda o: (o["size"] != slide.size, o["filter"], o["size"]))
+    found.sort(key=lambda o: (o["size"] != slide.size, o["kernel_size"], o["size"]))
     return [{key: value for key, value in o.items() if value != own[key]} for o in found]
 
 
 def _changes(own: dict[str, Any]) -> Callable[[dict[str, Any]], int]:
-    return lambda setting: sum(setting[key] != own[key] for key in ("filter", "size", "padding"))
+    return lambda setting: sum(
+        setting[key] != own[key] for key in ("kernel_size", "size", "padding")
+    )
 
 
 def _is_even(
-    *, size: int, filter: int, padding: int, dilation: int, stride: int, least: float
+    *, size: int, kernel_size: int, padding: int, dilation: int, stride: int, least: float
 ) -> bool:
     """Whether a layout drops, skips and shifts nothing, and reads cells to at least that share."""
-    if size < 1 or padding < 0 or size + 2 * padding < effective_filter(filter, dilation):
+    if size < 1 or padding < 0 or size + 2 * padding < effective_kernel_size(kernel_size, dilation):
         return False
     pads = (padding, padding)
-    slide = Slide.laid(size, filter, stride=stride, padding=pads, dilation=dilation)
+    slide = StridedAxis.laid(size, kernel_size, stride=stride, padding=pads, dilation=dilation)
     return not slide.unread and bool(_read_places(slide).all()) and real_share(slide) >= least
 
 
@@ -124,18 +134,18 @@ def _skipped(network: Network) -> Iterable[Flaw]:
             )
         yield Flaw(
             layer,
-            f"reads {read:,} of {by(map(len, reads))} = {total:,} cells and never the other "
+            f"reads {read:,} of {format_shape(map(len, reads))} = {total:,} cells and never the other "
             f"{1 - read / total:.0%}: {', '.join(gaps)}",
             change,
             options,
         )
 
 
-def _skipped_on(slide: Slide, least: float) -> Found | None:
+def _skipped_on(slide: StridedAxis, least: float) -> Found | None:
     return None if _read_places(slide).all() else ("", _even_settings(slide, least), [])
 
 
-def _read_places(slide: Slide) -> np.ndarray:
+def _read_places(slide: StridedAxis) -> np.ndarray:
     """Whether each cell is read; those that :func:`_dropped` tells of are left out."""
     places = np.zeros(slide.size, bool)
     for cells, step, outputs in strides_of(slide):
@@ -150,7 +160,7 @@ def _uneven(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, _WINDOWED, _uneven_on)
 
 
-def _uneven_on(slide: Slide, least: float = 0) -> Found | None:
+def _uneven_on(slide: StridedAxis, least: float = 0) -> Found | None:
     low, high = slide.low, slide.high - slide.unread
     padded = slide.low > 0 or slide.high > 0
     if slide.up > 1 or slide.stride < 2 or not padded or low == high:
@@ -172,42 +182,42 @@ def _checkered(network: Network) -> Iterable[Flaw]:
     return flaws_by_axis(network, ("transposed conv",), _checkered_on)
 
 
-def _checkered_on(slide: Slide, _: float) -> Found | None:
+def _checkered_on(slide: StridedAxis, _: float) -> Found | None:
     counts = _products(slide)
     if len(counts) == 1:
         return None
-    filter, stride = len(slide.taps), slide.up
-    below = filter - filter % stride
+    kernel_size, stride = len(slide.taps), slide.up
+    below = kernel_size - kernel_size % stride
     message = (
-        f": filter {filter} is no multiple of stride {stride}: along the axis neighbouring outputs "
+        f": kernel_size {kernel_size} is no multiple of stride {stride}: along the axis neighbouring outputs "
         f"are sums of {' and '.join(map(str, sorted(counts)))} products in turn"
     )
-    if filter % stride == 0:  # but the dilation leaves some of the stride's places out
+    if kernel_size % stride == 0:  # but the dilation leaves some of the stride's places out
         message = (
-            f": filter {filter} with dilation {slide.dilation} at stride {stride}: along the axis "
+            f": kernel_size {kernel_size} with dilation {slide.dilation} at stride {stride}: along the axis "
             f"neighbouring outputs are sums of {' and '.join(map(str, sorted(counts)))} products"
         )
     settings = []
     for dilation in dict.fromkeys((slide.dilation, 1)):
         for taps in (below, below + stride):
-            new = {"filter": taps, "dilation": dilation}
+            new = {"kernel_size": taps, "dilation": dilation}
             if taps > 0 and len(_products(_relaid(slide, **new))) == 1:
-                own = {"filter": filter, "dilation": slide.dilation}
+                own = {"kernel_size": kernel_size, "dilation": slide.dilation}
                 settings.append({k: v for k, v in new.items() if v != own[k]})
         if settings:
             break
     return message, settings, ["resize and then convolve with stride 1"]
 
 
-def _products(slide: Slide) -> set[int]:
+def _products(slide: StridedAxis) -> set[int]:
     """The numbers of products that outputs in the middle are sums of."""
     middle = slide.output // 2
     return {len(slide.cells(o)) for o in range(middle, middle + slide.period(1))}
 
 
-def _relaid(slide: Slide, filter: int, dilation: int) -> Slide:
+def _relaid(slide: StridedAxis, kernel_size: int, dilation: int) -> StridedAxis:
     """The layout with another filter and as many outputs."""
-    taps = tuple(range(0, effective_filter(filter, dilation), dilation))
+    taps = tuple(range(0, effective_kernel_size(kernel_size, dilation), dilation))
     more = taps[-1] - slide.taps[-1]
     return replace(slide, taps=taps, low=slide.low + more // 2, high=slide.high + more - more // 2)
 
@@ -218,7 +228,7 @@ RULES = (
         "rows dropped",
         "Where k = (N + lo + hi - F')/s + 1 is no whole number, the last rows are cut off without "
         "a word: cells of the input are lost, or the padding is not what was asked.",
-        "size 224, filter 3, stride 2: the last row is lost; size 225 loses none.",
+        "size 224, kernel_size 3, stride 2: the last row is lost; size 225 loses none.",
         _dropped,
     ),
     Rule(
@@ -226,7 +236,7 @@ RULES = (
         "cells skipped",
         "A stride larger than the filter leaves cells between windows that nothing reads, and to "
         "which no gradient flows. He et al., arXiv:1812.01187, section 4.2.",
-        "filter 1, stride 2 on an image reads a quarter of it; a 2x2 mean before it reads all.",
+        "kernel_size 1, stride 2 on an image reads a quarter of it; a 2x2 mean before it reads all.",
         _skipped,
     ),
     Rule(
@@ -235,7 +245,7 @@ RULES = (
         "With a stride, more padding on one side shifts the grid of windows by a part of a cell: "
         "the two borders are treated differently, and features drift layer by layer. Alsallakh et "
         "al., arXiv:2010.02178.",
-        "size 224, filter 3, stride 2, SAME: padding (0, 1); filter 4 with padding (1, 1) is even.",
+        "size 224, kernel_size 3, stride 2, SAME: padding (0, 1); kernel_size 4 with padding (1, 1) is even.",
         _uneven,
     ),
     Rule(
@@ -244,7 +254,7 @@ RULES = (
         "A transposed convolution whose filter is no multiple of its stride sums different numbers "
         "of products for neighbouring outputs, which shows as a checkered pattern. Odena et al., "
         "doi:10.23915/distill.00003.",
-        "filter 5, stride 2: 9, 6 and 4 products in turn; filter 4, stride 2: 4 everywhere.",
+        "kernel_size 5, stride 2: 9, 6 and 4 products in turn; kernel_size 4, stride 2: 4 everywhere.",
         _checkered,
     ),
 )

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.geometry.steps import Slide
+from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect.network import Layer, Network
 
 Found = tuple[str, Sequence[dict[str, Any]], Sequence[str]]
 """What is wrong along one axis, the settings that mend it, and, in words, what else does."""
 
-Look = Callable[[Slide, float], Found | None]
+Look = Callable[[StridedAxis, float], Found | None]
 """Looks at one axis; settings should read cells, not padding, to at least the given share."""
 
 MOSTLY = 0.5
@@ -28,7 +28,7 @@ class Option:
 
     Attributes:
       axis: the spatial axis that it is for; empty for the layer as a whole.
-      set: what to set: ``size``, ``filter``, ``padding`` (on both sides), ``dilation``,
+      set: what to set: ``size``, ``kernel_size``, ``padding`` (on both sides), ``dilation``,
         ``channels``, ``dilations`` or ``use_bias``; the rest stays as it is.
     """
 
@@ -120,7 +120,7 @@ def flaws_by_axis(network: Network, kinds: Iterable[str], look: Look) -> Iterabl
             yield Flaw(layer, *found)
 
 
-def real_share(slide: Slide) -> float:
+def real_share(slide: StridedAxis) -> float:
     """The share of what windows along one axis read that is cells rather than padding."""
     read = real = 0
     for first, step, outputs in strides_of(slide):
@@ -130,7 +130,7 @@ def real_share(slide: Slide) -> float:
     return real / max(1, read)
 
 
-def strides_of(slide: Slide) -> Iterator[tuple[np.ndarray, int, int]]:
+def strides_of(slide: StridedAxis) -> Iterator[tuple[np.ndarray, int, int]]:
     """All that the windows along one axis read, (cells, step, outputs): each of the cells, and so
     many in all, that step apart.
     """

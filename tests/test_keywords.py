@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import nn, ops, reference
-from jaxcnn.words import OURS
+from jaxcnn.keywords import OURS
 from tests.cases import many
 
 PUBLIC = [
@@ -44,13 +44,13 @@ def test_a_foreign_keyword_is_answered_with_one_that_there_is(target, word):
 
 # What people who come from elsewhere type, and what they mean.
 MEANT = [
-    (nn.Conv, "kernel_size", "filter"),
+    (nn.Conv, "kernel_size", "kernel_size"),
     (nn.Conv, "strides", "stride"),
     (nn.Conv, "features", "channels"),
     (nn.Conv, "in_features", "in_channels"),
     (nn.Conv, "feature_group_count", "groups"),
     (nn.Conv, "kernel_dilation", "dilation"),
-    (nn.Conv, "padding_mode", "boundary"),
+    (nn.Conv, "padding_mode", "padding_mode"),
     (nn.Conv, "bias", "use_bias"),
     (nn.DepthwiseConv, "in_channels", "channels"),
     (nn.MaxPool, "window_shape", "window"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.interpreters import mlir
 
-from jaxcnn.convolve import pooling
+from jaxcnn.convolve import pool_lowerings
 from jaxcnn.testing import assert_sums_close
 from tests.cases import for_cpus, scaled
 
@@ -34,7 +34,7 @@ def lowered_by(rules):
     try:
         yield
     finally:
-        for primitive, rule in pooling.LAX_RULES.items():
+        for primitive, rule in pool_lowerings.LAX_RULES.items():
             mlir.register_lowering(primitive, rule, platform="cpu")
         jax.clear_caches()
 
@@ -92,7 +92,7 @@ def test_of_ties_after_a_nan_the_first_takes_all_as_laxs_rule_has_it(kind):
     windows = {name: (1, n, 1) for name, n in (("window_dimensions", 3), ("window_strides", 3))}
     both = value_and_gradient(kind, x, windows | {"padding": ((0, 0),) * 3})
     want = jax.jit(both)(x)
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         got = jax.jit(both)(x)
     np.testing.assert_array_equal(got[1], want[1])
     first = {"max": [0, 2, 0, 3, 0, 0], "min": [0, 2, 0, 0, 3, 0]}[kind]
@@ -106,7 +106,7 @@ def test_pools_and_their_gradients_are_laxs_ties_and_nans_included(kind, data):
     problem = data.draw(pools(kinds=(kind,)))
     both, x = value_and_gradient(*problem), problem[1]
     want = jax.jit(both)(x)
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         got = jax.jit(both)(x)
     for ours, theirs in zip(got, want, strict=True):
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
@@ -122,7 +122,7 @@ def test_dilated_pools_are_laxs(problem):
         return lax.reduce_window(x, jnp.asarray(start, x.dtype), function, **arguments)
 
     want = jax.jit(pool)(x)
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         got = jax.jit(pool)(x)
     np.testing.assert_array_equal(np.asarray(got, "float64"), np.asarray(want, "float64"))
 
@@ -132,7 +132,7 @@ def test_sums_differ_from_laxs_by_their_roundings_at_most(problem, seed):
     both, (_, x, arguments) = value_and_gradient(*problem), problem
     x = jnp.asarray(np.random.default_rng(seed).uniform(0.125, 1, x.shape), "float32")
     want = jax.jit(both)(x)
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         got = jax.jit(both)(x)
     roundings = math.prod(arguments["window_dimensions"])
     for ours, theirs in zip(got, want, strict=True):  # all terms are positive
@@ -154,7 +154,7 @@ def test_the_rules_are_taken_for_the_usual_pools(kind):
     both = value_and_gradient(kind, x, USUAL)
     words = ("reduce_window", "select_and_scatter")
     assert any(word in for_cpus(both, x) for word in words)
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         text = for_cpus(both, x)
     assert not any(word in text for word in words)
 
@@ -166,7 +166,7 @@ def test_integers_and_sizes_that_are_not_known_are_laxs(kind):
         start = 0 if jnp.issubdtype(x.dtype, jnp.integer) else start
         return lax.reduce_window(x, jnp.asarray(start, x.dtype), function, **USUAL)
 
-    with lowered_by(pooling.RULES):
+    with lowered_by(pool_lowerings.RULES):
         assert "reduce_window" in jax.jit(pool).lower(jnp.ones(SHAPE, "int32")).as_text()
         (batch,) = jax.export.symbolic_shape("n")
         x = jax.ShapeDtypeStruct((batch, *SHAPE[1:]), "float32")

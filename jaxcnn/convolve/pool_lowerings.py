@@ -17,7 +17,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.convolve.known_faults import cropped, crops
 from jaxcnn.convolve.lower import arrays_in, lowered
-from jaxcnn.convolve.pools import picked
+from jaxcnn.convolve.pool_primitives import picked
 from jaxcnn.convolve.taps import (
     TOGETHER,
     Layout,

@@ -3,7 +3,7 @@
 Through a window of extent F', stride s and padding (lo, hi) a field of size r, jump j and start a
 becomes r + (F' - 1)j, s*j and a - lo*j. Source: A. Araujo, W. Norris, J. Sim, "Computing
 Receptive Fields of Convolutional Neural Networks", Distill 2019, doi:10.23915/distill.00021.
-For graphs and transposed convolutions see :class:`jaxcnn.geometry.reads.Reads`.
+For graphs and transposed convolutions see :class:`jaxcnn.geometry.feature_map.FeatureMap`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from jaxcnn.geometry.window import Window
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """The stretch of the network's input that one output sees where no border is near.
 
     It is stated as if every map went on beyond its borders. Within them an output may see less, for
     the padding of an inner map holds nothing of the input; the very cells that are read are those
-    of :meth:`jaxcnn.geometry.reads.Reads.cells_read`.
+    of :meth:`jaxcnn.geometry.feature_map.FeatureMap.cells_read`.
 
     Attributes:
       size: cells from the first to the last that the output can see, padding included.
@@ -31,30 +31,30 @@ class Field:
 
     Laid over a map whose jump is a fraction, a window makes size and start fractions too.
 
-    >>> Field().through(Window(7, 3, padding=(1, 1)))
-    Field(size=3, jump=1, start=-1)
+    >>> ReceptiveField().apply(Window(7, 3, padding=(1, 1)))
+    ReceptiveField(size=3, jump=1, start=-1)
     """
 
     size: int | Fraction = 1
     jump: int | Fraction = 1
     start: int | Fraction = 0
 
-    def through(self, window: Window) -> Field:
+    def apply(self, window: Window) -> ReceptiveField:
         """The field of this one's outputs once ``window`` has been laid over them."""
-        return Field(
+        return ReceptiveField(
             size=self.size + (window.extent - 1) * self.jump,
             jump=self.jump * window.stride,
             start=self.start - window.padding[0] * self.jump,
         )
 
 
-def receptive_field(chain: Iterable[Window]) -> Field:
+def receptive_field(chain: Iterable[Window]) -> ReceptiveField:
     """The field of one output of a chain of windows, first window first.
 
     >>> receptive_field([Window(28, 4, 2, (1, 1)), Window(14, 4, 2, (1, 1))])
-    Field(size=10, jump=4, start=-3)
+    ReceptiveField(size=10, jump=4, start=-3)
     """
-    field = Field()
+    field = ReceptiveField()
     for window in chain:
-        field = field.through(window)
+        field = field.apply(window)
     return field

@@ -11,28 +11,28 @@ from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import Window, receptive_field, transposed_output_size
-from jaxcnn.geometry.reads import Reads
-from jaxcnn.geometry.steps import OUTSIDE, Slide, Table, step_of
+from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis, axis_map_of
+from jaxcnn.geometry.feature_map import FeatureMap
 from tests.cases import few, many
 
 
 @st.composite
 def slides(draw, size, longest=12):
     """A convolution's, a transposed convolution's or a pool's layout on an axis of that size."""
-    filter, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    kernel_size, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     try:
         if draw(st.integers(0, 3)) == 0:
             stride = draw(st.integers(1, 3))
-            slide = Slide.transposed(
-                size, filter, stride=stride, padding=padding, dilation=dilation
+            slide = StridedAxis.transposed(
+                size, kernel_size, stride=stride, padding=padding, dilation=dilation
             )
         else:
             stride = draw(st.integers(1, 3))
-            slide = Slide.of(Window(size, filter, stride, padding, dilation, "floor"))
+            slide = StridedAxis.of(Window(size, kernel_size, stride, padding, dilation, "floor"))
     except InputError:
-        slide = Slide(size, size)
-    return slide if 1 <= slide.output <= longest else Slide(size, size)
+        slide = StridedAxis(size, size)
+    return slide if 1 <= slide.output <= longest else StridedAxis(size, size)
 
 
 @st.composite
@@ -40,18 +40,18 @@ def tables(draw, size):
     """Outputs that read cells in no order, some of them padding."""
     cells = st.one_of(st.integers(-2, size + 1), st.just(OUTSIDE))
     rows = st.lists(st.lists(cells, max_size=3, unique=True).map(tuple), min_size=1, max_size=8)
-    return Table(size, tuple(draw(rows)))
+    return IndexedAxis(size, tuple(draw(rows)))
 
 
 @st.composite
 def graphs(draw, axes=(1, 2), joins=True, layouts=slides):
     """A map made by chains, branches and joins over an input of one or two axes."""
     sizes = tuple(draw(st.lists(st.integers(1, 8), min_size=axes[0], max_size=axes[1])))
-    top = Reads.of_input(sizes)
+    top = FeatureMap.of_input(sizes)
     for _ in range(draw(st.integers(0, 4))):
-        made = top.through(*(draw(layouts(size)) for size in top.sizes))
+        made = top.apply(*(draw(layouts(size)) for size in top.sizes))
         if joins and made.sizes == top.sizes and draw(st.booleans()):
-            made = Reads.joined(made, top)
+            made = FeatureMap.merge(made, top)
         top = made
     return top
 
@@ -89,7 +89,7 @@ def real_paths(m, output, *, around=False):
 
 def _read(step, output):
     """Cells c with c*up + low = output*stride + tap, found by trying every cell around."""
-    if isinstance(step, Table):
+    if isinstance(step, IndexedAxis):
         return step.rows[output]
     far = abs(output) * step.stride + step.extent + abs(step.low)
     reach = range(-far, step.size + far)
@@ -135,24 +135,28 @@ AROUND = 12
 @st.composite
 def layers(draw, size):
     """A layer's layout, and its matrix of zeros and ones, outputs by cells from -AROUND on."""
-    filter, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
+    kernel_size, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
     low, high = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-    reach = dilation * (filter - 1) + 1
+    reach = dilation * (kernel_size - 1) + 1
     if draw(st.booleans()):
         output = (size - 1) * stride + reach - low - high
         assume(output >= 1)
-        step = Slide.transposed(size, filter, stride=stride, padding=(low, high), dilation=dilation)
+        step = StridedAxis.transposed(
+            size, kernel_size, stride=stride, padding=(low, high), dilation=dilation
+        )
         links = [
             (cell * stride + tap * dilation - low, cell)
             for cell in range(-AROUND, size + AROUND)
-            for tap in range(filter)
+            for tap in range(kernel_size)
         ]
     else:
         assume(size + low + high >= reach)
         output = (size + low + high - reach) // stride + 1
-        step = Window(size, filter, stride, (low, high), dilation, "floor")
+        step = Window(size, kernel_size, stride, (low, high), dilation, "floor")
         links = [
-            (o, o * stride + tap * dilation - low) for o in range(output) for tap in range(filter)
+            (o, o * stride + tap * dilation - low)
+            for o in range(output)
+            for tap in range(kernel_size)
         ]
     matrix = np.zeros((output, size + 2 * AROUND), int)
     for o, cell in links:
@@ -164,13 +168,13 @@ def layers(draw, size):
 @many
 @given(st.data())
 def test_a_chain_reads_the_cells_in_which_the_product_of_its_layers_matrices_is_not_zero(data):
-    m = Reads.of_input((data.draw(st.integers(1, 8)),))
+    m = FeatureMap.of_input((data.draw(st.integers(1, 8)),))
     step, product_ = data.draw(layers(m.sizes[0]))
-    m = m.through(step)
+    m = m.apply(step)
     for _ in range(data.draw(st.integers(0, 3))):
         step, matrix = data.draw(layers(m.sizes[0]))
         product_ = matrix[:, AROUND:-AROUND] @ product_
-        m = m.through(step)
+        m = m.apply(step)
     assume(len(product_) < 60)
     for output, row in enumerate(product_):
         assert m.cells_read(0, output) == tuple((np.flatnonzero(row) - AROUND).tolist())
@@ -223,9 +227,9 @@ def test_in_a_chain_of_windows_the_fields_are_those_of_the_formula(data):
         chain.append(window)
         size = window.output
     assume(chain)
-    m = Reads.of_input((chain[0].size,))
+    m = FeatureMap.of_input((chain[0].size,))
     for window in chain:
-        m = m.through(window)
+        m = m.apply(window)
     assert m.fields == (receptive_field(chain),)
 
 
@@ -247,12 +251,12 @@ def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
 
 @many
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
-def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, filter, stride, pad):
+def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, kernel_size, stride, pad):
     try:
-        expected = transposed_output_size(size, filter, stride=stride, padding=(pad, pad))
+        expected = transposed_output_size(size, kernel_size, stride=stride, padding=(pad, pad))
     except InputError:
         return
-    slide = Slide.transposed(size, filter, stride=stride, padding=(pad, pad))
+    slide = StridedAxis.transposed(size, kernel_size, stride=stride, padding=(pad, pad))
     assert slide.output == expected
 
 
@@ -261,8 +265,8 @@ def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, filter
 def test_a_regular_layout_is_recognised_by_what_it_reads(data):
     slide = data.draw(slides(data.draw(st.integers(1, 12))))
     assume(slide.up == 1)
-    found = step_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
-    assert isinstance(found, Slide)
+    found = axis_map_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
+    assert isinstance(found, StridedAxis)
     assert [found.cells(o) for o in range(found.output)] == [
         slide.cells(o) for o in range(slide.output)
     ]
@@ -271,22 +275,22 @@ def test_a_regular_layout_is_recognised_by_what_it_reads(data):
 @pytest.mark.parametrize(
     ("rows", "step"),
     [
-        (((0,), (0,), (1,), (1,)), Slide(2, 4, (0, 1), 1, 1, 1, 2)),
-        (((OUTSIDE,), (0,), (OUTSIDE,), (1,)), Slide(2, 4, (0,), 1, 1, 0, 2)),
-        (((0, 1), (0, 1)), Slide(2, 2, (0, 1), 0, 0, 0)),
-        (((1,), (0,), (1,)), Table(2, ((1,), (0,), (1,)))),
+        (((0,), (0,), (1,), (1,)), StridedAxis(2, 4, (0, 1), 1, 1, 1, 2)),
+        (((OUTSIDE,), (0,), (OUTSIDE,), (1,)), StridedAxis(2, 4, (0,), 1, 1, 0, 2)),
+        (((0, 1), (0, 1)), StridedAxis(2, 2, (0, 1), 0, 0, 0)),
+        (((1,), (0,), (1,)), IndexedAxis(2, ((1,), (0,), (1,)))),
     ],
     ids=["repeated", "zeros between", "broadcast", "reflected"],
 )
 def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
-    found = step_of(2, rows)
+    found = axis_map_of(2, rows)
     assert found == step
 
 
 def test_counts_beyond_64_bits_are_exact():
-    m = Reads.of_input((400,))
+    m = FeatureMap.of_input((400,))
     for _ in range(60):
-        m = m.through(Slide.laid(m.sizes[0], 3, padding=(1, 1)))
+        m = m.apply(StridedAxis.laid(m.sizes[0], 3, padding=(1, 1)))
     centre = m.counts((200,))[200]
     # The central trinomial coefficient of (1 + x + x^2)^60.
     row = [1]
@@ -296,10 +300,10 @@ def test_counts_beyond_64_bits_are_exact():
 
 
 def test_more_than_one_path_leads_through_branches():
-    image = Reads.of_input((5, 5))
-    tall = image.through(Window(5, 3, padding=(1, 1)), None)
-    wide = image.through(None, Window(5, 3, padding=(1, 1)))
-    cross = Reads.joined(tall, wide).counts((2, 2))
+    image = FeatureMap.of_input((5, 5))
+    tall = image.apply(Window(5, 3, padding=(1, 1)), None)
+    wide = image.apply(None, Window(5, 3, padding=(1, 1)))
+    cross = FeatureMap.merge(tall, wide).counts((2, 2))
     assert cross.tolist() == [
         [0, 0, 0, 0, 0],
         [0, 0, 1, 0, 0],
@@ -312,8 +316,8 @@ def test_more_than_one_path_leads_through_branches():
 
 def test_layouts_for_other_sizes_are_refused():
     with pytest.raises(InputError, match="cannot read a map of sizes"):
-        Reads.of_input((5,)).through(Window(6, 3))
+        FeatureMap.of_input((5,)).apply(Window(6, 3))
     with pytest.raises(InputError, match="one layout for each axis"):
-        Reads.of_input((5, 5)).through(Window(5, 3))
+        FeatureMap.of_input((5, 5)).apply(Window(5, 3))
     with pytest.raises(InputError, match="cannot be joined"):
-        Reads.joined(Reads.of_input((5,)), Reads.of_input((6,)))
+        FeatureMap.merge(FeatureMap.of_input((5,)), FeatureMap.of_input((6,)))

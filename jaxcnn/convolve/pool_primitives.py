@@ -27,8 +27,8 @@ from jaxcnn.convolve.lower import arrays_in, lowered
 from jaxcnn.convolve.rules import report_nans, run_alone
 from jaxcnn.convolve.stored import whole_when_back
 from jaxcnn.convolve.taps import (
+    AxisWindow,
     Layout,
-    Reads,
     add_up,
     branching,
     by_taps,
@@ -94,7 +94,7 @@ def picked(x: jax.Array, at: jax.Array, layout: Layout) -> jax.Array:
 def _bind(primitive: Primitive, x: jax.Array, layout: Layout) -> jax.Array:
     return primitive.bind(
         x,
-        window_dimensions=tuple(axis.filter for axis in layout),
+        window_dimensions=tuple(axis.kernel_size for axis in layout),
         window_strides=tuple(axis.stride for axis in layout),
         padding=tuple((axis.low, axis.high) for axis in layout),
         base_dilation=(1,) * len(layout),
@@ -219,7 +219,7 @@ def _batched(
 ) -> tuple[jax.Array, int]:
     (size,) = {a.shape[d] for a, d in zip(arrays, dims, strict=True) if d is not None}
     x, y = (batching.bdim_at_front(a, d, size) for a, d in zip(arrays, dims, strict=True))
-    return first_tap_p.bind(x, y, layout=(Reads(size, size), *layout), upward=upward), 0
+    return first_tap_p.bind(x, y, layout=(AxisWindow(size, size), *layout), upward=upward), 0
 
 
 def _constant(

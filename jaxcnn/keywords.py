@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
-_SIZE = ("filter", "window", "kernel, whose shape says the filter's size")
-_CHANNELS = ("channels", "kernel, whose last axis says how many filters there are")
+_SIZE = ("kernel_size", "kernel, whose shape says the filter's size")
+_CHANNELS = ("out_channels", "channels", "kernel, whose last axis says how many filters there are")
 _DILATION = ("dilation",)
 _FACTOR = ("factor", "output_size")
 OURS = {
     "kernel_size": _SIZE,
+    "filter": _SIZE,
+    "window": _SIZE,
     "filter_size": _SIZE,
     "pool_size": _SIZE,
     "window_shape": _SIZE,
@@ -46,7 +48,8 @@ OURS = {
     "use_bias": ("bias, an array or None",),
     "with_bias": ("use_bias", "bias, an array or None"),
     "bias": ("use_bias",),
-    "padding_mode": ("boundary",),
+    "boundary": ("padding_mode",),
+    "mode": ("padding_mode",),
     "ceil_mode": ('rounding="ceil"',),
     "lhs": ("x",),
     "input": ("x",),
@@ -76,10 +79,10 @@ OURS = {
 """For each foreign word what to use, best first; each begins with the name of an argument."""
 
 
-def in_our_words(target: Target) -> Target:
+def suggest_keywords(target: Target) -> Target:
     """``target``, a function or a class, which answers keywords it does not know with ours.
 
-    >>> @in_our_words
+    >>> @suggest_keywords
     ... def slide(x, *, stride=1):
     ...     return x
     >>> slide(3, strides=2)
@@ -111,8 +114,8 @@ def _checked(function: Any, name: str) -> Any:
 def answer(word: str, known: tuple[str, ...]) -> str:
     """What to use for ``word`` among the arguments that are known.
 
-    >>> answer("kernel_size", ("x", "window")), answer("strid", ("x", "stride"))
-    ('kernel_size; use window', 'strid; use stride')
+    >>> answer("pool_size", ("x", "kernel_size")), answer("strid", ("x", "stride"))
+    ('pool_size; use kernel_size', 'strid; use stride')
     """
     for ours in OURS.get(word, ()):
         if re.split(r"\W", ours, maxsplit=1)[0] in known:

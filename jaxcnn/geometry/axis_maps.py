@@ -1,7 +1,7 @@
 """What one layer reads of its input along one axis, whatever kind of layer it is.
 
-A :class:`Slide` is every regular layout: convolutions, pools, transposed convolutions, paddings,
-slices, repetitions, global pools. A :class:`Table` lists the cells of each output where there is no
+A :class:`StridedAxis` is every regular layout: convolutions, pools, transposed convolutions, paddings,
+slices, repetitions, global pools. A :class:`IndexedAxis` lists the cells of each output where there is no
 such rule (reflected borders, resizing).
 """
 
@@ -15,14 +15,14 @@ from math import gcd
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._runs import Runs, merged, places, within
-from jaxcnn.geometry.window import Window, effective_filter
+from jaxcnn.geometry.window import Window, effective_kernel_size
 
 OUTSIDE = -(2**62)
 """A cell that lies in no input: padding that no regular layout gives a place."""
 
 
 @dataclass(frozen=True)
-class Slide:
+class StridedAxis:
     """Output o reads the cell (o*stride + t - low)/up for every tap t for which that is whole.
 
     Cells below 0 or from ``size`` on are padding.
@@ -35,7 +35,7 @@ class Slide:
       low, high: cells added before and after; negative where cells are cut off.
       up: the input's cells are laid this far apart, with zeros between (a transposed convolution).
 
-    >>> Slide.of(Window(7, 3, 2, (1, 1))).cells(0)
+    >>> StridedAxis.of(Window(7, 3, 2, (1, 1))).cells(0)
     (-1, 0, 1)
     """
 
@@ -48,7 +48,7 @@ class Slide:
     up: int = 1
 
     @classmethod
-    def of(cls, window: Window) -> Slide:
+    def of(cls, window: Window) -> StridedAxis:
         """What a window of a convolution or a pool reads."""
         return cls(
             window.size,
@@ -63,23 +63,23 @@ class Slide:
     def laid(
         cls,
         size: int,
-        filter: int,
+        kernel_size: int,
         *,
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
         dilation: int = 1,
         up: int = 1,
-    ) -> Slide:
+    ) -> StridedAxis:
         """A filter over cells that lie ``up`` apart, as many outputs as fit (rounded down).
 
-        >>> Slide.laid(224, 7, stride=2, padding=(3, 3)).output
+        >>> StridedAxis.laid(224, 7, stride=2, padding=(3, 3)).output
         112
         """
-        extent = effective_filter(filter, dilation)
+        extent = effective_kernel_size(kernel_size, dilation)
         room = (size - 1) * up + 1 + sum(padding) - extent
         if room < 0:
             raise InputError(
-                f"filter {filter}, which spans {extent} cells, is larger than the padded size "
+                f"kernel_size {kernel_size}, which spans {extent} cells, is larger than the padded size "
                 f"{room + extent}; use padding of {sum(padding) - room} or more in all"
             )
         taps = tuple(range(0, extent, dilation))
@@ -89,24 +89,24 @@ class Slide:
     def transposed(
         cls,
         size: int,
-        filter: int,
+        kernel_size: int,
         *,
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
         dilation: int = 1,
         output_padding: int = 0,
-    ) -> Slide:
+    ) -> StridedAxis:
         """What a transposed convolution reads; sizes as in ``transposed_output_size``.
 
-        >>> Slide.transposed(4, 4, stride=2, padding=(1, 1)).output
+        >>> StridedAxis.transposed(4, 4, stride=2, padding=(1, 1)).output
         8
         """
-        full = effective_filter(filter, dilation) - 1
+        full = effective_kernel_size(kernel_size, dilation) - 1
         around = (full - padding[0], full - padding[1] + output_padding)
-        return cls.laid(size, filter, padding=around, dilation=dilation, up=stride)
+        return cls.laid(size, kernel_size, padding=around, dilation=dilation, up=stride)
 
     @classmethod
-    def whole(cls, size: int) -> Slide:
+    def whole(cls, size: int) -> StridedAxis:
         """One output that reads every cell: a global pool, a dense layer."""
         return cls(size, 1, tuple(range(size)))
 
@@ -156,7 +156,7 @@ class Slide:
     def read_by(self, outputs: Runs) -> Runs:
         """The cells that any of ``outputs`` reads, padding included.
 
-        >>> Slide.of(Window(9, 3, 2)).read_by(((0, 4),))
+        >>> StridedAxis.of(Window(9, 3, 2)).read_by(((0, 4),))
         ((0, 9),)
         """
         spread: list[tuple[int, int]] = []
@@ -178,10 +178,10 @@ class Slide:
 
 
 @dataclass(frozen=True)
-class Table:
+class IndexedAxis:
     """Output o reads the cells ``rows[o]``; those below 0 or from ``size`` on are padding.
 
-    >>> Table(4, ((1,), (0,), (1,), (2,), (3,), (2,))).cells(0)
+    >>> IndexedAxis(4, ((1,), (0,), (1,), (2,), (3,), (2,))).cells(0)
     (1,)
     """
 
@@ -210,7 +210,7 @@ class Table:
         return Fraction(self.size, len(self.rows))
 
     def period(self, before: int) -> int:
-        """As for :class:`Slide`: no output need be like another."""
+        """As for :class:`StridedAxis`: no output need be like another."""
         return self.output
 
     def cells(self, output: int) -> tuple[int, ...]:
@@ -218,20 +218,20 @@ class Table:
         return self.rows[output] if 0 <= output < len(self.rows) else ()
 
     def read_by(self, outputs: Runs) -> Runs:
-        """As for :class:`Slide`; padding that has no place is left out."""
+        """As for :class:`StridedAxis`; padding that has no place is left out."""
         rows = (self.rows[o] for o in places(within(outputs, len(self.rows))))
         return merged((cell, cell + 1) for row in rows for cell in row if cell != OUTSIDE)
 
 
-Step = Slide | Table
+AxisMap = StridedAxis | IndexedAxis
 
 
-def step_of(size: int, rows: tuple[tuple[int, ...], ...]) -> Step:
+def axis_map_of(size: int, rows: tuple[tuple[int, ...], ...]) -> AxisMap:
     """The regular layout in which output o reads the cells ``rows[o]``, or the table of them.
 
-    >>> step_of(4, ((-1, 0), (1, 2), (3, 4)))
-    Slide(size=4, output=3, taps=(0, 1), stride=2, low=1, high=1, up=1)
-    >>> step_of(2, ((0,), (OUTSIDE,), (1,))).up
+    >>> axis_map_of(4, ((-1, 0), (1, 2), (3, 4)))
+    StridedAxis(size=4, output=3, taps=(0, 1), stride=2, low=1, high=1, up=1)
+    >>> axis_map_of(2, ((0,), (OUTSIDE,), (1,))).up
     2
     """
     first = rows[0]
@@ -242,22 +242,24 @@ def step_of(size: int, rows: tuple[tuple[int, ...], ...]) -> Step:
             row == tuple(first[0] + o * stride + tap for tap in taps) for o, row in enumerate(rows)
         ):
             end = first[0] + (len(rows) - 1) * stride + taps[-1] + 1
-            return Slide(size, len(rows), taps, stride, -first[0], end - size)
+            return StridedAxis(size, len(rows), taps, stride, -first[0], end - size)
     if len(rows) % size == 0:  # every cell so many times
         times = len(rows) // size
         taps = tuple(range(times))
-        repeated = Slide(size, len(rows), taps, 1, times - 1, times - 1, times)
+        repeated = StridedAxis(size, len(rows), taps, 1, times - 1, times - 1, times)
         if all(row == repeated.cells(o) for o, row in enumerate(rows)):
             return repeated
     real = [o for o, row in enumerate(rows) if row != (OUTSIDE,)]
     if len(real) > 1:  # zeros between cells
         low, up = real[0], real[1] - real[0]
-        spread = Slide(size, len(rows), (0,), 1, low, len(rows) - low - (size - 1) * up - 1, up)
+        spread = StridedAxis(
+            size, len(rows), (0,), 1, low, len(rows) - low - (size - 1) * up - 1, up
+        )
         if all(row == _within(spread, o) for o, row in enumerate(rows)):
             return spread
-    return Table(size, rows)
+    return IndexedAxis(size, rows)
 
 
-def _within(step: Slide, output: int) -> tuple[int, ...]:
+def _within(step: StridedAxis, output: int) -> tuple[int, ...]:
     inside = tuple(cell for cell in step.cells(output) if 0 <= cell < step.size)
     return inside or (OUTSIDE,)

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._check import choice, is_sequence
 from jaxcnn.geometry._symbolic import is_symbolic, known, state
+from jaxcnn.geometry.check import choice, is_sequence
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.sizes import less_padding, padding_under_windows, windows
 from jaxcnn.geometry.window import Window, first_empty
 
-BOUNDARIES = ("zeros", "reflect", "replicate", "circular", "partial")
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "partial")
 
 
-def source_cell(position: int, size: int, boundary: str) -> int | None:
+def source_cell(position: int, size: int, padding_mode: str) -> int | None:
     """The cell of 0 ... size-1 whose value is found at ``position``; None where it is zero.
 
     >>> [source_cell(i, 4, "reflect") for i in range(-2, 6)]
@@ -33,20 +33,20 @@ def source_cell(position: int, size: int, boundary: str) -> int | None:
     >>> [source_cell(i, 4, "zeros") for i in range(-2, 6)]
     [None, None, 0, 1, 2, 3, None, None]
     """
-    choice("boundary", boundary, BOUNDARIES)
+    choice("padding_mode", padding_mode, PADDING_MODES)
     if 0 <= position < size:
         return position
-    if boundary == "reflect":
+    if padding_mode == "reflect":
         return -position if position < 0 else 2 * (size - 1) - position
-    if boundary == "replicate":
+    if padding_mode == "replicate":
         return 0 if position < 0 else size - 1
-    if boundary == "circular":
+    if padding_mode == "circular":
         return position % size
     return None
 
 
-def check_boundary(boundary: str, laid: Sequence[Window], rounding: str) -> None:
-    """Refuses a boundary by which some window's padding cannot be filled.
+def check_padding_mode(padding_mode: str, laid: Sequence[Window], rounding: str) -> None:
+    """Refuses a padding mode by which some window's padding cannot be filled.
 
     Reflection has N-1 cells to mirror, a ring N to offer, and a share of real cells needs one.
     ``rounding`` is what was asked for; where ``laid`` has another, it has no layout of its own.
@@ -54,55 +54,55 @@ def check_boundary(boundary: str, laid: Sequence[Window], rounding: str) -> None
     Raises:
       InputError: naming the axis and its numbers, and what to use instead.
     """
-    choice("boundary", boundary, BOUNDARIES)
-    if boundary == "partial":
+    choice("padding_mode", padding_mode, PADDING_MODES)
+    if padding_mode == "partial":
         for axis in laid:
             _require_real_cells(axis, laid, rounding)
-    if boundary not in ("reflect", "circular"):
+    if padding_mode not in ("reflect", "circular"):
         return
-    limits = [axis.size - 1 if boundary == "reflect" else axis.size for axis in laid]
+    limits = [axis.size - 1 if padding_mode == "reflect" else axis.size for axis in laid]
     for axis, limit in zip(laid, limits, strict=True):
         if not known(lambda most=limit, a=axis: max(a.padding) <= most):
             if is_symbolic(axis.size):
                 raise InputError(
-                    f'boundary "{boundary}" fills padding {axis.padding} from {axis.axis} '
+                    f'padding_mode "{padding_mode}" fills padding {axis.padding} from {axis.axis} '
                     f"{axis.size}, which is not known to be so large; "
                     f"{state(axis.size, axis.size - limit + max(axis.padding))}"
                 )
             ways = less_padding(laid, [(most, most) for most in limits], rounding)
-            ways += _other_boundary("replicate", axis, rounding)
+            ways += _other_padding_mode("replicate", axis, rounding)
             raise InputError(
-                f'boundary "{boundary}" can fill at most {limit} cells on each side of {axis.axis} '
+                f'padding_mode "{padding_mode}" can fill at most {limit} cells on each side of {axis.axis} '
                 f"{axis.size}, but padding {axis.padding} has {max(axis.padding)}.",
                 *(ways or [f"a larger {axis.axis}"]),
             )
 
 
-def _other_boundary(boundary: str, axis: Window, rounding: str) -> list[Advice]:
-    """The advice to take ``boundary``, where the layout is possible with it."""
-    return [Advice("boundary", (boundary,))] if axis.rounding == rounding else []
+def _other_padding_mode(padding_mode: str, axis: Window, rounding: str) -> list[Advice]:
+    """The advice to take ``padding_mode``, where the layout is possible with it."""
+    return [Advice("padding_mode", (padding_mode,))] if axis.rounding == rounding else []
 
 
 def _require_real_cells(axis: Window, laid: Sequence[Window], rounding: str) -> None:
     empty = first_empty(axis)
     if empty is not None:
         raise InputError(
-            f'boundary "partial" divides by the real cells under the window, and there are none '
-            f"under output {empty} of {axis.axis} {axis.size} with filter {axis.filter}, "
+            f'padding_mode "partial" divides by the real cells under the window, and there are none '
+            f"under output {empty} of {axis.axis} {axis.size} with kernel_size {axis.kernel_size}, "
             f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}.",
             *padding_under_windows(laid, rounding),
-            *_other_boundary("zeros", axis, rounding),
+            *_other_padding_mode("zeros", axis, rounding),
         )
 
 
 def pad_windows(
-    x: Sequence[int], padding: Padding, *, boundary: str = "zeros"
+    x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros"
 ) -> tuple[Window, ...]:
     """One window of a single cell for each spatial axis of x; its outputs are the padded axis.
 
     Args:
       x: (N, *spatial, C); or (*spatial, C) where ``padding`` has one entry for each axis.
-      padding, boundary: as in :func:`jaxcnn.pad`.
+      padding, padding_mode: as in :func:`jaxcnn.pad`.
 
     Raises:
       InputError: where they do not fit together, with what to use instead.
@@ -116,10 +116,10 @@ def pad_windows(
             f"padding {padding!r} depends on a filter, which pad does not have; use an int, an int "
             f"for each axis, or a pair (before, after) for each axis"
         )
-    if boundary == "partial":
+    if padding_mode == "partial":
         raise InputError(
-            'boundary "partial" needs the window of a convolution; use conv(..., '
-            'boundary="partial"), or boundary="zeros" here'
+            'padding_mode "partial" needs the window of a convolution; use conv(..., '
+            'padding_mode="partial"), or padding_mode="zeros" here'
         )
     axes = len(padding) if is_sequence(padding) else max(1, len(x) - 2)
     if len(x) not in (axes + 1, axes + 2):
@@ -128,5 +128,5 @@ def pad_windows(
             f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
             f"for one example, (*spatial, C)"
         )
-    check = partial(check_boundary, boundary)
+    check = partial(check_padding_mode, padding_mode)
     return windows(x[-axes - 1 : -1], 1, padding=padding, check=check)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry.boundary import BOUNDARIES
+from jaxcnn.geometry.padding_mode import PADDING_MODES
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.pad import pad
 from jaxcnn.reference.conv import conv as reference_conv
@@ -34,7 +34,7 @@ FORMS = pytest.mark.parametrize("form", [conv, reference_conv])
 
 @st.composite
 def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
-    """Padded convolutions with a boundary that fits, and every other time with a mask."""
+    """Padded convolutions with a padding mode that fits, and every other time with a mask."""
     problem = draw(
         conv_problems(
             dtypes=dtypes,
@@ -43,7 +43,9 @@ def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
             paddings=("numbers", "SAME", "FULL", "CAUSAL"),
         )
     )
-    kwargs = problem.kwargs | {"boundary": draw(st.sampled_from(boundaries_for(problem.shapes())))}
+    kwargs = problem.kwargs | {
+        "padding_mode": draw(st.sampled_from(boundaries_for(problem.shapes())))
+    }
     if draw(st.booleans()):
         sizes = [draw(st.sampled_from((1, size))) for size in problem.kernel_shape]
         kwargs["mask"] = np.random.default_rng(problem.seed).random(sizes) < 0.5
@@ -67,14 +69,14 @@ def test_transformations_keep_the_numbers(problem):
 
 
 @FORMS
-@pytest.mark.parametrize("boundary", ["zeros", "reflect", "replicate", "circular"])
-def test_padding_first_and_convolving_then_is_the_same(form, boundary):
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
+def test_padding_first_and_convolving_then_is_the_same(form, padding_mode):
     x = jnp.arange(60).reshape(1, 4, 5, 3) ** 2 % 17
     kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
     padding = [(2, 1), (0, 3)]
     np.testing.assert_array_equal(
-        form(x, kernel, padding=padding, boundary=boundary),
-        form(pad(x, padding, boundary=boundary), kernel),
+        form(x, kernel, padding=padding, padding_mode=padding_mode),
+        form(pad(x, padding, padding_mode=padding_mode), kernel),
     )
 
 
@@ -83,7 +85,7 @@ def test_circular_convolution_commutes_with_turning_the_ring(form):
     x, kernel = jnp.arange(7)[:, None] ** 2, jnp.array([1, -2, 5])[:, None, None]
 
     def fn(x):
-        return form(x, kernel, padding="SAME", boundary="circular")
+        return form(x, kernel, padding="SAME", padding_mode="circular")
 
     np.testing.assert_array_equal(fn(jnp.roll(x, 3, axis=0)), jnp.roll(fn(x), 3, axis=0))
 
@@ -91,7 +93,7 @@ def test_circular_convolution_commutes_with_turning_the_ring(form):
 @FORMS
 def test_partial_convolution_keeps_a_constant_image_constant(form):
     x, kernel = jnp.full((5, 6, 1), 2.0), jnp.full((3, 3, 1, 1), 0.5)
-    y = form(x, kernel, jnp.array([1.0]), padding=2, boundary="partial")
+    y = form(x, kernel, jnp.array([1.0]), padding=2, padding_mode="partial")
     # 9 taps of 0.5 on 2.0, whatever the share of real cells, and the bias is not scaled.
     np.testing.assert_allclose(y, np.full((7, 8, 1), 10.0), rtol=4 * np.finfo("float32").eps)
 
@@ -99,7 +101,7 @@ def test_partial_convolution_keeps_a_constant_image_constant(form):
 @FORMS
 def test_partial_is_zeros_where_no_window_meets_the_padding(form):
     x, kernel = jnp.arange(9.0)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
-    partial = form(x, kernel, padding=1, boundary="partial")
+    partial = form(x, kernel, padding=1, padding_mode="partial")
     zeros = form(x, kernel, padding=1)
     np.testing.assert_array_equal(partial[1:-1], zeros[1:-1])
     np.testing.assert_array_equal(partial[::8], 1.5 * zeros[::8])
@@ -128,10 +130,10 @@ def test_a_masked_tap_gets_neither_value_nor_gradient(form):
     assert (np.tril(jacobian) != 0).any()
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_it_lowers_for_every_platform(boundary):
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_it_lowers_for_every_platform(padding_mode):
     def fn(x, kernel):
-        return conv(x, kernel, stride=2, padding=1, boundary=boundary, mask=kernel > 0)
+        return conv(x, kernel, stride=2, padding=1, padding_mode=padding_mode, mask=kernel > 0)
 
     args = jnp.ones((2, 5, 7, 2)), jnp.ones((3, 3, 2, 4))
     assert_lowers(fn, args, returns=jax.ShapeDtypeStruct((2, 3, 4, 4), "float32"))
@@ -139,19 +141,27 @@ def test_it_lowers_for_every_platform(boundary):
 
 
 @FORMS
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_an_empty_batch_gives_an_empty_result(form, boundary):
-    y = form(jnp.ones((0, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), padding=1, boundary=boundary)
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_an_empty_batch_gives_an_empty_result(form, padding_mode):
+    y = form(jnp.ones((0, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), padding=1, padding_mode=padding_mode)
     assert y.shape == (0, 5, 5, 4)
 
 
 X, KERNEL = jnp.ones((1, 3, 4, 2)), jnp.ones((3, 3, 2, 6))
 REFUSED = [
-    ({"boundary": "mirror"}, ValueError, ["boundary", "mirror", "'reflect'"]),
-    ({"boundary": "reflect", "padding": 3}, ValueError, ["at most 2 ", "height 3", "replicate"]),
-    ({"boundary": "circular", "padding": 4}, ValueError, ["at most 3 ", "height 3", "replicate"]),
+    ({"padding_mode": "mirror"}, ValueError, ["padding_mode", "mirror", "'reflect'"]),
     (
-        {"boundary": "partial", "padding": [(3, 3), (1, 1)]},
+        {"padding_mode": "reflect", "padding": 3},
+        ValueError,
+        ["at most 2 ", "height 3", "replicate"],
+    ),
+    (
+        {"padding_mode": "circular", "padding": 4},
+        ValueError,
+        ["at most 3 ", "height 3", "replicate"],
+    ),
+    (
+        {"padding_mode": "partial", "padding": [(3, 3), (1, 1)]},
         ValueError,
         ["partial", "output 0", "height 3", "(3, 3)", "padding=((2, 2), (1, 1))"],
     ),
@@ -174,7 +184,7 @@ def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(form, kwargs, 
 @FORMS
 def test_shares_of_integers_are_refused(form):
     with pytest.raises(TypeError, match=r"conv: x is int32.*astype"):
-        form(X.astype(int), KERNEL.astype(int), padding=1, boundary="partial")
+        form(X.astype(int), KERNEL.astype(int), padding=1, padding_mode="partial")
 
 
 @st.composite
@@ -228,7 +238,7 @@ def test_a_share_of_real_cells_is_of_its_own_window(form, bad):
     x, kernel = jnp.arange(1.0, 10)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
 
     def fn(x):
-        return form(x, kernel, padding=1, boundary="partial")
+        return form(x, kernel, padding=1, padding_mode="partial")
 
     def pulled(x):
         return jax.vjp(fn, x)[1](jnp.ones((9, 1)))[0]
