@@ -96,12 +96,12 @@ class Conv(Filtering):
         self.bias = self._zeros((channels,)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return ops.conv(
+        y = ops.conv(
             *self._in_one_dtype(x, self.kernel, self.bias),
             mask=None if self.mask is None else self.mask[...],
-            activation=self.activation,
             **self._arguments,
         )
+        return self._activate(y)
 
 
 @suggest_keywords

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial, reduce
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ from jax import lax
 
 from jaxcnn.convolve.stored import whole, whole_when_back
 from jaxcnn.convolve.taps import TOGETHER, AxisWindow, Layout, steps, taps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:

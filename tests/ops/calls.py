@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 X, KERNEL, BIAS = (8, 8, 8, 4), (3, 3, 4, 6), (6,)
-WINDOW = {"window": (2, 2)}
+WINDOW = {"kernel_size": (2, 2)}
 
 # name: shapes of the arrays, other arguments, shapes of what is returned
 CALLS = {
