@@ -31,6 +31,12 @@ class OperationShapes:
     Attributes:
       batch: N, or None where the caller's x has no batch axis.
       dtype: the result's; None where the operation is described by shapes alone.
+
+    >>> import jax.numpy as jnp
+    >>> shapes = OperationShapes(None, dtype=jnp.dtype("bfloat16"))
+    >>> x = shapes.batched(jnp.ones((7, 3)))
+    >>> x.shape, shapes.restore(x).shape, shapes.restore(x).dtype
+    ((1, 7, 3), (7, 3), dtype(bfloat16))
     """
 
     batch: int | None
@@ -69,6 +75,11 @@ class WindowShapes(OperationShapes):
 
     Attributes:
       windows: one :class:`jaxcnn.geometry.Window` for each spatial axis.
+
+    >>> from jaxcnn.geometry import Window
+    >>> shapes = WindowShapes(8, (Window(7, 3, padding=(1, 1)),))
+    >>> shapes.spatial, shapes.paddings
+    ((7,), ((1, 1),))
     """
 
     windows: tuple[Window, ...]
