@@ -6,6 +6,7 @@ sizes here; nothing else computes one.
 
 from jaxcnn.geometry import conventions
 from jaxcnn.geometry.axis_maps import IndexedAxis, StridedAxis
+from jaxcnn.geometry.coverage import padded_cells, real_cells
 from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.geometry.padding import (
     Padding,
@@ -17,6 +18,7 @@ from jaxcnn.geometry.padding import (
     size_preserving_padding,
 )
 from jaxcnn.geometry.padding_mode import PADDING_MODES, pad_windows, source_cell
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.plan import Plan, PlanRow
 from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
 from jaxcnn.geometry.relatives import (
@@ -28,16 +30,10 @@ from jaxcnn.geometry.relatives import (
     separable_shapes,
 )
 from jaxcnn.geometry.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
-from jaxcnn.geometry.sizes import (
-    exact_sizes,
-    output_size,
-    output_sizes,
-    transposed_output_size,
-    transposed_window,
-    windows,
-)
+from jaxcnn.geometry.sizes import exact_sizes, output_size, output_sizes
 from jaxcnn.geometry.transposed import conv_transpose_shapes
-from jaxcnn.geometry.window import Window, effective_kernel_size, padded_cells, real_cells
+from jaxcnn.geometry.transposed_sizes import transposed_output_size, transposed_window
+from jaxcnn.geometry.window import Window, effective_kernel_size
 
 __all__ = [
     "PADDING_MODES",
@@ -69,6 +65,7 @@ __all__ = [
     "padded_cells",
     "padding_for_output",
     "padding_total",
+    "place_windows",
     "pool_shapes",
     "real_cells",
     "receptive_field",
@@ -78,5 +75,4 @@ __all__ = [
     "source_cell",
     "transposed_output_size",
     "transposed_window",
-    "windows",
 ]

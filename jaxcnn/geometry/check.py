@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._symbolic import at_least, is_symbolic
+from jaxcnn.geometry._symbolic import is_symbolic, require_at_least
 
 
 def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False) -> int:
@@ -17,7 +17,7 @@ def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False)
     With ``symbolic`` it may be one of JAX's symbolic sizes, and is handed on as it is.
     """
     if symbolic and is_symbolic(value):
-        return value if least is None else at_least(name, value, least)
+        return value if least is None else require_at_least(name, value, least)
     kind = "an integer" if least is None else f"an integer >= {least}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be {kind}, got {value!r} of type {type(value).__name__}")

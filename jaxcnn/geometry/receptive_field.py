@@ -8,11 +8,14 @@ For graphs and transposed convolutions see :class:`jaxcnn.geometry.feature_map.F
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from jaxcnn.geometry.window import Window
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+    from jaxcnn.geometry.window import Window
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ReceptiveField:
 
     Laid over a map whose jump is a fraction, a window makes size and start fractions too.
 
+    >>> from jaxcnn.geometry import Window
     >>> ReceptiveField().apply(Window(7, 3, padding=(1, 1)))
     ReceptiveField(size=3, jump=1, start=-1)
     """
@@ -40,7 +44,7 @@ class ReceptiveField:
     start: int | Fraction = 0
 
     def apply(self, window: Window) -> ReceptiveField:
-        """The field of this one's outputs once ``window`` has been laid over them."""
+        """The field in a map that ``window`` computes from this field's map."""
         return ReceptiveField(
             size=self.size + (window.extent - 1) * self.jump,
             jump=self.jump * window.stride,
@@ -51,6 +55,7 @@ class ReceptiveField:
 def receptive_field(chain: Iterable[Window]) -> ReceptiveField:
     """The field of one output of a chain of windows, first window first.
 
+    >>> from jaxcnn.geometry import Window
     >>> receptive_field([Window(28, 4, 2, (1, 1)), Window(14, 4, 2, (1, 1))])
     ReceptiveField(size=10, jump=4, start=-3)
     """

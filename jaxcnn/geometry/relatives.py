@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from jaxcnn.errors import InputError, without
+from jaxcnn.errors import InputError, omit_advice
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.padding_mode import check_padding_mode
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.shapes import (
     ConvShapes,
     conv_shapes,
@@ -24,7 +25,6 @@ from jaxcnn.geometry.shapes import (
     split_kernel,
     split_shape,
 )
-from jaxcnn.geometry.sizes import windows
 from jaxcnn.geometry.window import effective_kernel_size
 
 
@@ -180,7 +180,7 @@ def local_shapes(
             *other_layouts(x, kernel, axes, of),
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         filters,
         stride=stride,
@@ -236,7 +236,7 @@ def causal_shapes(
     (8, 0)
     """
     _require_time_alone(tuple(kernel))
-    with without("padding"):
+    with omit_advice("padding"):
         return conv_shapes(
             x,
             kernel,

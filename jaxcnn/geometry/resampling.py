@@ -13,9 +13,9 @@ from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.padding_mode import check_padding_mode
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.pooling import require_cells, split_by
 from jaxcnn.geometry.shapes import PoolShapes
-from jaxcnn.geometry.sizes import windows
 from jaxcnn.geometry.window import axis_names
 
 ORDERS = ("CRD", "DCR")
@@ -49,7 +49,7 @@ def blur_shapes(
         raise InputError(
             'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=stride,

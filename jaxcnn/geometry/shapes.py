@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._symbolic import at_least, is_symbolic
+from jaxcnn.geometry._symbolic import is_symbolic, require_at_least
 from jaxcnn.geometry.check import integer, is_sequence, per_axis
+from jaxcnn.geometry.coverage import first_empty_output
 from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.padding_advice import nonempty_window_advice
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.geometry.sizes import padding_under_windows, windows
-from jaxcnn.geometry.window import Window, first_empty
+from jaxcnn.geometry.placement import place_windows
+from jaxcnn.geometry.window import Window
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def conv_shapes(
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
         require_mask(tuple(mask), kernel)
-    laid = windows(
+    laid = place_windows(
         spatial,
         filters,
         stride=stride,
@@ -219,7 +221,7 @@ def pool_shapes(
         axes, asked = max(1, len(x) - 2), f"kernel_size {kernel_size!r}"
     batch, spatial, channels = split_shape(x, axes, asked)
     kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=kernel_size if stride is None else stride,
@@ -234,13 +236,13 @@ def pool_shapes(
 def _require_cells(laid: Sequence[Window], rounding: str) -> None:
     """Refuses windows that hold nothing but padding."""
     for axis in laid:
-        empty = first_empty(axis)
+        empty = first_empty_output(axis)
         if empty is not None:
             raise InputError(
                 f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation {axis.dilation}, "
                 f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
                 f"nothing but padding.",
-                *padding_under_windows(laid, rounding),
+                *nonempty_window_advice(laid, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
 
@@ -261,7 +263,7 @@ def split_shape(
     batch = x[0] if len(x) == axes + 2 else None
     spatial, channels = x[-axes - 1 : -1], x[-1]
     if is_symbolic(channels):
-        at_least("channels", channels, 1)
+        require_at_least("channels", channels, 1)
     elif channels < 1:
         raise InputError(f"{called} of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels

@@ -10,26 +10,29 @@ same       by name
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
-from jaxcnn.geometry.padding import NAMES, Padding
+from jaxcnn.geometry.padding import PADDING_NAMES, Padding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
 
 
-def read_padding(word: str) -> Padding:
+def parse_padding(word: str) -> Padding:
     """The padding that a word describes; one pair, for every axis, is the only entry of a tuple.
 
-    >>> read_padding("1"), read_padding("3-2"), read_padding("1x0-2"), read_padding("same")
+    >>> parse_padding("1"), parse_padding("3-2"), parse_padding("1x0-2"), parse_padding("same")
     (1, ((3, 2),), ((1, 1), (0, 2)), 'SAME')
     """
-    if word.upper() in NAMES:
+    if word.upper() in PADDING_NAMES:
         return word.upper()
     if not re.fullmatch(r"[0-9]+(-[0-9]+)?(x[0-9]+(-[0-9]+)?)*", word):
         raise InputError(
             f"padding {word!r} is not understood; write 1 for every side, 3-2 for before and "
-            f"after, 3-2x0-1 for each axis, or a name: {', '.join(NAMES).lower()}"
+            f"after, 3-2x0-1 for each axis, or a name: {', '.join(PADDING_NAMES).lower()}"
         )
     sides = [tuple(map(int, axis.split("-"))) for axis in word.split("x")]
     if len(sides) == 1 and len(sides[0]) == 1:
@@ -37,10 +40,10 @@ def read_padding(word: str) -> Padding:
     return tuple((side[0], side[-1]) for side in sides)
 
 
-def write_padding(padding: Padding) -> str:
+def format_padding(padding: Padding) -> str:
     """The word for a padding.
 
-    >>> write_padding(((0, 2), (1, 1))), write_padding(2), write_padding("SAME")
+    >>> format_padding(((0, 2), (1, 1))), format_padding(2), format_padding("SAME")
     ('0-2x1-1', '2', 'same')
     """
     if isinstance(padding, str):
@@ -51,10 +54,10 @@ def write_padding(padding: Padding) -> str:
     return "x".join(words)
 
 
-def write_value(value: object) -> str:
+def format_value(value: object) -> str:
     """The word for a number, a name, or sizes, one an axis.
 
-    >>> write_value(3), write_value((6, 9))
+    >>> format_value(3), format_value((6, 9))
     ('3', '6x9')
     """
     return "x".join(map(str, value)) if is_sequence(value) else str(value)
