@@ -1,7 +1,8 @@
-"""Integers only: sizes, paddings, receptive fields and plans of sliding windows.
+"""The arithmetic of sliding windows: sizes, paddings, receptive fields, the cells an output reads.
 
-Imports no JAX, and nothing of jaxcnn but its errors. Everything else in the package gets its
-sizes here; nothing else computes one.
+Imports no JAX, and nothing of jaxcnn but its errors. Operations, layers and the tools that inspect
+programs get their sizes here. :mod:`jaxcnn.convolve` alone restates the formula of the output size,
+for lax's convolutions: these round down and may have no output.
 """
 
 from jaxcnn.geometry import conventions

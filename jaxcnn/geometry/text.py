@@ -1,10 +1,10 @@
-"""Paddings as one word, as the command line and the text form of layers take them.
+"""Paddings and sizes as words: the form of the command line and of layers in text.
 
 1          one cell on every side
-3-2        before and after, on every axis
-1x2        an axis each: 1 on both sides of the first, 2 of the second
-3-2x0-1    before and after on each axis
-same       by name
+3-2        3 before and 2 after, on every axis
+1x2        1 on both sides of the first axis, 2 of the second
+3-2x0-1    before and after, for each axis
+same       a name
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def parse_padding(word: str) -> Padding:
-    """The padding that a word describes; one pair, for every axis, is the only entry of a tuple.
+    """The padding that a word describes; one pair for every axis becomes a tuple of one entry.
+
+    Raises:
+      InputError: where the word has another form.
 
     >>> parse_padding("1"), parse_padding("3-2"), parse_padding("1x0-2"), parse_padding("same")
     (1, ((3, 2),), ((1, 1), (0, 2)), 'SAME')
@@ -55,7 +58,7 @@ def format_padding(padding: Padding) -> str:
 
 
 def format_value(value: object) -> str:
-    """The word for a number, a name, or sizes, one an axis.
+    """The word for a number, a name, or a number for each axis.
 
     >>> format_value(3), format_value((6, 9))
     ('3', '6x9')
@@ -64,7 +67,7 @@ def format_value(value: object) -> str:
 
 
 def for_axes(padding: Padding, axes: int) -> Padding:
-    """``padding`` with its only pair, where it has one alone, for each of ``axes`` axes.
+    """``padding`` for ``axes`` axes: repeats the pair of a tuple of one entry.
 
     >>> for_axes(((3, 2),), 2), for_axes(1, 2)
     (((3, 2), (3, 2)), 1)
@@ -75,10 +78,18 @@ def for_axes(padding: Padding, axes: int) -> Padding:
 
 
 def format_shape(sizes: Iterable[int | Fraction]) -> str:
-    """Sizes as they are spoken of: ``28x28x1``."""
+    """Sizes as one word.
+
+    >>> format_shape((28, 28, 1))
+    '28x28x1'
+    """
     return "x".join(map(str, sizes))
 
 
 def format_count(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
+    """A number with its noun, in the plural unless it is 1.
+
+    >>> format_count(1, "row"), format_count(1200, "row")
+    ('1 row', '1,200 rows')
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
