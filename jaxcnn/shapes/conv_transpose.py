@@ -9,8 +9,8 @@ from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.placement import collect_windows
-from jaxcnn.geometry.shapes import (
-    ConvShapes,
+from jaxcnn.geometry.transposed_sizes import transposed_window
+from jaxcnn.shapes.checks import (
     divisors,
     other_layouts,
     require_bias,
@@ -18,7 +18,7 @@ from jaxcnn.geometry.shapes import (
     split_kernel,
     split_shape,
 )
-from jaxcnn.geometry.transposed_sizes import transposed_window
+from jaxcnn.shapes.conv import ConvShapes
 
 
 def conv_transpose_shapes(
