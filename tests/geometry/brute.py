@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+from jaxcnn.geometry import Window
+
 
 def placements(
     size: int,
@@ -41,3 +43,12 @@ def small_cases():
         range(1, 10), range(1, 5), range(1, 4), range(3), range(3), range(1, 3)
     ):
         yield size, kernel_size, {"stride": stride, "padding": (low, high), "dilation": dilation}
+
+
+def placed_windows():
+    """Windows with and without an overhanging placement, and the placements of each."""
+    for size, kernel_size, layout in small_cases():
+        for rounding in ("floor", "ceil"):
+            found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
+            if found:
+                yield Window(size, kernel_size, rounding=rounding, **layout), found

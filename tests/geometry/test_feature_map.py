@@ -11,31 +11,10 @@ from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import Window, receptive_field, transposed_window
-from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis, axis_map_of
+from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis
 from jaxcnn.geometry.feature_map import FeatureMap
 from tests.cases import few, many
-
-
-@st.composite
-def slides(draw, size, longest=12):
-    """A convolution's, a transposed convolution's or a pool's layout on an axis of that size."""
-    kernel_size, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
-    try:
-        if draw(st.integers(0, 3)) == 0:
-            stride = draw(st.integers(1, 3))
-            window = transposed_window(
-                size, kernel_size, stride=stride, padding=padding, dilation=dilation
-            )
-            slide = StridedAxis.transposed(window)
-        else:
-            stride = draw(st.integers(1, 3))
-            slide = StridedAxis.from_window(
-                Window(size, kernel_size, stride, padding, dilation, "floor")
-            )
-    except InputError:
-        slide = StridedAxis(size, size)
-    return slide if 1 <= slide.output <= longest else StridedAxis(size, size)
+from tests.geometry.drawn import strided_axes
 
 
 @st.composite
@@ -47,7 +26,7 @@ def tables(draw, size):
 
 
 @st.composite
-def graphs(draw, axes=(1, 2), joins=True, layouts=slides):
+def graphs(draw, axes=(1, 2), joins=True, layouts=strided_axes):
     """A map made by chains, branches and joins over an input of one or two axes."""
     sizes = tuple(draw(st.lists(st.integers(1, 8), min_size=axes[0], max_size=axes[1])))
     top = FeatureMap.of_input(sizes)
@@ -122,7 +101,7 @@ def test_counts_are_the_paths_that_stay_inside(data):
 @many
 @given(st.data())
 def test_cells_read_are_those_that_paths_inside_of_the_network_end_at(data):
-    m = data.draw(graphs(axes=(1, 1), layouts=lambda n: st.one_of(slides(n), tables(n))))
+    m = data.draw(graphs(axes=(1, 1), layouts=lambda n: st.one_of(strided_axes(n), tables(n))))
     assume(m.most_paths < 2000)
     (output,) = an_output(data.draw, m)
     cells = sorted({cell for (cell,) in real_paths(m, (output,), around=True)})
@@ -253,49 +232,6 @@ def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
     for first, later in zip(spans[:period], spans[period:], strict=True):
         moved = first and tuple(cell + field.jump * period for cell in first)
         assert later == moved
-
-
-@many
-@given(st.data())
-def test_a_transposed_map_reads_the_cells_whose_windows_read_its_output(data):
-    size, *numbers = (data.draw(st.integers(1, most)) for most in (12, 4, 3))
-    padding = (data.draw(st.integers(-1, 2)), data.draw(st.integers(-1, 2)))
-    try:
-        window = Window(size, *numbers, padding, data.draw(st.integers(1, 3)), "floor")
-    except InputError:
-        return
-    forward, back = StridedAxis.from_window(window), StridedAxis.transposed(window)
-    assert (back.size, back.output) == (forward.output, forward.size)
-    for cell in range(size):
-        readers = [o for o in range(window.output) if cell in forward.cells(o)]
-        assert [o for o in back.cells(cell)[::-1] if 0 <= o < window.output][::-1] == readers
-
-
-@many
-@given(st.data())
-def test_a_regular_layout_is_recognised_by_what_it_reads(data):
-    slide = data.draw(slides(data.draw(st.integers(1, 12))))
-    assume(slide.input_dilation == 1)
-    found = axis_map_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
-    assert isinstance(found, StridedAxis)
-    assert [found.cells(o) for o in range(found.output)] == [
-        slide.cells(o) for o in range(slide.output)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("rows", "step"),
-    [
-        (((0,), (0,), (1,), (1,)), StridedAxis(2, 4, (0, 1), 1, 1, 1, 2)),
-        (((OUTSIDE,), (0,), (OUTSIDE,), (1,)), StridedAxis(2, 4, (0,), 1, 1, 0, 2)),
-        (((0, 1), (0, 1)), StridedAxis(2, 2, (0, 1), 0, 0, 0)),
-        (((1,), (0,), (1,)), IndexedAxis(2, ((1,), (0,), (1,)))),
-    ],
-    ids=["repeated", "zeros between", "broadcast", "reflected"],
-)
-def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
-    found = axis_map_of(2, rows)
-    assert found == step
 
 
 def test_counts_beyond_64_bits_are_exact():

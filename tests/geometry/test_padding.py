@@ -1,5 +1,6 @@
 """Paddings: what names stand for, what keeps a size, what reaches one."""
 
+import re
 from itertools import product
 
 import pytest
@@ -35,7 +36,7 @@ def test_named_paddings_are_those_of_lax(name):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.dilations)
 def test_same_gives_an_output_for_every_stride_cells(size, kernel_size, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
     for name in ("SAME", "SAME_LOWER"):
@@ -44,7 +45,7 @@ def test_same_gives_an_output_for_every_stride_cells(size, kernel_size, stride, 
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, drawn.dilations)
 def test_full_meets_every_cell_with_every_tap(size, kernel_size, dilation):
     pair = named_padding("FULL", size, kernel_size, dilation=dilation)
     found = placements(size, kernel_size, stride=1, padding=pair, dilation=dilation)
@@ -55,7 +56,7 @@ def test_full_meets_every_cell_with_every_tap(size, kernel_size, dilation):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.dilations)
 def test_causal_outputs_see_no_later_cell(size, kernel_size, stride, dilation):
     pair = named_padding("CAUSAL", size, kernel_size, stride=stride, dilation=dilation)
     found = placements(size, kernel_size, stride=stride, padding=pair, dilation=dilation)
@@ -87,7 +88,7 @@ def test_the_description_gives_the_formula_and_says_when_it_is_not_whole():
 
 
 @many
-@given(drawn.sizes, drawn.filters, st.integers(1, 60), drawn.strides, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, st.integers(1, 60), drawn.strides, drawn.dilations)
 def test_a_wanted_size_is_reached_exactly_or_refused(size, kernel_size, output, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
     total = padding_total(size, kernel_size, output, **layout)
@@ -100,6 +101,18 @@ def test_a_wanted_size_is_reached_exactly_or_refused(size, kernel_size, output, 
     with pytest.raises(InputError, match=f"{-total} of its cells are cut off"):
         padding_for_output(size, kernel_size, output, **layout)
     assert output_size(size + total, kernel_size, **layout) == output
+
+
+@many
+@given(drawn.sizes, drawn.kernel_sizes, st.integers(1, 60), drawn.strides, drawn.dilations)
+def test_what_an_unreachable_size_suggests_is_reached(size, kernel_size, output, stride, dilation):
+    layout = {"stride": stride, "dilation": dilation}
+    try:
+        padding_for_output(size, kernel_size, output, **layout)
+        return
+    except InputError as error:
+        other = int(re.search(r"use size (-?\d+)", str(error))[1])
+    assert padding_for_output(other, kernel_size, output, **layout) == (0, 0)
 
 
 def test_every_way_to_give_padding_means_the_same_pairs():

@@ -9,12 +9,9 @@ from jax import lax
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import (
-    Window,
-    effective_kernel_size,
     exact_sizes,
     output_size,
     output_sizes,
-    transposed_output_size,
 )
 from tests.cases import many
 from tests.geometry import drawn
@@ -70,7 +67,7 @@ def _lax_size(size, kernel_size, *, stride, padding, dilation):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
 def test_large_sizes_obey_as_the_small_ones_do(size, kernel_size, stride, padding, dilation):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
     found = placements(size, kernel_size, **layout)
@@ -108,7 +105,7 @@ def test_a_stride_that_does_not_fit_is_refused_with_what_is_lost_and_what_to_typ
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
 def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
     size, kernel_size, stride, padding, dilation
 ):
@@ -126,39 +123,30 @@ def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
 
 
 @many
-@given(
-    drawn.sizes,
-    drawn.filters,
-    drawn.strides,
-    drawn.pairs | st.sampled_from(["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"]),
-    drawn.dilations,
-    st.integers(0, 6),
-)
-def test_transposed_size_is_one_that_the_window_takes_back(
-    outputs, kernel_size, stride, padding, dilation, extra
-):
-    layout = {"stride": stride, "padding": padding, "dilation": dilation}
-    named_same = isinstance(padding, str) and padding.startswith("SAME")
-    extra = 0 if named_same else extra % stride
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
+def test_what_an_impossible_size_suggests_is_possible(size, kernel_size, stride, padding, dilation):
+    layout = {"stride": stride, "dilation": dilation}
     try:
-        size = transposed_output_size(outputs, kernel_size, output_padding=extra, **layout)
-    except InputError:
-        extent = effective_kernel_size(kernel_size, dilation)
-        sides = {"FULL": 2 * (extent - 1), "CAUSAL": extent - 1}
-        total = sides[padding] if isinstance(padding, str) else sum(padding)
-        assert (outputs - 1) * stride + extent - total + extra < 1
+        output_size(size, kernel_size, padding=padding, **layout)
         return
-    assert output_size(size, kernel_size, rounding="floor", **layout) == outputs
-    if named_same:
-        assert size == outputs * stride
-    elif not extra:
-        assert output_size(size, kernel_size, **layout) == outputs
-        larger = size + stride
-        assert output_size(larger, kernel_size, **layout) == outputs + 1
+    except InputError as error:
+        advice = {way.argument: way for way in error.advice if not isinstance(way, str)}
+    for pair in advice["padding"].values:
+        assert output_size(size, kernel_size, padding=pair, **layout) >= 1
+    sizes = advice["size"].values
+    for other in sizes:
+        for n in range(other, other + (3 if advice["size"].note == "or more" else 1)):
+            assert output_size(n, kernel_size, padding=padding, **layout) >= 1
+    if "rounding" in advice:
+        assert advice["rounding"].values == ("floor",)
+        assert output_size(size, kernel_size, padding=padding, rounding="floor", **layout) >= 1
+    else:  # too small: the least that will do
+        with pytest.raises(InputError):
+            output_size(sizes[0] - 1, kernel_size, padding=padding, **layout)
 
 
 @many
-@given(st.lists(st.tuples(drawn.sizes, drawn.filters, drawn.strides), min_size=1, max_size=4))
+@given(st.lists(st.tuples(drawn.sizes, drawn.kernel_sizes, drawn.strides), min_size=1, max_size=4))
 def test_several_axes_are_each_axis_by_itself(axes):
     sizes, filters, strides = zip(*axes, strict=True)
     want = [
@@ -180,9 +168,3 @@ def test_an_error_names_the_axis_and_what_its_cells_are_called():
             InputError, match=rf"^{words} with kernel_size 3.*1 (cell|column|slice) at"
         ):
             output_sizes(sizes, filters, stride=[3 if f == 3 else 1 for f in filters])
-
-
-def test_a_window_prints_as_the_formula_with_its_numbers():
-    assert str(Window(7, 3, 2)) == "(7 + 0 + 0 - 3)/2 + 1 = 3"
-    floored = Window(224, 7, 2, (3, 3), rounding="floor")
-    assert str(floored) == "(224 + 3 + 3 - 7)/2 + 1 = 112.5, rounded to 112"
