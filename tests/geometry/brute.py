@@ -1,4 +1,4 @@
-"""Windows laid by hand: every placement tried, one cell after the other, and counted."""
+"""Placements of windows by hand: the window moves on until it no longer fits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def placements(
     stride: int,
     padding: tuple[int, int],
     dilation: int,
-    overhang=False,
+    overhang: bool = False,
 ) -> list[list[int]]:
     """For each placement that fits, the cells under its taps; cell 0 is the input's first.
 
-    With ``overhang`` there is one more, which does not fit, if cells are left to read; but the last
-    one is left out if it starts beyond the input.
+    With ``overhang`` one more placement reads the cells that are left, if there are any. The last
+    placement is left out if it starts beyond the input.
     """
     low, high = padding
     found, first = [], -low

@@ -1,4 +1,4 @@
-"""Layouts of the sizes that networks have, possible or not."""
+"""Layouts of the sizes that networks have; not all of them are possible."""
 
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ pairs = st.tuples(st.integers(0, 12), st.integers(0, 12))
 
 @st.composite
 def strided_axes(draw, size, longest=12):
-    """A convolution's, a transposed convolution's or a pool's layout on an axis of that size."""
+    """The map of a convolution, a transposed convolution or a pool, with few outputs."""
     kernel_size, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     try:
@@ -32,3 +32,19 @@ def strided_axes(draw, size, longest=12):
     except InputError:
         axis = StridedAxis(size, size)
     return axis if 1 <= axis.output <= longest else StridedAxis(size, size)
+
+
+@st.composite
+def chains(draw):
+    """A few windows, each on the outputs of the one before it."""
+    size, chain = draw(st.integers(1, 60)), []
+    for _ in range(draw(st.integers(0, 4))):
+        numbers = (draw(st.integers(1, 4)), draw(st.integers(1, 3)))
+        padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
+        try:
+            window = Window(size, *numbers, padding, draw(st.integers(1, 2)), "floor")
+        except InputError:
+            break
+        chain.append(window)
+        size = window.output
+    return chain

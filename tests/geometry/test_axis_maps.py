@@ -29,7 +29,7 @@ def test_a_transposed_map_reads_the_cells_whose_windows_read_its_output(data):
 
 @many
 @given(st.data())
-def test_a_regular_layout_is_recognised_by_what_it_reads(data):
+def test_axis_map_of_recognises_every_strided_axis_by_the_cells_it_reads(data):
     slide = data.draw(strided_axes(data.draw(st.integers(1, 12))))
     assume(slide.input_dilation == 1)
     found = axis_map_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
@@ -49,6 +49,8 @@ def test_a_regular_layout_is_recognised_by_what_it_reads(data):
     ],
     ids=["repeated", "zeros between", "broadcast", "reflected"],
 )
-def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
+def test_axis_map_of_recognises_repetitions_dilations_broadcasts_and_else_lists_the_cells(
+    rows, step
+):
     found = axis_map_of(2, rows)
     assert found == step

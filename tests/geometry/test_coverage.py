@@ -1,4 +1,4 @@
-"""The cells of the input and of its padding that outputs read, against placements counted by hand."""
+"""Cells of the input and of its padding that outputs read, against placements by hand."""
 
 import numpy as np
 from hypothesis import assume, given
@@ -40,7 +40,7 @@ def test_padded_cells_are_those_of_the_padded_axis_under_each_placement():
 
 @many
 @given(st.data())
-def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
+def test_the_first_empty_output_is_the_first_placement_on_padding_alone(data):
     size, kernel_size, stride = (data.draw(st.integers(1, n)) for n in (5, 4, 4))
     layout = {
         "stride": stride,
@@ -56,10 +56,10 @@ def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
     assert first_empty_output(window) == (real.index(0) if 0 in real else None)
 
 
-FAR = 10**9  # cells, of which nobody counts one after the other while a test runs
+FAR = 10**9  # cells: too many to visit one by one while a test runs
 
 
-def test_no_operation_counts_the_cells_of_an_axis_one_by_one():
+def test_shapes_of_an_axis_of_a_billion_cells_take_no_time():
     line = (1, FAR, 4)
     for padding_mode in PADDING_MODES:
         for padding in ("VALID", "SAME", ((999, 0),)):

@@ -1,4 +1,4 @@
-"""Output sizes: the formula, against placements counted by hand and against lax's own rule."""
+"""Output sizes, against placements counted by hand and against lax."""
 
 import jax
 import numpy as np
@@ -29,21 +29,21 @@ def _is_exact(size, layout, found):
     return bool(found) and found[-1][-1] == size + layout["padding"][1] - 1
 
 
-def test_exact_size_is_the_number_of_placements_where_they_leave_nothing_unread():
+def test_exact_output_size_is_the_number_of_placements_if_they_leave_nothing_unread():
     for size, kernel_size, layout in small_cases():
         found = placements(size, kernel_size, **layout)
         want = len(found) if _is_exact(size, layout, found) else None
         assert _size_or_none(size, kernel_size, **layout) == want, (size, kernel_size, layout)
 
 
-def test_floored_size_is_the_number_of_placements():
+def test_floored_output_size_is_the_number_of_placements():
     for size, kernel_size, layout in small_cases():
         want = len(placements(size, kernel_size, **layout)) or None
         got = _size_or_none(size, kernel_size, rounding="floor", **layout)
         assert got == want, (size, kernel_size, layout)
 
 
-def test_ceiled_size_counts_the_placement_that_overhangs():
+def test_ceiled_output_size_counts_the_overhanging_placement():
     for size, kernel_size, layout in small_cases():
         want = len(placements(size, kernel_size, overhang=True, **layout))
         if want:
@@ -51,7 +51,7 @@ def test_ceiled_size_counts_the_placement_that_overhangs():
             assert got == want, (size, kernel_size, layout)
 
 
-def test_floored_size_is_the_one_lax_gives():
+def test_floored_output_size_is_that_of_lax():
     for size, kernel_size, layout in small_cases():
         want = _lax_size(size, kernel_size, **layout)
         got = _size_or_none(size, kernel_size, rounding="floor", **layout) or 0
@@ -68,7 +68,9 @@ def _lax_size(size, kernel_size, *, stride, padding, dilation):
 
 @many
 @given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
-def test_large_sizes_obey_as_the_small_ones_do(size, kernel_size, stride, padding, dilation):
+def test_output_sizes_of_large_layouts_are_their_numbers_of_placements(
+    size, kernel_size, stride, padding, dilation
+):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
     found = placements(size, kernel_size, **layout)
     assert _size_or_none(size, kernel_size, rounding="floor", **layout) == (len(found) or None)
@@ -90,23 +92,23 @@ def test_large_sizes_obey_as_the_small_ones_do(size, kernel_size, stride, paddin
         (7, 3, {"stride": 3, "rounding": "ceil"}, 3),
     ],
 )
-def test_worked_examples_hold(size, kernel_size, arguments, want):
+def test_output_sizes_of_worked_examples(size, kernel_size, arguments, want):
     assert output_size(size, kernel_size, **arguments) == want
 
 
-def test_a_stride_that_does_not_fit_is_refused_with_what_is_lost_and_what_to_type():
+def test_the_error_of_an_inexact_size_states_the_formula_the_unread_cells_and_what_to_type():
     with pytest.raises(InputError) as caught:
         output_size(224, 7, stride=2, padding=3)
     assert str(caught.value) == (
-        "size 224 with kernel_size 7, stride 2, padding (3, 3) gives (224 + 3 + 3 - 7)/2 + 1 = 112.5 "
-        "outputs; 112.5 is not an integer: 1 row at the end (of padding) would never be read. Use "
-        'padding=(3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
+        "size 224 with kernel_size 7, stride 2, padding (3, 3) gives (224 + 3 + 3 - 7)/2 + 1 = "
+        "112.5 outputs; 112.5 is not an integer: 1 row at the end (of padding) would never be "
+        'read. Use padding=(3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
     )
 
 
 @many
 @given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
-def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
+def test_exact_sizes_are_the_nearest_sizes_that_output_size_accepts(
     size, kernel_size, stride, padding, dilation
 ):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -124,7 +126,9 @@ def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
 
 @many
 @given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
-def test_what_an_impossible_size_suggests_is_possible(size, kernel_size, stride, padding, dilation):
+def test_the_advice_of_an_impossible_output_size_is_possible(
+    size, kernel_size, stride, padding, dilation
+):
     layout = {"stride": stride, "dilation": dilation}
     try:
         output_size(size, kernel_size, padding=padding, **layout)
@@ -140,14 +144,14 @@ def test_what_an_impossible_size_suggests_is_possible(size, kernel_size, stride,
     if "rounding" in advice:
         assert advice["rounding"].values == ("floor",)
         assert output_size(size, kernel_size, padding=padding, rounding="floor", **layout) >= 1
-    else:  # too small: the least that will do
+    else:  # too small: the advised size is the smallest possible
         with pytest.raises(InputError):
             output_size(sizes[0] - 1, kernel_size, padding=padding, **layout)
 
 
 @many
 @given(st.lists(st.tuples(drawn.sizes, drawn.kernel_sizes, drawn.strides), min_size=1, max_size=4))
-def test_several_axes_are_each_axis_by_itself(axes):
+def test_output_sizes_on_several_axes_are_those_of_each_axis(axes):
     sizes, filters, strides = zip(*axes, strict=True)
     want = [
         _size_or_none(n, f, stride=s, padding=(f, f), rounding="floor")
@@ -158,7 +162,7 @@ def test_several_axes_are_each_axis_by_itself(axes):
     assert list(got) == want
 
 
-def test_an_error_names_the_axis_and_what_its_cells_are_called():
+def test_an_error_names_the_axis_and_its_cells_rows_columns_or_slices():
     for axes, i, words in ((1, 0, "length 7"), (2, 1, "width 7"), (3, 0, "depth 7")):
         sizes = [5] * axes
         sizes[i] = 7

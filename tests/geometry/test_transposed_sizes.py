@@ -20,7 +20,7 @@ from tests.geometry import drawn
     drawn.dilations,
     st.integers(0, 6),
 )
-def test_transposed_size_is_one_that_the_window_takes_back(
+def test_a_transposed_size_gives_back_the_outputs_it_came_from(
     outputs, kernel_size, stride, padding, dilation, extra
 ):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -45,7 +45,7 @@ def test_transposed_size_is_one_that_the_window_takes_back(
 
 @many
 @given(st.integers(1, 5), drawn.kernel_sizes, drawn.strides, drawn.pairs, st.integers(0, 9))
-def test_what_an_impossible_transposed_size_suggests_is_possible(
+def test_the_advice_of_an_impossible_transposed_size_is_possible(
     size, kernel_size, stride, padding, extra
 ):
     try:

@@ -12,7 +12,7 @@ from tests.geometry import drawn
 from tests.geometry.brute import placed_windows
 
 
-def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
+def test_unread_lost_and_overhanging_cells_lie_behind_the_last_placement():
     for window, found in placed_windows():
         end = window.size + window.padding[1]
         behind = range(found[-1][-1] + 1, end)
@@ -23,14 +23,14 @@ def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
 
 @many
 @given(drawn.kernel_sizes, drawn.dilations)
-def test_the_effective_filter_spans_from_the_first_tap_to_the_last(kernel_size, dilation):
+def test_the_effective_kernel_size_spans_from_the_first_tap_to_the_last(kernel_size, dilation):
     taps = [dilation * tap for tap in range(kernel_size)]
     assert effective_kernel_size(kernel_size, dilation) == taps[-1] - taps[0] + 1
 
 
 @many
 @given(st.integers(0, 10**400), st.integers(1, 48))
-def test_a_number_is_written_in_full_or_cut_off_and_marked_as_such(numerator, denominator):
+def test_decimals_are_exact_or_cut_off_and_marked(numerator, denominator):
     number = Fraction(numerator, denominator)
     written = decimal(number)
     if written.endswith("..."):
