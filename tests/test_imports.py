@@ -181,7 +181,7 @@ def test_what_a_package_lists_it_has_and_documents(name):
             assert inspect.getdoc(value), f"{name}.{entry} has no docstring"
 
 
-SHOWN = ["jaxcnn.geometry", "jaxcnn.nn", "jaxcnn.ops", "jaxcnn.reference", "jaxcnn.testing"]
+SHOWN = [f"jaxcnn.{room}" for room in ("geometry", "nn", "ops", "reference", "shapes", "testing")]
 
 
 @pytest.mark.parametrize("name", SHOWN)

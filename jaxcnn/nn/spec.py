@@ -20,15 +20,16 @@ from typing import Any
 
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, error_prefix
-from jaxcnn.geometry import Padding, Plan, PlanRow, conv_shapes, pool_shapes
+from jaxcnn.geometry import Padding, Plan, PlanRow
 from jaxcnn.geometry.check import choice, integer, per_axis
 from jaxcnn.geometry.padding import NAMES
 from jaxcnn.geometry.plan import plan_row
 from jaxcnn.geometry.receptive_field import ReceptiveField
-from jaxcnn.geometry.shapes import require_floor_or_exact, require_groups
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._options import option
+from jaxcnn.shapes import conv_shapes, pool_shapes
+from jaxcnn.shapes.checks import require_floor_or_exact, require_groups
 
 POOLS = ("max", "avg")
 KINDS = ("conv", *POOLS)

@@ -13,7 +13,7 @@ import jax
 from flax import nnx
 from jax import lax
 
-from jaxcnn.geometry import conv_shapes, pool_shapes
+from jaxcnn.shapes import conv_shapes, pool_shapes
 
 
 def flax_conv(

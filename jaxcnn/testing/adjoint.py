@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.geometry import conv_transpose_shapes
+from jaxcnn.shapes import conv_transpose_shapes
 from jaxcnn.testing.problems import ConvProblem
 from jaxcnn.testing.report import stating
 from jaxcnn.testing.tolerance import assert_sums_close

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import reference
-from jaxcnn.geometry import ConvShapes, PoolShapes, conv_shapes, pool_shapes
+from jaxcnn.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
 
 Arrays = tuple[jax.Array | None, ...]
 
