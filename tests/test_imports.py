@@ -15,10 +15,10 @@ ROOT = Path(jaxcnn.__file__).parent
 
 # What each room may import, besides itself. errors, arrays and activations are the doors, open to
 # all who may have JAX; environment says what the program runs on.
-DOORS = {"errors", "words", "arrays", "activations"}
+DOORS = {"errors", "keywords", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),
-    "words": set(),
+    "keywords": set(),
     "arrays": set(),
     "activations": {"geometry"},
     "environment": {"errors"},
@@ -27,10 +27,10 @@ MAY_IMPORT = {
     "reference": DOORS | {"geometry"},
     "convolve": DOORS | {"geometry", "onednn"},
     "ops": DOORS | {"geometry", "convolve"},
-    "nn": DOORS | {"geometry", "ops"},
+    "nn": DOORS | {"geometry", "ops", "inspect"},
     "data": DOORS | {"geometry"},
-    "inspect": DOORS | {"geometry", "ops", "nn"},
-    "train": DOORS | {"geometry", "ops", "nn", "data", "environment"},
+    "inspect": {"errors", "keywords", "geometry"},
+    "train": DOORS | {"geometry", "ops", "inspect", "nn", "data", "environment"},
     "testing": DOORS | {"geometry", "reference", "ops"},
     "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
     "cli": DOORS
