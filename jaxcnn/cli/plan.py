@@ -9,7 +9,7 @@ import typer
 
 from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.cli.tables import print_plan
-from jaxcnn.errors import InputError, spelling
+from jaxcnn.errors import InputError, format_advice
 from jaxcnn.geometry.text import format_shape
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
     models = [word for word in words if ":" in word and word.split(":")[0] not in KINDS]
     if not models:
         layers = [parse(word) for word in words or DIGITS_LAYERS]
-        with spelling(as_part):
+        with format_advice(as_part):
             found = plan_of_layers(shape, layers)
         return replace(found, notes=_axes_said(shape))
     if len(words) > 1:

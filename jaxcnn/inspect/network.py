@@ -83,8 +83,8 @@ class Layer:
         windowed = self.kind in CONVOLUTIONS or self.kind in POOLS
         if slides and windowed:
             words.append("x".join(str(len(s.taps)) for s in slides))
-            words += _unless(1, "s", [max(s.stride, s.up) for s in slides])
-            words += _unless(0, "p", [_pair(s) for s in slides if s.up == 1])
+            words += _unless(1, "s", [max(s.stride, s.input_dilation) for s in slides])
+            words += _unless(0, "p", [_pair(s) for s in slides if s.input_dilation == 1])
             words += _unless(1, "d", [s.dilation for s in slides])
         words += [f"g{self.groups}"] if self.groups != 1 else []
         return f"{self.name} ({' '.join(words)})"

@@ -15,7 +15,7 @@ from jax.core import Tracer
 
 from jaxcnn.geometry import PADDING_MODES
 from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
-from jaxcnn.geometry.padding import NAMES, resolve_padding
+from jaxcnn.geometry.padding import PADDING_NAMES, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS
 
 LEAST = {"kernel_size": 1, "window": 1, "stride": 1, "dilation": 1, "output_padding": 0}
@@ -62,7 +62,7 @@ def _dtype(name: str, value: Any) -> np.dtype:
 
 def _padding(padding: Any, axes: int | None) -> str | int | tuple[int | tuple[int, int], ...]:
     if isinstance(padding, str):
-        return choice("padding", padding.upper(), NAMES)
+        return choice("padding", padding.upper(), PADDING_NAMES)
     if not is_sequence(padding):
         return resolve_padding(padding, (1,), (1,))[0][0]
     ones = (1,) * (len(padding) if axes is None else axes)

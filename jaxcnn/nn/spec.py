@@ -22,9 +22,9 @@ from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.check import choice, integer, per_axis
-from jaxcnn.geometry.padding import NAMES
+from jaxcnn.geometry.padding import PADDING_NAMES
 from jaxcnn.geometry.receptive_field import ReceptiveField
-from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_padding
 from jaxcnn.inspect import Plan, PlanRow
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._options import option
@@ -92,7 +92,7 @@ class ConvSpec:
         )
 
     def __str__(self) -> str:
-        words = [f"conv:{self.channels}:k{write_value(self.kernel_size)}", *_window_words(self, 1)]
+        words = [f"conv:{self.channels}:k{format_value(self.kernel_size)}", *_window_words(self, 1)]
         words += [f"g{self.groups}"] if self.groups != 1 else []
         words += [self.activation] if self.activation != "linear" else []
         words += ["nobias"] if not self.use_bias else []
@@ -140,7 +140,7 @@ class PoolSpec:
         return _plan_row(str(self), shapes.windows, input[-1], fields)
 
     def __str__(self) -> str:
-        words = [f"{self.kind}:k{write_value(self.kernel_size)}", *_window_words(self, None)]
+        words = [f"{self.kind}:k{format_value(self.kernel_size)}", *_window_words(self, None)]
         return ":".join(words)
 
 
@@ -204,10 +204,10 @@ def as_part(advice: Advice) -> str:
     """
     letters = {"padding": ":p", "rounding": ":", "groups": ":g"}
     if advice.argument not in letters:
-        return advice.spelled(" ", list(map(write_value, advice.values)))
-    write = write_padding if advice.argument == "padding" else write_value
+        return advice.format(" ", list(map(format_value, advice.values)))
+    write = format_padding if advice.argument == "padding" else format_value
     parts = [letters[advice.argument] + write(value) for value in advice.values]
-    return replace(advice, argument="").spelled("", parts)
+    return replace(advice, argument="").format("", parts)
 
 
 def parse(word: str) -> Spec:
@@ -246,10 +246,10 @@ activation='relu', use_bias=True, rounding='exact')
 
 
 def _read_part(part: str, names: dict[str, str], *, conv: bool) -> tuple[str | None, Any]:
-    if part.upper() in NAMES:
+    if part.upper() in PADDING_NAMES:
         return "padding", part.upper()
     if re.fullmatch(r"p[0-9x-]+", part):
-        return "padding", read_padding(part[1:])
+        return "padding", parse_padding(part[1:])
     if part == "floor" or (part == "ceil" and not conv):
         return "rounding", part
     if conv and part == "nobias":
@@ -272,10 +272,10 @@ def _unreadable(word: str, why: str) -> str:
 
 
 def _window_words(spec: ConvSpec | PoolSpec, stride: int | None) -> list[str]:
-    words = [f"s{write_value(spec.stride)}"] if spec.stride != stride else []
+    words = [f"s{format_value(spec.stride)}"] if spec.stride != stride else []
     if isinstance(spec.padding, str):
         words += [spec.padding.lower()] if spec.padding.upper() != "VALID" else []
     else:
-        words.append("p" + write_padding(spec.padding))
-    words += [f"d{write_value(spec.dilation)}"] if spec.dilation != 1 else []
+        words.append("p" + format_padding(spec.padding))
+    words += [f"d{format_value(spec.dilation)}"] if spec.dilation != 1 else []
     return words + ([spec.rounding] if spec.rounding != "exact" else [])

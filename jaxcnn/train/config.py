@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 from jaxcnn.data.mnist import CLASSES, IMAGE
-from jaxcnn.errors import InputError, spelling
+from jaxcnn.errors import InputError, format_advice
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
 from jaxcnn.inspect import Plan
@@ -80,7 +80,7 @@ class TrainConfig:
 
     def plan(self) -> Plan:
         """The plan of the stack over images of the digits' size."""
-        with spelling(as_part):
+        with format_advice(as_part):
             return plan(IMAGE, self.specs())
 
     def steps_per_epoch(self, images: int) -> int:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from jaxcnn.cli import app
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import for_axes, read_padding, write_padding
+from jaxcnn.geometry.text import for_axes, format_padding, parse_padding
 from jaxcnn.nn import parse
 from tests.cases import many
 
@@ -103,11 +103,11 @@ def test_what_plan_and_explain_advise_is_possible(sizes, data):
 @given(st.integers(1, 3), st.data())
 def test_one_spelling_of_a_padding_means_the_same_everywhere(axes, data):
     word = data.draw(paddings(axes))
-    padding = read_padding(word)
+    padding = parse_padding(word)
     part = word if word.isalpha() else f"p{word}"
     assert parse(f"max:k3:{part}").padding == padding
     if not word.isalpha():
-        again = read_padding(write_padding(padding))
+        again = parse_padding(format_padding(padding))
         assert for_axes(again, axes) == for_axes(padding, axes)
 
 

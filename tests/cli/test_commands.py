@@ -59,7 +59,7 @@ def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
     [
         ("size 7 -k 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--rounding floor"]),
         ("size 224 -k 7 -s 2 -p 3", ["112.5 is not an integer", "--pad 3-2 or 3-4", "223 or 225"]),
-        ("size 2 -k 3", ["filter is larger than the padded size 2", "--pad 0-1"]),
+        ("size 2 -k 3", ["kernel is larger than the padded size 2", "--pad 0-1"]),
         (f"size {10**400} -k 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
         ("size 7 -k 3 -p -1", ["padding '-1' is not understood; write 1 for every side"]),
         ("size 7 -k 3 -s 0", ["stride must be an integer >= 1, got 0"]),

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.geometry import PADDING_MODES, Window, effective_kernel_size, padded_cells, real_cells
-from jaxcnn.geometry.window import decimal, first_empty
+from jaxcnn.geometry.coverage import first_empty_output
+from jaxcnn.geometry.window import decimal
 from jaxcnn.shapes import (
     adaptive_shapes,
     blur_shapes,
@@ -64,7 +65,7 @@ def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
     real = [sum(0 <= cell < size for cell in cells) for cells in found]
     window = Window(size, kernel_size, rounding=rounding, **layout)
     assert real_cells(window, np.arange(window.output)).tolist() == real
-    assert first_empty(window) == (real.index(0) if 0 in real else None)
+    assert first_empty_output(window) == (real.index(0) if 0 in real else None)
 
 
 FAR = 10**9  # cells, of which nobody counts one after the other while a test runs
