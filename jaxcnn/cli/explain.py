@@ -77,8 +77,8 @@ def _problem(
 ) -> Problem:
     from jaxcnn.convolve import Problem
     from jaxcnn.convolve.algorithms.algorithm import FLOATS
-    from jaxcnn.geometry import conv_shapes
-    from jaxcnn.geometry.shapes import require_groups
+    from jaxcnn.shapes import conv_shapes
+    from jaxcnn.shapes.checks import require_groups
 
     if dtype not in FLOATS:
         raise InputError(f"--dtype must be one of {', '.join(FLOATS)}, got {dtype!r}")

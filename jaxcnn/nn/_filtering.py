@@ -14,8 +14,8 @@ from jax.typing import DTypeLike
 from jaxcnn.activations import activation as activation_named
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import integer, is_sequence
-from jaxcnn.geometry.shapes import require_floor_or_exact
 from jaxcnn.nn._options import option
+from jaxcnn.shapes.checks import require_floor_or_exact
 
 
 class Mask(nnx.Variable):

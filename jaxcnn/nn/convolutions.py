@@ -18,13 +18,13 @@ from jax.typing import DTypeLike
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.check import integer, per_axis
-from jaxcnn.geometry.shapes import conv_shapes
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._filtering import Filtering, check_channels, check_filter
 from jaxcnn.nn._options import option
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
+from jaxcnn.shapes import conv_shapes
 
 
 @suggest_keywords

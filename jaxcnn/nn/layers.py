@@ -15,10 +15,10 @@ from jaxcnn import ops
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.check import is_sequence
-from jaxcnn.geometry.shapes import require_mask
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._filtering import Filtering, Mask, check_channels, check_filter
 from jaxcnn.nn._options import option
+from jaxcnn.shapes.checks import require_mask
 
 
 @suggest_keywords

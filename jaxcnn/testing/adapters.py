@@ -12,7 +12,7 @@ import jax
 from flax import nnx
 from jax import lax
 
-from jaxcnn.geometry import conv_shapes, pool_shapes
+from jaxcnn.shapes import conv_shapes, pool_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

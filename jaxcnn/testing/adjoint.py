@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import chex
 import numpy as np
 
-from jaxcnn.geometry import conv_transpose_shapes
+from jaxcnn.shapes import conv_transpose_shapes
 from jaxcnn.testing.definition import Definition
 from jaxcnn.testing.failure import checking
 from jaxcnn.testing.tolerance import assert_sums_close

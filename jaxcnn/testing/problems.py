@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import reference
-from jaxcnn.geometry import ConvShapes, PoolShapes, conv_shapes, pool_shapes
+from jaxcnn.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

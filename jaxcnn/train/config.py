@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, fields
 
 from jaxcnn.data.mnist import CLASSES, IMAGE
 from jaxcnn.errors import InputError, spelling
-from jaxcnn.geometry import Plan
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
+from jaxcnn.inspect import Plan
 from jaxcnn.nn.spec import Spec, as_part, parse, plan
 
 # 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.

@@ -14,8 +14,8 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxcnn.arrays import widened
 from jaxcnn.nn import Stack
+from jaxcnn.shapes.arrays import widened
 from jaxcnn.train.augment import random_shift
 from jaxcnn.train.config import TrainConfig
 

@@ -6,24 +6,23 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry import (
-    PADDING_MODES,
-    Window,
+from jaxcnn.geometry import PADDING_MODES, Window, effective_kernel_size, padded_cells, real_cells
+from jaxcnn.geometry.window import decimal, first_empty
+from jaxcnn.shapes import (
+    adaptive_shapes,
+    blur_shapes,
     causal_shapes,
     conv_shapes,
     conv_transpose_shapes,
     depthwise_shapes,
-    effective_kernel_size,
+    global_shapes,
     local_shapes,
     pad_windows,
-    padded_cells,
     pool_shapes,
-    real_cells,
+    shuffle_shapes,
+    unpool_shapes,
+    unshuffle_shapes,
 )
-from jaxcnn.geometry.adaptive import adaptive_shapes, global_shapes
-from jaxcnn.geometry.pooling import unpool_shapes
-from jaxcnn.geometry.resampling import blur_shapes, shuffle_shapes, unshuffle_shapes
-from jaxcnn.geometry.window import decimal, first_empty
 from tests.cases import many
 from tests.geometry import drawn
 from tests.geometry.brute import placements, small_cases

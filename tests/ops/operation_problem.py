@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.geometry import ConvShapes
 from jaxcnn.geometry.padding_mode import PADDING_MODES, check_padding_mode
+from jaxcnn.shapes import ConvShapes
 from jaxcnn.testing.problems import Arrays, BaseProblem, ConvProblem
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.geometry.resampling import ORDERS, binomial
 from jaxcnn.ops import resample
 from jaxcnn.reference import resample as reference_resample
+from jaxcnn.shapes.resample import ORDERS, binomial
 from jaxcnn.testing import assert_sums_close, pool_problems
 from tests.cases import DTYPES, few
 

@@ -93,7 +93,7 @@ def pulls_back_more_than_it_pushes(x, kernel, bias=None, **kwargs):
 
 def takes_the_last_of_equal_maxima(x, kernel_size, **kwargs):
     axes = tuple(range(x.ndim - 1 - len(kernel_size), x.ndim - 1))
-    paddings = jaxcnn.geometry.pool_shapes(x.shape, kernel_size, **kwargs).paddings
+    paddings = jaxcnn.shapes.pool_shapes(x.shape, kernel_size, **kwargs).paddings
     turned = kwargs | {"padding": tuple(pair[::-1] for pair in paddings)}
     return jnp.flip(jaxcnn.max_pool(jnp.flip(x, axes), kernel_size, **turned), axes)
 

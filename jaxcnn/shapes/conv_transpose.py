@@ -8,8 +8,8 @@ from functools import partial
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
-from jaxcnn.geometry.shapes import (
-    ConvShapes,
+from jaxcnn.geometry.sizes import on_every_axis, transposed_window
+from jaxcnn.shapes.checks import (
     divisors,
     other_layouts,
     require_bias,
@@ -17,7 +17,7 @@ from jaxcnn.geometry.shapes import (
     split_kernel,
     split_shape,
 )
-from jaxcnn.geometry.sizes import on_every_axis, transposed_window
+from jaxcnn.shapes.conv import ConvShapes
 
 
 def conv_transpose_shapes(
