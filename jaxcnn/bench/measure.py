@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.bench import pytorch
-from jaxcnn.bench.apart import Apart, Gone, Task
+from jaxcnn.bench.process import ContenderProcess, ContenderFailedError, Task
 from jaxcnn.bench.ceiling import Ceilings
-from jaxcnn.bench.check import WrongResult, require_same
+from jaxcnn.bench.check import WrongResultError, require_same
 from jaxcnn.bench.contenders import Contender, operands
 from jaxcnn.bench.memory import memory_is_counted
-from jaxcnn.bench.roster import ROADS, contender, names
+from jaxcnn.bench.roster import XLA_BACKENDS, contender, names
 from jaxcnn.bench.row import DIRECTIONS, Row
-from jaxcnn.bench.timing import FULL, Effort, Times, Turn, by_turns, once
+from jaxcnn.bench.timing import FULL, Effort, Times, Turn, time_interleaved, once
 
-CONTENDERS = ("lax", *ROADS, "jaxcnn", "jaxcnn-plain", "torch")
+CONTENDERS = ("lax", *XLA_BACKENDS, "jaxcnn", "jaxcnn-plain", "torch")
 RATIOS = (
     ("lax", "jaxcnn"),
-    *((road, "jaxcnn") for road in ROADS),
+    *((road, "jaxcnn") for road in XLA_BACKENDS),
     ("lax", "jaxcnn-plain"),
     ("jaxcnn", "torch"),
     ("jaxcnn-plain", "torch"),
@@ -40,7 +40,7 @@ class Result:
       times: for each contender; PyTorch's two layouts apart.
       compile_seconds: for each contender that compiles.
       peaks: MiB for each contender, see :func:`jaxcnn.bench.memory.peak_growth`.
-      left_out: why XLA's other roads were not timed, for each such.
+      left_out: why XLA's other xla_backends were not timed, for each such.
       floor: seconds at the machine's own speeds.
       torch_alone: the median of PyTorch's faster layout with nobody else by turns; None without.
     """
@@ -116,13 +116,13 @@ def measure(
     ceilings: Ceilings,
     *,
     torch: bool,
-    roads: bool = False,
+    xla_backends: bool = False,
     memory: bool = True,
     effort: Effort = FULL,
 ) -> Result:
     """Checks every contender against lax, and times them by turns.
 
-    All but XLA's other roads share one process; for the memory that they take, each is called once
+    All but XLA's other xla_backends share one process; for the memory that they take, each is called once
     in a fresh one before. PyTorch's threads and XLA's can get in each other's way; so PyTorch's
     faster layout is timed once more alone.
 
@@ -130,12 +130,12 @@ def measure(
       row, direction, dtype: what is computed.
       ceilings: the machine's own speeds.
       torch: whether PyTorch takes part.
-      roads: whether lax does on XLA's other roads; on which it cannot, is said in the result.
+      xla_backends: whether lax does on XLA's other xla_backends; on which it cannot, is said in the result.
       memory: whether the peak memory is wanted.
       effort: how long each is timed.
 
     Raises:
-      WrongResult: naming row, direction and contender.
+      WrongResultError: naming row, direction and contender.
     """
     there = names(row, torch=torch)
     peaks, left_out = {}, {}
@@ -149,15 +149,15 @@ def measure(
     turns = {name: each.turn for name, each in entrants.items()}
     programs = {entrants["lax"].program: "lax"}
     with ExitStack() as processes:
-        for road in ROADS if roads else ():
-            task = Task(road, row, direction, dtype, ROADS[road])
-            apart = processes.enter_context(Apart(task))
+        for road in XLA_BACKENDS if xla_backends else ():
+            task = Task(road, row, direction, dtype, XLA_BACKENDS[road])
+            apart = processes.enter_context(ContenderProcess(task))
             try:
                 first = apart.first()
                 if first.program in programs:
-                    raise Gone(road, f"compiles to the program of {programs[first.program]}")
+                    raise ContenderFailedError(road, f"compiles to the program of {programs[first.program]}")
                 _require_right(task, first.result, want)
-            except (Gone, WrongResult) as error:
+            except (ContenderFailedError, WrongResultError) as error:
                 left_out[road] = str(error)
                 apart.close()
                 continue
@@ -169,7 +169,7 @@ def measure(
         times = _by_turns(turns, warm, effort, left_out)
     alone = None
     if layout := _faster_layout(times):
-        alone = by_turns({layout: turns[layout]}, warm, effort)[layout].median
+        alone = time_interleaved({layout: turns[layout]}, warm, effort)[layout].median
     return Result(
         row,
         direction,
@@ -189,10 +189,10 @@ def _peaks(tasks: Sequence[Task]) -> tuple[dict[str, float], dict[str, str]]:
     if not memory_is_counted():
         return peaks, died
     for task in tasks:
-        with Apart(task) as apart:
+        with ContenderProcess(task) as apart:
             try:
                 peak = apart.first(result=False).peak
-            except Gone as gone:
+            except ContenderFailedError as gone:
                 died[f"{task.name}, for its memory,"] = str(gone)
                 continue
         if peak is not None:
@@ -227,8 +227,8 @@ def _by_turns(
     while True:
         there = {name: each for name, each in turns.items() if name not in left_out}
         try:
-            return by_turns(there, warm, effort)
-        except Gone as gone:
+            return time_interleaved(there, warm, effort)
+        except ContenderFailedError as gone:
             left_out[gone.name] = str(gone)
 
 
@@ -250,7 +250,7 @@ def geometric_means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
 def record(
     suite: str, dtype: str, ceilings: Ceilings, results: Sequence[Result], torch: bool
 ) -> dict[str, Any]:
-    """A run as it is written to a file, with device, versions and the flags of XLA's roads."""
+    """A run as it is written to a file, with device, versions and the flags of XLA's xla_backends."""
     from importlib.metadata import version
 
     from jaxcnn.environment import environment
@@ -268,7 +268,7 @@ def record(
             for direction, ratios in geometric_means(results).items()
         },
         "xla_flags": {
-            road: flags for road, flags in ROADS.items() if any(road in r.times for r in results)
+            road: flags for road, flags in XLA_BACKENDS.items() if any(road in r.times for r in results)
         },
         "rows": [result.record() for result in results],
     }

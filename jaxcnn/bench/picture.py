@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcnn.bench.measure import CONTENDERS, Result
-from jaxcnn.bench.roster import ROADS
+from jaxcnn.bench.roster import XLA_BACKENDS
 from jaxcnn.bench.row import DIRECTIONS
 
 TITLES = {
@@ -28,7 +28,7 @@ MARKS = {
     "torch": ("#E69F00", "^"),
 }
 FLOOR = "the machine's speed"
-SMALL = ("jaxcnn-plain", *ROADS)
+SMALL = ("jaxcnn-plain", *XLA_BACKENDS)
 """Who stands back in the picture."""
 
 

@@ -8,7 +8,7 @@ from jaxcnn.bench.row import Row
 
 OFF, ON = (f"--xla_cpu_experimental_ynn_fusion_type={sign}individual_convolution" for sign in "-+")
 
-ROADS = {
+XLA_BACKENDS = {
     "lax-ynnpack": ON,
     "lax-eigen": OFF,
     "lax-onednn": f"--xla_cpu_experimental_onednn_custom_call=true {OFF}",
@@ -25,7 +25,7 @@ def names(row: Row, *, torch: bool) -> tuple[str, ...]:
 
 
 def contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
-    """One of :func:`names` or :data:`ROADS`; the latter are lax where its flags are set."""
+    """One of :func:`names` or :data:`XLA_BACKENDS`; the latter are lax where its flags are set."""
     if name in pytorch.LAYOUTS:
         return pytorch.torch_contender(name, row, direction, dtype, given)
-    return jax_contender("lax" if name in ROADS else name, row, direction, dtype, given)
+    return jax_contender("lax" if name in XLA_BACKENDS else name, row, direction, dtype, given)

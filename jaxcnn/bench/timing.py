@@ -91,7 +91,7 @@ def turn(function: Callable[[], Any], seconds: float, calls: int) -> list[float]
     return [once(function)[1] for _ in range(calls)]
 
 
-def by_turns(
+def time_interleaved(
     contenders: dict[str, Turn], warm: dict[str, float], effort: Effort
 ) -> dict[str, Times]:
     """Times of each contender, called in rounds; one with fewer turns sits out evenly many rounds.

@@ -31,7 +31,7 @@ Rows = Annotated[
 Roads = Annotated[
     bool,
     typer.Option(
-        "--xla-roads", help="Also time lax by YNNPACK, Eigen and oneDNN, as XLA's flags open them."
+        "--xla-backends", help="Also time lax by YNNPACK, Eigen and oneDNN, as XLA's flags open them."
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds: a first look.")]
@@ -48,7 +48,7 @@ def bench(
     suite: Suite = "overview",
     dtype: Dtype = "float32",
     rows: Rows = "",
-    xla_roads: Roads = False,
+    xla_backends: Roads = False,
     quick: Quick = False,
     json: Json = None,
     picture: Picture = None,
@@ -56,8 +56,8 @@ def bench(
     """Time convolutions and pools: forward, and the gradients of input and kernel.
 
     Contenders take turns in one process: lax, jaxcnn, jaxcnn-plain (oneDNN closed) and, where it is
-    installed, PyTorch (eager, the faster of its two memory layouts). With --xla-roads lax takes
-    part by each of XLA's roads for a processor as well, each in a process with the flags that open
+    installed, PyTorch (eager, the faster of its two memory layouts). With --xla-backends lax takes
+    part by each of XLA's xla_backends for a processor as well, each in a process with the flags that open
     it; one that ends is told and left out. Each result is checked against lax's before it is timed;
     times are medians. The ceiling is this machine's own matrix product and copy. Peak memory is
     what a call adds to a fresh process, its result included (on Linux). Ctrl-C shows what is there
@@ -73,7 +73,7 @@ def bench(
     import jax
 
     from jaxcnn.bench.ceiling import measure_ceilings
-    from jaxcnn.bench.check import WrongResult
+    from jaxcnn.bench.check import WrongResultError
     from jaxcnn.bench.measure import measure, record
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
@@ -108,11 +108,11 @@ def bench(
                         dtype,
                         ceilings,
                         torch=torch,
-                        roads=xla_roads,
+                        xla_backends=xla_backends,
                         effort=effort,
                     )
                 )
-    except WrongResult as error:
+    except WrongResultError as error:
         raise InputError(f"wrong result: {error}") from None
     except KeyboardInterrupt:
         interrupted = True
@@ -177,14 +177,14 @@ def _print(results: Sequence[Result]) -> None:
     from rich.console import Console
 
     from jaxcnn.bench.measure import CONTENDERS, RATIOS, geometric_means
-    from jaxcnn.bench.roster import ROADS
+    from jaxcnn.bench.roster import XLA_BACKENDS
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     timed = [name for name in CONTENDERS if any(r.seconds(name) is not None for r in results)]
-    roads = [name for name in timed if name in ROADS]
-    names = [name for name in timed if name not in roads]
+    xla_backends = [name for name in timed if name in XLA_BACKENDS]
+    names = [name for name in timed if name not in xla_backends]
 
     def times(names: Sequence[str]) -> dict[str, Cell]:
         return {name: lambda r, name=name: _milliseconds(r.seconds(name)) for name in names}
@@ -199,10 +199,10 @@ def _print(results: Sequence[Result]) -> None:
     ceiling: dict[str, Cell] = {"of ceiling": lambda r: f"{r.share:.0%}"}
     columns = times(names) | ratios(("lax", "jaxcnn"), ("jaxcnn", "torch")) | ceiling
     console.print(_table("Milliseconds", results, columns))
-    if roads:
-        columns = times(["lax", *roads, "jaxcnn"]) | ratios(*((road, "jaxcnn") for road in roads))
-        there = [r for r in results if any(road in r.times for road in roads)]
-        console.print(_table("XLA's roads, milliseconds", there, columns))
+    if xla_backends:
+        columns = times(["lax", *xla_backends, "jaxcnn"]) | ratios(*((road, "jaxcnn") for road in xla_backends))
+        there = [r for r in results if any(road in r.times for road in xla_backends)]
+        console.print(_table("XLA's xla_backends, milliseconds", there, columns))
     if any(result.peaks for result in results):
         columns = {name: lambda r, name=name: _mebibytes(r.peak(name)) for name in timed}
         console.print(_table("Peak memory of a call, MiB", results, columns))
@@ -252,9 +252,9 @@ def _left_out(results: Sequence[Result]) -> Iterator[str]:
 def _torch_alone(results: Sequence[Result]) -> Iterator[str]:
     """Whether the machine was left alone."""
     apart = sorted(
-        by_turns / r.torch_alone
+        time_interleaved / r.torch_alone
         for r in results
-        if r.torch_alone is not None and (by_turns := r.seconds("torch")) is not None
+        if r.torch_alone is not None and (time_interleaved := r.seconds("torch")) is not None
     )
     if apart:
         yield (

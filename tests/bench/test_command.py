@@ -10,7 +10,7 @@ import jaxcnn.cli as cli
 from jaxcnn.bench import SUITES, memory
 from jaxcnn.bench import measure as measuring
 from jaxcnn.bench.ceiling import Ceilings
-from jaxcnn.bench.roster import ROADS
+from jaxcnn.bench.roster import XLA_BACKENDS
 from jaxcnn.bench.row import pool, row
 
 ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
@@ -60,9 +60,9 @@ def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
 ):
     monkeypatch.setattr(measuring, "memory_is_counted", memory.memory_is_counted)
     monkeypatch.setitem(SUITES, "overview", ROWS[:1])
-    monkeypatch.setitem(ROADS, "lax-ynnpack", "--xla_no_such_flag=1")
+    monkeypatch.setitem(XLA_BACKENDS, "lax-ynnpack", "--xla_no_such_flag=1")
     monkeypatch.setenv("COLUMNS", "100")
-    code, out, err = run("--quick", "--xla-roads", "--json", str(tmp_path / "run.json"))
+    code, out, err = run("--quick", "--xla-backends", "--json", str(tmp_path / "run.json"))
     assert (code, err) == (0, "")
     assert "Peak memory of a call, MiB" in out
     assert (
@@ -71,7 +71,7 @@ def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
     ) in out
     for line in json.loads((tmp_path / "run.json").read_text())["rows"]:
         assert {"lax", "jaxcnn", "jaxcnn-plain"} <= set(line["peak_mib"])
-        assert set(line["ms"]) | set(line["left_out"]) >= set(ROADS)
+        assert set(line["ms"]) | set(line["left_out"]) >= set(XLA_BACKENDS)
 
 
 def test_rows_are_filtered_by_name_or_group(run):
@@ -100,10 +100,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, words
 
 
 def test_a_wrong_result_is_one_line_that_names_the_row(run, monkeypatch):
-    from jaxcnn.bench.check import WrongResult
+    from jaxcnn.bench.check import WrongResultError
 
     def wrong(*_):
-        raise WrongResult("3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right")
+        raise WrongResultError("3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right")
 
     monkeypatch.setattr(measuring, "_checked", wrong)
     code, _, err = run("--quick")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from jaxcnn.bench import measure as measuring
 from jaxcnn.bench.ceiling import Ceilings, measure_ceilings
-from jaxcnn.bench.check import WrongResult, require_same, tolerance
+from jaxcnn.bench.check import WrongResultError, require_same, tolerance
 from jaxcnn.bench.contenders import operands
 from jaxcnn.bench.measure import CONTENDERS, Result, geometric_means, measure, record
 from jaxcnn.bench.picture import draw
-from jaxcnn.bench.roster import ROADS, contender
+from jaxcnn.bench.roster import XLA_BACKENDS, contender
 from jaxcnn.bench.row import depthwise, pool, row
 from jaxcnn.bench.timing import Effort, Times, rounds
 
@@ -29,7 +29,7 @@ SMALL = [
     row("transposed", 4, 3, 2, 5, batch=2, stride=2, operation="transposed"),
     depthwise(4, 3, 8, axes=1, padding=(1, 2)),
 ]
-ONCE = Effort(seconds=0.0, least=1)
+ONCE = Effort(seconds=0.0, min_calls=1)
 SPEEDS = Ceilings(100.0, 10.0)
 
 KEYS = {
@@ -65,7 +65,7 @@ def test_one_wrong_number_is_told_with_the_row(monkeypatch, broken, direction):
 
     monkeypatch.setattr(measuring, "contender", wrong_one)
     name = f"3x3 2-4 @6 b2, {direction}, float32: {broken} gives"
-    with pytest.raises(WrongResult, match=name):
+    with pytest.raises(WrongResultError, match=name):
         measure(CONVOLUTION, direction, "float32", SPEEDS, torch=False, memory=False, effort=ONCE)
 
 
@@ -74,9 +74,9 @@ def test_no_number_is_no_result(bad):
     want = np.zeros((2, 3), np.float32)
     got = want.copy()
     got[1, 2] = bad
-    with pytest.raises(WrongResult, match=r"at \(1, 2\)"):
+    with pytest.raises(WrongResultError, match=r"at \(1, 2\)"):
         require_same(got, want, 9, "float32", "this")
-    with pytest.raises(WrongResult, match="shape"):
+    with pytest.raises(WrongResultError, match="shape"):
         require_same(got[:1], want, 9, "float32", "this")
 
 
@@ -141,7 +141,7 @@ def test_a_run_becomes_a_record_and_a_picture(tmp_path):
     assert len(data["rows"]) == 5
     for line in data["rows"]:
         assert set(line) == KEYS
-        there = set(CONTENDERS) - {*ROADS, "torch"}
+        there = set(CONTENDERS) - {*XLA_BACKENDS, "torch"}
         assert set(line["ms"]) == there - ({"jaxcnn-plain"} if line["group"] == "pool" else set())
     draw(tmp_path / "run.png", results, "a run")
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")

@@ -40,7 +40,7 @@ PyTorch's first gradient takes 33 MiB, whatever its size.
 """
 
 
-class Gone(Exception):
+class ContenderFailedError(Exception):
     """A contender cannot go on.
 
     Attributes:
@@ -87,12 +87,12 @@ class First:
     program: str | None
 
 
-class Apart:
+class ContenderProcess:
     """The contender of a task, in its process until it is closed.
 
     >>> from jaxcnn.bench.row import row
     >>> task = Task("lax", row("dense", 3, 2, 4, 6), "forward", "float32")
-    >>> with Apart(task) as contender:
+    >>> with ContenderProcess(task) as contender:
     ...     contender.first().result.shape, len(contender.turn(0.1, calls=2))
     ((8, 6, 6, 4), 2)
     """
@@ -119,7 +119,7 @@ class Apart:
           result: whether the numbers are wanted.
 
         Raises:
-          Gone: where the process died, hangs, or says that it cannot.
+          ContenderFailedError: where the process died, hangs, or says that it cannot.
         """
         return self._ask(("first", result))
 
@@ -134,7 +134,7 @@ class Apart:
         self._pipe.close()
         self._folder.cleanup()
 
-    def __enter__(self) -> Apart:
+    def __enter__(self) -> ContenderProcess:
         return self
 
     def __exit__(
@@ -149,12 +149,12 @@ class Apart:
         try:
             self._pipe.send(question)
             if not self._pipe.poll(PATIENCE):
-                raise Gone(self._name, f"no answer in {PATIENCE:.0f} s")
+                raise ContenderFailedError(self._name, f"no answer in {PATIENCE:.0f} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise Gone(self._name, self._last_words()) from None
+            raise ContenderFailedError(self._name, self._last_words()) from None
         if isinstance(answer, str):
-            raise Gone(self._name, answer)
+            raise ContenderFailedError(self._name, answer)
         return answer
 
     def _last_words(self) -> str:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.bench import apart as apart_from_here
+from jaxcnn.bench import process
 from jaxcnn.bench import measure as measuring
-from jaxcnn.bench.apart import Apart, Gone, Task
+from jaxcnn.bench.process import ContenderProcess, ContenderFailedError, Task
 from jaxcnn.bench.contenders import operands
 from jaxcnn.bench.measure import measure
 from jaxcnn.bench.memory import memory_is_counted, peak_growth
-from jaxcnn.bench.roster import ROADS, contender, names
+from jaxcnn.bench.roster import XLA_BACKENDS, contender, names
 from jaxcnn.bench.row import pool, row
 from jaxcnn.bench.timing import Effort
 from tests.bench.test_measure import CONVOLUTION, SPEEDS
@@ -68,7 +68,7 @@ def test_a_process_of_its_own_gives_the_same_and_says_what_memory_it_took(row):
     for name in names(row, torch=False):
         task = Task(name, row, "forward", "float32")
         here = contender(name, row, "forward", "float32", operands(row, "float32"))
-        with Apart(task) as there:
+        with ContenderProcess(task) as there:
             first = there.first()
             assert len(there.turn(first.seconds, 3)) == 3
         want = here.result(here.call())
@@ -79,24 +79,24 @@ def test_a_process_of_its_own_gives_the_same_and_says_what_memory_it_took(row):
 
 def test_flags_that_xla_does_not_know_are_told_in_its_words():
     task = Task("lax", CONVOLUTION, "forward", "float32", "--xla_no_such_flag=1")
-    with Apart(task) as contender, pytest.raises(Gone, match=r"XLA_FLAGS: --xla_no_such_flag=1$"):
+    with ContenderProcess(task) as contender, pytest.raises(ContenderFailedError, match=r"XLA_FLAGS: --xla_no_such_flag=1$"):
         contender.first()
 
 
 def test_who_cannot_compute_says_why():
     task = Task("lax", CONVOLUTION, "forward", "float33")
-    with Apart(task) as contender, pytest.raises(Gone, match=r"^TypeError: .*float33"):
+    with ContenderProcess(task) as contender, pytest.raises(ContenderFailedError, match=r"^TypeError: .*float33"):
         contender.first()
 
 
 def test_who_does_not_answer_is_given_up(monkeypatch):
-    monkeypatch.setattr(apart_from_here, "PATIENCE", 0.0)
+    monkeypatch.setattr(process, "PATIENCE", 0.0)
     task = Task("lax", CONVOLUTION, "forward", "float32")
-    with Apart(task) as contender, pytest.raises(Gone, match=r"^no answer in 0 s$"):
+    with ContenderProcess(task) as contender, pytest.raises(ContenderFailedError, match=r"^no answer in 0 s$"):
         contender.first()
 
 
-class Differs(Apart):
+class Differs(ContenderProcess):
     """Whose program is not lax's."""
 
     def first(self, *, result=True):
@@ -128,17 +128,17 @@ class Errs(Differs):
 def test_a_road_that_ends_or_errs_is_left_out_and_the_others_go_on(
     monkeypatch, kind, said, direction
 ):
-    monkeypatch.setattr(measuring, "Apart", kind)
-    monkeypatch.setattr(measuring, "ROADS", {"lax-eigen": ""})
+    monkeypatch.setattr(measuring, "ContenderProcess", kind)
+    monkeypatch.setattr(measuring, "XLA_BACKENDS", {"lax-eigen": ""})
     result = measure(
         CONVOLUTION,
         direction,
         "float32",
         SPEEDS,
         torch=False,
-        roads=True,
+        xla_backends=True,
         memory=False,
-        effort=Effort(seconds=0.0, least=2),
+        effort=Effort(seconds=0.0, min_calls=2),
     )
     assert set(result.times) == {"lax", "jaxcnn", "jaxcnn-plain"}
     (why,) = result.left_out.values()
@@ -146,15 +146,15 @@ def test_a_road_that_ends_or_errs_is_left_out_and_the_others_go_on(
 
 
 def test_a_road_that_is_lax_by_another_name_is_not_timed(monkeypatch):
-    monkeypatch.setattr(measuring, "ROADS", dict.fromkeys(ROADS, ""))
+    monkeypatch.setattr(measuring, "XLA_BACKENDS", dict.fromkeys(XLA_BACKENDS, ""))
     result = measure(
         CONVOLUTION,
         "forward",
         "float32",
         SPEEDS,
         torch=False,
-        roads=True,
+        xla_backends=True,
         memory=False,
-        effort=Effort(seconds=0.0, least=1),
+        effort=Effort(seconds=0.0, min_calls=1),
     )
-    assert result.left_out == dict.fromkeys(ROADS, "compiles to the program of lax")
+    assert result.left_out == dict.fromkeys(XLA_BACKENDS, "compiles to the program of lax")
