@@ -22,7 +22,7 @@ PARTS = 4
 
 
 class WrongResultError(ArithmeticError):
-    """A contender computed something else than lax did."""
+    """A contender's result differs from lax's by more than rounding."""
 
 
 def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what: str) -> None:
@@ -38,7 +38,7 @@ def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what
 
     >>> require_same(np.float32([2.0]), np.float32([2.5]), 9, "float32", "3x3, forward: lax")
     Traceback (most recent call last):
-    jaxcnn.bench.check.WrongResultError: 3x3, forward: lax gives 2 where ... differs by at most 5.0e-05
+    jaxcnn.bench.check.WrongResultError: 3x3, forward: lax gives 2 where ... at most 5.0e-05
     """
     if got.shape != want.shape:
         raise WrongResultError(f"{what} gives shape {got.shape} where {want.shape} is right")

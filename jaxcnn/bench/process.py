@@ -1,8 +1,8 @@
-"""A contender in a fresh process of its own, which measures its memory and takes turns when asked.
+"""A contender in a fresh process of its own, which times its calls and measures its memory.
 
-XLA reads its flags once a process, so that one with other flags needs another; and a process that
-has computed something before holds memory which the next call need not ask for. What XLA offers as
-an experiment may end the process: that is told, and is not the end of the run.
+XLA reads its flags once a process, so different flags need different processes. A process that has
+computed before also holds memory that the next call reuses, so memory is measured in a fresh one.
+An experimental XLA backend may crash its process; the benchmark reports that and goes on.
 """
 
 from __future__ import annotations
@@ -12,39 +12,41 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType, TracebackType
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.bench.memory import peak_growth
 from jaxcnn.bench.row import Row, row
-from jaxcnn.bench.timing import once
+from jaxcnn.bench.timing import time_once
 
-PATIENCE = 600.0
-"""Seconds after which a process that says nothing is ended."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
 
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""The former has the libraries imported, and JAX not yet started, when a process begins."""
+    import numpy as np
+
+TIMEOUT = 600.0
+"""Seconds to wait for an answer before giving a process up."""
+
+START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""``forkserver`` starts each process with the libraries imported and JAX not initialised."""
 
 WARM_UP = row("dense", 3, 32, 32, 32)
-"""Computed before, in the same direction: what a library needs once is no row's memory.
+"""Computed first, in the same direction, so a library's one-off memory is not counted for a row.
 
 PyTorch's first gradient takes 33 MiB, whatever its size.
 """
 
 
 class ContenderFailedError(Exception):
-    """A contender cannot go on.
+    """A contender cannot go on; the message says why.
 
     Attributes:
-      name: the contender's; the message says why.
+      name: the contender's name.
     """
 
     def __init__(self, name: str, why: str) -> None:
@@ -57,9 +59,9 @@ class Task:
     """What a process computes.
 
     Attributes:
-      name: one of the names that :func:`jaxcnn.bench.roster.contender` knows.
+      name: the contender, a name that :func:`jaxcnn.bench.roster.make_contender` knows.
       row, direction, dtype: the problem.
-      flags: for XLA, besides those of the environment.
+      flags: XLA flags, appended to those of the environment.
     """
 
     name: str
@@ -70,13 +72,13 @@ class Task:
 
 
 @dataclass(frozen=True)
-class First:
-    """The first call.
+class FirstCall:
+    """A contender's first call.
 
     Attributes:
-      result: in the row's layout, float32; None where it was not asked for.
-      seconds: what the call took.
-      peak: MiB, see :func:`jaxcnn.bench.memory.peak_growth`; None where the system does not say.
+      result: float32, in the row's layout; None if it was not requested.
+      seconds: the duration of the call.
+      peak: MiB, see :func:`jaxcnn.bench.memory.peak_growth`; None where it cannot be measured.
       compile_seconds, program: as in :class:`jaxcnn.bench.contenders.Contender`.
     """
 
@@ -88,47 +90,47 @@ class First:
 
 
 class ContenderProcess:
-    """The contender of a task, in its process until it is closed.
+    """The process of one task, until it is closed.
 
     >>> from jaxcnn.bench.row import row
     >>> task = Task("lax", row("dense", 3, 2, 4, 6), "forward", "float32")
     >>> with ContenderProcess(task) as contender:
-    ...     contender.first().result.shape, len(contender.turn(0.1, calls=2))
+    ...     contender.first_call().result.shape, len(contender.time_calls(0.1, calls=2))
     ((8, 6, 6, 4), 2)
     """
 
     def __init__(self, task: Task) -> None:
-        context: Any = multiprocessing.get_context(METHOD)
-        if METHOD == "forkserver":
+        context: Any = multiprocessing.get_context(START_METHOD)
+        if START_METHOD == "forkserver":
             context.set_forkserver_preload(["jaxcnn.bench.roster", "torch"])
         self._name = task.name
         self._folder = TemporaryDirectory(prefix="jaxcnn-bench-")
-        self._said = Path(self._folder.name) / "said"
+        self._output = Path(self._folder.name) / "output"
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, str(self._said), task), daemon=True
+            target=_serve, args=(theirs, str(self._output), task), daemon=True
         )
-        with _undisturbed():
+        with _isolated_start():
             self._process.start()
         theirs.close()
 
-    def first(self, *, result: bool = True) -> First:
-        """Compiles, and calls once.
+    def first_call(self, *, with_result: bool = True) -> FirstCall:
+        """Compiles the contender and calls it once.
 
         Args:
-          result: whether the numbers are wanted.
+          with_result: whether to return the computed numbers.
 
         Raises:
-          ContenderFailedError: where the process died, hangs, or says that it cannot.
+          ContenderFailedError: if the process crashed, hangs, or raised an error.
         """
-        return self._ask(("first", result))
+        return self._request(("first_call", with_result))
 
-    def turn(self, seconds: float, calls: int) -> list[float]:
-        """As :func:`jaxcnn.bench.timing.turn` there; raises what :meth:`first` raises."""
-        return self._ask(("turn", seconds, calls))
+    def time_calls(self, seconds: float, calls: int) -> list[float]:
+        """:func:`jaxcnn.bench.timing.time_calls` in the process; raises like :meth:`first_call`."""
+        return self._request(("time_calls", seconds, calls))
 
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Kills the process, whatever it is doing."""
         self._process.kill()
         self._process.join()
         self._pipe.close()
@@ -145,34 +147,34 @@ class ContenderProcess:
     ) -> None:
         self.close()
 
-    def _ask(self, question: tuple[Any, ...]) -> Any:
+    def _request(self, request: tuple[Any, ...]) -> Any:
         try:
-            self._pipe.send(question)
-            if not self._pipe.poll(PATIENCE):
-                raise ContenderFailedError(self._name, f"no answer in {PATIENCE:.0f} s")
+            self._pipe.send(request)
+            if not self._pipe.poll(TIMEOUT):
+                raise ContenderFailedError(self._name, f"no answer in {TIMEOUT:.0f} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise ContenderFailedError(self._name, self._last_words()) from None
+            raise ContenderFailedError(self._name, self._reason_of_end()) from None
         if isinstance(answer, str):
             raise ContenderFailedError(self._name, answer)
         return answer
 
-    def _last_words(self) -> str:
-        """How the process ended, and XLA's complaint, without its time and place."""
+    def _reason_of_end(self) -> str:
+        """How the process ended, with XLA's error message less its time and source line."""
         self._process.join()
         code = self._process.exitcode or 0
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        said = self._said.read_text(errors="replace") if self._said.exists() else ""
-        complaint = re.search(r"^[EF]\d{4} [^]]*\] (.+)$", said, re.MULTILINE)
+        output = self._output.read_text(errors="replace") if self._output.exists() else ""
+        complaint = re.search(r"^[EF]\d{4} [^]]*\] (.+)$", output, re.MULTILINE)
         return f"{how}: {complaint[1]}" if complaint else how
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """While it lasts, no process that is started runs the program's main script, or sees Ctrl-C."""
+def _isolated_start() -> Iterator[None]:
+    """Processes started inside neither run the program's main script nor receive Ctrl-C."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
-    masked = hasattr(signal, "pthread_sigmask")  # where it is, the processes have the mask too
+    masked = hasattr(signal, "pthread_sigmask")  # child processes inherit the mask
     if masked:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -183,12 +185,12 @@ def _undisturbed() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _serve(pipe: Connection, said: str, task: Task) -> None:
-    """What the process does: answers until nobody asks any more."""
-    with open(said, "w") as file:  # XLA and oneDNN write to these by themselves
+def _serve(pipe: Connection, output: str, task: Task) -> None:
+    """The main function of the process: answers requests until the pipe closes."""
+    with open(output, "w") as file:  # XLA and oneDNN write to the descriptors directly
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, and ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and kills this process
     with suppress(EOFError, BrokenPipeError):
         try:
             _answer(pipe, task)
@@ -199,20 +201,22 @@ def _serve(pipe: Connection, said: str, task: Task) -> None:
 def _answer(pipe: Connection, task: Task) -> None:
     if task.flags:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {task.flags}"
+    # Imported here, because JAX must not be initialised before the flags are set.
     from jaxcnn.bench.contenders import Contender, operands
-    from jaxcnn.bench.roster import contender
+    from jaxcnn.bench.roster import make_contender
 
     def make(row: Row) -> Contender:
-        return contender(task.name, row, task.direction, task.dtype, operands(row, task.dtype))
+        given = operands(row, task.dtype)
+        return make_contender(task.name, row, task.direction, task.dtype, given)
 
     make(WARM_UP).call()
-    made = make(task.row)
+    contender = make(task.row)
     while True:
-        asked, *words = pipe.recv()
-        if asked == "turn":
-            pipe.send(made.turn(*words))
+        request, *arguments = pipe.recv()
+        if request == "time_calls":
+            pipe.send(contender.time_calls(*arguments))
             continue
-        (got, seconds), peak = peak_growth(lambda: once(made.call))
-        result = made.result(got) if words[0] else None
-        pipe.send(First(result, seconds, peak, made.compile_seconds, made.program))
-        del got, result
+        (value, seconds), peak = peak_growth(lambda: time_once(contender.call))
+        result = contender.result(value) if arguments[0] else None
+        pipe.send(FirstCall(result, seconds, peak, contender.compile_seconds, contender.program))
+        del value, result
