@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "errors": set(),
     "keywords": set(),
     "files": {"errors"},
+    "extra": set(),
     "environment": set(),
     "geometry": {"errors"},
     "onednn": {"errors"},
@@ -29,12 +30,13 @@ MAY_IMPORT = {
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "ops", "inspect"},
     "data": ANYONE | {"geometry"},
-    "train": ANYONE | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files"},
+    "train": ANYONE
+    | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference", "ops"},
-    "bench": ANYONE | {"geometry", "convolve", "ops", "environment"},
+    "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "train"}
-    | {"bench", "environment", "files"},
+    | {"bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
