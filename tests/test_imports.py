@@ -15,10 +15,12 @@ ROOT = Path(jaxcnn.__file__).parent
 
 # What each room may import, besides itself. errors, arrays and activations are the doors, open to
 # all who may have JAX; environment says what the program runs on.
-DOORS = {"errors", "words", "arrays", "activations"}
+DOORS = {"errors", "keywords", "arrays", "activations"}
 MAY_IMPORT = {
     "errors": set(),
-    "words": set(),
+    "keywords": set(),
+    "files": set(),
+    "extra": set(),
     "arrays": set(),
     "activations": {"geometry"},
     "environment": {"errors"},
@@ -30,12 +32,12 @@ MAY_IMPORT = {
     "nn": DOORS | {"geometry", "ops"},
     "data": DOORS | {"geometry"},
     "inspect": DOORS | {"geometry", "ops", "nn"},
-    "train": DOORS | {"geometry", "ops", "nn", "data", "environment"},
+    "train": DOORS | {"geometry", "ops", "nn", "data", "environment", "files", "extra"},
     "testing": DOORS | {"geometry", "reference", "ops"},
     "bench": DOORS | {"geometry", "convolve", "ops", "environment"},
     "cli": DOORS
     | {"geometry", "convolve", "ops", "nn", "data", "inspect", "train", "environment", "testing"}
-    | {"bench", "onednn"},
+    | {"bench", "onednn", "files", "extra"},
     "__main__": {"cli"},
 }
 

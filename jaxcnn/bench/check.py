@@ -21,8 +21,8 @@ PARTS = 4
 """How many parts of a sum may be rounded to 16 bits on the way."""
 
 
-class WrongResult(ArithmeticError):
-    """A contender computed something else than lax did."""
+class WrongResultError(ArithmeticError):
+    """A contender's result differs from lax's by more than rounding."""
 
 
 def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what: str) -> None:
@@ -34,14 +34,14 @@ def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what
       what: the row, direction and contender, for the message.
 
     Raises:
-      WrongResult: naming ``what`` and the worst place.
+      WrongResultError: naming ``what`` and the worst place.
 
     >>> require_same(np.float32([2.0]), np.float32([2.5]), 9, "float32", "3x3, forward: lax")
     Traceback (most recent call last):
-    jaxcnn.bench.check.WrongResult: 3x3, forward: lax gives 2 where ... differs by at most 5.0e-05
+    jaxcnn.bench.check.WrongResultError: 3x3, forward: lax gives 2 where ... at most 5.0e-05
     """
     if got.shape != want.shape:
-        raise WrongResult(f"{what} gives shape {got.shape} where {want.shape} is right")
+        raise WrongResultError(f"{what} gives shape {got.shape} where {want.shape} is right")
     bound = tolerance(want, terms, dtype)
     with np.errstate(invalid="ignore"):
         excess = np.where(np.isfinite(got), np.abs(got - want) - bound, np.inf)
@@ -49,7 +49,7 @@ def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what
     if excess[worst] <= 0:
         return
     place = tuple(map(int, worst))
-    raise WrongResult(
+    raise WrongResultError(
         f"{what} gives {got[worst]:.6g} where {want[worst]:.6g} is right, at {place} of "
         f"{got.shape}; rounding in {dtype} differs by at most {bound[worst]:.1e}"
     )
