@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
 
 from jaxcnn.data.mnist import CLASSES, IMAGE
 from jaxcnn.errors import InputError, format_advice
@@ -13,9 +12,6 @@ from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
 from jaxcnn.inspect import Plan
 from jaxcnn.nn.spec import Spec, as_part, parse, plan
-
-if TYPE_CHECKING:
-    from jaxcnn.geometry import Plan
 
 # Sizes 28 -> 14 -> 7 -> 7 -> 1, all exact; the last kernel is as large as its input.
 DIGITS_LAYERS = (
