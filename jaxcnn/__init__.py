@@ -1,7 +1,7 @@
 """jaxcnn: exact, tested, trainable convolutions for JAX.
 
-Names are imported when they are first used, so that ``jaxcnn.geometry`` and ``jaxcnn size`` work,
-and start at once, where JAX is not installed or not needed.
+Names are imported on first use, so that ``jaxcnn.geometry`` works without JAX, and ``jaxcnn size``
+starts without importing it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from jaxcnn.geometry.padding import (
 )
 from jaxcnn.geometry.padding_mode import PADDING_MODES, source_cell
 from jaxcnn.geometry.placement import place_windows
-from jaxcnn.geometry.plan import Plan, PlanRow
 from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
 from jaxcnn.geometry.sizes import exact_sizes, output_size, output_sizes
 from jaxcnn.geometry.transposed_sizes import transposed_output_size, transposed_window
@@ -31,8 +30,6 @@ __all__ = [
     "FeatureMap",
     "IndexedAxis",
     "Padding",
-    "Plan",
-    "PlanRow",
     "ReceptiveField",
     "StridedAxis",
     "Window",

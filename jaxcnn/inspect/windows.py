@@ -219,7 +219,9 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         return [replace(x, axes=axes)]
     x = tracer.settle(x, eqn)
     gone = x.ended_by(summed[side])
-    layout = [StridedAxis.reduction(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)]
+    layout = [
+        StridedAxis.reduction(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)
+    ]
     reads = x.map.apply(*layout)
     terms = prod(x.shape[d] for d in summed[side])
     result = _from_layer(x, axes, reads, -1)

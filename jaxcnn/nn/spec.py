@@ -20,12 +20,12 @@ from typing import Any
 
 from jaxcnn.activations import ACTIVATIONS, activation
 from jaxcnn.errors import Advice, InputError, error_prefix
-from jaxcnn.geometry import Padding, Plan, PlanRow
+from jaxcnn.geometry import Padding, Window
 from jaxcnn.geometry.check import choice, integer, per_axis
 from jaxcnn.geometry.padding import PADDING_NAMES
-from jaxcnn.geometry.plan import plan_row
 from jaxcnn.geometry.receptive_field import ReceptiveField
 from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_padding
+from jaxcnn.inspect import Plan, PlanRow
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._options import option
 from jaxcnn.shapes import conv_shapes, pool_shapes
@@ -82,7 +82,7 @@ class ConvSpec:
             groups=self.groups,
             rounding=self.rounding,
         )
-        return plan_row(
+        return _plan_row(
             str(self),
             shapes.windows,
             self.channels,
@@ -137,7 +137,7 @@ class PoolSpec:
             dilation=self.dilation,
             rounding=self.rounding,
         )
-        return plan_row(str(self), shapes.windows, input[-1], fields)
+        return _plan_row(str(self), shapes.windows, input[-1], fields)
 
     def __str__(self) -> str:
         words = [f"{self.kind}:k{format_value(self.kernel_size)}", *_window_words(self, None)]
@@ -145,6 +145,26 @@ class PoolSpec:
 
 
 Spec = ConvSpec | PoolSpec
+
+
+def _plan_row(
+    name: str,
+    windows: Sequence[Window],
+    channels: int,
+    before: Sequence[ReceptiveField],
+    *,
+    parameters: int = 0,
+    multiply_adds: int = 0,
+) -> PlanRow:
+    """The row of a layer that lays ``windows`` over outputs whose fields are ``before``."""
+    return PlanRow(
+        name,
+        (*(window.output for window in windows), channels),
+        parameters,
+        multiply_adds,
+        tuple(field.apply(window) for field, window in zip(before, windows, strict=True)),
+        tuple(window.lost for window in windows),
+    )
 
 
 def plan(input: Sequence[int], layers: Sequence[Spec]) -> Plan:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from jaxcnn.geometry import Plan
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import for_axes
+from jaxcnn.inspect import Plan
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
 from jaxcnn.nn.spec import ConvSpec, Spec, plan

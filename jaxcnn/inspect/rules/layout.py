@@ -106,13 +106,17 @@ def _is_even(
     if size < 1 or padding < 0 or size + 2 * padding < effective_kernel_size(kernel_size, dilation):
         return False
     pads = (padding, padding)
-    slide = StridedAxis.sliding_window(size, kernel_size, stride=stride, padding=pads, dilation=dilation)
+    slide = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=pads, dilation=dilation
+    )
     return not slide.unread and bool(_read_places(slide).all()) and real_share(slide) >= least
 
 
 def _skipped(network: Network) -> Iterable[Flaw]:
     for layer in network.layers:
-        if layer.kind not in _WINDOWED or any(slide.input_dilation > 1 for _, slide in layer.slides):
+        if layer.kind not in _WINDOWED or any(
+            slide.input_dilation > 1 for _, slide in layer.slides
+        ):
             continue
         reads = [_read_places(slide) for _, slide in layer.slides]
         holes = [not places.all() for places in reads]
