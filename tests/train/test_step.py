@@ -6,7 +6,6 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxcnn.nn import Stack
 from jaxcnn.train import TrainConfig
 from jaxcnn.train.augment import random_shift
 from jaxcnn.train.step import epoch_order, evaluate, make_trainer
@@ -63,7 +62,7 @@ def test_a_step_is_what_optax_and_autodiff_say(arrays):
     config = TrainConfig(layers=CONFIG.layers, batch_size=50, max_shift=0)
     trainer = make_trainer(config, (28, 28, 1), total_steps=10)
     order = epoch_order(0, 0, 500, 50)
-    stack = Stack((28, 28, 1), config.specs(), rngs=nnx.Rngs(0))
+    stack = config.stack()
     graph, params = nnx.split(stack)
     images, labels = (array[order[0]] for array in arrays)
 
