@@ -11,14 +11,8 @@ from typing import Any, TypeVar
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
-_MULTIPLIER = ("depth_multiplier", "kernel, of shape (*F, C, depth_multiplier)")
 _SIZE = ("kernel_size", "kernel, whose shape says the filter's size")
-_CHANNELS = (
-    "out_channels",
-    "depth_multiplier, filters for each channel",
-    "kernel, whose last axis says how many filters there are",
-)
-_IN_CHANNELS = ("in_channels", "input_shape, whose last entry is the channels")
+_CHANNELS = ("out_channels", "channels", "kernel, whose last axis says how many filters there are")
 _DILATION = ("dilation",)
 _FACTOR = ("factor", "output_size")
 OURS = {
@@ -40,8 +34,8 @@ OURS = {
     "out_features": _CHANNELS,
     "out_channels": _CHANNELS,
     "output_channels": _CHANNELS,
-    "in_features": _IN_CHANNELS,
-    "in_channels": _IN_CHANNELS,
+    "in_features": ("in_channels", "channels"),
+    "in_channels": ("channels",),
     "feature_group_count": ("groups",),
     "num_groups": ("groups",),
     "group": ("groups",),
@@ -58,7 +52,7 @@ OURS = {
     "mode": ("padding_mode",),
     "ceil_mode": ('rounding="ceil"',),
     "lhs": ("x",),
-    "input": ("x", "input_shape"),
+    "input": ("x",),
     "inputs": ("x",),
     "image": ("x",),
     "operand": ("x",),
@@ -69,16 +63,8 @@ OURS = {
     "pointwise_filter": ("pointwise_kernel",),
     "dimension_numbers": ("x, with channels last",),
     "data_format": ("x, with channels last",),
-    "depth_multiplier": _MULTIPLIER,
-    "channel_multiplier": _MULTIPLIER,
-    "conv_general_dilated": ("algorithm",),
-    "input_dilation": ("stride of jaxcnn.nn.ConvTranspose",),
-    "transpose_kernel": ("out_channels; the kernel is (*F, out_channels // groups, in_channels)",),
-    "preferred_element_type": ("dtype",),
-    "kernel_initializer": ("kernel_init",),
-    "bias_initializer": ("bias_init",),
-    "w_init": ("kernel_init",),
-    "b_init": ("bias_init",),
+    "depth_multiplier": ("multiplier", "kernel, of shape (*F, C, multiplier)"),
+    "channel_multiplier": ("multiplier", "kernel, of shape (*F, C, multiplier)"),
     "norm_type": ("p",),
     "output_shape": ("output_size",),
     "target_shape": ("output_size",),

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import lax
+from jax.typing import ArrayLike
 
+from jaxcnn.nn import Stack
 from jaxcnn.shapes.arrays import widened
 from jaxcnn.train.augment import random_shift
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from jax.typing import ArrayLike
-
-    from jaxcnn.nn import Stack
-    from jaxcnn.train.config import TrainConfig
+from jaxcnn.train.config import TrainConfig
 
 
 class TrainState(NamedTuple):
@@ -92,7 +88,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         with _as_optax_has_it():
             updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         # A tree like its first argument, though Optax's annotation says any tree.
-        params = cast("nnx.State", optax.apply_updates(state.params, updates))
+        params = cast(nnx.State, optax.apply_updates(state.params, updates))
         return TrainState(state.step + 1, params, opt_state), metrics
 
     @partial(jax.jit, donate_argnames="state", static_argnames="count")
