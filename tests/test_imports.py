@@ -27,10 +27,10 @@ MAY_IMPORT = {
     "reference": OPEN | {"geometry", "shapes"},
     "convolve": OPEN | {"geometry", "shapes", "onednn"},
     "ops": OPEN | {"geometry", "shapes", "convolve"},
-    "nn": OPEN | {"geometry", "shapes", "ops"},
+    "nn": OPEN | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "data": OPEN | {"geometry"},
-    "inspect": OPEN | {"geometry", "ops", "nn"},
-    "train": OPEN | {"geometry", "shapes", "ops", "nn", "data", "environment"},
+    "inspect": {"errors", "keywords", "geometry"},
+    "train": OPEN | {"geometry", "shapes", "ops", "inspect", "nn", "data", "environment"},
     "testing": OPEN | {"geometry", "shapes", "reference", "ops"},
     "bench": OPEN | {"geometry", "shapes", "convolve", "ops", "environment"},
     "cli": OPEN

@@ -13,7 +13,7 @@ from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_shape
 
 if TYPE_CHECKING:
-    from jaxcnn.geometry import Plan
+    from jaxcnn.inspect import Plan
 
 Input = Annotated[
     str, typer.Option("--input", "-i", help="Sizes and channels of one example, joined by x.")

@@ -1,4 +1,4 @@
-"""Integers only: sizes, paddings, receptive fields and plans of sliding windows.
+"""Integers only: sizes, paddings, and receptive fields of sliding windows.
 
 Imports no JAX, and nothing of jaxcnn but its errors. Everything else in the package gets its
 sizes here; nothing else computes one.
@@ -17,7 +17,6 @@ from jaxcnn.geometry.padding import (
     size_preserving_padding,
 )
 from jaxcnn.geometry.padding_mode import PADDING_MODES, source_cell
-from jaxcnn.geometry.plan import Plan, PlanRow
 from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
 from jaxcnn.geometry.sizes import (
     exact_sizes,
@@ -34,8 +33,6 @@ __all__ = [
     "FeatureMap",
     "IndexedAxis",
     "Padding",
-    "Plan",
-    "PlanRow",
     "ReceptiveField",
     "StridedAxis",
     "Window",

@@ -95,7 +95,7 @@ class Network:
     """A traced network.
 
     Attributes:
-      input: the shape of one example, as it was given.
+      input_shape: of one example, as it was given.
       spatial: which of the input's axes are spatial, in order.
       layers: in the order in which they are computed.
       origin: the map that receptive fields are relative to: the input, or, where the input has no
@@ -103,7 +103,7 @@ class Network:
       notes: what is not known of it, in words.
     """
 
-    input: tuple[int, ...]
+    input_shape: tuple[int, ...]
     spatial: tuple[int, ...]
     layers: tuple[Layer, ...]
     origin: FeatureMap | None

@@ -19,7 +19,7 @@ from jaxcnn.nn.text import as_part, parse
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
-    from jaxcnn.geometry import Plan
+    from jaxcnn.inspect import Plan
 
 Entry = str | Callable[[Any], Any]
 """A layer: a word of :mod:`jaxcnn.nn.text`, a module already built, or a function of an array."""

@@ -18,7 +18,7 @@ from jaxcnn.nn import Stack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxcnn.geometry import Plan
+    from jaxcnn.inspect import Plan
 
 # 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
 DIGITS_LAYERS = (
