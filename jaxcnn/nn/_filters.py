@@ -15,7 +15,7 @@ from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import integer
 from jaxcnn.nn._options import ConvOptions, flag, function
 from jaxcnn.nn.activations import find_activation
-from jaxcnn.shapes.checks import require_groups
+from jaxcnn.shapes.checks import require_groups, require_mask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 ActivationLike = str | Callable[[Any], Any]
 """An activation's name, or a function of an array."""
+
+
+class Mask(nnx.Variable):
+    """A kernel's mask: saved with the layer, not trained."""
 
 
 class Filters(nnx.Module):
@@ -146,3 +150,15 @@ def check_channels(in_channels: int, out_channels: int, groups: int) -> tuple[in
     out_channels = integer("out_channels", out_channels, least=1)
     require_groups(groups, in_channels, out_channels)
     return in_channels, out_channels, groups
+
+
+def checked_mask(mask: jax.typing.ArrayLike | None, kernel: tuple[int, ...]) -> Mask | None:
+    """The mask as a layer keeps it, if its shape fits a kernel of this shape."""
+    if mask is None:
+        return None
+    try:
+        array = jnp.asarray(mask)
+    except TypeError:
+        raise TypeError(f"mask must be an array of numbers or bools, got {mask!r}") from None
+    require_mask(array.shape, kernel)
+    return Mask(array)

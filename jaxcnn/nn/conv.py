@@ -13,10 +13,15 @@ from jax import lax
 
 from jaxcnn.errors import error_prefix
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import ActivationLike, Filters, ParameterOptions, check_channels
+from jaxcnn.nn._filters import (
+    ActivationLike,
+    Filters,
+    ParameterOptions,
+    check_channels,
+    checked_mask,
+)
 from jaxcnn.nn._options import PromoteDtype, conv_options, promote_dtype
 from jaxcnn.ops.conv import conv
-from jaxcnn.shapes.checks import require_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +31,6 @@ if TYPE_CHECKING:
 
     from jaxcnn.geometry import Padding
     from jaxcnn.shapes.arrays import Sharding
-
-
-class Mask(nnx.Variable):
-    """A kernel's mask: saved with the layer, not trained."""
 
 
 @suggest_keywords
@@ -112,7 +113,7 @@ class Conv(Filters):
                 algorithm=algorithm,
             )
             shape = (*self.kernel_size, in_channels // groups, out_channels)
-            self.mask = None if mask is None else Mask(_mask(mask, shape))
+            self.mask = checked_mask(mask, shape)
             parameters = ParameterOptions(
                 rngs=rngs,
                 use_bias=use_bias,
@@ -147,12 +148,3 @@ class Conv(Filters):
             out_sharding=out_sharding,
         )
         return self._activate(y)
-
-
-def _mask(mask: jax.typing.ArrayLike, kernel: tuple[int, ...]) -> jax.Array:
-    try:
-        array = jnp.asarray(mask)
-    except TypeError:
-        raise TypeError(f"mask must be an array of numbers or bools, got {mask!r}") from None
-    require_mask(array.shape, kernel)
-    return array

@@ -13,8 +13,15 @@ from jax import lax
 
 from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import ActivationLike, Filters, ParameterOptions, check_channels
+from jaxcnn.nn._filters import (
+    ActivationLike,
+    Filters,
+    ParameterOptions,
+    check_channels,
+    checked_mask,
+)
 from jaxcnn.nn._options import PromoteDtype, conv_options, promote_dtype
+from jaxcnn.ops.conv import masked
 from jaxcnn.ops.conv_transpose import conv_transpose
 
 if TYPE_CHECKING:
@@ -40,6 +47,7 @@ class ConvTranspose(Filters):
       out_channels: channels of the output.
       kernel_size: the filters' size on each spatial axis, in cells.
       stride, padding, dilation, groups, output_padding: as in :func:`jaxcnn.conv_transpose`.
+      mask: multiplies the kernel, as in :class:`jaxcnn.nn.Conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`. fan_in is
         taps * in_channels / groups / prod(stride): so many taps meet an input on average.
@@ -64,6 +72,7 @@ class ConvTranspose(Filters):
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         output_padding: int | Sequence[int] = 0,
+        mask: jax.typing.ArrayLike | None = None,
         use_bias: bool = True,
         activation: ActivationLike = "linear",
         kernel_init: Initializer | None = None,
@@ -92,6 +101,8 @@ class ConvTranspose(Filters):
                 promote_dtype=promote_dtype,
             )
             _require_below_stride(self.output_padding, self.stride)
+            shape = (*self.kernel_size, out_channels // groups, in_channels)
+            self.mask = checked_mask(mask, shape)
             parameters = ParameterOptions(
                 rngs=rngs,
                 use_bias=use_bias,
@@ -104,7 +115,6 @@ class ConvTranspose(Filters):
             )
         self.in_channels, self.out_channels, self.activation = in_channels, out_channels, activation
         terms = math.prod(self.kernel_size) * in_channels / groups
-        shape = (*self.kernel_size, out_channels // groups, in_channels)
         self.kernel = parameters.kernel(shape, fan_in=terms / math.prod(self.stride))
         self.bias = parameters.bias((out_channels,))
 
@@ -121,6 +131,8 @@ class ConvTranspose(Filters):
     ) -> jax.Array:
         """The layer's output; arguments as in :func:`jaxcnn.conv_transpose`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
+        if self.mask is not None:
+            kernel = masked(kernel, jnp.asarray(self.mask[...], kernel.dtype))
         options = self.options
         y = conv_transpose(
             x,

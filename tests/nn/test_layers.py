@@ -260,6 +260,15 @@ def test_a_transposed_layer_gives_the_size_that_is_asked_for():
     assert layer(IMAGE, output_size=(9, 13)).shape == (2, 9, 13, 6)
 
 
+def test_a_masked_transposed_layer_is_the_adjoint_of_the_masked_convolution():
+    layer = nn.ConvTranspose(6, 4, (3, 3), padding=1, mask=MASK, use_bias=False, rngs=nnx.Rngs(0))
+    kernel = jnp.where(MASK == 0, jnp.nan, layer.kernel[...])
+    layer.kernel[...] = kernel
+    x = jnp.ones((2, 5, 7, 6))
+    back = jax.linear_transpose(lambda y: jaxcnn.conv(y, kernel, padding=1, mask=MASK), IMAGE)
+    np.testing.assert_allclose(layer(x), back(x)[0], rtol=1e-5, atol=1e-6)
+
+
 def test_a_causal_layer_takes_chunk_after_chunk():
     layer = nn.CausalConv(4, 6, 3, dilation=2, activation="relu", rngs=nnx.Rngs(0))
     x = jnp.arange(72.0).reshape(2, 9, 4) % 5 - 2
