@@ -326,9 +326,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 
 def _settings() -> Settings:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--network", choices=TASKS, help="time this network only"
-    )
+    parser.add_argument("--network", choices=TASKS, help="time this network only")
     parser.add_argument(
         "--seconds", type=float, default=Settings.seconds, help="for each contender"
     )

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, testing, train
+    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, shapes, testing, train
     from jaxcnn.convolve import conv_general_dilated, explain, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
     from jaxcnn.inspect import lint
@@ -46,7 +46,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("convolve", "data", "geometry", "inspect", "nn", "ops", "reference", "testing", "train")
+_MODULES = (
+    "convolve",
+    "data",
+    "geometry",
+    "inspect",
+    "nn",
+    "ops",
+    "reference",
+    "shapes",
+    "testing",
+    "train",
+)
 _OPS = (
     "adaptive_avg_pool",
     "adaptive_max_pool",

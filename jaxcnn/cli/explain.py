@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jaxcnn.cli.advice import PADDINGS, as_options, padding_option
-from jaxcnn.errors import InputError, spelling
+from jaxcnn.errors import InputError, format_advice
 
 if TYPE_CHECKING:
     from jaxcnn.convolve import Problem
@@ -65,7 +65,7 @@ def explain(
     from jaxcnn.convolve import onednn_closed
     from jaxcnn.convolve.explain import explain_problem
 
-    with spelling(as_options), onednn_closed() if plain else nullcontext():
+    with format_advice(as_options), onednn_closed() if plain else nullcontext():
         problem = _problem(
             input_shape,
             kernel_size,
@@ -93,8 +93,8 @@ def _problem(
 ) -> Problem:
     from jaxcnn.convolve import Problem
     from jaxcnn.convolve.algorithms.algorithm import FLOATS
-    from jaxcnn.geometry import conv_shapes
-    from jaxcnn.geometry.shapes import require_groups
+    from jaxcnn.shapes import conv_shapes
+    from jaxcnn.shapes.checks import require_groups
 
     if dtype not in FLOATS:
         raise InputError(f"--dtype must be one of {', '.join(FLOATS)}, got {dtype!r}")

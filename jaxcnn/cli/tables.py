@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jaxcnn.geometry import Plan
-from jaxcnn.geometry.plan import COLUMNS
+from jaxcnn.inspect.plan import COLUMNS, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def print_plan(plan: Plan) -> None:

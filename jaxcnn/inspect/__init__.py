@@ -7,7 +7,7 @@ reads any library's.
 from jaxcnn.inspect.baseline import read_baseline, write_baseline
 from jaxcnn.inspect.lint import Finding, Report, lint
 from jaxcnn.inspect.network import Layer, Network
-from jaxcnn.inspect.plan import plan_of
+from jaxcnn.inspect.plan import Plan, PlanRow, plan_of
 from jaxcnn.inspect.rules import RULES, Flaw, Option, Rule
 from jaxcnn.inspect.trace import trace
 
@@ -18,6 +18,8 @@ __all__ = [
     "Layer",
     "Network",
     "Option",
+    "Plan",
+    "PlanRow",
     "Report",
     "Rule",
     "lint",

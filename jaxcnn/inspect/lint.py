@@ -13,7 +13,7 @@ import jax
 from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import format_shape
+from jaxcnn.geometry.text import format_count, format_shape
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.rules import RULES, Option, Rule
 from jaxcnn.inspect.rules.rule import any_of
@@ -52,7 +52,7 @@ class Report:
     """What :func:`lint` found; ``str`` gives it as text.
 
     Attributes:
-      input: the shape of one example.
+      input_shape: of one example.
       layers: how many layers were looked at.
       checked: the codes of the rules that were applied.
       findings: in the order of the layers.
@@ -60,7 +60,7 @@ class Report:
       known: how many findings are left out because they were known before.
     """
 
-    input: tuple[int, ...]
+    input_shape: tuple[int, ...]
     layers: int
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -74,7 +74,9 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON, with its findings under ``findings``."""
-        return json.dumps({**asdict(self), "exit_code": self.exit_code}, indent=2)
+        fields = asdict(self)
+        found = {"input": fields.pop("input_shape"), **fields, "exit_code": self.exit_code}
+        return json.dumps(found, indent=2)
 
     def without(self, known: Iterable[tuple[str, str, str]]) -> Report:
         """The report without findings that are known, each by its code, layer and message."""
@@ -90,7 +92,7 @@ class Report:
 
     def __str__(self) -> str:
         found = len(self.findings)
-        looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {format_shape(self.input)}"
+        looked = f"{format_count(self.layers, 'layer')}, input {format_shape(self.input_shape)}"
         known = f" ({self.known} known before)" if self.known else ""
         notes = [f"note: {note}" for note in self.notes]
         if not found:
@@ -164,7 +166,7 @@ def lint(
         for _, rule, flaw in sorted(found, key=lambda each: (each[0], each[1].code))
     )
     codes = tuple(rule.code for rule in rules)
-    return Report(network.input, len(network.layers), codes, findings, network.notes)
+    return Report(network.input_shape, len(network.layers), codes, findings, network.notes)
 
 
 def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:

@@ -83,8 +83,8 @@ class Layer:
         windowed = self.kind in CONVOLUTIONS or self.kind in POOLS
         if slides and windowed:
             words.append("x".join(str(len(s.taps)) for s in slides))
-            words += _unless(1, "s", [max(s.stride, s.up) for s in slides])
-            words += _unless(0, "p", [_pair(s) for s in slides if s.up == 1])
+            words += _unless(1, "s", [max(s.stride, s.input_dilation) for s in slides])
+            words += _unless(0, "p", [_pair(s) for s in slides if s.input_dilation == 1])
             words += _unless(1, "d", [s.dilation for s in slides])
         words += [f"g{self.groups}"] if self.groups != 1 else []
         return f"{self.name} ({' '.join(words)})"
@@ -95,7 +95,7 @@ class Network:
     """A traced network.
 
     Attributes:
-      input: the shape of one example, as it was given.
+      input_shape: of one example, as it was given.
       spatial: which of the input's axes are spatial, in order.
       layers: in the order in which they are computed.
       origin: the map that receptive fields are relative to: the input, or, where the input has no
@@ -103,7 +103,7 @@ class Network:
       notes: what is not known of it, in words.
     """
 
-    input: tuple[int, ...]
+    input_shape: tuple[int, ...]
     spatial: tuple[int, ...]
     layers: tuple[Layer, ...]
     origin: FeatureMap | None

@@ -1,16 +1,129 @@
-"""The plan of any model, read from its trace."""
+"""The plan of a network: what each layer does to the shape, and what it costs, as a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import jax
-from jax.typing import DTypeLike
-
-from jaxcnn.geometry import Plan, PlanRow
-from jaxcnn.inspect.network import Layer
+from jaxcnn.geometry.text import format_shape
 from jaxcnn.inspect.trace import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import jax
+    from jax.typing import DTypeLike
+
+    from jaxcnn.geometry.receptive_field import ReceptiveField
+    from jaxcnn.inspect.network import Layer
+
+COLUMNS = ("layer", "output", "parameters", "multiply-adds", "field", "stride", "lost")
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One layer of a plan, for one example.
+
+    Attributes:
+      name: what the layer is, in a few words.
+      output: the output's shape without the batch axis, (*spatial, C).
+      parameters: numbers that are learnt.
+      multiply_adds: products summed for one example; None where that is not known.
+      field: the receptive field of one output on each axis of the network's input; None where it
+        is not known.
+      lost: input cells at the end of each axis that this layer never reads.
+
+    >>> from jaxcnn.geometry import ReceptiveField
+    >>> PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0)).cells()
+    ('conv', '5x5x6', '60', '1,350', '3x3', '1x1', '0')
+    """
+
+    name: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int | None
+    field: tuple[ReceptiveField, ...] | None
+    lost: tuple[int, ...]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of :data:`COLUMNS`."""
+        return (
+            self.name,
+            format_shape(self.output),
+            f"{self.parameters:,}",
+            "?" if self.multiply_adds is None else f"{self.multiply_adds:,}",
+            "?" if self.field is None else format_shape(f.size for f in self.field),
+            "?" if self.field is None else format_shape(f.jump for f in self.field),
+            format_shape(self.lost) if any(self.lost) else "0",
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chain of layers, with the input they start from; ``str`` gives the table.
+
+    Attributes:
+      input_shape: of one example, (*spatial, C).
+      rows: a row for each layer.
+      notes: what is not known, or taken for granted, in words; they come under the table.
+
+    >>> from jaxcnn.geometry import ReceptiveField
+    >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0))
+    >>> print(Plan((7, 7, 1), (row,)))
+    layer  output  parameters  multiply-adds  field  stride  lost
+    input  7x7x1                                1x1     1x1
+    conv   5x5x6           60          1,350    3x3     1x1     0
+    total                  60          1,350
+    """
+
+    input_shape: tuple[int, ...]
+    rows: tuple[PlanRow, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """What the last layer gives, (*spatial, C)."""
+        return self.rows[-1].output if self.rows else self.input_shape
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Of all layers; None where those of one are not known."""
+        found = [row.multiply_adds for row in self.rows if row.multiply_adds is not None]
+        return sum(found) if len(found) == len(self.rows) else None
+
+    def to_json(self) -> str:
+        """The plan as JSON; what is not known is null, and a fraction of cells a text."""
+        rows = [asdict(row) for row in self.rows]
+        found = {"input": self.input_shape, "rows": rows, "parameters": self.parameters}
+        found |= {"multiply_adds": self.multiply_adds, "notes": self.notes}
+        return json.dumps(found, indent=2, default=str)
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """The table's lines as text: the input, a line for each layer, the totals."""
+        fields = (row.field for row in self.rows if row.field is not None)
+        ones = format_shape([1] * len(next(fields, self.input_shape[:-1])))
+        first = ("input", format_shape(self.input_shape), "", "", ones, ones, "")
+        known = sum(row.multiply_adds or 0 for row in self.rows)
+        products = f"{'at least ' if self.multiply_adds is None else ''}{known:,}"
+        total = ("total", "", f"{self.parameters:,}", products, "", "", "")
+        return [first, *(row.cells() for row in self.rows), total]
+
+    def __str__(self) -> str:
+        lines = [COLUMNS, *self.lines()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+        table = [
+            "  ".join(
+                cell.ljust(width) if i < 2 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*table, *(f"note: {note}" for note in self.notes)])
 
 
 def plan_of(
@@ -40,7 +153,7 @@ def plan_of(
     total                             60          1,350
     """
     network = trace(model, input_shape, dtype=dtype)
-    return Plan(network.input, tuple(map(_row, network.layers)), network.notes)
+    return Plan(network.input_shape, tuple(map(_row, network.layers)), network.notes)
 
 
 def _row(layer: Layer) -> PlanRow:

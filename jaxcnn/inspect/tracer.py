@@ -171,7 +171,7 @@ class Tracer:
         moving = [self.settle(self.paid(v, eqn), eqn) for v in values if v.base is not None]
         axes = max(len(value.map.sizes) for value in moving)
         maps = {v.map: None for v in moving if len(v.map.sizes) == axes}
-        base = FeatureMap.merge(*(m.apply(*map(StridedAxis.whole, m.sizes)) for m in maps))
+        base = FeatureMap.merge(*(m.apply(*map(StridedAxis.reduction, m.sizes)) for m in maps))
         self.doubts[base] = f"{what} is not read"
         layer = max(value.layer for value in moving)
         if products != 0:
@@ -477,7 +477,7 @@ def _fixed_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
 def _pools(step: AxisMap) -> bool:
     """Whether a layer's outputs read some cells each; those over channels read all of them."""
     whole = all(len(step.cells(o)) == step.size for o in range(step.output))
-    return (step.width > 1 or step.jump > 1) and not whole
+    return (step.most_cells > 1 or step.jump > 1) and not whole
 
 
 def _made(value: Value, steps: Sequence[AxisMap | None]) -> FeatureMap:

@@ -34,13 +34,13 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     (_, feature, *dims), (kernel_out, _, *filter_dims) = taken.lhs_spec, taken.rhs_spec
     filters = [kernel.shape[dim] for dim in filter_dims]
     slides = {
-        dim: StridedAxis.laid(
+        dim: StridedAxis.sliding_window(
             x.shape[dim],
             filters[i],
             stride=params["window_strides"][i],
             padding=params["padding"][i],
             dilation=params["rhs_dilation"][i],
-            up=params["lhs_dilation"][i],
+            input_dilation=params["lhs_dilation"][i],
         )
         for i, dim in enumerate(dims)
     }
@@ -48,7 +48,7 @@ def convolution(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     tracer.alike |= x.labels_on(taken.lhs_spec[0])
     x, slides, layout = laid(tracer, eqn, x, slides)
     for label in x.labels_on(feature):
-        layout[label] = StridedAxis.whole(x.sizes[label])
+        layout[label] = StridedAxis.reduction(x.sizes[label])
         tracer.summed.add(label)
     reads = x.map.apply(*layout)
     spread = prod(params["lhs_dilation"]) > 1
@@ -100,13 +100,13 @@ def window(tracer: Tracer, eqn: Any, values: list[Value], *, kind: str) -> list[
         return tracer.opaque(eqn, values)
     slides = {}
     for dim, kernel_size in enumerate(params["window_dimensions"]):
-        slide = StridedAxis.laid(
+        slide = StridedAxis.sliding_window(
             x.shape[dim],
             kernel_size,
             stride=params["window_strides"][dim],
             padding=params["padding"][dim],
             dilation=params["window_dilation"][dim],
-            up=params["base_dilation"][dim],
+            input_dilation=params["base_dilation"][dim],
         )
         if not _along_channels(x, dim):
             slides[dim] = slide
@@ -188,9 +188,9 @@ def laid(
             slide = replace(
                 slide,
                 size=before.size,
-                low=slide.low + before.low * slide.up,
-                high=slide.high + before.high * slide.up,
-                up=slide.up * before.up,
+                low=slide.low + before.low * slide.input_dilation,
+                high=slide.high + before.high * slide.input_dilation,
+                input_dilation=slide.input_dilation * before.input_dilation,
             )
         slides[dim] = slide
         if label is not None:
@@ -219,7 +219,9 @@ def dense(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
         return [replace(x, axes=axes)]
     x = tracer.settle(x, eqn)
     gone = x.ended_by(summed[side])
-    layout = [StridedAxis.whole(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)]
+    layout = [
+        StridedAxis.reduction(n) if axis in gone else None for axis, n in enumerate(x.map.sizes)
+    ]
     reads = x.map.apply(*layout)
     terms = prod(x.shape[d] for d in summed[side])
     result = _from_layer(x, axes, reads, -1)
@@ -261,7 +263,7 @@ def product(tracer: Tracer, eqn: Any, values: list[Value]) -> list[Value]:
     for side, x in enumerate(sides):
         gone = x.ended_by(summed[side])
         layout = [
-            StridedAxis.whole(n)
+            StridedAxis.reduction(n)
             if a in gone
             else StridedAxis(n, n, tuple(range(n)), 0)
             if a in both

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.convolve.pool_primitives import largest, smallest, total
 from jaxcnn.convolve.taps import AxisWindow, Layout
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
-from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.geometry import Padding, Window, padded_cells, real_cells
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import window_norm
 from jaxcnn.ops.pad import over_places
+from jaxcnn.shapes import pool_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
+from jaxcnn.shapes.checks import norm_order
 
 
 @suggest_keywords

@@ -101,13 +101,13 @@ def test_a_usage_error_of_bench_is_one_line_and_exit_code_2(
 
 def test_a_wrong_result_in_bench_is_one_line_that_names_the_row(run, monkeypatch):
     def wrong(*_):
-        raise WrongResultError("3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right")
+        raise WrongResultError("3x3 2-4 @6 b2, forward, float32: jaxcnn: 1 differs from 2 by 1")
 
     monkeypatch.setattr(measuring, "_check", wrong)
     code, _, err = run("--quick")
     assert code == 2
     assert err == (
-        "jaxcnn: wrong result: 3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right\n"
+        "jaxcnn: wrong result: 3x3 2-4 @6 b2, forward, float32: jaxcnn: 1 differs from 2 by 1\n"
     )
 
 

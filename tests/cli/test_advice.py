@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from jaxcnn.cli.commands import app
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import for_axes, read_padding, write_padding
+from jaxcnn.geometry.text import for_axes, format_padding, parse_padding
 from jaxcnn.nn import parse
 from tests.cases import many
 
@@ -102,11 +102,11 @@ def test_the_advice_of_plan_and_explain_works_as_typed(sizes, data):
 @given(st.integers(1, 3), st.data())
 def test_a_padding_word_means_the_same_in_layers_and_options(axes, data):
     word = data.draw(paddings(axes))
-    padding = read_padding(word)
+    padding = parse_padding(word)
     part = word if word.isalpha() else f"p{word}"
     assert parse(f"max:k3:{part}").padding == padding
     if not word.isalpha():
-        again = read_padding(write_padding(padding))
+        again = parse_padding(format_padding(padding))
         assert for_axes(again, axes) == for_axes(padding, axes)
 
 

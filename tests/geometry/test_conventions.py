@@ -9,9 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import conv_shapes, pool_shapes
 from jaxcnn.geometry.conventions import keras, onnx, pytorch
-from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.shapes import conv_shapes, conv_transpose_shapes, pool_shapes
 from tests.cases import many
 
 small, sizes, filters, strides = (st.integers(a, b) for a, b in ((0, 3), (1, 20), (1, 5), (1, 4)))

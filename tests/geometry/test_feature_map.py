@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Window, receptive_field, transposed_output_size
+from jaxcnn.geometry import Window, receptive_field, transposed_window
 from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis, axis_map_of
 from jaxcnn.geometry.feature_map import FeatureMap
 from tests.cases import few, many
@@ -24,12 +24,15 @@ def slides(draw, size, longest=12):
     try:
         if draw(st.integers(0, 3)) == 0:
             stride = draw(st.integers(1, 3))
-            slide = StridedAxis.transposed(
+            window = transposed_window(
                 size, kernel_size, stride=stride, padding=padding, dilation=dilation
             )
+            slide = StridedAxis.transposed(window)
         else:
             stride = draw(st.integers(1, 3))
-            slide = StridedAxis.of(Window(size, kernel_size, stride, padding, dilation, "floor"))
+            slide = StridedAxis.from_window(
+                Window(size, kernel_size, stride, padding, dilation, "floor")
+            )
     except InputError:
         slide = StridedAxis(size, size)
     return slide if 1 <= slide.output <= longest else StridedAxis(size, size)
@@ -94,7 +97,9 @@ def _read(step, output):
     far = abs(output) * step.stride + step.extent + abs(step.low)
     reach = range(-far, step.size + far)
     places = [output * step.stride + tap for tap in step.taps]
-    return [cell for cell in reach for place in places if cell * step.up + step.low == place]
+    return [
+        cell for cell in reach for place in places if cell * step.input_dilation + step.low == place
+    ]
 
 
 def an_output(draw, m):
@@ -141,9 +146,10 @@ def layers(draw, size):
     if draw(st.booleans()):
         output = (size - 1) * stride + reach - low - high
         assume(output >= 1)
-        step = StridedAxis.transposed(
+        window = transposed_window(
             size, kernel_size, stride=stride, padding=(low, high), dilation=dilation
         )
+        step = StridedAxis.transposed(window)
         links = [
             (cell * stride + tap * dilation - low, cell)
             for cell in range(-AROUND, size + AROUND)
@@ -250,21 +256,26 @@ def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
 
 
 @many
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
-def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, kernel_size, stride, pad):
+@given(st.data())
+def test_a_transposed_map_reads_the_cells_whose_windows_read_its_output(data):
+    size, *numbers = (data.draw(st.integers(1, most)) for most in (12, 4, 3))
+    padding = (data.draw(st.integers(-1, 2)), data.draw(st.integers(-1, 2)))
     try:
-        expected = transposed_output_size(size, kernel_size, stride=stride, padding=(pad, pad))
+        window = Window(size, *numbers, padding, data.draw(st.integers(1, 3)), "floor")
     except InputError:
         return
-    slide = StridedAxis.transposed(size, kernel_size, stride=stride, padding=(pad, pad))
-    assert slide.output == expected
+    forward, back = StridedAxis.from_window(window), StridedAxis.transposed(window)
+    assert (back.size, back.output) == (forward.output, forward.size)
+    for cell in range(size):
+        readers = [o for o in range(window.output) if cell in forward.cells(o)]
+        assert [o for o in back.cells(cell)[::-1] if 0 <= o < window.output][::-1] == readers
 
 
 @many
 @given(st.data())
 def test_a_regular_layout_is_recognised_by_what_it_reads(data):
     slide = data.draw(slides(data.draw(st.integers(1, 12))))
-    assume(slide.up == 1)
+    assume(slide.input_dilation == 1)
     found = axis_map_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
     assert isinstance(found, StridedAxis)
     assert [found.cells(o) for o in range(found.output)] == [
@@ -290,7 +301,7 @@ def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
 def test_counts_beyond_64_bits_are_exact():
     m = FeatureMap.of_input((400,))
     for _ in range(60):
-        m = m.apply(StridedAxis.laid(m.sizes[0], 3, padding=(1, 1)))
+        m = m.apply(StridedAxis.sliding_window(m.sizes[0], 3, padding=(1, 1)))
     centre = m.counts((200,))[200]
     # The central trinomial coefficient of (1 + x + x^2)^60.
     row = [1]
@@ -317,7 +328,7 @@ def test_more_than_one_path_leads_through_branches():
 def test_layouts_for_other_sizes_are_refused():
     with pytest.raises(InputError, match="cannot read a map of sizes"):
         FeatureMap.of_input((5,)).apply(Window(6, 3))
-    with pytest.raises(InputError, match="one layout for each axis"):
+    with pytest.raises(InputError, match="one window or axis map for each axis"):
         FeatureMap.of_input((5, 5)).apply(Window(5, 3))
-    with pytest.raises(InputError, match="cannot be joined"):
+    with pytest.raises(InputError, match="cannot be merged"):
         FeatureMap.merge(FeatureMap.of_input((5,)), FeatureMap.of_input((6,)))

@@ -7,13 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import (
-    conv_shapes,
-    output_size,
-    padding_for_output,
-    pool_shapes,
-    transposed_output_size,
-)
+from jaxcnn.geometry import output_size, padding_for_output, transposed_output_size
+from jaxcnn.shapes import conv_shapes, pool_shapes
 from jaxcnn.testing import impossible_conv_problems
 from tests.cases import many
 from tests.geometry import drawn

@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from jax.export import symbolic_shape
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Window, conv_shapes, named_padding, transposed_window
+from jaxcnn.geometry import Window, named_padding, transposed_window
 from jaxcnn.geometry._symbolic import is_symbolic
-from jaxcnn.geometry.adaptive import adaptive_shapes
-from jaxcnn.geometry.padding_mode import pad_windows
-from jaxcnn.geometry.relatives import depthwise_shapes
-from jaxcnn.geometry.resampling import unshuffle_shapes
-from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.shapes import (
+    adaptive_shapes,
+    conv_shapes,
+    conv_transpose_shapes,
+    depthwise_shapes,
+    pad_windows,
+    unshuffle_shapes,
+)
 from tests.cases import many
 
 sizes = st.sampled_from(["h", "2*h", "3*h + 1", "h + 4"])

@@ -6,24 +6,24 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry import (
-    PADDING_MODES,
-    Window,
+from jaxcnn.geometry import PADDING_MODES, Window, effective_kernel_size, padded_cells, real_cells
+from jaxcnn.geometry.coverage import first_empty_output
+from jaxcnn.geometry.window import decimal
+from jaxcnn.shapes import (
+    adaptive_shapes,
+    blur_shapes,
     causal_shapes,
     conv_shapes,
     conv_transpose_shapes,
     depthwise_shapes,
-    effective_kernel_size,
+    global_shapes,
     local_shapes,
     pad_windows,
-    padded_cells,
     pool_shapes,
-    real_cells,
+    shuffle_shapes,
+    unpool_shapes,
+    unshuffle_shapes,
 )
-from jaxcnn.geometry.adaptive import adaptive_shapes, global_shapes
-from jaxcnn.geometry.pooling import unpool_shapes
-from jaxcnn.geometry.resampling import blur_shapes, shuffle_shapes, unshuffle_shapes
-from jaxcnn.geometry.window import decimal, first_empty
 from tests.cases import many
 from tests.geometry import drawn
 from tests.geometry.brute import placements, small_cases
@@ -65,7 +65,7 @@ def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
     real = [sum(0 <= cell < size for cell in cells) for cells in found]
     window = Window(size, kernel_size, rounding=rounding, **layout)
     assert real_cells(window, np.arange(window.output)).tolist() == real
-    assert first_empty(window) == (real.index(0) if 0 in real else None)
+    assert first_empty_output(window) == (real.index(0) if 0 in real else None)
 
 
 FAR = 10**9  # cells, of which nobody counts one after the other while a test runs

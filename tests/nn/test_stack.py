@@ -162,7 +162,7 @@ def test_a_plan_prints_a_line_for_each_layer_with_its_numbers(drawn):
     input, specs = drawn
     plan = nn.plan(input, specs)
     head, first, *lines, total = str(plan).splitlines()
-    assert head.split() == list(jaxcnn.geometry.plan.COLUMNS)
+    assert head.split() == list(jaxcnn.inspect.plan.COLUMNS)
     assert first.split()[:2] == ["input", "x".join(map(str, input))]
     assert len(lines) == len(specs)
     for line, spec, row in zip(lines, specs, plan.rows, strict=True):

@@ -61,7 +61,9 @@ def _dilated(layer: Layer) -> bool:
 
 
 def _dilation(layer: Layer) -> int:
-    return max((slide.dilation for _, slide in layer.slides if slide.up == 1), default=1)
+    return max(
+        (slide.dilation for _, slide in layer.slides if slide.input_dilation == 1), default=1
+    )
 
 
 def _resized(m: FeatureMap, axis: int) -> bool:

@@ -33,7 +33,7 @@ def _dropped(network: Network) -> Iterable[Flaw]:
 
 def _dropped_on(slide: StridedAxis, least: float = 0) -> Found | None:
     gap = max(0, slide.stride - slide.extent)  # as many are skipped between any two windows
-    if slide.up > 1 or not gap < slide.unread < slide.stride:
+    if slide.input_dilation > 1 or not gap < slide.unread < slide.stride:
         return None
     quotient = slide.output + Fraction(slide.unread, slide.stride)
     room = f"{slide.size} + {slide.low} + {slide.high} - {slide.extent}".replace("+ -", "- ")
@@ -106,13 +106,17 @@ def _is_even(
     if size < 1 or padding < 0 or size + 2 * padding < effective_kernel_size(kernel_size, dilation):
         return False
     pads = (padding, padding)
-    slide = StridedAxis.laid(size, kernel_size, stride=stride, padding=pads, dilation=dilation)
+    slide = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=pads, dilation=dilation
+    )
     return not slide.unread and bool(_read_places(slide).all()) and real_share(slide) >= least
 
 
 def _skipped(network: Network) -> Iterable[Flaw]:
     for layer in network.layers:
-        if layer.kind not in _WINDOWED or any(slide.up > 1 for _, slide in layer.slides):
+        if layer.kind not in _WINDOWED or any(
+            slide.input_dilation > 1 for _, slide in layer.slides
+        ):
             continue
         reads = [_read_places(slide) for _, slide in layer.slides]
         holes = [not places.all() for places in reads]
@@ -163,7 +167,7 @@ def _uneven(network: Network) -> Iterable[Flaw]:
 def _uneven_on(slide: StridedAxis, least: float = 0) -> Found | None:
     low, high = slide.low, slide.high - slide.unread
     padded = slide.low > 0 or slide.high > 0
-    if slide.up > 1 or slide.stride < 2 or not padded or low == high:
+    if slide.input_dilation > 1 or slide.stride < 2 or not padded or low == high:
         return None
     first = Fraction(slide.extent - 1, 2) - low
     last = first + (slide.output - 1) * slide.stride
@@ -186,7 +190,7 @@ def _checkered_on(slide: StridedAxis, _: float) -> Found | None:
     counts = _products(slide)
     if len(counts) == 1:
         return None
-    kernel_size, stride = len(slide.taps), slide.up
+    kernel_size, stride = len(slide.taps), slide.input_dilation
     below = kernel_size - kernel_size % stride
     message = (
         f": kernel_size {kernel_size} is no multiple of stride {stride}: along the axis neighbouring outputs "

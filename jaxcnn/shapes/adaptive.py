@@ -15,8 +15,8 @@ from typing import Any
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import integer, per_axis
-from jaxcnn.geometry.pooling import require_cells, split_by, split_by_rank
 from jaxcnn.geometry.window import axis_names
+from jaxcnn.shapes.checks import require_cells, split_by, split_by_rank
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class BinShapes:
       batch: N, or None where x came without a batch axis.
       bins: the bins of each spatial axis.
       channels: C.
+
+    >>> BinShapes(8, (Bins(13, 6), Bins(10, 5)), channels=3).output
+    (8, 6, 5, 3)
     """
 
     batch: int | None

@@ -13,10 +13,10 @@ from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.geometry.pooling import require_cells, split_by
-from jaxcnn.geometry.shapes import PoolShapes
-from jaxcnn.geometry.sizes import windows
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.window import axis_names
+from jaxcnn.shapes.checks import require_cells, split_by
+from jaxcnn.shapes.pool import PoolShapes
 
 ORDERS = ("CRD", "DCR")
 
@@ -49,7 +49,7 @@ def blur_shapes(
         raise InputError(
             'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=stride,
@@ -80,6 +80,10 @@ class ShuffleShapes:
       factors: how many times finer the other side is, on each axis.
       channels: C, where the channels are few.
       order: how channel c and offset i are told from the number of a channel, one of "CRD", "DCR".
+
+    >>> shapes = ShuffleShapes(8, (7, 7), (2, 2), channels=3, order="CRD")
+    >>> shapes.fine, shapes.stacked
+    ((14, 14), 12)
     """
 
     batch: int | None
