@@ -129,7 +129,7 @@ def test_every_option_of_channels_wastes_none(channels, groups):
     for finding in findings(channels * groups):
         assert finding.options
         for option in finding.options:
-            assert not findings(option.set["channels"])
+            assert not findings(option.set["out_channels"])
 
 
 @given(
