@@ -94,7 +94,8 @@ _NAMES = (
     | dict.fromkeys(_OPS, "jaxcnn.ops")
 )
 
-__all__ = sorted([*_MODULES, *_NAMES])
+# Not in __all__: train, because it needs the extra, and `import *` should work without it.
+__all__ = sorted({*_MODULES, *_NAMES} - {"train"})
 
 
 def __getattr__(name: str) -> Any:
@@ -106,4 +107,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, "train", "__version__"]

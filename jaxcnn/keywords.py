@@ -59,7 +59,17 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("pointwise_kernel",), "pointwise_filter pointwise_weight"),
     ((_CHANNELS_LAST,), "channel_axis channels_last data_format dimension_numbers"),
     (("x, in jaxcnn.max_pool_with_indices",), "return_indices"),
-    (("kernel.swapaxes(-2, -1)",), "transpose_kernel"),
+    (
+        (
+            "kernel.swapaxes(-2, -1)",
+            "in_channels, which is the last axis of a transposed convolution's kernel",
+        ),
+        "transpose_kernel",
+    ),
+    (("kernel_init",), "kernel_init kernel_initializer w_init weight_init"),
+    (("bias_init",), "b_init bias_init bias_initializer"),
+    (("algorithm",), "conv_general_dilated"),
+    (("dtype",), "preferred_element_type"),
     (("p",), "norm_type"),
     (("output_size",), "output_shape target_shape"),
     (("input_shape",), "in_shape"),
@@ -72,9 +82,8 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     # Without a counterpart: answered with the list of arguments, and not with a similar name.
     (
         (),
-        "batch_group_count bias_constraint bias_init bias_initializer bias_metadata "
-        "bias_regularizer divisor_override kernel_constraint kernel_init kernel_initializer "
-        "kernel_metadata kernel_regularizer storage_order w_init weight_init",
+        "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
+        "kernel_constraint kernel_metadata kernel_regularizer storage_order",
     ),
 )
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 import jaxcnn
+from jaxcnn import *
 import jaxcnn.bench.measure
 import jaxcnn.bench.pytorch
 import jaxcnn.data

@@ -106,11 +106,11 @@ def conv(
         if padding_mode == "partial":
             require_floating(x)
     if mask is not None:
-        kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
+        kernel = masked(kernel, jnp.asarray(mask, kernel.dtype))
     return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
 
 
-def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
     """kernel * mask, in which 0 times a NaN or an infinity is 0."""
     kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
     return (widened(kept) * widened(mask)).astype(kernel.dtype)

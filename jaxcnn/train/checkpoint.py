@@ -72,7 +72,7 @@ class Checkpoints:
             )
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
             state = orbax.restore(newest, args=ocp.args.StandardRestore(like))
-        chex.assert_trees_all_equal_shapes_and_dtypes(state, like)  # Orbax may convert silently
+        chex.assert_trees_all_equal_shapes_and_dtypes(state, like)  # the step is compiled for these
         return state
 
     def newest(self) -> Path:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from flax import nnx
 
 from jaxcnn.data.mnist import CLASSES, IMAGE
-from jaxcnn.errors import InputError, format_advice
+from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
-from jaxcnn.inspect import Plan
-from jaxcnn.nn.spec import Spec, as_part, parse, plan
+from jaxcnn.nn import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.inspect import Plan
 
 # Sizes 28 -> 14 -> 7 -> 7 -> 1, all exact; the last kernel is as large as its input.
 DIGITS_LAYERS = (
@@ -30,8 +37,8 @@ class TrainConfig:
     """The settings of a run; the defaults train the digits network.
 
     Attributes:
-      layers: the stack, in the text form of :mod:`jaxcnn.nn.spec`. The output of its last layer is
-        one number for each of the ten digits.
+      layers: the stack, in the text form of :mod:`jaxcnn.nn.text`; its last layer gives one number
+        for each of the ten digits.
       epochs: passes over the 55,000 training images.
       batch_size: images in a step; it must divide 55,000, so that an epoch sees every image.
       learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
@@ -75,7 +82,7 @@ class TrainConfig:
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} must be a finite number >= 0, got {value}")
-        found, wanted = self.plan().output, (1, 1, CLASSES)
+        found, wanted = nnx.eval_shape(self.stack).output_shape, (1, 1, CLASSES)
         if found != wanted:
             raise InputError(
                 f"layers end with {format_shape(found)}, but must end with {format_shape(wanted)}, "
@@ -83,14 +90,13 @@ class TrainConfig:
                 f"layer more"
             )
 
-    def specs(self) -> list[Spec]:
-        """The parsed layers."""
-        return [parse(word) for word in self.layers]
+    def stack(self, image_shape: Sequence[int] = IMAGE) -> Stack:
+        """The network over images of that shape, with the weights that it starts from."""
+        return Stack(image_shape, self.layers, rngs=nnx.Rngs(self.seed))
 
     def plan(self) -> Plan:
-        """The plan of the stack, for images of 28x28x1."""
-        with format_advice(as_part):
-            return plan(IMAGE, self.specs())
+        """The plan of the network over images of the digits' size."""
+        return nnx.eval_shape(self.stack).plan()
 
     def steps_per_epoch(self, images: int) -> int:
         """The number of steps in one pass over ``images`` images.

@@ -21,12 +21,8 @@ def curves(path: Path, metrics: Sequence[dict[str, Any]]) -> None:
     train = [line for line in metrics if line["split"] == "train"]
     steps = np.array([line["step"] for line in train])
     span = max(1, min(len(train) // 10, 100))
-    for axes, name, unit in ((left, "loss", "nats"), (right, "accuracy", "%")):
-
-        def values(lines: Sequence[dict[str, Any]], name: str = name) -> np.ndarray:
-            found = np.array([line[name] for line in lines])
-            return found if name == "loss" else 100 * (1 - found)
-
+    panels = ((left, "loss in nats", _loss), (right, "error rate in %", _error_rate))
+    for axes, label, values in panels:
         mean = np.convolve(values(train), np.ones(span) / span, "valid")
         axes.plot(steps[span - 1 :], mean, label=f"training, mean of {span} steps")
         for split, mark in (("validation", "o-"), ("test", "*")):
@@ -34,11 +30,18 @@ def curves(path: Path, metrics: Sequence[dict[str, Any]]) -> None:
             if lines:
                 x = [line["step"] for line in lines]
                 axes.plot(x, values(lines), mark, label=split, ms=6)
-        axes.set(xlabel="step", yscale="log")
-        axes.set_ylabel(f"loss in {unit}" if name == "loss" else f"error rate in {unit}")
+        axes.set(xlabel="step", ylabel=label, yscale="log")
         axes.grid(alpha=0.3)
     right.legend()
     figure.savefig(path, dpi=120, format="png")
+
+
+def _loss(lines: Sequence[dict[str, Any]]) -> np.ndarray:
+    return np.array([line["loss"] for line in lines])
+
+
+def _error_rate(lines: Sequence[dict[str, Any]]) -> np.ndarray:
+    return 100 * (1 - np.array([line["accuracy"] for line in lines]))
 
 
 def filters(path: Path, kernel: np.ndarray) -> None:

@@ -63,7 +63,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
     """Makes the functions that train the configured stack on uint8 images (N, *image_shape)."""
 
     def build() -> Stack:
-        return Stack(image_shape, config.specs(), rngs=nnx.Rngs(config.seed))
+        return config.stack(image_shape)
 
     # Only the structure; the arrays come from the state.
     graph = nnx.split(nnx.eval_shape(build))[0]

@@ -8,7 +8,6 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxcnn.nn import Stack
 from jaxcnn.train import TrainConfig
 from jaxcnn.train.augment import random_shift
 from jaxcnn.train.step import epoch_order, evaluate, make_trainer
@@ -65,7 +64,7 @@ def test_a_step_is_the_update_of_optax_for_the_gradient_of_the_loss(arrays):
     config = TrainConfig(layers=CONFIG.layers, batch_size=50, max_shift=0)
     trainer = make_trainer(config, (28, 28, 1), total_steps=10)
     order = epoch_order(0, 0, 500, 50)
-    stack = Stack((28, 28, 1), config.specs(), rngs=nnx.Rngs(0))
+    stack = config.stack()
     graph, params = nnx.split(stack)
     images, labels = (array[order[0]] for array in arrays)
 
