@@ -154,8 +154,7 @@ def transposed_window(
 def _symbolic_size(
     call: str, axis: str, restored: Any, smallest: Any, stride: int, output_size: Any
 ) -> Any:
-    """A symbolic output size: ``restored``, or ``output_size`` if it is one of the possible
-    ones."""
+    """A symbolic output size: ``restored``, or a possible ``output_size``."""
     if output_size is None:
         return integer(axis, restored, least=1, symbolic=True)
     fits = known(lambda: smallest <= output_size) and known(lambda: output_size < smallest + stride)
