@@ -76,7 +76,7 @@ def _problem(
     dtype: str,
 ) -> Problem:
     from jaxcnn.convolve import Problem
-    from jaxcnn.convolve.algorithms.algorithm import FLOATS
+    from jaxcnn.convolve.dtypes import FLOATS
     from jaxcnn.geometry import conv_shapes
     from jaxcnn.geometry.shapes import require_groups
 

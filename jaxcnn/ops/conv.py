@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxcnn.activations import activation as named
 from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
@@ -101,7 +101,7 @@ def conv(
         )
         activate = named(activation).function
         if algorithm is not None:
-            check_name(algorithm)
+            check_algorithm(algorithm)
         if padding_mode == "partial":
             require_floating(x)
     if mask is not None:
