@@ -168,7 +168,7 @@ def algorithms_on(
     for name, algorithm in ALGORITHMS.items():
         if name in known or algorithm.unsupported_reason(problem):
             continue
-        if name == "portions" and problem.places > 4096:
+        if name == "portions" and problem.output_cells > 4096:
             continue  # portions are for kernel gradients; timing them elsewhere is idle
         solve = partial(choose.solve, problem, name=name, of_forward=gradient)
         program = jax.jit(lambda x, w, solve=solve: solve(x, w))

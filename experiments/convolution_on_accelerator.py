@@ -285,7 +285,7 @@ class Samples:
     norms: list[float] = field(default_factory=list)
 
     def add(self, place: tuple[int, ...], terms: np.ndarray) -> None:
-        self.places.append(place)
+        self.output_cells.append(place)
         self.values.append(float(terms.sum()))
         self.norms.append(float(np.linalg.norm(terms)))
 
@@ -350,7 +350,7 @@ def compared(y: jax.Array, want: jax.Array, places: tuple[jax.Array, ...]) -> tu
 
 def fault(y: jax.Array, want: jax.Array, samples: Samples) -> str | None:
     """What is wrong with a result: against lax's, or against the definition."""
-    places = tuple(jnp.asarray(index) for index in np.array(samples.places, np.int32).T)
+    places = tuple(jnp.asarray(index) for index in np.array(samples.output_cells, np.int32).T)
     share, entries = compared(y, want, places)
     off = np.abs(np.asarray(entries, np.float64) - samples.values)
     worst = float(np.max(off / np.maximum(samples.norms, 1e-30)))

@@ -191,7 +191,7 @@ def test_its_gradients_are_those_of_the_definition(name, data):
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
     assert runs or name == "direct", f"{name} computed none of the gradients of {problem}"
     wants, magnitudes = defined_gradients(problem, x, kernel, g)
-    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
+    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.output_cells
     operands = (g, kernel), (x, g)
     for i, gradient in enumerate((problem.input_gradient(), problem.kernel_gradient())):
         what = ("x", "kernel")[i]

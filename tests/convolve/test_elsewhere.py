@@ -117,7 +117,7 @@ DILATED = {"dilation": (2, 3), "stride": (1, 1), "base_dilation": (1, 1), "paddi
 
 @given(problems(**DILATED, outputs=20, filter_size=(2, 2), ranks=(1, 2)))
 def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
-    assume(problem.places >= 4 * problem.taps)
+    assume(problem.output_cells >= 4 * problem.taps)
     params, (x, g) = gradient_call(problem)
     described = operation(x, g, params)
     instead = nvidia.program(described, params)
@@ -125,7 +125,7 @@ def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
     got = jax.jit(instead)(x, g)
     lax_s = lax.conv_general_dilated_p.bind(x, g, **params)
     magnitude = lax.conv_general_dilated_p.bind(abs(x), abs(g), **params)
-    bound = 4 * gamma(problem.batch * problem.places + 4, "float32") * magnitude
+    bound = 4 * gamma(problem.batch * problem.output_cells + 4, "float32") * magnitude
     assert_within(got, lax_s, bound, str(problem))
     text = program_for("cuda", all_directions(as_call(problem, conv_general_dilated)),
                        *arrays(problem), g)  # fmt: skip

@@ -16,11 +16,11 @@ from jax.experimental import checkify, jet
 from jax.extend.core import Primitive
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as Spec
+from jaxcnn.convolve.stored import whole_when_back
 
 from jaxcnn import convolve
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.pool_primitives import first_tap, largest, smallest, total
-from jaxcnn.convolve.stored import whole_when_back
 from jaxcnn.convolve.taps import MOST_TAPS, AxisWindow
 from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices

@@ -2,9 +2,9 @@
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from jaxcnn.inspect.rules.layout import _dropped_on, _read_places
 
 from jaxcnn.geometry.axis_maps import StridedAxis
-from jaxcnn.inspect.rules.layout import _dropped_on, _read_places
 from jaxcnn.inspect.rules.rule import real_share
 from tests.cases import many
 

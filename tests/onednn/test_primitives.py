@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax import lax
+from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
 
 from jaxcnn import onednn
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
 from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, ask, call
 from tests.cases import many
 from tests.convolve.drawn import drawn_numbers, kernel_gradients, problems, with_dtype
