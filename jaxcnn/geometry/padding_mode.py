@@ -79,12 +79,12 @@ def check_padding_mode(padding_mode: str, windows: Sequence[Window], rounding: s
                     f"{axis.size}, which is not known to be large enough; "
                     f"{constraint_advice(axis.size, axis.size - limit + max(axis.padding))}"
                 )
-            ways = smaller_padding_advice(windows, [(most, most) for most in limits], rounding)
-            ways += _other_padding_mode("replicate", axis, rounding)
+            advice = smaller_padding_advice(windows, [(most, most) for most in limits], rounding)
+            advice += _other_padding_mode("replicate", axis, rounding)
             raise InputError(
                 f'padding_mode "{padding_mode}" can fill at most {limit} cells on each side of '
                 f"{axis.axis} {axis.size}, but padding {axis.padding} has {max(axis.padding)}.",
-                *(ways or [f"a larger {axis.axis}"]),
+                *(advice or [f"a larger {axis.axis}"]),
             )
 
 
@@ -99,8 +99,8 @@ def _require_real_cells(axis: Window, windows: Sequence[Window], rounding: str) 
         raise InputError(
             f'padding_mode "partial" divides by the real cells under the window, and there are '
             f"none under output {empty} of {axis.axis} {axis.size} with kernel_size "
-            f"{axis.kernel_size}, "
-            f"dilation {axis.dilation}, stride {axis.stride}, padding {axis.padding}.",
+            f"{axis.kernel_size}, dilation {axis.dilation}, stride {axis.stride}, padding "
+            f"{axis.padding}.",
             *nonempty_window_advice(windows, rounding),
             *_other_padding_mode("zeros", axis, rounding),
         )
