@@ -16,14 +16,13 @@ from jaxcnn.convolve.algorithms import onednn, products, rows
 from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
 from jaxcnn.onednn import closed_because
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
     SIXTEEN,
     allowance,
     arrays,
     as_call,
-    assert_within,
     course,
     defined,
     defined_gradients,
@@ -197,7 +196,7 @@ def test_its_gradients_are_those_of_the_definition(name, data):
         what = ("x", "kernel")[i]
         if course(gradient, named_or_chosen(gradient, name, frozenset())).local:
             share = gamma(lengths[i] + 2, dtype)
-            bound = 2 * share * (1 + share) * magnitudes[i]
+            bound = 2 * rounding_bound(magnitudes[i], share)
         else:
             bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
         assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")

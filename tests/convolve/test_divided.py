@@ -2,14 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax import lax
 
 from jaxcnn.convolve import divided
 from jaxcnn.convolve.layout import operation
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma
 from tests.convolve.drawn import numbers
 
 
@@ -73,4 +72,4 @@ def test_it_is_the_gradient_that_lax_computes(problem):
     assert (got.shape, got.dtype) == (want.shape, want.dtype)
     terms = g.size
     bound = gamma(terms, "float32") * terms * float(jnp.abs(x).max())
-    np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+    assert_within(got, want, bound)

@@ -16,7 +16,7 @@ from jax import lax
 
 from jaxcnn.convolve import conv_general_dilated, nvidia
 from jaxcnn.convolve.layout import operation
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma
 from tests.cases import few
 from tests.convolve.drawn import (
     INTEGERS,
@@ -24,7 +24,6 @@ from tests.convolve.drawn import (
     allowance,
     arrays,
     as_call,
-    assert_within,
     define,
     defined,
     numbers,
