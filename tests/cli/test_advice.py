@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jaxcnn.cli import app
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import for_axes, read_padding, write_padding
-from jaxcnn.nn import parse
+from jaxcnn.nn.text import parse
 from tests.cases import many
 
 SIDES = st.integers(0, 4)
@@ -105,7 +105,7 @@ def test_one_spelling_of_a_padding_means_the_same_everywhere(axes, data):
     word = data.draw(paddings(axes))
     padding = read_padding(word)
     part = word if word.isalpha() else f"p{word}"
-    assert parse(f"max:k3:{part}").padding == padding
+    assert parse(f"max:k3:{part}").options["padding"] == padding
     if not word.isalpha():
         again = read_padding(write_padding(padding))
         assert for_axes(again, axes) == for_axes(padding, axes)
