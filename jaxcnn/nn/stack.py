@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcnn.errors import InputError, error_prefix, spelling
+from jaxcnn.errors import InputError, error_prefix, format_advice
 from jaxcnn.inspect import plan_of
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.nn._options import check_dtype, check_shape
@@ -182,7 +182,7 @@ def _chain(
     layers = []
     x = jax.ShapeDtypeStruct((2, *shape), settings["dtype"] or "float32")
     for number, entry in enumerate(entries, start=1):
-        words = spelling(as_part) if isinstance(entry, str) else nullcontext()
+        words = format_advice(as_part) if isinstance(entry, str) else nullcontext()
         with error_prefix(f"layer {number} ({_name(entry)})"), words:
             layer = _build(entry, x.shape[1:], settings)
             x = _output(layer, x)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import per_axis
-from jaxcnn.geometry.padding import NAMES
-from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.geometry.padding import PADDING_NAMES
+from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_padding
 from jaxcnn.nn.activations import ACTIVATIONS
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.pool import AvgPool, MaxPool
@@ -106,10 +106,10 @@ def as_part(advice: Advice) -> str:
     """
     letters = {"padding": ":p", "rounding": ":", "groups": ":g"}
     if advice.argument not in letters:
-        return advice.spelled(" ", list(map(write_value, advice.values)))
-    write = write_padding if advice.argument == "padding" else write_value
+        return advice.format(" ", list(map(format_value, advice.values)))
+    write = format_padding if advice.argument == "padding" else format_value
     parts = [letters[advice.argument] + write(value) for value in advice.values]
-    return replace(advice, argument="").spelled("", parts)
+    return replace(advice, argument="").format("", parts)
 
 
 SIZES = {"k": "kernel_size", "s": "stride", "d": "dilation"}
@@ -117,10 +117,10 @@ SIZES = {"k": "kernel_size", "s": "stride", "d": "dilation"}
 
 def _read_part(part: str, *, conv: bool) -> tuple[str | None, Any]:
     """The argument that a part sets, and its value; (None, None) where it is not understood."""
-    if part.upper() in NAMES:
+    if part.upper() in PADDING_NAMES:
         return "padding", part.upper()
     if re.fullmatch(r"p[0-9x-]+", part):
-        return "padding", read_padding(part[1:])
+        return "padding", parse_padding(part[1:])
     if part == "floor" or (part == "ceil" and not conv):
         return "rounding", part
     if conv and part == "nobias":

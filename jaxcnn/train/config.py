@@ -1,4 +1,4 @@
-"""The settings of a training run: checked when they are made, kept as JSON beside its results."""
+"""The settings of a training run: checked when they are made, and stored as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jaxcnn.inspect import Plan
 
-# 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
+# Sizes 28 -> 14 -> 7 -> 7 -> 1, all exact; the last kernel is as large as its input.
 DIGITS_LAYERS = (
     "conv:32:k4:s2:p1:relu",
     "conv:64:k4:s2:p1:relu",
@@ -28,22 +28,30 @@ DIGITS_LAYERS = (
     "conv:10:k7",
 )
 
-INT32 = 2**31 - 1  # what steps and seeds are counted in on the device
+INT32 = 2**31 - 1
+"""The largest int32; steps and seeds are int32 on the device."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What is trained, and how; the defaults train the digits network.
+    """The settings of a run; the defaults train the digits network.
 
     Attributes:
       layers: the stack, in the text form of :mod:`jaxcnn.nn.text`; its last layer gives one number
         for each of the ten digits.
       epochs: passes over the 55,000 training images.
-      batch_size: images a step; it must divide 55,000, so that no image is left out.
+      batch_size: images in a step; it must divide 55,000, so that an epoch sees every image.
       learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
-      weight_decay: of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
-      max_shift: training images are moved by up to this many cells on each axis.
-      seed: of weights, order and augmentation.
+      weight_decay: the weight decay of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
+      max_shift: the most cells by which a training image is shifted on each axis.
+      seed: the seed of weights, order and augmentation.
+
+    Raises:
+      InputError: (a ValueError) if a value is out of range, or if the layers do not fit together.
+      TypeError: if a value has the wrong type.
+
+    >>> TrainConfig(epochs=2).plan().output
+    (1, 1, 10)
     """
 
     layers: tuple[str, ...] = DIGITS_LAYERS
@@ -65,7 +73,7 @@ class TrainConfig:
             raise InputError(f"seed must be at most {INT32}, got {self.seed}")
         if self.max_shift >= IMAGE[0]:
             raise InputError(
-                f"max_shift {self.max_shift} moves images of {IMAGE[0]} cells out of sight; use "
+                f"max_shift {self.max_shift} shifts images of {IMAGE[0]} cells out of sight; use "
                 f"{IMAGE[0] - 1} or less"
             )
         for name in ("learning_rate", "weight_decay"):
@@ -91,7 +99,12 @@ class TrainConfig:
         return nnx.eval_shape(self.stack).plan()
 
     def steps_per_epoch(self, images: int) -> int:
-        """Steps in one pass over ``images`` images."""
+        """The number of steps in one pass over ``images`` images.
+
+        Raises:
+          InputError: (a ValueError) if the batch size does not divide it, or if all epochs together
+            have more steps than an int32 counts.
+        """
         if images % self.batch_size:
             near = [b for b in range(1, images + 1) if images % b == 0]
             below = max(b for b in near if b <= self.batch_size or b == 1)
@@ -104,7 +117,7 @@ class TrainConfig:
         steps = images // self.batch_size
         if steps * self.epochs > INT32:
             raise InputError(
-                f"epochs {self.epochs} of {steps} steps are more than can be counted; use "
+                f"epochs {self.epochs} of {steps} steps are more than an int32 counts; use "
                 f"{INT32 // steps} or fewer"
             )
         return steps
@@ -115,7 +128,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """The settings in such a text; an unknown or missing name is an error."""
+        """The settings in the text of :meth:`to_json`; an unknown or missing name is an error."""
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:

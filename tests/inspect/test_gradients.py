@@ -13,7 +13,7 @@ from tests.inspect.programs import IMAGE, linear_networks, single_cells
 def reads_of(network, shape):
     """The map of a network's last layer, or None where it has no layer."""
     traced = trace(network, shape)
-    return traced.layers[-1].reads if traced.layers else None
+    return traced.layers[-1].output_map if traced.layers else None
 
 
 def emptied(network, shape):

@@ -17,7 +17,7 @@ def numbers(draw, *, least, most):
 
 
 @st.composite
-def windows(draw, up=False):
+def windows(draw, transposed=False):
     """A layout on two axes, and whether it is that of a max pool or of a convolution."""
     sizes, filters = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
@@ -28,18 +28,18 @@ def windows(draw, up=False):
     ]
     for each in axes:
         extent = each["dilation"] * (each["kernel_size"] - 1) + 1
-        spread = (each["size"] - 1) * (each["stride"] if up else 1) + 1
+        spread = (each["size"] - 1) * (each["stride"] if transposed else 1) + 1
         assume(spread + sum(each["padding"]) >= extent)
     return axes, min(filters) > 1 and draw(st.booleans())  # pools of one cell are no pools
 
 
-def linted(axes, pool, *, up=False, select=None):
+def linted(axes, pool, *, transposed=False, select=None):
     """The findings of one layer that is laid so; channels and activations are beside the point."""
     key = {name: tuple(each[name] for each in axes) for name in axes[0]}
-    steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if up else {}
+    steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if transposed else {}
 
     def network(x):
-        if pool and not up:
+        if pool and not transposed:
             return lax.reduce_window(
                 x,
                 -np.inf,
@@ -96,10 +96,10 @@ def test_every_option_of_a_window_mends_it_and_raises_nothing(drawn):
                 assert not left & {"JC001", "JC002", "JC003"}
 
 
-@given(windows(up=True))
+@given(windows(transposed=True))
 def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
     axes, _ = drawn
-    for finding in linted(axes, False, up=True, select=["JC004"]):
+    for finding in linted(axes, False, transposed=True, select=["JC004"]):
         assert "resize" in finding.change
         for option in finding.options:
             each = axes[AXES.index(option.axis)]
@@ -108,7 +108,7 @@ def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
             more = -next(extents) + next(extents)
             low, high = made["padding"]
             made["padding"] = (low + more // 2, high + more - more // 2)
-            assert not linted([made, made], False, up=True, select=["JC004"])
+            assert not linted([made, made], False, transposed=True, select=["JC004"])
 
 
 @given(st.integers(1, 700), st.sampled_from([1, 2, 4]))
@@ -129,7 +129,7 @@ def test_every_option_of_channels_wastes_none(channels, groups):
     for finding in findings(channels * groups):
         assert finding.options
         for option in finding.options:
-            assert not findings(option.set["channels"])
+            assert not findings(option.set["out_channels"])
 
 
 @given(

@@ -22,17 +22,17 @@ def test_an_output_reads_the_cells_whose_nan_reaches_it_or_it_is_not_known(drawn
     program, shape = ended(drawn[0]), drawn[1]
     network = trace(lambda x: program(Traced(), x), shape)
     last = network.layers[-1]
-    if last.unknown:
-        assert any(last.unknown in note for note in network.notes)
+    if last.unknown_reason:
+        assert any(last.unknown_reason in note for note in network.notes)
         return
     truth = reached(program, shape)
     assert network.spatial == (0, 1)
-    assert last.reads.sizes == truth.shape[1:]
+    assert last.output_map.sizes == truth.shape[1:]
     # A normalisation in a form that is not recognised reads its statistics: more, never less.
     normalised = any(layer.kind == "norm" for layer in network.layers)
-    for place in np.ndindex(last.reads.sizes):
+    for place in np.ndindex(last.output_map.sizes):
         expected = truth[(slice(None), *place)].reshape(shape[:2])
-        found = last.reads.counts(place) > 0
+        found = last.output_map.counts(place) > 0
         assert (found | ~expected).all()
         assert normalised or (found == expected).all()
 
@@ -72,7 +72,7 @@ def test_a_normalisation_by_another_maps_statistics_reads_that_map():
         )
         return conv(y)
 
-    assert (trace(net, (9, 9, 4)).layers[-1].reads.counts((4, 4)) > 0).all()
+    assert (trace(net, (9, 9, 4)).layers[-1].output_map.counts((4, 4)) > 0).all()
 
 
 BENDS = {
@@ -94,7 +94,7 @@ def test_a_map_divided_by_the_deviation_of_another_function_of_it_reads_that(abo
         one = one - one.mean((1, 2), keepdims=True) if mean else one
         return conv(one * lax.rsqrt(other.var((1, 2), keepdims=True) + 1e-5))
 
-    field = trace(net, (32, 32, 3)).layers[-1].reads.fields[0].size
+    field = trace(net, (32, 32, 3)).layers[-1].output_map.fields[0].size
     if above != below:
         assert field >= 32
     elif above != "square":  # of which it is not told whether it is a map or on its way to a mean

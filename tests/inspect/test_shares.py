@@ -19,8 +19,8 @@ def slides(draw):
     assume(room >= 0)
     if draw(st.integers(0, 9)) == 0:
         return StridedAxis(size, draw(st.integers(1, 9)), tuple(range(kernel_size)), 0, padding[0])
-    return StridedAxis.laid(
-        size, kernel_size, stride=stride, padding=padding, dilation=dilation, up=up
+    return StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=padding, dilation=dilation, input_dilation=up
     )
 
 
@@ -36,7 +36,7 @@ def test_shares_and_places_are_those_of_the_windows(slide):
 
 @given(st.integers(10**9, 10**12), st.integers(1, 300), st.integers(1, 4), st.integers(1, 3))
 def test_shares_of_long_axes_are_not_counted_window_by_window(size, kernel_size, stride, up):
-    slide = StridedAxis.laid(
-        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), up=up
+    slide = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), input_dilation=up
     )
     assert 1 - 1e-3 <= real_share(slide) < 1

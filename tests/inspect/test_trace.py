@@ -26,7 +26,7 @@ def conv(x, kernel=KERNEL, *, stride=1, padding=((1, 1), (1, 1)), names=IMAGE):
 def summary(model, shape):
     """What each layer of a model is and makes."""
     return [
-        (layer.kind, layer.output, layer.fields, layer.multiply_adds, layer.parameters)
+        (layer.kind, layer.output_shape, layer.fields, layer.multiply_adds, layer.parameters)
         for layer in trace(model, shape).layers
     ]
 
@@ -68,7 +68,11 @@ def test_layouts_make_no_difference():
     channels_last = trace(conv, (9, 8, 3))
     assert (channels_first.spatial, channels_last.spatial) == ((1, 2), (0, 1))
     (one,), (other,) = channels_first.layers, channels_last.layers
-    assert (one.output, one.steps, one.fields) == (other.output, other.steps, other.fields)
+    assert (one.output_shape, one.axis_maps, one.fields) == (
+        other.output_shape,
+        other.axis_maps,
+        other.fields,
+    )
 
 
 POOLS = {
@@ -92,8 +96,8 @@ def test_a_pool_made_of_slices_is_a_pool(kind, reference):
 
     one, other = (trace(pool, (12, 12, 3)).layers for pool in (sliced, whole))
     assert [layer.kind for layer in one] == [f"{kind} pool", "conv"]
-    assert [(a.kind, a.output, a.steps) for a in one] == [
-        (a.kind, a.output, a.steps) for a in other
+    assert [(a.kind, a.output_shape, a.axis_maps) for a in one] == [
+        (a.kind, a.output_shape, a.axis_maps) for a in other
     ]
 
 
@@ -104,7 +108,7 @@ def test_transposed_convolutions_are_recognised_by_the_spread_of_their_input():
         lambda x: jaxcnn.conv_transpose(x, kernel.swapaxes(2, 3), stride=2, padding=1),
     ):
         (layer,) = trace(model, (5, 5, 3)).layers
-        assert (layer.kind, layer.output) == ("transposed conv", (10, 10, 8))
+        assert (layer.kind, layer.output_shape) == ("transposed conv", (10, 10, 8))
         # Every cell meets every tap, cropped borders counted.
         assert layer.multiply_adds == 5 * 5 * 3 * 16 * 8
         assert [field.jump for field in layer.fields] == [1 / 2, 1 / 2]

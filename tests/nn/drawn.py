@@ -6,7 +6,7 @@ from flax import nnx
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import write_padding, write_value
+from jaxcnn.geometry.text import format_padding, format_value
 from jaxcnn.nn import Stack
 from jaxcnn.nn.activations import ACTIVATIONS
 
@@ -40,7 +40,7 @@ def _part(letter, value):
         return letter
     if isinstance(value, str):
         return value.lower()
-    write = write_padding if letter == "p" else write_value
+    write = format_padding if letter == "p" else format_value
     return letter + write(value)
 
 
@@ -50,7 +50,7 @@ def words(draw):
     kind = draw(st.sampled_from(["conv", "max", "avg"]))
     known = _OPTIONS["conv" if kind == "conv" else "pool"]
     options = {"kernel_size": draw(_one_or_each(st.integers(1, 99)))}
-    parts = [f"k{write_value(options['kernel_size'])}"]
+    parts = [f"k{format_value(options['kernel_size'])}"]
     for name in draw(st.lists(st.sampled_from(sorted(known)), unique=True)):
         letter, values = known[name]
         options[name] = draw(values)

@@ -136,7 +136,7 @@ def test_the_gradient_of_the_p_norm_is_its_references(case, seed):
         wider = lp_pool is reference_pool.lp_pool
         with jax.enable_x64(wider or problem.dtype == "float64"):
             x = jnp.asarray(wide(problem.arrays()[0]) if wider else problem.arrays()[0])
-            cotangent = jnp.asarray(problem.draw(problem.output_shape, seed), x.dtype)
+            cotangent = jnp.asarray(problem.random_array(problem.output_shape, seed), x.dtype)
             gradient = jax.jit(partial(_gradient, partial(problem.call, partial(lp_pool, p=p))))
             gradients.append(gradient(x, cotangent))
             magnitude = gradient(abs(x), abs(cotangent))

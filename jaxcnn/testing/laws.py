@@ -1,14 +1,15 @@
-"""All laws put to one function, and what came of each: a survey, where a test would stop."""
+"""Every law checked against one function, with a result for each: a test would stop at the first.
+
+Needs hypothesis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.strategies import SearchStrategy
 
 from jaxcnn.testing.assertions import (
     assert_matches_reference,
@@ -16,21 +17,26 @@ from jaxcnn.testing.assertions import (
     assert_refuses,
 )
 from jaxcnn.testing.derivatives import assert_gradients_match, assert_transforms
-from jaxcnn.testing.problems import Problem
 
-Law = Callable[[Callable[..., jax.Array], Any], None]
+if TYPE_CHECKING:
+    import jax
+    from hypothesis.strategies import SearchStrategy
+
+    from jaxcnn.testing.problems import Problem
+
+Law = Callable[[Callable[..., "jax.Array"], Any], None]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What came of one law.
+class LawResult:
+    """Whether a law held, and if not, for which problem.
 
     Attributes:
       law: its name.
-      failure: None where it held for every drawn problem; otherwise what the law says of the
-        smallest problem found for which it does not.
+      failure: None if it held for every problem drawn; otherwise the failure message for the
+        smallest problem that breaks it.
 
-    >>> Finding("obeys geometry", None).holds
+    >>> LawResult("obeys geometry", None).holds
     True
     """
 
@@ -39,55 +45,63 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether no drawn problem broke the law."""
+        """Whether no problem drawn broke the law."""
         return self.failure is None
 
 
-def survey(
+def check_laws(
     fn: Callable[..., jax.Array],
     problems: SearchStrategy[Problem],
     impossible: SearchStrategy[Problem],
     *,
     examples: int = 50,
-) -> list[Finding]:
-    """Puts every law of this package to ``fn``; the same problems are drawn every time.
+) -> list[LawResult]:
+    """Checks every law of this package, on the same problems at every call.
 
     Args:
-      fn: called as :func:`jaxcnn.conv`, or as the pool that the problems are of.
-      problems: what it should do, such as ``conv_problems()``.
+      fn: called as :func:`jaxcnn.conv`, or as the pool whose problems are drawn.
+      problems: what it should compute, such as ``conv_problems()``.
       impossible: what it should refuse, such as ``impossible_conv_problems()``.
-      examples: problems drawn for each law.
+      examples: how many problems are drawn for each law.
+
+    Returns:
+      One result for each law.
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import conv_problems, impossible_conv_problems
-    >>> asked = conv_problems(ranks=(1,)), impossible_conv_problems(ranks=(1,))
-    >>> all(finding.holds for finding in survey(jaxcnn.conv, *asked, examples=2))
+    >>> drawn = conv_problems(ranks=(1,)), impossible_conv_problems(ranks=(1,))
+    >>> all(result.holds for result in check_laws(jaxcnn.conv, *drawn, examples=2))
     True
     """
     laws: list[tuple[str, Law, SearchStrategy[Problem]]] = [
         ("obeys geometry", assert_obeys_geometry, problems),
-        ("unsupported_reason what is impossible", assert_refuses, impossible),
+        ("refuses what is impossible", assert_refuses, impossible),
         ("matches the definition", assert_matches_reference, problems),
         ("gradients match", assert_gradients_match, problems),
         ("transforms", assert_transforms, problems),
     ]
-    return [ask(law, name, fn, drawn, examples=examples) for name, law, drawn in laws]
+    return [check_law(law, name, fn, drawn, examples=examples) for name, law, drawn in laws]
 
 
-def ask(
+def check_law(
     law: Law,
     name: str,
     fn: Callable[..., jax.Array],
     problems: SearchStrategy[Problem],
     *,
     examples: int = 50,
-) -> Finding:
-    """Puts one law to ``fn``; a failure is that of the smallest problem found.
+) -> LawResult:
+    """Checks one law, on the same problems at every call.
+
+    Args:
+      law: an assertion of this package that takes ``fn`` and a problem.
+      name: what the result calls it.
+      fn, problems, examples: as in :func:`check_laws`.
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import assert_refuses, impossible_conv_problems
     >>> floor = lambda *a, **k: jaxcnn.conv(*a, **k | {"rounding": "floor"})
-    >>> ask(assert_refuses, "unsupported_reason", floor, impossible_conv_problems(ranks=(1,))).holds
+    >>> check_law(assert_refuses, "refuses", floor, impossible_conv_problems(ranks=(1,))).holds
     False
     """
     failures: list[str] = []
@@ -99,7 +113,7 @@ def ask(
         derandomize=True,
         print_blob=False,
         phases=(Phase.generate, Phase.shrink),
-        # Hypothesis leaves unsaid that iterating over the checks gives checks.
+        # Iterating over HealthCheck gives its members, which hypothesis' annotations do not say.
         suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
     )
     @given(problems)
@@ -113,5 +127,5 @@ def ask(
     try:
         hold()
     except AssertionError:
-        return Finding(name, failures[-1])  # hypothesis runs the smallest one last
-    return Finding(name, None)
+        return LawResult(name, failures[-1])  # hypothesis runs the smallest problem last
+    return LawResult(name, None)
