@@ -9,7 +9,7 @@ from jax import lax
 from jaxcnn.bench import SUITES, rows_of
 from jaxcnn.bench.contenders import lax_arguments
 from jaxcnn.bench.row import depthwise, row
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve.layout import describe
 from jaxcnn.errors import InputError
 from jaxcnn.ops import max_pool
 
@@ -40,7 +40,7 @@ def test_a_convolution_has_the_shape_and_the_work_that_the_library_gives_it(row)
         return
     jaxpr = jax.make_jaxpr(lambda x, w: lax.conv_general_dilated(x, w, **lax_arguments(row)))
     (equation,) = jaxpr(x, kernel).eqns
-    problem = operation(x, kernel, equation.params).problem
+    problem = describe(x, kernel, equation.params).problem
     assert row.multiply_adds == problem.multiply_adds
     assert row.terms("forward") == problem.taps * problem.group_channels[0]
 
