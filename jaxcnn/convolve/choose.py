@@ -185,16 +185,6 @@ def costs(
     }
 
 
-def is_local(algorithm: Algorithm) -> bool:
-    """Whether the algorithm itself keeps the law of :mod:`jaxcnn.convolve.algorithms`."""
-    return isinstance(algorithm, Rewrite) or algorithm.local
-
-
-def parts_of(algorithm: Algorithm, problem: Problem) -> list[tuple[Problem, int]]:
-    """The smaller problems that an algorithm hands on, each with how often; none for a kernel."""
-    return algorithm.parts(problem) if isinstance(algorithm, Rewrite) else []
-
-
 def _with_unavailable(excluded: frozenset[str]) -> frozenset[str]:
     """``excluded`` and the kernels that are unavailable, which can change in a running process."""
     return excluded.union(name for name, kernel in KERNELS.items() if kernel.unavailable())
@@ -240,7 +230,7 @@ def _cheapest(
         (name, _cost(problem, name, excluded, layout, max_programs))
         for name, algorithm in ALGORITHMS.items()
         if name != "direct"
-        and is_local(algorithm)
+        and algorithm.local
         and not _exclusion_reason(problem, name, excluded, max_programs)
     ]
     name, cost = min(priced, key=lambda each: each[1], default=("direct", direct))
@@ -259,7 +249,7 @@ def _cost(
         return 0.0
     algorithm = ALGORITHMS[name]
     work = algorithm.work(problem)
-    cost = _milliseconds(work, tuning.rates_for(name, work.kind, problem.dtype))
+    cost = milliseconds(work, tuning.rates_for(name, work.kind, problem.dtype))
     cost += 0 if name in layout.exempt else tuning.TRANSPOSE_MS_PER_BYTE * layout.moved_bytes
     if isinstance(algorithm, Kernel):
         return cost
@@ -270,5 +260,6 @@ def _cost(
     )
 
 
-def _milliseconds(work: Work, rates: tuning.Rates) -> float:
+def milliseconds(work: Work, rates: tuning.Rates) -> float:
+    """The time of an algorithm's own work at these rates."""
     return rates.turn * work.turns + rates.operation * work.operations + rates.byte * work.traffic

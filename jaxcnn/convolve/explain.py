@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxcnn.convolve.algorithms import ALGORITHMS
-from jaxcnn.convolve.choose import NO_LAYOUT_COST, choose, costs, is_local, layout_cost
+from jaxcnn.convolve.choose import NO_LAYOUT_COST, choose, costs, layout_cost
 from jaxcnn.convolve.layout import Operation, channels_last, describe
 from jaxcnn.convolve.primitive import LAX, conv_p
 from jaxcnn.errors import InputError
@@ -52,7 +52,7 @@ class Direction:
         def text(name: str, cost: float | str) -> str:
             if isinstance(cost, str):
                 return f"no: {cost}"
-            return f"{cost:.3f} ms{'' if is_local(ALGORITHMS[name]) else ', by name alone'}"
+            return f"{cost:.3f} ms{'' if ALGORITHMS[name].local else ', by name alone'}"
 
         return [(name, text(name, cost)) for name, cost in order]
 

@@ -77,7 +77,7 @@ def test_padding_can_be_made_to_fit_the_outputs_exactly(problem):
     assert exact.output == problem.output
     assert [lo for lo, _ in exact.padding] == [lo for lo, _ in problem.padding]
     for axis, s in enumerate(problem.stride):
-        extent, spread = exact.extent[axis], exact.spread[axis]
+        extent, spread = exact.extent[axis], exact.dilated_size[axis]
         assert spread + sum(exact.padding[axis]) == (exact.output[axis] - 1) * s + extent
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
 
 from jaxcnn.convolve import Problem
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn import faults
 from jaxcnn.onednn.primitives import ask
 from tests.cases import many

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import jax
 
@@ -73,6 +73,10 @@ class Kernel:
     host_only: bool = False
     in_layout: Callable[[Operation], Program | None] | None = None
 
+    def parts(self, _problem: Problem) -> list[tuple[Problem, int]]:
+        """No smaller problems: a kernel hands nothing on."""
+        return []
+
 
 @dataclass(frozen=True)
 class Rewrite:
@@ -93,6 +97,9 @@ class Rewrite:
     run: Callable[[Problem, jax.Array, jax.Array, Solve], jax.Array]
     takes_forward_operands: bool = False
     loops: bool = False
+
+    local: ClassVar[bool] = True
+    """Every rewrite adds up its parts' own outputs, and so keeps the law that they keep."""
 
 
 Algorithm = Kernel | Rewrite

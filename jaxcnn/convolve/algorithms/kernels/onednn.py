@@ -245,21 +245,25 @@ def _backward_weights_operands(problem: Problem, numbers: Numbers) -> Operands:
     )
 
 
-DIRECTIONS = (
-    Direction("onednn", Kind.FORWARD, lambda problem: problem, _forward_operands),
-    Direction(
-        "onednn_backward_data",
-        Kind.BACKWARD_DATA,
-        Problem.input_gradient,
-        _backward_data_operands,
-    ),
-    Direction(
-        "onednn_backward_weights",
-        Kind.BACKWARD_WEIGHTS,
-        Problem.kernel_gradient,
-        _backward_weights_operands,
-    ),
-)
+DIRECTIONS = {
+    direction.name: direction
+    for direction in (
+        Direction("onednn", Kind.FORWARD, lambda problem: problem, _forward_operands),
+        Direction(
+            "onednn_backward_data",
+            Kind.BACKWARD_DATA,
+            Problem.input_gradient,
+            _backward_data_operands,
+        ),
+        Direction(
+            "onednn_backward_weights",
+            Kind.BACKWARD_WEIGHTS,
+            Problem.kernel_gradient,
+            _backward_weights_operands,
+        ),
+    )
+}
+"""The three by their names."""
 
 KERNELS = tuple(
     Kernel(
@@ -272,5 +276,5 @@ KERNELS = tuple(
         host_only=True,
         in_layout=direction.in_layout,
     )
-    for direction in DIRECTIONS
+    for direction in DIRECTIONS.values()
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxcnn.convolve import conv_general_dilated, nvidia
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve.layout import describe
 from jaxcnn.testing import assert_within, gamma
 from tests.cases import few
 from tests.convolve.drawn import (
@@ -88,7 +88,7 @@ def instead_of(problem, x, kernel):
     """What is computed on NVIDIA's devices; None for lax's call."""
     call = as_call(problem, lax.conv_general_dilated)
     (equation,) = jax.make_jaxpr(call)(x, kernel).eqns
-    described = operation(x, kernel, equation.params)
+    described = describe(x, kernel, equation.params)
     return nvidia.program(described, equation.params)
 
 
@@ -118,7 +118,7 @@ DILATED = {"dilation": (2, 3), "stride": (1, 1), "base_dilation": (1, 1), "paddi
 def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
     assume(problem.output_cells >= 4 * problem.taps)
     params, (x, g) = gradient_call(problem)
-    described = operation(x, g, params)
+    described = describe(x, g, params)
     instead = nvidia.program(described, params)
     assert instead is not None
     got = jax.jit(instead)(x, g)
