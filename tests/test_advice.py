@@ -139,7 +139,7 @@ def _followed(way, shapes, given):
         groups = re.match(r"groups=(\d+) with", way)
         given |= {"groups": int(groups[1])} if groups else {}
         yield shapes | {kernel: eval(found[1])}, given
-    elif "kernel" in way or "moveaxis" in way:
+    elif re.search(r"\w\(", way):  # code
         changed = dict(shapes)
         for code in way.split(" if ")[0].split(" for ")[0].split(" and "):
             arrays = {key: jnp.zeros(shape) for key, shape in shapes.items()}
