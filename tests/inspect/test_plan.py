@@ -16,7 +16,7 @@ from tests.inspect.known import networks
 
 @st.composite
 def stacks(draw):
-    """An input's shape and a few layers over it that fit."""
+    """An input shape and a few layers that fit it."""
     shape = (draw(st.integers(6, 20)), draw(st.integers(6, 20)), draw(st.integers(1, 3)))
     layers = []
     for _ in range(draw(st.integers(1, 3))):
@@ -24,7 +24,7 @@ def stacks(draw):
         pad = draw(st.integers(0, size - 1))
         if draw(st.booleans()):
             kind = draw(st.sampled_from(["max", "avg"]))
-            # A pool whose windows are single cells is a slice, which the next layer takes in.
+            # A pool whose windows are single cells is a slice, which joins the next layer.
             layers.append(PoolSpec(kind, size + 1, stride, pad // 2))
         else:
             bias = draw(st.booleans())
@@ -37,7 +37,7 @@ def stacks(draw):
 
 
 @given(stacks())
-def test_the_plan_of_a_traced_stack_is_the_plan_it_was_built_by(drawn):
+def test_the_plan_of_a_traced_stack_is_the_plan_of_its_layers(drawn):
     shape, layers = drawn
     stack = nnx.eval_shape(lambda: Stack(shape, layers, rngs=nnx.Rngs(0)))
     built, traced = plan(shape, layers), plan_of(stack, shape)
@@ -66,7 +66,7 @@ fields = st.lists(st.builds(ReceptiveField, cells, cells, cells), min_size=2, ma
 
 
 @given(st.just(()) | fields, st.none() | st.integers(0, 10**12))
-def test_a_plan_as_json_holds_its_numbers(fields, multiply_adds):
+def test_the_json_of_a_plan_holds_its_numbers(fields, multiply_adds):
     row = PlanRow("conv", (5, 5, 6), 60, multiply_adds, tuple(fields), (0, 1))
     (found,) = json.loads(Plan((7, 7, 1), (row,), ("a note",)).to_json())["rows"]
     assert found["multiply_adds"] == multiply_adds
