@@ -23,7 +23,6 @@ from jaxcnn.convolve.materialize import materialize_cotangent
 from jaxcnn.convolve.pool_primitives import first_tap, window_max, window_min, window_sum
 from jaxcnn.convolve.taps import AxisWindow
 from jaxcnn.convolve.tuning import POOL_MOST_TAPS
-from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices
 from tests.convolve.drawn import assert_trees_close
 
