@@ -200,6 +200,13 @@ def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Ca
             "is no layer; use a word such as 'conv:16:k3', a module already built, or a function "
             "of an array"
         )
+    # A layer over one axis more would take the batch for a spatial axis.
+    size = getattr(entry, "kernel_size", None) if isinstance(entry, nnx.Module) else None
+    if isinstance(size, tuple) and len(size) != len(shape) - 1:
+        raise InputError(
+            f"has kernel_size {size}, for inputs of {len(size) + 1} axes, (*spatial, C), but gets "
+            f"{shape}; use a kernel_size of {len(shape) - 1} entries"
+        )
     return entry
 
 

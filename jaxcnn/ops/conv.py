@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.activations import activation as named
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
@@ -102,7 +102,7 @@ def conv(
         )
         activate = named(activation).function
         if algorithm is not None:
-            check_name(algorithm)
+            check_algorithm(algorithm)
         if padding_mode == "partial":
             require_floating(x)
     if mask is not None:

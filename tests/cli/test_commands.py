@@ -69,14 +69,14 @@ def test_size_with_floor_prints_the_cells_dropped(monkeypatch, capfd):
         ("size 7 -k 3 -s 0", ["stride must be an integer >= 1, got 0"]),
         ("size 7 -k 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
         ("size 7 -k 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
-        ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
+        ("plan -i 28 max:k2", ["layer 1 (max:k2): needs an input (*spatial, channels)", "(28,)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
         ("plan nowhere:net max:k2", ["nowhere:net names a model, which comes alone"]),
         ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
         ("plan -i big", ["input 'big' is not a shape", "224x224x3"]),
         (
             "plan -i 7x7x1 conv:6:k3:s3",
-            ["layer 1 (conv:6:k3:s3): height 7", "Use :p0-2x0-2, sizes", "or :floor"],
+            ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
         ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:k3"]),
         ("evaluate nowhere", ["nowhere is not a run folder"]),
@@ -139,8 +139,8 @@ def test_plan_prints_the_worked_example(monkeypatch, capfd):
     code, out, _ = run(monkeypatch, capfd, *"plan -i 7x7x1 conv:6:k3:relu conv:10:k3:relu".split())
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
-    assert lines[2] == ["conv:6:k3:relu", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
-    assert lines[3] == ["conv:10:k3:relu", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
+    assert lines[2] == ["layers.0", "(conv", "3x3)", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
+    assert lines[3] == ["layers.1", "(conv", "3x3)", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
 
 
 def test_plan_without_layers_prints_the_digits_network(monkeypatch, capfd):

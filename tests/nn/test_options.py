@@ -172,7 +172,7 @@ def test_a_refusal_names_a_subclass_by_its_own_name():
     class Stem(nn.Conv):
         pass
 
-    with pytest.raises(InputError, match="^Stem: stride"):
+    with pytest.raises(InputError, match=r"^Stem: stride"):
         Stem(1, 6, (3, 3), stride=0, rngs=nnx.Rngs(0))
 
 

@@ -1,10 +1,10 @@
-"""Base dilation taken apart: one ordinary convolution for each phase of the output.
+"""Base dilation by phases: one ordinary convolution for each phase of the output.
 
-With b zeros' room from one input cell to the next, output n = P*m + r meets real cells only under
-the taps f with s*r + d*f - lo divisible by b. On each axis, with P = b/gcd(s, b) phases and
-q = gcd(d, b), phase r takes the taps f0, f0 + b/q, ... with dilation d/q, moves by s*P/b cells from
-one output to the next, and begins at cell (s*r + d*f0 - lo)/b. So input gradients of strided
-convolutions, and transposed convolutions, are b times cheaper than with the zeros put in.
+With input cells b apart, output n = P*m + r meets real cells only under the taps f for which
+s*r + d*f - lo is divisible by b. On each axis, with P = b/gcd(s, b) phases and q = gcd(d, b), phase
+r has the taps f0, f0 + b/q, ... with dilation d/q, moves by s*P/b cells from one output to the
+next, and begins at cell (s*r + d*f0 - lo)/b. So input gradients of strided convolutions, and
+transposed convolutions, cost b times less than with zeros inserted.
 Source: W. Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
 arXiv:1609.07009.
 """
@@ -14,21 +14,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.algorithms.algorithm import (
-    Algorithm,
-    Solve,
-    Work,
-    refuse_unspread,
-)
-from jaxcnn.convolve.problem import Problem
+from jaxcnn.convolve import tuning
+from jaxcnn.convolve.algorithms.protocol import Rewrite, Solve, Work
+from jaxcnn.convolve.algorithms.shared import no_base_dilation_reason
 
-MOST_PHASES = 64
+if TYPE_CHECKING:
+    from jaxcnn.convolve.problem import Problem
 
 
 class _Axis(NamedTuple):
@@ -43,10 +40,9 @@ class _Axis(NamedTuple):
 
 
 def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]]:
-    """On each axis, how many phases there are, and each of them; None where it meets no cell."""
+    """On each axis the number of phases, and each of them; None for one that meets no cell."""
     counts, axes = [], []
-    for size, f, s, d, b, (lo, _) in zip(
-        problem.size,
+    for f, s, d, b, (lo, _) in zip(
         problem.kernel_size,
         problem.stride,
         problem.dilation,
@@ -54,7 +50,6 @@ def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]
         problem.padding,
         strict=True,
     ):
-        del size
         count, q = b // math.gcd(s, b), math.gcd(d, b)
         phases: list[_Axis | None] = []
         for r in range(count):
@@ -71,7 +66,7 @@ def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]
 
 
 def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Problem] | None]]:
-    """How many phases on each axis, and all of them in row-major order."""
+    """The number of phases on each axis, and all of them in row-major order."""
     counts, axes = _phases(problem)
     output = tuple(-(-k // count) for k, count in zip(problem.output, counts, strict=True))
     found: list[tuple[list[_Axis], Problem] | None] = []
@@ -93,18 +88,18 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """No base dilation, or so much of it that the phases would be too many."""
-    reason = refuse_unspread(problem)
+    """No base dilation, or so much that there are too many phases."""
+    reason, most = no_base_dilation_reason(problem), tuning.POLYPHASE_MOST_PHASES
     counts = [
         b // math.gcd(s, b) for s, b in zip(problem.stride, problem.base_dilation, strict=True)
     ]
-    if reason is None and math.prod(counts) > MOST_PHASES:
-        reason = f"more than {MOST_PHASES} phases"
+    if reason is None and math.prod(counts) > most:
+        reason = f"more than {most} phases"
     return reason
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """Every phase's convolution, interleaved."""
+    """The convolutions of the phases, interleaved."""
     counts, phases = _each(problem)
     output = tuple(-(-k // count) for k, count in zip(problem.output, counts, strict=True))
     shape = (problem.batch, *output, problem.out_channels)
@@ -146,4 +141,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(phase[1], 1) for phase in _each(problem)[1] if phase is not None]
 
 
-ALGORITHM = Algorithm("phases", unsupported_reason, work, run, parts)
+POLYPHASE = Rewrite("polyphase", unsupported_reason, work, parts, run)

@@ -2,14 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxcnn.convolve import divided
-from jaxcnn.convolve.layout import operation
-from jaxcnn.testing import gamma
+from jaxcnn.convolve import partitioned
+from jaxcnn.convolve.layout import describe
+from jaxcnn.testing import assert_within, gamma
 from tests.convolve.drawn import numbers
 
 
@@ -65,12 +64,12 @@ def test_it_is_the_gradient_that_lax_computes(problem):
         for eqn in jax.make_jaxpr(gradient)(x, kernel).eqns
         if eqn.params.get("batch_group_count", 1) > 1
     ]
-    described = operation(*(var.aval for var in found.invars), found.params)
-    assume(divided.serves(described))  # all but those that read no cell
+    described = describe(*(var.aval for var in found.invars), found.params)
+    assume(partitioned.supports(described))  # all but those that read no cell
     g = jnp.cos(lax.conv_general_dilated(x, kernel, **arguments))
-    got = divided.kernel_gradient(described, x, g)
+    got = partitioned.kernel_gradient(described, x, g)
     want = found.primitive.bind(x, g, **found.params)
     assert (got.shape, got.dtype) == (want.shape, want.dtype)
     terms = g.size
     bound = gamma(terms, "float32") * terms * float(jnp.abs(x).max())
-    np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+    assert_within(got, want, bound)

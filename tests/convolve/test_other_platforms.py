@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxcnn.convolve import conv_general_dilated, nvidia
-from jaxcnn.convolve.layout import operation
-from jaxcnn.testing import gamma
+from jaxcnn.convolve.layout import describe
+from jaxcnn.testing import assert_within, gamma
 from tests.cases import few
 from tests.convolve.drawn import (
     INTEGERS,
@@ -24,7 +24,6 @@ from tests.convolve.drawn import (
     allowance,
     arrays,
     as_call,
-    assert_within,
     define,
     defined,
     numbers,
@@ -89,7 +88,7 @@ def instead_of(problem, x, kernel):
     """What is computed on NVIDIA's devices; None for lax's call."""
     call = as_call(problem, lax.conv_general_dilated)
     (equation,) = jax.make_jaxpr(call)(x, kernel).eqns
-    described = operation(x, kernel, equation.params)
+    described = describe(x, kernel, equation.params)
     return nvidia.program(described, equation.params)
 
 
@@ -117,15 +116,15 @@ DILATED = {"dilation": (2, 3), "stride": (1, 1), "base_dilation": (1, 1), "paddi
 
 @given(problems(**DILATED, outputs=20, filter_size=(2, 2), ranks=(1, 2)))
 def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
-    assume(problem.places >= 4 * problem.taps)
+    assume(problem.output_cells >= 4 * problem.taps)
     params, (x, g) = gradient_call(problem)
-    described = operation(x, g, params)
+    described = describe(x, g, params)
     instead = nvidia.program(described, params)
     assert instead is not None
     got = jax.jit(instead)(x, g)
     lax_s = lax.conv_general_dilated_p.bind(x, g, **params)
     magnitude = lax.conv_general_dilated_p.bind(abs(x), abs(g), **params)
-    bound = 4 * gamma(problem.batch * problem.places + 4, "float32") * magnitude
+    bound = 4 * gamma(problem.batch * problem.output_cells + 4, "float32") * magnitude
     assert_within(got, lax_s, bound, str(problem))
     text = program_for("cuda", all_directions(as_call(problem, conv_general_dilated)),
                        *arrays(problem), g)  # fmt: skip

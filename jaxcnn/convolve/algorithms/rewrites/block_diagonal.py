@@ -1,51 +1,46 @@
 """A grouped kernel gradient as dense ones: groups merged into blocks, the diagonal kept.
 
-The kernel gradient of several groups taken as one is a matrix of kernel gradients, each group's
-channels against each group's filters; the groups' own lie on its diagonal.
+The kernel gradient of several groups merged into one is a matrix of kernel gradients, each group's
+channels against each group's filters. The groups' own are its diagonal.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.algorithms.algorithm import (
-    Algorithm,
-    Solve,
-    Work,
-    refuse_unplain,
-    traffic,
-)
+from jaxcnn.convolve import tuning
+from jaxcnn.convolve.algorithms.protocol import Rewrite, Solve, Work
+from jaxcnn.convolve.algorithms.shared import not_plain_gradient_reason, traffic
 from jaxcnn.convolve.layout import split_groups
-from jaxcnn.convolve.problem import Problem
 
-WIDTH = 16  # channels that a block should have, where there are so many
-MOST_BLOCKS = 32  # convolutions in one program
+if TYPE_CHECKING:
+    from jaxcnn.convolve.problem import Problem
 
 
 def unsupported_reason(problem: Problem) -> str | None:
     """No groups, or too many blocks."""
-    reason = refuse_unplain(problem)
+    reason, most = not_plain_gradient_reason(problem), tuning.BLOCK_DIAGONAL_MOST_BLOCKS
     if reason is None and problem.groups == 1:
         reason = "no groups"
-    if reason is None and not problem.kernel_gradient().is_plain:
-        reason = "a forward convolution that is not plain"
-    if reason is None and problem.groups // _merged(problem) > MOST_BLOCKS:
-        reason = f"more than {MOST_BLOCKS} blocks"
+    if reason is None and problem.groups // _merged(problem) > most:
+        reason = f"more than {most} blocks"
     return reason
 
 
 def _merged(problem: Problem) -> int:
-    """How many groups make a block of about the width that a product likes."""
+    """How many groups make a block of about the width that suits a matrix product."""
     width = max(problem.batch, problem.group_channels[1])  # channels and filters of a group
-    wanted = max(1, WIDTH // width)
+    wanted = max(1, tuning.BLOCK_DIAGONAL_WIDTH // width)
     return max(n for n in range(1, problem.groups + 1) if problem.groups % n == 0 and n <= wanted)
 
 
 def _block(problem: Problem) -> Problem:
+    """The dense kernel gradient of one block."""
     together = _merged(problem)
     examples, filters = problem.group_channels
     return replace(
@@ -58,11 +53,11 @@ def _block(problem: Problem) -> Problem:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """Each block's dense kernel gradient, its diagonal, side by side."""
+    """The diagonals of the blocks' dense kernel gradients, concatenated."""
     block, together = _block(problem), _merged(problem)
     examples, filters = problem.group_channels
     axes, count = problem.axes, problem.groups // together
-    # (c, *size, blocks, groups, N) with the groups' channels brought together
+    # (c, *size, blocks, groups, N) to (blocks, groups, c, *size, N)
     x = x.reshape(*x.shape[:-1], count, together, examples)
     spatial = tuple(range(1, axes + 1))
     x = lax.transpose(x, (axes + 1, axes + 2, 0, *spatial, axes + 3))
@@ -78,7 +73,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 
 def work(problem: Problem) -> Work:
-    """x laid out by blocks; the convolutions are parts."""
+    """x rearranged by blocks; the convolutions are parts."""
     return Work(0, 2 * traffic(problem))
 
 
@@ -87,4 +82,4 @@ def parts(problem: Problem) -> list[tuple[Problem, int]]:
     return [(_block(problem), problem.groups // _merged(problem))]
 
 
-ALGORITHM = Algorithm("diagonal", unsupported_reason, work, run, parts)
+BLOCK_DIAGONAL = Rewrite("block_diagonal", unsupported_reason, work, parts, run)

@@ -1,8 +1,8 @@
 """A depthwise kernel gradient, tap by tap: the products of shifted x with the output gradient.
 
 For each tap the products of a few rows of outputs are summed in one vectorised expression over
-(N, ..., row of rows, last axis, C), whose last two axes lie side by side in memory; what is left is
-summed as a product with a row of ones. Of a single axis, a few stretches are the rows.
+(N, ..., row of rows, last axis, C), whose last two axes are neighbours in memory. A product with a
+row of ones sums what is left. If there is a single axis, stretches of it are the rows.
 """
 
 from __future__ import annotations
@@ -11,50 +11,53 @@ from dataclasses import replace
 from functools import reduce
 from itertools import product
 from operator import add
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.algorithms.algorithm import (
-    LARGEST_TEMPORARY,
-    Algorithm,
-    Solve,
-    Work,
-    accumulator,
-    padded,
-    refuse_no_depthwise_gradient,
+from jaxcnn.convolve import tuning
+from jaxcnn.convolve.algorithms.protocol import Kernel, Work
+from jaxcnn.convolve.algorithms.shared import (
+    not_plain_gradient_reason,
+    pad_input,
     traffic,
 )
-from jaxcnn.convolve.problem import Problem
+from jaxcnn.convolve.dtypes import accumulator
 
-MOST_TAPS = 64
-TOGETHER = range(10, 3, -1)  # rows summed in one expression
+if TYPE_CHECKING:
+    from jaxcnn.convolve.problem import Problem
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """All but depthwise kernel gradients of few taps."""
-    reason = refuse_no_depthwise_gradient(problem)
-    if reason is None and problem.places > MOST_TAPS:
-        reason = f"more than {MOST_TAPS} taps"
+    """All but kernel gradients of plain depthwise convolutions, one filter a channel, few taps."""
+    reason = not_plain_gradient_reason(problem)
+    if reason is None:
+        forward = problem.kernel_gradient()
+        if forward.group_channels != (1, 1) or forward.groups == 1:
+            reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
+    if reason is None and problem.output_cells > tuning.DEPTHWISE_GRADIENT_MOST_TAPS:
+        reason = f"more than {tuning.DEPTHWISE_GRADIENT_MOST_TAPS} taps"
     return reason
 
 
-def run(problem: Problem, x: jax.Array, g: jax.Array, solve: Solve) -> jax.Array:
-    """One example at a time where all of them together would not stay in cache."""
-    del solve
+def run(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
+    """All examples together, or one at a time if together they would not stay in cache."""
     forward = problem.kernel_gradient()
-    if forward.batch == 1 or 2 * traffic(forward) <= LARGEST_TEMPORARY:
+    if forward.batch == 1 or 2 * traffic(forward) <= tuning.LARGEST_TEMPORARY:
         y = _sums(forward, x, g)
     else:
         single = replace(forward, batch=1)
 
-        def one_more(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        def add_example(
+            total: jax.Array, both: tuple[jax.Array, jax.Array]
+        ) -> tuple[jax.Array, None]:
             x, g = both
             return total + _sums(single, x[None], g[None]), None
 
         start = jnp.zeros((forward.taps, forward.out_channels), accumulator(problem.dtype))
-        y = lax.scan(one_more, start, (x, g))[0]
+        y = lax.scan(add_example, start, (x, g))[0]
     return y.astype(problem.dtype).reshape(problem.output_shape)
 
 
@@ -63,8 +66,9 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     wide, channels = accumulator(forward.dtype), forward.out_channels
     summed = max(0, forward.axes - 2)  # the axis whose rows, or stretches, are summed
     rows = forward.output[summed]
-    together = next((n for n in TOGETHER if rows % n == 0), rows if rows < 16 else 8)
-    bare, x = padded(forward, x)
+    divisors = (n for n in tuning.DEPTHWISE_GRADIENT_ROWS if rows % n == 0)
+    together = next(divisors, rows if rows < 16 else 8)
+    bare, x = pad_input(forward, x)
     phases = _phases(bare, x)
     g = g.reshape(*g.shape[:-2], -1)
     sums = []
@@ -73,7 +77,9 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
         *terms, rest = (
             a.astype(wide) * b.astype(wide)
             for a, b in zip(
-                _parts(cells, together, channels), _parts(g, together, channels), strict=True
+                _row_parts(cells, together, channels),
+                _row_parts(g, together, channels),
+                strict=True,
             )
         )
         total = lax.optimization_barrier(reduce(add, terms)).reshape(-1, channels)
@@ -83,8 +89,8 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.concatenate(sums)
 
 
-def _parts(cells: jax.Array, together: int, channels: int) -> list[jax.Array]:
-    """What is summed, and last the rows that are left over.
+def _row_parts(cells: jax.Array, together: int, channels: int) -> list[jax.Array]:
+    """The parts that are summed, and last the rows that are left over.
 
     Every ``together``-th row of (N, ..., rows, k*C); stretches of (N, k*C).
     """
@@ -107,7 +113,7 @@ def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
 
 
 def _cells(problem: Problem, phases: list[jax.Array], tap: tuple[int, ...]) -> jax.Array:
-    """What a tap meets at all outputs: (N, ..., k*C)."""
+    """The cells that a tap meets, one for each output: (N, ..., k*C)."""
     quotient, phase = divmod(tap[-1] * problem.dilation[-1], problem.stride[-1])
     ranges = []
     for axis, k in enumerate(problem.output[:-1]):
@@ -121,7 +127,7 @@ def _cells(problem: Problem, phases: list[jax.Array], tap: tuple[int, ...]) -> j
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds, in vector lanes."""
     forward = problem.kernel_gradient()
-    large = 2 * traffic(forward) > LARGEST_TEMPORARY
+    large = 2 * traffic(forward) > tuning.LARGEST_TEMPORARY
     return Work(
         problem.multiply_adds,
         traffic(problem),
@@ -130,9 +136,16 @@ def work(problem: Problem) -> Work:
     )
 
 
-def written(problem: Problem) -> int:
+def programs(problem: Problem) -> int:
     """Two programs a tap."""
-    return 2 * problem.places
+    return 2 * problem.output_cells
 
 
-ALGORITHM = Algorithm("rows", unsupported_reason, work, run, of_forward=True, written=written)
+DEPTHWISE_KERNEL_GRADIENT = Kernel(
+    "depthwise_kernel_gradient",
+    unsupported_reason,
+    work,
+    run,
+    programs,
+    takes_forward_operands=True,
+)

@@ -1,4 +1,4 @@
-"""Multiply-adds of a plan, against the product of the sizes that an einsum's letters stand for."""
+"""Multiply-adds of a plan, against formulas: the product of an einsum's sizes, and others."""
 
 from math import prod
 
@@ -45,7 +45,7 @@ def product(x, words, sizes, weights):
 
 
 @given(einsums(), st.booleans(), st.integers(1, 100), st.integers(1, 3))
-def test_products_are_counted_whatever_is_multiplied_and_however_often(
+def test_multiply_adds_of_an_einsum_in_loops_are_the_product_of_its_sizes_and_the_steps(
     drawn, weights, steps, outer
 ):
     words, sizes = drawn
@@ -61,7 +61,7 @@ def test_products_are_counted_whatever_is_multiplied_and_however_often(
 
 
 class Recurrent:
-    """Layers each of which sees what it and the layer below made of the step before."""
+    """Layers that read their own state and that of the layer below, from the step before."""
 
     def __init__(self, width, hidden, depth, start):
         widths = [width] + [hidden] * depth
@@ -98,7 +98,9 @@ STARTS = st.sampled_from(["zeros", "learnt", "the input"])
 
 
 @given(st.integers(1, 130), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), STARTS)
-def test_a_recurrent_network_costs_its_products_at_every_step(steps, width, hidden, depth, start):
+def test_multiply_adds_of_a_recurrent_network_are_its_products_at_every_step(
+    steps, width, hidden, depth, start
+):
     plan = plan_of(Recurrent(width, hidden, depth, start), (steps, width))
     matrices = width * hidden + (2 * depth - 1) * hidden**2
     assert plan.multiply_adds == steps * matrices
@@ -106,7 +108,7 @@ def test_a_recurrent_network_costs_its_products_at_every_step(steps, width, hidd
 
 
 @given(st.integers(1, 4), st.integers(1, 3), STARTS)
-def test_every_product_of_a_loop_whose_end_is_not_known_is_listed(hidden, depth, start):
+def test_every_product_in_a_while_loop_is_listed_with_unknown_multiply_adds(hidden, depth, start):
     plan = plan_of(Recurrent(2, hidden, depth, start).until_done, (3, 2))
     assert [row.multiply_adds for row in plan.rows].count(None) == 2 * depth
 
@@ -120,20 +122,22 @@ def attention(x, heads):
 
 
 @given(st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
-def test_attention_costs_its_projections_and_its_two_products(length, heads, each):
+def test_multiply_adds_of_attention_are_those_of_its_projections_and_two_products(
+    length, heads, each
+):
     width = heads * each
     plan = plan_of(lambda x: attention(x, heads), (length, width))
     assert plan.multiply_adds == 4 * length * width**2 + 2 * length**2 * width
 
 
-def test_the_products_of_a_loop_whose_end_is_not_known_are_not_known():
+def test_multiply_adds_of_a_while_loop_are_unknown():
     plan = plan_of(lambda x: lax.while_loop(lambda y: y.sum() < 9, lambda y: y @ y, x), (4, 4))
     assert plan.multiply_adds is None
     assert "at least 0" in str(plan)
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_the_products_of_a_choice_are_those_of_the_branch_that_runs_or_not_known(known):
+def test_multiply_adds_of_a_cond_are_those_of_the_branch_taken_or_unknown(known):
     def net(x):
         chooses = True if known else x.sum() > 0
         return lax.cond(chooses, lambda x: x @ x, lambda x: x @ x @ x, x)
@@ -143,12 +147,12 @@ def test_the_products_of_a_choice_are_those_of_the_branch_that_runs_or_not_known
     assert bool(plan.notes) != known
 
 
-def test_a_choice_between_branches_of_one_cost_has_that_cost():
+def test_a_cond_between_branches_of_equal_cost_has_that_cost():
     plan = plan_of(lambda x: lax.cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x.T, x), (4, 4))
     assert plan.multiply_adds == 4**3
 
 
-def test_a_program_that_is_not_read_may_multiply():
+def test_an_unsupported_operation_that_may_multiply_has_unknown_multiply_adds():
     def net(x):
         return jnp.linalg.cholesky(x @ jnp.ones((4, 4), x.dtype))
 

@@ -1,36 +1,34 @@
-"""Dilation taken apart: the cells d apart are images of their own, in the batch.
+"""Dilation as images in the batch: cells that are d apart form an image of their own.
 
-A window dilated by d at place d*q + r reads the cells d*(q + f) + r, all of one residue r modulo d:
+Output d*q + r of a window with dilation d reads the cells d*(q + f) + r, all of residue r modulo d:
 
     y[d*q + r] = sum over f of x_r[q + f] * w[f],    x_r[m] = x[d*m + r].
 
-So one convolution without dilation, over d times as many images on each axis, computes them all.
-TensorFlow has the step as ``tf.space_to_batch``.
+So one convolution without dilation computes them all, with d times as many images for each axis.
+TensorFlow calls this step ``tf.space_to_batch``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.algorithms.algorithm import (
-    Algorithm,
-    Solve,
-    Work,
-    refuse_temporary,
-    refuse_unplain,
-)
-from jaxcnn.convolve.problem import Problem
+from jaxcnn.convolve.algorithms.protocol import Rewrite, Solve, Work
+from jaxcnn.convolve.algorithms.shared import large_temporary_reason, not_plain_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxcnn.convolve.problem import Problem
 
 
 class _Axis(NamedTuple):
-    """One axis: how many residues, and of each image the cells, the outputs and the padding."""
+    """One axis: the number of residues; cells, outputs and padding of each image."""
 
     dilation: int
     residues: int
@@ -40,8 +38,8 @@ class _Axis(NamedTuple):
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """All but dilation in groups: without groups others take it at no cost. No stride beside it."""
-    reason = refuse_unplain(problem)
+    """All but dilation in groups, without stride: without groups dilation costs others nothing."""
+    reason = not_plain_reason(problem)
     if reason is None and problem.groups == 1:
         reason = "no groups"
     if reason is not None:
@@ -51,7 +49,7 @@ def unsupported_reason(problem: Problem) -> str | None:
         return "no dilation"
     if any(axis.dilation > 1 < stride for axis, stride in zip(axes, problem.stride, strict=True)):
         return "dilation and stride on one axis"
-    return refuse_temporary(problem, problem.itemsize * math.prod(_images(problem).x_shape))
+    return large_temporary_reason(problem, problem.itemsize * math.prod(_images(problem).x_shape))
 
 
 def _axes(problem: Problem) -> Iterator[_Axis]:
@@ -67,12 +65,12 @@ def _axes(problem: Problem) -> Iterator[_Axis]:
             yield _Axis(1, 1, n, k, padding)
         else:
             outputs = -(-k // d)
-            # Where there are fewer outputs than residues, the rest of them are not needed.
+            # With fewer outputs than residues, the residues beyond the last output are not needed.
             yield _Axis(d, min(d, k), outputs + f - 1, outputs, (0, 0))
 
 
 def _images(problem: Problem) -> Problem:
-    """The convolution of all residues' images."""
+    """The convolution of the images of all residues."""
     axes = list(_axes(problem))
     return replace(
         problem,
@@ -84,7 +82,7 @@ def _images(problem: Problem) -> Problem:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """The images' convolution, its outputs interleaved."""
+    """The convolution of the images, its outputs interleaved."""
     axes, images = list(_axes(problem)), _images(problem)
     sides = [
         (lo, axis.dilation * axis.cells - n - lo, 0) if axis.dilation > 1 else (0, 0, 0)
@@ -108,15 +106,15 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 
 def work(problem: Problem) -> Work:
-    """The images laid out and the outputs interleaved; the convolution is a part."""
+    """The images written and the outputs interleaved; the convolution is a part."""
     images = _images(problem)
     moved = 2 * math.prod(images.x_shape) + 2 * math.prod(images.output_shape)
     return Work(0, problem.itemsize * moved)
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """The images' convolution."""
+    """The convolution of the images."""
     return [(_images(problem), 1)]
 
 
-ALGORITHM = Algorithm("space_to_batch", unsupported_reason, work, run, parts)
+SPACE_TO_BATCH = Rewrite("space_to_batch", unsupported_reason, work, parts, run)

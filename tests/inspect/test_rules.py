@@ -1,4 +1,4 @@
-"""What a rule advises mends what it finds, and raises nothing else."""
+"""The options that rules advise mend what they find, and what rules count is right."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +6,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax import lax
 
+from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect import lint
+from jaxcnn.inspect.rules.reads import cells_read, drops_rows, real_share
+from tests.cases import many
 from tests.inspect.programs import IMAGE
 
 AXES = ("height", "width")
@@ -18,7 +21,7 @@ def numbers(draw, *, least, most):
 
 @st.composite
 def windows(draw, transposed=False):
-    """A layout on two axes, and whether it is that of a max pool or of a convolution."""
+    """Windows on two axes, and whether they are those of a max pool or of a convolution."""
     sizes, filters = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
     pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in filters]
@@ -34,7 +37,7 @@ def windows(draw, transposed=False):
 
 
 def linted(axes, pool, *, transposed=False, select=None):
-    """The findings of one layer that is laid so; channels and activations are beside the point."""
+    """The findings of one layer with such windows, except those on the whole network."""
     key = {name: tuple(each[name] for each in axes) for name in axes[0]}
     steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if transposed else {}
 
@@ -59,7 +62,7 @@ def linted(axes, pool, *, transposed=False, select=None):
             **how,
         )
 
-    ignore = ["JC006", "JC007", "JC011"]  # they are of the whole network, as is a part of JC008
+    ignore = ["JC006", "JC007", "JC011"]  # findings on the whole network, as part of JC008 is
     found = lint(network, (*key["size"], 8), ignore=ignore, select=select).findings
     return [each for each in found if "through the network" not in each.message]
 
@@ -76,7 +79,7 @@ def options_by_axis(finding):
 
 
 @given(windows())
-def test_every_option_of_a_window_mends_it_and_raises_nothing(drawn):
+def test_every_option_of_a_window_removes_its_finding_and_adds_none(drawn):
     axes, pool = drawn
     found = {finding.code: finding for finding in linted(axes, pool)}
     for code in found.keys() & {"JC001", "JC002", "JC003"}:
@@ -92,12 +95,12 @@ def test_every_option_of_a_window_mends_it_and_raises_nothing(drawn):
             left = {finding.code for finding in linted(mended, pool)}
             assert code not in left
             assert left <= found.keys()
-            if all(options.values()):  # every axis has been mended, of all of it
+            if all(options.values()):  # all of every axis is mended
                 assert not left & {"JC001", "JC002", "JC003"}
 
 
 @given(windows(transposed=True))
-def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
+def test_every_option_of_a_checkerboard_removes_it(drawn):
     axes, _ = drawn
     for finding in linted(axes, False, transposed=True, select=["JC004"]):
         assert "resize" in finding.change
@@ -112,7 +115,7 @@ def test_every_option_of_a_checkerboard_mends_it_and_raises_nothing(drawn):
 
 
 @given(st.integers(1, 700), st.sampled_from([1, 2, 4]))
-def test_every_option_of_channels_wastes_none(channels, groups):
+def test_every_option_of_channels_wastes_no_matrix_units(channels, groups):
     def findings(channels):
         def network(x):
             first, last = (
@@ -159,3 +162,38 @@ def test_the_dilations_that_are_advised_leave_no_holes(layers):
         assert not findings(list(zip(filters, option.set["dilations"], strict=True)))
         widest = max(dilation for _, dilation in layers)
         assert not findings([(widest, 1), *layers])
+
+
+@st.composite
+def axis_windows(draw):
+    """Windows on one axis that may crop, dilate, skip, be transposed, or repeat one window."""
+    numbers = [draw(st.integers(1, most)) for most in (20, 6, 5, 3, 4)]
+    size, kernel_size, stride, dilation, up = numbers
+    padding = (draw(st.integers(-3, 6)), draw(st.integers(-3, 6)))
+    room = (size - 1) * up + sum(padding) - dilation * (kernel_size - 1)
+    assume(room >= 0)
+    if draw(st.integers(0, 9)) == 0:
+        return StridedAxis(size, draw(st.integers(1, 9)), tuple(range(kernel_size)), 0, padding[0])
+    return StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=padding, dilation=dilation, input_dilation=up
+    )
+
+
+@many
+@given(axis_windows())
+def test_the_real_share_and_the_cells_read_are_those_of_the_windows_one_by_one(window):
+    read = [cell for output in range(window.output) for cell in window.cells(output)]
+    real = sum(0 <= cell < window.size for cell in read)
+    assert real_share(window) == real / max(1, len(read))
+    end = min(window.size, max(read) + 1) if drops_rows(window) else window.size
+    assert cells_read(window).tolist() == [cell in read for cell in range(end)]
+
+
+@given(st.integers(10**9, 10**12), st.integers(1, 300), st.integers(1, 4), st.integers(1, 3))
+def test_the_real_share_of_a_huge_axis_is_not_counted_window_by_window(
+    size, kernel_size, stride, up
+):
+    window = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), input_dilation=up
+    )
+    assert 1 - 1e-3 <= real_share(window) < 1
