@@ -7,9 +7,8 @@ dilation and negative padding; ``test_problem`` holds it to jaxcnn.reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,9 @@ from jaxcnn.convolve import ALGORITHMS, Problem
 from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.convolve.choose import choose
 from jaxcnn.testing import assert_within, gamma, rounding_bound, unit_roundoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ONEDNN = frozenset(DIRECTIONS)
 """The algorithms that call oneDNN."""

@@ -13,7 +13,7 @@ from jax import lax
 from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout, tuning
 from jaxcnn.convolve.algorithms.kernels import onednn
 from jaxcnn.convolve.choose import named_or_chosen, program_in_layout, solve
-from jaxcnn.onednn import closed_because
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
@@ -34,7 +34,7 @@ from tests.convolve.drawn import (
     with_dtype,
 )
 
-closed = closed_because()
+closed = unavailable_reason()
 
 
 _NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}

@@ -15,7 +15,7 @@ import jaxcnn.convolve.choose as choosing
 from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed, tuning
 from jaxcnn.convolve.choose import LayoutCost, choose, costs, layout_cost, named_or_chosen, solve
 from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers, lax_operands
-from jaxcnn.onednn import SWITCH, closed_because
+from jaxcnn.onednn import SWITCH, unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import unit_roundoff
 from tests.cases import for_cpus, many
@@ -122,7 +122,7 @@ def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
     assert not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
-    if closed_because():
+    if unavailable_reason():
         assert name not in ONEDNN
 
 
@@ -285,7 +285,7 @@ def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
     assert lines <= LINES * tuning.MOST_PROGRAMS, (choose(problem, closed), problem)
 
 
-@pytest.mark.skipif(bool(closed_because()), reason=str(closed_because()))
+@pytest.mark.skipif(bool(unavailable_reason()), reason=str(unavailable_reason()))
 def test_the_switch_changes_the_choice_at_once(monkeypatch):
     problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
     x, kernel = arrays(problem)

@@ -17,8 +17,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import install, onednn_closed, uninstall
-from jaxcnn.onednn import closed_because
+from jaxcnn.convolve import install, onednn_closed, tuning, uninstall
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import (
     adapters,
@@ -46,7 +46,7 @@ def nothing_is_left():
 @pytest.fixture
 def installed(monkeypatch):
     """Installed, and the direct call chosen only where nothing else takes the problem."""
-    monkeypatch.setattr(choosing, "WORTH", float("inf"))
+    monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     with install():
         yield
@@ -256,7 +256,7 @@ def test_an_artefact_asks_nothing_of_onednn():
 
     before = jax.jit(both)(x, kernel)
     with install():
-        assert _asks_onednn(both, x, kernel) == (not closed_because())
+        assert _asks_onednn(both, x, kernel) == (not unavailable_reason())
         for platforms in (("cpu",), ("cpu", "cuda", "tpu")):
             exported = jax.export.export(jax.jit(both), platforms=platforms)(x, kernel)
             assert TARGET not in exported.mlir_module()
@@ -287,7 +287,7 @@ def on_eight_devices():
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     with install():
         mapped = jax.shard_map(_dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i"))
-        assert _asks_onednn(mapped, x, kernel) == (not closed_because())
+        assert _asks_onednn(mapped, x, kernel) == (not unavailable_reason())
         _assert_close(jax.jit(mapped)(x, kernel), before)
         _assert_close(jax.jit(partial(gradient, f=mapped))(x, kernel), gradients)
         xs, ws = jax.device_put(x, split), jax.device_put(kernel, whole)

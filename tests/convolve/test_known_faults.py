@@ -193,7 +193,7 @@ def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
 
     for put, right in ((lambda y: y, True), (spoil, False)):
         monkeypatch.setattr(
-            known_faults, "_squares_summed", lambda m, x, put=put: put(squares(m, x))
+            known_faults, "_row_sums_of_squares", lambda m, x, put=put: put(squares(m, x))
         )
         assert known_faults.reduces_rightly() is right
 

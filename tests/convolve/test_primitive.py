@@ -18,9 +18,9 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, conv_general_dilated
+from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, tuning
 from jaxcnn.convolve.primitive import conv_p
-from jaxcnn.onednn import closed_because
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few, for_cpus, run_on_eight_devices
@@ -38,7 +38,7 @@ from tests.convolve.drawn import (
 @pytest.fixture
 def any_but_direct(monkeypatch):
     """The cheapest algorithm but the direct call, wherever there is another."""
-    monkeypatch.setattr(choosing, "WORTH", float("inf"))
+    monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     yield
     choosing._cheapest.cache_clear()
@@ -434,7 +434,7 @@ def _asks_onednn(function, *args):
 
 def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
     x, w, ours, theirs = _float32()
-    if not closed_because():
+    if not unavailable_reason():
         assert _asks_onednn(ours, x, w)
     both = jax.jit(lambda x, w: (ours(x, w), jax.grad(_loss(ours), (0, 1))(x, w)))
     for platforms in (("cpu",), ("cpu", "cuda", "tpu")):
@@ -469,7 +469,7 @@ def on_eight_devices():
     """Run by a child process: eight virtual devices."""
     x, w, ours, theirs = _float32()
     losses = _loss(ours), _loss(theirs)
-    opened = not closed_because()
+    opened = not unavailable_reason()
     want = theirs(x, w), jax.grad(losses[1], (0, 1))(x, w)
 
     # Each device by itself, on its part: oneDNN may be asked.

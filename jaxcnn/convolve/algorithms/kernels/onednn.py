@@ -22,8 +22,8 @@ from jaxcnn.convolve.algorithms.protocol import Kernel, Program, Work
 from jaxcnn.convolve.algorithms.shared import lane_operations, traffic, unusual_reason
 from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers
 from jaxcnn.convolve.problem import Pairs, Problem
-from jaxcnn.onednn import closed_because
-from jaxcnn.onednn.faults import served, spills
+from jaxcnn.onednn import unavailable_reason
+from jaxcnn.onednn.faults import choose_implementation, leaks_nans
 from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, Convolution, Kind, Operand, call
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ class Direction:
             (*((0, 0) for _ in row), *padding),
         )
 
-    def served(self, problem: Problem, numbers: Numbers) -> Convolution | str:
+    def choose_implementation(self, problem: Problem, numbers: Numbers) -> Convolution | str:
         """The convolution as oneDNN serves it for arrays in this layout; or why it does not."""
         question = self.question(problem, numbers)
-        return question if isinstance(question, str) else served(question)
+        return question if isinstance(question, str) else choose_implementation(question)
 
     def emit(
         self, problem: Problem, x: jax.Array, kernel: jax.Array, numbers: Numbers
     ) -> jax.Array:
         """The result in lax's layout, for a problem that oneDNN serves in this layout."""
-        question = self.served(problem, numbers)
+        question = self.choose_implementation(problem, numbers)
         assert not isinstance(question, str), question
         weights = kernel
         if self.kind == Kind.BACKWARD_DATA and problem.taps > 1:
@@ -114,7 +114,7 @@ class Direction:
             weights = lax.rev(kernel, numbers.rhs_spec[2:])
         shape = _shape((problem.batch, problem.out_channels, *problem.output), numbers.out_spec)
         y = call(question, x, weights, shape)
-        if not spills(question):
+        if not leaks_nans(question):
             return y
         # A NaN or an infinity of x or the kernel shows in y: whichever is smaller is searched.
         searched = (y,) if y.size < x.size + kernel.size else (x, kernel)
@@ -127,7 +127,7 @@ class Direction:
 
     def unsupported_reason(self, problem: Problem) -> str | None:
         """Why oneDNN does not serve a problem for arrays in the layout that :meth:`run` gets."""
-        found = self.served(problem, self.usual_numbers(problem.axes))
+        found = self.choose_implementation(problem, self.usual_numbers(problem.axes))
         return found if isinstance(found, str) else None
 
     def run(self, problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -138,7 +138,7 @@ class Direction:
         """As :attr:`.Kernel.in_layout`."""
         problem, numbers, batch_groups = operation
         groups = problem.groups if self.takes_forward_operands else 1
-        if batch_groups != groups or isinstance(self.served(problem, numbers), str):
+        if batch_groups != groups or isinstance(self.choose_implementation(problem, numbers), str):
             return None
         return lambda x, kernel: self.emit(problem, x, kernel, numbers)
 
@@ -272,7 +272,7 @@ KERNELS = tuple(
         direction.work,
         direction.run,
         takes_forward_operands=direction.takes_forward_operands,
-        unavailable=closed_because,
+        unavailable=unavailable_reason,
         host_only=True,
         in_layout=direction.in_layout,
     )
