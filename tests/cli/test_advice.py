@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jaxcnn.cli.commands import app
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import for_axes, format_padding, parse_padding
-from jaxcnn.nn import parse
+from jaxcnn.nn.text import parse
 from tests.cases import many
 
 SIDES = st.integers(0, 4)
@@ -104,7 +104,7 @@ def test_a_padding_word_means_the_same_in_layers_and_options(axes, data):
     word = data.draw(paddings(axes))
     padding = parse_padding(word)
     part = word if word.isalpha() else f"p{word}"
-    assert parse(f"max:k3:{part}").padding == padding
+    assert parse(f"max:k3:{part}").options["padding"] == padding
     if not word.isalpha():
         again = parse_padding(format_padding(padding))
         assert for_axes(again, axes) == for_axes(padding, axes)
