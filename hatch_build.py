@@ -16,16 +16,18 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.requirements import Requirement
 from packaging.tags import sys_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path("jaxcnn", "onednn")
 SOURCE, LIBRARY, NOTE = "shim.c", "libjaxcnn_onednn.so", "not_built.txt"
@@ -56,7 +58,7 @@ class ShimHook(BuildHookInterface):
         headers = [f"jaxlib{asked['jaxlib']}", f"{HEADERS}{asked['onednn-cpu-gomp']}"]
         return headers if local_compiler() else [*headers, "ziglang>=0.13"]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's
         folder = Path(self.root) / FOLDER
         try:
             _build_in(folder)

@@ -15,7 +15,7 @@ from jaxcnn import geometry
 from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import PADDING_MODES, window
-from jaxcnn.geometry.padding import NAMES
+from jaxcnn.geometry.padding import PADDING_NAMES
 from tests.cases import many
 
 
@@ -31,7 +31,7 @@ def layouts(draw, most=9):
     cells = st.integers(0, 4)
     padding = (
         cells
-        | st.sampled_from(NAMES)
+        | st.sampled_from(PADDING_NAMES)
         | st.lists(st.tuples(cells, cells), min_size=axes, max_size=axes).map(tuple)
         | st.lists(cells, min_size=axes, max_size=axes).map(tuple)
     )
@@ -139,7 +139,7 @@ def _followed(way, shapes, given):
         groups = re.match(r"groups=(\d+) with", way)
         given |= {"groups": int(groups[1])} if groups else {}
         yield shapes | {kernel: eval(found[1])}, given
-    elif "kernel" in way or "moveaxis" in way:
+    elif re.search(r"\w\(", way):  # code
         changed = dict(shapes)
         for code in way.split(" if ")[0].split(" for ")[0].split(" and "):
             arrays = {key: jnp.zeros(shape) for key, shape in shapes.items()}
@@ -175,7 +175,7 @@ NAMED = {
     "padding_mode": PADDING_MODES,
     "activation": tuple(ACTIVATIONS),
     "algorithm": ("direct", "matmul", "fft"),
-    "padding": NAMES,
+    "padding": PADDING_NAMES,
 }
 
 

@@ -10,10 +10,9 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 import jaxcnn
-from jaxcnn import geometry, nn, ops, reference
+from jaxcnn import geometry, ops, reference
 from jaxcnn.errors import InputError, error_prefix
 from tests.ops.calls import CALLS, arguments_of
 
@@ -193,20 +192,6 @@ POOL = [
     ({"dilation": 6, "stride": 1}, InputError, r"spans 7 cells.*padded height 6.*sizes \(7, 7\)"),
 ]
 
-LAYER = [
-    ({"in_channels": 0}, InputError, r"in_channels must be an integer >= 1, got 0"),
-    ({"channels": 2.5}, TypeError, r"channels must be an integer >= 1, got 2\.5"),
-    (
-        {"kernel_size": 3},
-        TypeError,
-        r"kernel_size must list one size.*got 3; for images use \(3, 3\)",
-    ),
-    ({"kernel_size": (3, 0)}, InputError, r"kernel_size\[1\] must be an integer >= 1, got 0"),
-    ({"groups": 3}, InputError, r"groups 3 does not divide in_channels 4; use in_channels 3 or 6"),
-    ({"groups": 4}, InputError, r"groups 4 does not divide channels 6; use channels 4 or 8"),
-    ({"activation": "rleu"}, InputError, r"activation must be one of 'linear', 'relu', .*'rleu'"),
-]
-
 SIZES = [
     (lambda: geometry.output_size(0, 3), InputError, r"size must be an integer >= 1, got 0"),
     (lambda: geometry.output_size(7.0, 3), TypeError, r"size must be an integer >= 1, got 7\.0"),
@@ -235,13 +220,6 @@ SIZES = [
         lambda: geometry.transposed_output_size(1, 2, padding=2),
         InputError,
         r"= -2 cells\. Use padding=\(1, 0\)",
-    ),
-    (lambda: nn.plan((7,), [nn.ConvSpec(1, 3)]), InputError, r"\(7,\) must be .*\(28, 28, 1\)"),
-    (lambda: nn.PoolSpec("min", 2), InputError, r"kind must be one of 'max', 'avg', got 'min'"),
-    (
-        lambda: nn.plan((7, 7, 1), [nn.ConvSpec(1, 3, activation="rleu")]),
-        InputError,
-        r'activation must be one of .linear..*got .rleu.\. Use activation="relu"',
     ),
 ]
 
@@ -284,17 +262,6 @@ def test_a_mean_of_integers_is_refused_and_says_how_to_convert(avg_pool):
     whole = jnp.ones((2, 2, 1), jnp.int32)
     words = r"x is int32.*use x\.astype\(jnp\.float32\)"
     _fails(lambda: avg_pool(whole, (2, 2)), TypeError, words, "avg_pool: ")
-
-
-@pytest.mark.parametrize(("spoilt", "kind", "words"), LAYER, ids=_names(LAYER))
-def test_a_layer_says_what_is_wrong_when_it_is_made(spoilt, kind, words):
-    arguments = {
-        "in_channels": 4,
-        "channels": 6,
-        "kernel_size": (3, 3),
-        "rngs": nnx.Rngs(0),
-    } | spoilt
-    _fails(lambda: nn.Conv(**arguments), kind, words, "Conv: ")
 
 
 @pytest.mark.parametrize(("call", "kind", "words"), SIZES)

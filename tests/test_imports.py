@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "convolve": ANYONE | {"geometry", "shapes", "onednn"},
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
-    "nn": ANYONE | {"geometry", "shapes", "ops", "inspect"},
+    "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "data": ANYONE | {"geometry"},
     "train": ANYONE
     | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},

@@ -19,8 +19,7 @@ XLA_BACKENDS = {
 }
 """XLA's convolution backends on a CPU, and the flags that select each.
 
-The jaxlib version decides whether YNNPACK or Eigen is the default. With the flag for oneDNN, oneDNN
-computes what is not given to YNNPACK.
+The jaxlib version decides whether YNNPACK or Eigen is the default.
 """
 
 

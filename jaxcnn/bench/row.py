@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from jaxcnn.geometry import transposed_output_size, windows
+from jaxcnn.geometry import place_windows, transposed_output_size
 
 DTYPES = ("float32", "bfloat16")
 """The dtypes a suite can be timed in."""
@@ -105,7 +105,7 @@ class Row:
                 transposed_output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
                 for size, taps, stride, pair, dilation in numbers
             )
-        laid = windows(
+        laid = place_windows(
             self.size,
             self.kernel_size,
             stride=self.stride,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import Padding
 from jaxcnn.geometry.check import is_sequence
-from jaxcnn.geometry.text import for_axes, read_padding, write_padding, write_value
+from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_padding
 
 PADDINGS = "1 for every side, 3-2 for before and after, 3-2x0-1 for each axis, or a name"
 """The spelling of paddings, for the help texts of commands."""
@@ -20,8 +20,8 @@ def as_options(advice: Advice) -> str:
     '--padding 0-2x0-0 or 1-1x0-0'
     """
     name = OPTIONS.get(advice.argument, advice.argument)
-    write = write_padding if advice.argument == "padding" else write_value
-    return Advice(name, advice.values, advice.note).spelled(" ", list(map(write, advice.values)))
+    write = format_padding if advice.argument == "padding" else format_value
+    return Advice(name, advice.values, advice.note).format(" ", list(map(write, advice.values)))
 
 
 def padding_option(word: str, axes: int) -> Padding:
@@ -30,7 +30,7 @@ def padding_option(word: str, axes: int) -> Padding:
     Raises:
       InputError: if the word is not a padding, or is one for another number of axes.
     """
-    padding = for_axes(read_padding(word), axes)
+    padding = for_axes(parse_padding(word), axes)
     if is_sequence(padding) and len(padding) != axes:
         raise InputError(
             f"--padding {word} is for {len(padding)} axes, not for {axes}; write {PADDINGS}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,6 +78,7 @@ def bench(
     from jaxcnn.bench.ceiling import measure_ceilings
     from jaxcnn.bench.check import WrongResultError
     from jaxcnn.bench.measure import measure, record
+    from jaxcnn.bench.picture import draw
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
     from jaxcnn.environment import device_name
@@ -96,24 +97,15 @@ def bench(
         + ("with PyTorch" if torch else "PyTorch is not installed")
     )
     todo = [(row, direction) for row in chosen for direction in row.directions]
+    options: dict[str, Any] = {"torch": torch, "xla_backends": xla_backends}
+    options["effort"] = QUICK if quick else FULL
     results: list[Result] = []
     interrupted = False
     try:
         with _progress_bar(len(todo)) as advance:
             for row, direction in todo:
                 advance(f"{row.name}, {direction}")
-                effort = QUICK if quick else FULL
-                results.append(
-                    measure(
-                        row,
-                        direction,
-                        dtype,
-                        ceilings,
-                        torch=torch,
-                        xla_backends=xla_backends,
-                        effort=effort,
-                    )
-                )
+                results.append(measure(row, direction, dtype, ceilings, **options))
     except WrongResultError as error:
         raise InputError(f"wrong result: {error}") from None
     except KeyboardInterrupt:
@@ -125,8 +117,6 @@ def bench(
             with atomic_write(json) as path:
                 path.write_text(json_format.dumps(data, indent=1) + "\n")
         if picture is not None:
-            from jaxcnn.bench.picture import draw
-
             with atomic_write(picture) as path:
                 draw(path, results, title)
     if interrupted:

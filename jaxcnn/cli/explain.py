@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jaxcnn.cli.advice import PADDINGS, as_options, padding_option
-from jaxcnn.errors import InputError, spelling
+from jaxcnn.errors import InputError, format_advice
 
 if TYPE_CHECKING:
     from jaxcnn.convolve import Problem
@@ -65,7 +65,7 @@ def explain(
     from jaxcnn.convolve import onednn_closed
     from jaxcnn.convolve.explain import explain_problem
 
-    with spelling(as_options), onednn_closed() if plain else nullcontext():
+    with format_advice(as_options), onednn_closed() if plain else nullcontext():
         problem = _problem(
             input_shape,
             kernel_size,
@@ -92,7 +92,7 @@ def _problem(
     dtype: str,
 ) -> Problem:
     from jaxcnn.convolve import Problem
-    from jaxcnn.convolve.algorithms.algorithm import FLOATS
+    from jaxcnn.convolve.dtypes import FLOATS
     from jaxcnn.shapes import conv_shapes
     from jaxcnn.shapes.checks import require_groups
 

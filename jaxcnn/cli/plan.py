@@ -9,7 +9,7 @@ import typer
 
 from jaxcnn.cli.model import Dtype, example_shape, load_model
 from jaxcnn.cli.tables import print_plan
-from jaxcnn.errors import InputError, spelling
+from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_shape
 
 if TYPE_CHECKING:
@@ -50,17 +50,19 @@ def plan(
 
 
 def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
+    from flax import nnx
+
     from jaxcnn.inspect import plan_of
-    from jaxcnn.nn.spec import KINDS, as_part, parse
-    from jaxcnn.nn.spec import plan as plan_of_layers
+    from jaxcnn.nn import Stack
+    from jaxcnn.nn.text import KINDS
     from jaxcnn.train.config import DIGITS_LAYERS
 
     models = [word for word in words if ":" in word and word.split(":")[0] not in KINDS]
     if not models:
-        layers = [parse(word) for word in words or DIGITS_LAYERS]
-        with spelling(as_part):
-            found = plan_of_layers(shape, layers)
-        return replace(found, notes=_batch_note(shape))
+        layers = words or DIGITS_LAYERS
+        stack = nnx.eval_shape(lambda: Stack(shape, layers, rngs=nnx.Rngs(0)))
+        found = plan_of(stack, shape, dtype=dtype)
+        return replace(found, notes=(*found.notes, *_batch_note(shape)))
     if len(words) > 1:
         raise InputError(f"{models[0]} names a model, which comes alone; leave the other words out")
     return plan_of(load_model(models[0]), shape, dtype=dtype)

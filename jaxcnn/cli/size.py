@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from jaxcnn.cli.advice import PADDINGS, as_options, padding_option
-from jaxcnn.errors import Advice, spelling
+from jaxcnn.errors import Advice, format_advice
 from jaxcnn.geometry import (
     Window,
     describe_size_preserving_padding,
     resolve_padding,
     size_preserving_padding,
 )
-from jaxcnn.geometry.text import write_padding
+from jaxcnn.geometry.text import format_padding
 
 Size = Annotated[int, typer.Argument(help="N, cells on the axis.", show_default=False)]
 KernelSize = Annotated[
@@ -42,9 +42,13 @@ def size(
     dilation: Dilation = 1,
     rounding: Rounding = "exact",
 ) -> None:
-    """Print the output size, k = (N + lo + hi - F')/s + 1 with F' = d*(F - 1) + 1, or the error."""
+    """Print the output size on one axis, and the padding that keeps the size.
+
+    The formula is k = (N + lo + hi - F')/s + 1 with F' = d*(F - 1) + 1. If k is not a whole number,
+    the error says what to type instead.
+    """
     layout = {"stride": stride, "dilation": dilation}
-    with spelling(_as_options):
+    with format_advice(_as_options):
         sides = padding_option(padding, 1)
         ((low, high),) = resolve_padding(sides, (size,), (kernel_size,), **layout)
         window = Window(size, kernel_size, stride, (low, high), dilation, rounding)
@@ -55,7 +59,7 @@ def size(
         typer.echo(f"    with F' = {dilation}*({kernel_size} - 1) + 1 = {window.extent}")
     if window.unread:
         typer.echo(f"    {window.unread} of {window.padded} cells at the end are never read")
-    typer.echo(f"    {keep.replace(str(pair), write_padding((pair,)))}")
+    typer.echo(f"    {keep.replace(str(pair), format_padding((pair,)))}")
 
 
 def _as_options(advice: Advice) -> str:

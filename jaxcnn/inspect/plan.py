@@ -27,9 +27,9 @@ class PlanRow:
 
     Attributes:
       name: what the layer is, in a few words.
-      output: the output's shape without the batch axis, (*spatial, C).
-      parameters: numbers that are learnt.
-      multiply_adds: products summed for one example; None where that is not known.
+      output: the shape of its output, (*spatial, C), without the batch axis.
+      parameters: the number of learnt weights.
+      multiply_adds: products that it sums; None where that is not known.
       field: the receptive field of one output on each axis of the network's input; None where it
         is not known.
       lost: input cells at the end of each axis that this layer never reads.
@@ -61,12 +61,12 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """A chain of layers, with the input they start from; ``str`` gives the table.
+    """The layers of a network, in order; ``str`` gives the table.
 
     Attributes:
       input_shape: of one example, (*spatial, C).
-      rows: a row for each layer.
-      notes: what is not known, or taken for granted, in words; they come under the table.
+      rows: one for each layer.
+      notes: what is not known or assumed, in words, printed under the table.
 
     >>> from jaxcnn.geometry import ReceptiveField
     >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0))
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def output(self) -> tuple[int, ...]:
-        """What the last layer gives, (*spatial, C)."""
+        """The shape of the last layer's output, (*spatial, C)."""
         return self.rows[-1].output if self.rows else self.input_shape
 
     @property
@@ -92,29 +92,29 @@ class Plan:
 
     @property
     def multiply_adds(self) -> int | None:
-        """Of all layers; None where those of one are not known."""
+        """The sum over all layers; None where that of one is not known."""
         found = [row.multiply_adds for row in self.rows if row.multiply_adds is not None]
         return sum(found) if len(found) == len(self.rows) else None
 
     def to_json(self) -> str:
-        """The plan as JSON; what is not known is null, and a fraction of cells a text."""
+        """The plan as JSON. What is not known is null, and fractions are strings."""
         rows = [asdict(row) for row in self.rows]
         found = {"input": self.input_shape, "rows": rows, "parameters": self.parameters}
         found |= {"multiply_adds": self.multiply_adds, "notes": self.notes}
         return json.dumps(found, indent=2, default=str)
 
     def lines(self) -> list[tuple[str, ...]]:
-        """The table's lines as text: the input, a line for each layer, the totals."""
+        """The cells of the table as text: the columns' names, the input, each layer, the totals."""
         fields = (row.field for row in self.rows if row.field is not None)
         ones = format_shape([1] * len(next(fields, self.input_shape[:-1])))
         first = ("input", format_shape(self.input_shape), "", "", ones, ones, "")
         known = sum(row.multiply_adds or 0 for row in self.rows)
         products = f"{'at least ' if self.multiply_adds is None else ''}{known:,}"
         total = ("total", "", f"{self.parameters:,}", products, "", "", "")
-        return [first, *(row.cells() for row in self.rows), total]
+        return [COLUMNS, first, *(row.cells() for row in self.rows), total]
 
     def __str__(self) -> str:
-        lines = [COLUMNS, *self.lines()]
+        lines = self.lines()
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
         table = [
             "  ".join(
@@ -132,18 +132,17 @@ def plan_of(
     *,
     dtype: DTypeLike = "float32",
 ) -> Plan:
-    """What each layer of a model makes of the size, and what it costs; prints as a table.
+    """The plan of a model: each layer's output shape, cost and receptive field, as a table.
 
-    Arguments and errors are those of :func:`jaxcnn.inspect.trace`. Branches come in the order in
-    which they are computed. What is not known is ``?`` in the table, with its reason below.
+    Arguments and errors are those of :func:`jaxcnn.inspect.trace`. Branches are listed in the order
+    in which they are computed. What is not known is ``?`` in the table, with the reason below.
 
-    - A field is that of one output, all its channels together, on the spatial axes of the input,
-      or, for a generator, of its first map. What a normalisation's own statistics read does not
-      count.
-    - Multiply-adds are those of convolutions and of products of matrices, attention's included, for
-      one example; products of weights alone are not counted.
-    - Parameters are the numbers that are learnt: of Flax what it calls parameters, elsewhere
-      floating-point arrays, except those that act as a normalisation's running mean or variance.
+    - The receptive field is that of one output, all its channels together, on the spatial axes of
+      the input, or of a generator's first map. The statistics of a normalisation do not count.
+    - Multiply-adds are those of convolutions and matrix products, attention's included, for one
+      example. Products of weights alone do not count.
+    - Parameters are the learnt weights: Flax's own, elsewhere all floating-point arrays except
+      those that act as a normalisation's running mean or variance.
 
     >>> from flax import nnx
     >>> print(plan_of(nnx.Conv(1, 6, (3, 3), padding="VALID", rngs=nnx.Rngs(0)), (7, 7, 1)))
@@ -157,8 +156,7 @@ def plan_of(
 
 
 def _row(layer: Layer) -> PlanRow:
-    # A dense layer and a global pool read all there is: nothing is left over at an end.
-    lost = tuple(slide.lost for _, slide in layer.slides)
+    lost = tuple(window.lost for _, window in layer.windows)
     return PlanRow(
-        str(layer), layer.output, layer.parameters, layer.multiply_adds, layer.fields, lost
+        str(layer), layer.output_shape, layer.parameters, layer.multiply_adds, layer.fields, lost
     )

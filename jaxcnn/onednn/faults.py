@@ -6,15 +6,17 @@ with cells that are NaN or infinite: float32 and bfloat16, up to AMX.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxcnn.onednn import library
 from jaxcnn.onednn.primitives import Convolution, Kind, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 MOST_PASSED_OVER = 4
 

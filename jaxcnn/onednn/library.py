@@ -11,15 +11,18 @@ import os
 import platform
 import sysconfig
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SWITCH = "JAXCNN_ONEDNN"
 

@@ -6,17 +6,19 @@ A convolution is a list of integers here (:class:`Convolution`): the shim's ``st
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxcnn.onednn import library
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TARGET = "jaxcnn_onednn_convolution"
 

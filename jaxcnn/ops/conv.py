@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.activations import activation as named
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
@@ -102,15 +102,15 @@ def conv(
         )
         activate = named(activation).function
         if algorithm is not None:
-            check_name(algorithm)
+            check_algorithm(algorithm)
         if padding_mode == "partial":
             require_floating(x)
     if mask is not None:
-        kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
+        kernel = masked(kernel, jnp.asarray(mask, kernel.dtype))
     return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
 
 
-def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
     """kernel * mask, in which 0 times a NaN or an infinity is 0."""
     kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
     return (widened(kept) * widened(mask)).astype(kernel.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxcnn.errors import InputError, without
+from jaxcnn.errors import InputError, omit_advice
 from jaxcnn.geometry import effective_kernel_size
 from jaxcnn.geometry.check import integer
 from jaxcnn.shapes.conv import ConvShapes, conv_shapes
@@ -35,7 +35,7 @@ def causal_shapes(
     (8, 0)
     """
     _require_time_alone(tuple(kernel))
-    with without("padding"):
+    with omit_advice("padding"):
         return conv_shapes(
             x,
             kernel,

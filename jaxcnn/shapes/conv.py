@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry import Padding, Window, windows
+from jaxcnn.geometry import Padding, Window, place_windows
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.shapes.checks import (
@@ -150,7 +150,7 @@ def conv_shapes(
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
         require_mask(tuple(mask), kernel)
-    laid = windows(
+    laid = place_windows(
         spatial,
         filters,
         stride=stride,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, windows
+from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.shapes.checks import (
@@ -63,7 +63,7 @@ def local_shapes(
             *other_layouts(x, kernel, axes, of),
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         filters,
         stride=stride,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, Window, windows
+from jaxcnn.geometry import Padding, Window, place_windows
 from jaxcnn.geometry.check import is_sequence
 from jaxcnn.geometry.padding_mode import check_padding_mode
 
@@ -45,4 +45,4 @@ def pad_windows(
             f"for one example, (*spatial, C)"
         )
     check = partial(check_padding_mode, padding_mode)
-    return windows(x[-axes - 1 : -1], 1, padding=padding, check=check)
+    return place_windows(x[-axes - 1 : -1], 1, padding=padding, check=check)

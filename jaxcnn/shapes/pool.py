@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, Window, windows
+from jaxcnn.geometry import Padding, Window, place_windows
 from jaxcnn.geometry.check import is_sequence, per_axis
-from jaxcnn.geometry.sizes import padding_under_windows
-from jaxcnn.geometry.window import first_empty
+from jaxcnn.geometry.coverage import first_empty_output
+from jaxcnn.geometry.padding_advice import nonempty_window_advice
 from jaxcnn.shapes.checks import batch_axis, split_shape
 
 
@@ -75,7 +75,7 @@ def pool_shapes(
         axes, asked = max(1, len(x) - 2), f"kernel_size {kernel_size!r}"
     batch, spatial, channels = split_shape(x, axes, asked)
     kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=kernel_size if stride is None else stride,
@@ -90,12 +90,12 @@ def pool_shapes(
 def _require_cells(laid: Sequence[Window], rounding: str) -> None:
     """Refuses windows that hold nothing but padding."""
     for axis in laid:
-        empty = first_empty(axis)
+        empty = first_empty_output(axis)
         if empty is not None:
             raise InputError(
                 f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation {axis.dilation}, "
                 f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
                 f"nothing but padding.",
-                *padding_under_windows(laid, rounding),
+                *nonempty_window_advice(laid, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )

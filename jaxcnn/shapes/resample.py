@@ -13,7 +13,7 @@ from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.geometry.sizes import windows
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.window import axis_names
 from jaxcnn.shapes.checks import require_cells, split_by
 from jaxcnn.shapes.pool import PoolShapes
@@ -49,7 +49,7 @@ def blur_shapes(
         raise InputError(
             'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=stride,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from jaxcnn.geometry.padding import NAMES, named_padding
+from jaxcnn.geometry.padding import PADDING_NAMES, named_padding
 from jaxcnn.testing.problems import ConvProblem, PoolProblem
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def conv_problems(
     max_dilation: int = 2,
     max_groups: int = 3,
     max_channels: int = 2,
-    paddings: Sequence[str] = ("numbers", *NAMES),
+    paddings: Sequence[str] = ("numbers", *PADDING_NAMES),
     roundings: Sequence[str] = ("exact", "floor"),
     biases: Sequence[bool] = (False, True),
     dtypes: Sequence[str] = ("float32",),
@@ -98,7 +98,7 @@ def pool_problems(
     max_stride: int = 3,
     max_dilation: int = 2,
     max_channels: int = 3,
-    paddings: Sequence[str] = ("numbers", *NAMES),
+    paddings: Sequence[str] = ("numbers", *PADDING_NAMES),
     roundings: Sequence[str] = ("exact", "floor", "ceil"),
     ties: Sequence[bool] = (False, True),
     dtypes: Sequence[str] = ("float32",),

@@ -35,9 +35,9 @@ SPEEDS = Ceilings(100.0, 10.0)
 
 KEYS = {
     "name", "group", "batch", "size", "in_channels", "out_channels", "kernel_size", "stride",
-    "padding", "dilation", "groups", "operation", "layout", "direction", "dtype", "multiply_adds", "floor_ms",
-    "share", "ms", "quartiles_ms", "calls", "compile_s", "peak_mib", "left_out", "torch_layout",
-    "torch_alone_ms",
+    "padding", "dilation", "groups", "operation", "layout", "direction", "dtype", "multiply_adds",
+    "floor_ms", "share", "ms", "quartiles_ms", "calls", "compile_s", "peak_mib", "left_out",
+    "torch_layout", "torch_alone_ms",
 }  # fmt: skip
 
 

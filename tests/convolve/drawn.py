@@ -17,8 +17,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from jaxcnn.convolve import ALGORITHMS, Problem
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.convolve.choose import choose
 from jaxcnn.testing import assert_within, gamma, rounding_bound, unit_roundoff
+
+ONEDNN = frozenset(DIRECTIONS)
+"""The algorithms that call oneDNN."""
 
 SIXTEEN = ("bfloat16", "float16")
 
@@ -136,14 +140,14 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
             channels=(1,), filters=(1,), ranks=(2,), batches=(1, 2), filter_size=(10, 12), **PLAIN
         ),
     ),
-    "diagonal": st.one_of(
+    "block_diagonal": st.one_of(
         kernel_gradients(groups=(2, 3, 4)),
         kernel_gradients(groups=(18,), channels=(1, 2), filters=(1, 2), ranks=(1, 2)),
     ),
-    "phases": problems(base_dilation=(2, 4)),
-    "zeros": problems(base_dilation=(1, 3)),
+    "polyphase": problems(base_dilation=(2, 4)),
+    "zero_insertion": problems(base_dilation=(1, 3)),
     # Kernel gradients of transposed convolutions.
-    "swapped": problems(
+    "swap_operands": problems(
         groups=(1,),
         ranks=(1, 2),
         stride=(2, 4),
@@ -151,7 +155,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         base_dilation=(1, 1),
         padding=(-2, 0),
     ).map(lambda problem: problem.input_gradient().kernel_gradient()),
-    "portions": st.one_of(
+    "batch_chunks": st.one_of(
         kernel_gradients(batches=(3, 5, 20, 32)),
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
     ),
@@ -159,8 +163,8 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         problems(groups=(2, 3), stride=(1, 1), **(PLAIN | {"dilation": (2, 4)})),
         kernel_gradients(groups=(2, 3), stride=(2, 4)),
     ),
-    "products": kernel_gradients(groups=(1,)),
-    "rows": st.one_of(
+    "patches_matmul": kernel_gradients(groups=(1,)),
+    "depthwise_kernel_gradient": st.one_of(
         kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
         # So many rows, and of no divisor, that some are left over.
         st.builds(
@@ -176,7 +180,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         ),
     ),
     "overlap_add": problems(groups=(1,), stride=(1, 1), dilation=(1, 1), base_dilation=(1, 4)),
-    "slabs": problems(ranks=(3,), **PLAIN),
+    "depth_taps": problems(ranks=(3,), **PLAIN),
     "fft": st.one_of(
         problems(ranks=(2,), filter_size=(5, 9)), problems(ranks=(1,), filter_size=(25, 40))
     ),
@@ -356,7 +360,7 @@ def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
     cells = math.prod(
         2 * max(size + max(lo, 0) + max(hi, 0), extent)
         for size, (lo, hi), extent in zip(
-            problem.spread, problem.padding, problem.extent, strict=True
+            problem.dilated_size, problem.padding, problem.extent, strict=True
         )
     )
     x, kernel = (np.asarray(a).astype(np.float64) for a in (x, kernel))

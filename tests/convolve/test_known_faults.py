@@ -30,7 +30,7 @@ from jaxlib.mlir import ir
 import jaxcnn
 from jaxcnn.cli.doctor import state
 from jaxcnn.convolve import Problem, conv_general_dilated, known_faults
-from jaxcnn.convolve.known_faults import FAULTS, cropped
+from jaxcnn.convolve.known_faults import FAULTS
 from jaxcnn.convolve.lower import LAX_RULES
 from jaxcnn.testing import assert_within, gamma
 from tests.cases import few, many, run_on_eight_devices
@@ -55,7 +55,7 @@ def test_a_slice_and_padding_are_what_negative_padding_is(n, base, lo, hi, last)
     canvas[:, ::base] = x if last else x.T
     want = np.pad(canvas, ((0, 0), (max(lo, 0), max(hi, 0))))
     want = want[:, max(-lo, 0) : want.shape[1] - max(-hi, 0)]
-    cut, ((low, high),) = cropped(jnp.asarray(x), [int(last)], [(lo, hi)], [base])
+    cut, ((low, high),) = known_faults.crop(jnp.asarray(x), [int(last)], [(lo, hi)], [base])
     assert min(low, high) >= 0
     cut = np.asarray(cut) if last else np.asarray(cut).T
     got = np.zeros((2, base * (cut.shape[1] - 1) + 1 if cut.size else 0), int)

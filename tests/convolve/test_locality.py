@@ -127,7 +127,7 @@ def is_kept(problem: Problem) -> bool:
     """
     if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
         return True
-    plain = problem.is_plain and set(problem.stride) == {1} and problem.places >= problem.taps
+    plain = problem.is_plain and set(problem.stride) == {1} and problem.output_cells >= problem.taps
     return plain and not problem.input_gradient().is_thin
 
 
@@ -187,7 +187,7 @@ def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str)
     """The law, for the results of :func:`all_directions`."""
     wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
     c, filters = problem.group_channels
-    counts = problem.taps * c, problem.taps * filters, problem.batch * problem.places
+    counts = problem.taps * c, problem.taps * filters, problem.batch * problem.output_cells
     names = "forward", "gradient of x", "gradient of the kernel"
     for result, want, count, name in zip(got, wants, counts, names, strict=True):
         hold(result, want, count + 8, f"{name}, {what}: {problem}")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn import faults
 from jaxcnn.onednn.primitives import ask
 from tests.cases import many

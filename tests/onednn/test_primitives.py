@@ -14,7 +14,7 @@ from jax import lax
 
 from jaxcnn import onednn
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, ask, call
 from tests.cases import many
 from tests.convolve.drawn import drawn_numbers, kernel_gradients, problems, with_dtype
@@ -46,7 +46,7 @@ def question(name, problem=None):
     asked = direction.served(problem, direction.usual(problem.axes))
     assert not isinstance(asked, str), asked
     forward = direction.forward(problem)
-    if not direction.of_forward:
+    if not direction.takes_forward_operands:
         return asked, (problem.x_shape, problem.kernel_shape), problem.output_shape
     c, _ = forward.group_channels
     shape = (c, *forward.kernel_size, forward.out_channels)
