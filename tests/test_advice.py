@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import jaxcnn
 from jaxcnn import geometry
-from jaxcnn.activations import ACTIVATIONS
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import PADDING_MODES, window
 from jaxcnn.geometry.padding import PADDING_NAMES
+from jaxcnn.nn.activations import ACTIVATIONS
 from tests.cases import many
 
 
