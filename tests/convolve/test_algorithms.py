@@ -75,7 +75,7 @@ def holds(problem, name, solve=solve):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_it_computes_the_definition(name, data):
+def test_every_algorithm_computes_the_definition(name, data):
     kinds = dtypes_of(name, "float64", "float32")
     problem = data.draw(taken_by(name, kinds[0]))
     for dtype in kinds:
@@ -85,7 +85,7 @@ def test_it_computes_the_definition(name, data):
 @each(takers(*SIXTEEN))
 @few
 @given(st.data())
-def test_numbers_of_16_bits_are_summed_in_32(name, data):
+def test_16_bit_numbers_are_summed_in_32_bits(name, data):
     dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
     if name in ONEDNN and ALGORITHMS[name].unsupported_reason(_served(name, dtype)):
         pytest.skip(f"oneDNN does not compute with {dtype} here")
@@ -105,7 +105,7 @@ def _served(name, dtype):
 @each(["taps", "tap_loop", "patches_matmul", "depthwise_kernel_gradient"])
 @few
 @given(st.data())
-def test_in_a_loop_over_examples_it_computes_the_same(name, data):
+def test_a_loop_over_examples_computes_the_same(name, data):
     problem = data.draw(taken_by(name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "LARGEST_TEMPORARY", 0)
@@ -114,7 +114,7 @@ def test_in_a_loop_over_examples_it_computes_the_same(name, data):
 
 @each(onednn.DIRECTIONS)
 @given(st.data())
-def test_onednn_reads_arrays_as_they_lie(name, data):
+def test_onednn_reads_arrays_in_any_layout_without_transposes(name, data):
     """The definition's numbers whatever the order of the axes, straight from where they lie."""
     problem = data.draw(taken_by(name))
     numbers = drawn_numbers(data.draw, problem.axes)
@@ -148,7 +148,7 @@ def laid(name, problem, x, kernel, numbers):
 @pytest.mark.skipif(bool(closed), reason=str(closed))
 @pytest.mark.parametrize("name", onednn.DIRECTIONS)
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
+def test_onednn_supports_channels_first_and_kernels_in_any_order(name, axes):
     """Without this the test above could pass by transposes alone."""
     dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
     problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
@@ -167,7 +167,7 @@ def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
 @each(ALGORITHMS)
 @few
 @given(st.data())
-def test_its_gradients_are_those_of_the_definition(name, data):
+def test_gradients_by_every_algorithm_are_those_of_the_definition(name, data):
     dtype = dtypes_of(name, "float64", "float32")[0]
     problem = data.draw(gradients_taken_by(name, dtype))
     runs = []
@@ -204,7 +204,7 @@ def test_its_gradients_are_those_of_the_definition(name, data):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_its_parts_are_the_problems_that_it_hands_on(name, data):
+def test_parts_are_the_problems_that_a_rewrite_hands_on(name, data):
     problem, _ = data.draw(taken_by(name)).trimmed()
     assert _handed_on(problem, name) == _stated(problem, name)
 
@@ -244,7 +244,7 @@ def test_there_is_something_to_draw_for_every_algorithm():
 
 
 @pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"direct"}))
-def test_what_is_unusual_is_left_to_the_direct_call(name):
+def test_only_the_direct_call_supports_unusual_problems(name):
     usual = Problem(2, (6, 6), 4, (3, 3), 4)
     changes = [
         {"dtype": "complex64", "out_dtype": "complex64"},
@@ -268,7 +268,7 @@ def test_what_is_unusual_is_left_to_the_direct_call(name):
         assert not ALGORITHMS["direct"].unsupported_reason(replace(usual, **change))
 
 
-def test_an_error_of_one_part_in_a_thousand_would_be_seen():
+def test_the_bounds_show_an_error_of_one_part_in_a_thousand():
     """The bounds above are not so wide that they allow everything."""
     for name, problem in (
         ("taps", Problem(1, (6, 6), 2, (3, 3), 2, 2)),

@@ -47,7 +47,7 @@ from tests.convolve.drawn import (
 
 @many
 @given(st.integers(0, 6), st.integers(1, 3), st.integers(-9, 3), st.integers(-9, 3), st.booleans())
-def test_a_slice_and_padding_are_what_negative_padding_is(n, base, lo, hi, last):
+def test_crop_is_a_slice_and_padding_equal_to_negative_padding(n, base, lo, hi, last):
     x = np.arange(1, 2 * n + 1).reshape((2, n) if last else (n, 2))
     spread = base * (n - 1) + 1 if n else 0
     if spread + lo + hi < 0 or min(lo, hi) < -spread:
@@ -140,7 +140,7 @@ def _pool(computation: Any, start: float, window: Any, padding: Any, x: Any, **h
 
 
 @pytest.mark.parametrize("how", ["jaxcnn", "install"])
-def test_cropped_convolutions_and_pools_are_right_and_end_no_process(how):
+def test_convolutions_and_pools_with_negative_padding_are_right_and_end_no_process(how):
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -177,7 +177,7 @@ def told_by_doctor(before: str = "") -> str:
     return done.stdout.strip()
 
 
-def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkeypatch):
+def test_doctor_reports_wrong_reductions_and_its_advice_helps(monkeypatch):
     (fault,) = (fault for fault in FAULTS if fault.name == "reduction of a product")
     said = told_by_doctor()
     if version("jaxlib") in fault.seen:
@@ -188,8 +188,8 @@ def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkey
 
 
 @pytest.mark.parametrize("spoil", [lambda y: y.at[-1].add(1), lambda y: y.at[32_768].set(jnp.nan)])
-def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
-    def squares(matrix, x):
+def test_the_reduction_probe_sees_one_wrong_number(monkeypatch, spoil):
+    def squares(_, x):
         return jnp.square(x).sum(1)
 
     for put, right in ((lambda y: y, True), (spoil, False)):
@@ -232,7 +232,7 @@ def test_a_reversed_window_is_a_flipped_kernel_in_groups_too(groups, data):
     assert_within(got, want, 4 * gamma(100, "float32") * magnitude, str(problem))
 
 
-def test_divided_programs_have_the_numbers_of_whole_ones():
+def test_partitioned_programs_have_the_numbers_of_unpartitioned_ones():
     run_on_eight_devices(__name__)
 
 

@@ -134,7 +134,7 @@ def is_kept(problem: Problem) -> bool:
 
 @each(LOCAL)
 @given(st.data())
-def test_it_sees_its_window_alone(name, data):
+def test_outputs_of_every_local_algorithm_depend_on_their_window_alone(name, data):
     problem, seed = data.draw(taken_by(name)), data.draw(SEEDS)
     # What is handed on goes to lax's own call on accelerators, and so does "direct".
     undilated = name == "space_to_batch" or set(problem.dilation) == {1}
@@ -205,7 +205,7 @@ def some(problem: Problem) -> bool:
 
 
 @given(ANY.filter(some), SEEDS)
-def test_so_does_what_is_chosen_in_every_direction(problem, seed):
+def test_chosen_outputs_and_gradients_depend_on_their_window_alone(problem, seed):
     run = jax.jit(all_directions(problem))
     for what, (x, kernel, g) in poisonings(seed, *three(problem)):
         hold_all(run(x, kernel, g), problem, x, kernel, g, what)
@@ -214,7 +214,7 @@ def test_so_does_what_is_chosen_in_every_direction(problem, seed):
 @pytest.mark.parametrize("shared", ["x", "nothing"])
 @few
 @given(ANY.filter(some), SEEDS)
-def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, seed):
+def test_a_nan_in_one_member_of_a_vmap_does_not_reach_the_others(shared, problem, seed):
     axes = (None if shared == "x" else 0, 0, 0)
     run = jax.jit(jax.vmap(all_directions(problem), axes))
     for what, (x, kernel, g) in poisonings(seed, *three(problem)):
@@ -233,7 +233,7 @@ def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, see
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="nothing is installed elsewhere")
 @few
 @given(ANY.filter(some), SEEDS)
-def test_and_so_does_lax_s_function_once_installed(problem, seed):
+def test_installed_lax_outputs_depend_on_their_window_alone(problem, seed):
     with jaxcnn.install():
         run = jax.jit(all_directions(problem, jax.lax.conv_general_dilated))
         for what, (x, kernel, g) in poisonings(seed, *three(problem)):
@@ -251,7 +251,7 @@ LONG = (
 
 @pytest.mark.parametrize("problem", LONG, ids=str)
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_long_filters_do_not_smear(problem, closed):
+def test_long_filters_keep_outputs_on_their_window(problem, closed):
     with jaxcnn.onednn_closed() if closed else nullcontext():
         run = jax.jit(all_directions(problem))
         for what, (x, kernel, g) in poisonings(0, *three(problem)):
@@ -262,7 +262,7 @@ def test_long_filters_do_not_smear(problem, closed):
         assert not np.asarray(y)[defined(problem, x, kernel)[1] == 0].any()
 
 
-def test_no_output_sees_a_later_cell():
+def test_causal_outputs_see_no_later_cell():
     x = jnp.ones((4096, 1)).at[-1].set(np.nan)
     y = jaxcnn.causal_conv(x, jnp.ones((240, 1, 1)) / 240)
     assert np.isnan(y[-1, 0])
@@ -270,7 +270,7 @@ def test_no_output_sees_a_later_cell():
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_groups_keep_apart(poison):
+def test_a_nan_stays_in_its_group(poison):
     x = jnp.ones((1, 6, 6, 4)).at[..., 0].set(poison)
     y = jaxcnn.conv(x, jnp.ones((3, 3, 2, 4)), groups=2)
     np.testing.assert_array_equal(y[..., 2:], 18)

@@ -63,7 +63,7 @@ def convolutions(text):
 @pytest.mark.parametrize("platform", ELSEWHERE)
 @few
 @given(problems(dilation=(1, 1), stride=(1, 1), padding=(0, 0)))  # of which none are cut off first
-def test_where_nothing_speaks_against_it_it_is_lax_s_program(platform, problem):
+def test_ordinary_convolutions_are_laxs_program_on_other_platforms(platform, problem):
     operands = *arrays(problem), jnp.asarray(numbers(problem.output_shape, 2), "float32")
     ours, theirs = (
         convolutions(program_for(platform, all_directions(as_call(problem, of)), *operands))
@@ -75,7 +75,7 @@ def test_where_nothing_speaks_against_it_it_is_lax_s_program(platform, problem):
 
 @few
 @given(st.data())
-def test_a_named_algorithm_is_taken_on_every_platform(data):
+def test_a_named_algorithm_is_used_on_every_platform(data):
     problem = data.draw(taken_by("taps").filter(lambda problem: problem.taps > 1))
     for platform in (*ELSEWHERE, "cpu"):
         call = as_call(problem, conv_general_dilated, algorithm="taps")
@@ -116,7 +116,7 @@ DILATED = {"dilation": (2, 3), "stride": (1, 1), "base_dilation": (1, 1), "paddi
 
 
 @given(problems(**DILATED, outputs=20, filter_size=(2, 2), ranks=(1, 2)))
-def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
+def test_cuda_computes_dilated_kernel_gradients_without_dilation(problem):
     assume(problem.output_cells >= 4 * problem.taps)
     params, (x, g) = gradient_call(problem)
     described = describe(x, g, params)
@@ -136,7 +136,7 @@ def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
 @few
 @given(problems(groups=(1,), channels=(3, 7, 9), filters=(2, 8, 12), filter_size=(2, 3),
                 base_dilation=(1, 1), dtypes=("bfloat16",)))  # fmt: skip
-def test_channels_of_bfloat16_are_filled_up_to_eights(problem):
+def test_cuda_pads_bfloat16_channels_to_multiples_of_8(problem):
     assume(not problem.trimmed()[0].is_thin)
     for each in (problem, problem.kernel_gradient()):
         x, kernel = arrays(each)
@@ -154,7 +154,7 @@ def test_channels_of_bfloat16_are_filled_up_to_eights(problem):
 
 @few
 @given(problems(**DILATED | {"base_dilation": (1, 2), "padding": (-1, 3)}, filter_size=(2, 4)))
-def test_no_dilated_filter_stands_beside_uneven_padding(problem):
+def test_cuda_programs_have_no_dilated_kernel_with_uneven_padding(problem):
     assume(not problem.trimmed()[0].is_thin)
     x, kernel = arrays(problem)
     text = program_for("cuda", as_call(problem, conv_general_dilated), x, kernel)
@@ -170,7 +170,7 @@ def test_no_dilated_filter_stands_beside_uneven_padding(problem):
 
 @few
 @given(problems(channels=(1, 2, 3), dtypes=INTEGERS))
-def test_integers_are_those_of_the_definition_and_wrap_around(problem):
+def test_cuda_integers_equal_the_definition_and_wrap_around(problem):
     x, kernel = (
         jnp.asarray(np.random.default_rng(i).integers(-100, 100, shape).astype(problem.dtype))
         for i, shape in enumerate((problem.x_shape, problem.kernel_shape))
@@ -187,7 +187,7 @@ def test_integers_are_those_of_the_definition_and_wrap_around(problem):
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
 @few
 @given(problem=problems())
-def test_floats_of_8_bits_are_computed_in_32_and_rounded_once(dtype, problem):
+def test_cuda_computes_8_bit_floats_in_float32_and_rounds_once(dtype, problem):
     x, kernel = (array.astype(dtype) for array in arrays(problem))
     problem = with_dtype(problem, dtype)
     got = jax.jit(instead_of(problem, x, kernel))(x, kernel)

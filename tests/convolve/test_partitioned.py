@@ -51,7 +51,7 @@ def convolutions(draw):
 
 
 @given(convolutions())
-def test_it_is_the_gradient_that_lax_computes(problem):
+def test_the_partitioned_kernel_gradient_is_laxs(problem):
     x, kernel, arguments = problem
 
     def gradient(x, kernel):

@@ -65,7 +65,7 @@ def program(asked, shape):
 
 @many
 @given(st.data())
-def test_an_operand_is_described_as_numpy_describes_it(data):
+def test_an_operand_has_numpys_strides(data):
     shape = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=5).map(tuple))
     axes = tuple(data.draw(st.permutations(range(len(shape)))))
     groups = data.draw(st.sampled_from([g for g in (1, 2, 3, 5) if shape[axes[0]] % g == 0]))
@@ -81,7 +81,7 @@ def test_an_operand_is_described_as_numpy_describes_it(data):
 
 @here
 @each
-def test_the_shim_and_python_describe_a_call_alike(name):
+def test_the_shim_and_python_describe_a_call_with_equally_many_numbers(name):
     asked, *_ = question(name)
     assert len(asked.numbers()) == onednn.shim().jaxcnn_onednn_numbers()
 
@@ -98,7 +98,7 @@ ASKED = st.one_of(
 @each
 @many
 @given(st.data())
-def test_what_is_slow_is_never_an_answer(name, data):
+def test_slow_implementations_are_never_an_answer(name, data):
     """And every question has one, the same each time."""
     problem = with_dtype(data.draw(ASKED), data.draw(st.sampled_from(sorted(DTYPES))))
     assume(not problem.is_empty)
@@ -121,7 +121,7 @@ def test_what_is_slow_is_never_an_answer(name, data):
 
 
 @here
-def test_what_the_usual_networks_have_is_served():
+def test_convolutions_of_usual_networks_are_supported():
     """Without this the tests of what is served could pass where nothing is."""
     for name in DIRECTIONS:
         for axes in range(1, MOST_AXES + 1):
@@ -146,7 +146,7 @@ def _bare(a, b, shape, **attributes):
 
 @here
 @each
-def test_what_is_no_call_of_ours_is_an_error_in_words(name):
+def test_a_malformed_call_is_an_error_in_words(name):
     asked, shapes, shape = question(name)
     a, b = map(whole, shapes)
     jax.block_until_ready(program(asked, shape)(a, b))  # all is registered, and right
@@ -196,7 +196,7 @@ def _sliding(length):
 
 
 @here
-def test_more_problems_than_are_kept_are_still_right():
+def test_more_problems_than_are_cached_are_still_right():
     """What is forgotten is made anew."""
     runs = {}
     for length in (20, 30, 40):
@@ -225,7 +225,7 @@ PROBLEMS = [
 
 
 @here
-def test_many_threads_at_once_get_what_one_gets():
+def test_many_threads_at_once_get_the_same_results():
     """Different programs, made and run at once: each keeps to its own memory."""
 
     @cache

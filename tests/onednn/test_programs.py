@@ -28,7 +28,7 @@ def _named(name):
 
 
 @each
-def test_every_mode_of_jax_gives_the_same_numbers(name):
+def test_onednn_gives_the_same_numbers_in_every_mode_of_jax(name):
     convolve, x, w, want = _named(name)
     np.testing.assert_array_equal(convolve(x, w), want)
     with jax.disable_jit():
@@ -49,7 +49,7 @@ def test_every_mode_of_jax_gives_the_same_numbers(name):
     np.testing.assert_array_equal(kept(x, w), want)
 
 
-def test_eight_devices_in_a_process_of_their_own():
+def test_onednn_on_eight_devices_has_the_numbers_of_one():
     run_on_eight_devices(__name__)
 
 
@@ -96,7 +96,7 @@ def asked(function):
 
 
 @pytest.mark.parametrize(("said", "asked"), [("0", False), ("1", True)])
-def test_the_switch_of_the_environment_closes_it(said, asked):
+def test_the_environment_switch_closes_onednn(said, asked):
     code = f"{CONVOLVE}\nprint(asked(convolve), right(jax.jit(convolve)(*operands())))"
     assert in_a_child(code, JAXCNN_ONEDNN=said)[0] == f"{asked} True"
 
@@ -155,12 +155,12 @@ print(ask_child(lambda: (asked(convolve), right(jax.jit(convolve)(*operands())))
 """
 
 
-def test_what_was_compiled_before_a_fork_says_what_to_do_after_it():
+def test_a_program_compiled_before_a_fork_says_after_it_what_to_do():
     before, error, asked = in_a_child(USED_BEFORE)[0].splitlines()
     assert before == "True"
     assert error.endswith(library.FORKED.decode())
     assert asked == "False"
 
 
-def test_a_process_that_is_forked_before_jax_begins_takes_the_plain_road():
+def test_a_process_forked_before_jax_starts_works_without_onednn():
     assert in_a_child(LOADED_BEFORE)[0] == "(False, True)"

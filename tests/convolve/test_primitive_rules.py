@@ -174,7 +174,7 @@ def _in_every_mode(function, x, taylor):
     yield "without jit", y
 
 
-def test_in_every_mode_it_is_its_twin(twins):
+def test_every_primitive_equals_laxs_in_every_mode(twins):
     shape, ours, theirs, _ = twins
     x = _x(shape)
     modes = zip(
@@ -193,7 +193,7 @@ LINEAR = [name for name, (*_, linear) in TWINS.items() if linear]
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_what_is_linear_is_transposed(name):
+def test_linear_primitives_are_transposed_as_laxs(name):
     shape, ours, theirs, _ = TWINS[name]
     x = _x(shape)
     y = theirs(x)
@@ -210,7 +210,7 @@ def test_a_nan_is_reported_by_the_operation_that_made_it(name):
             error.throw()
 
 
-def test_it_lowers_for_every_platform(twins):
+def test_every_primitive_lowers_for_every_platform(twins):
     shape, ours, _, _ = twins
     x = jax.ShapeDtypeStruct(shape, "float32")
     platforms = ("cpu", "cuda", "tpu")
@@ -219,7 +219,7 @@ def test_it_lowers_for_every_platform(twins):
     assert (exported.platforms, exported.out_avals[0].shape) == (platforms, shape)
 
 
-def test_it_is_at_home_inside_shard_map():
+def test_every_primitive_works_inside_shard_map():
     run_on_eight_devices(__name__)
 
 
@@ -240,7 +240,7 @@ def on_eight_devices():
     print(len(jax.devices()), "devices")
 
 
-def test_every_primitive_of_ours_is_here():
+def test_every_primitive_of_convolve_is_tested_here():
     found = set()
     for module in pkgutil.walk_packages(convolve.__path__, "jaxcnn.convolve."):
         for value in vars(importlib.import_module(module.name)).values():
@@ -288,7 +288,7 @@ def _first_by_definition(x, axis, is_max):
 
 @few
 @given(long_windows(), st.booleans())
-def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, is_max):
+def test_pools_of_many_taps_find_the_first_extremum_or_the_last_nan(problem, is_max):
     x, window = problem
     pool = window_max if is_max else window_min
     y, pull_back = jax.vjp(lambda x: pool(x, window), jnp.asarray(x))
@@ -302,7 +302,7 @@ def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, is_max):
 
 
 @pytest.mark.parametrize("pool", [window_max, window_min, window_sum])
-def test_a_program_does_not_grow_with_its_taps(pool):
+def test_a_pool_program_does_not_grow_with_its_taps(pool):
     def equations(taps):
         window = (
             AxisWindow(1, 1),
