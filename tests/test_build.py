@@ -1,4 +1,4 @@
-"""The shim is compiled with the wheel; where that cannot be, the wheel is built without it."""
+"""The shim is compiled with the wheel; if it cannot be, the wheel is built without it."""
 
 import ctypes
 import os
@@ -44,7 +44,7 @@ def without_compiler(monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where a shim is to be built: a source, and the library of an earlier build."""
+    """The folder of a shim: its source, and the library of an earlier build."""
     (tmp_path / hatch_build.SOURCE).write_text(SHIM)
     (tmp_path / hatch_build.LIBRARY).write_text("of an earlier build")
     return tmp_path
@@ -60,7 +60,7 @@ def test_a_compiled_shim_replaces_the_old_one(folder):
 
 
 def _fails(folder):
-    """Builds, which fails; and what the note says, the old library being gone."""
+    """The note after a build that fails, which also removes the old library."""
     with pytest.raises(hatch_build.NotBuiltError) as why:
         hatch_build._build_in(folder)
     assert {p.name for p in folder.iterdir()} == {hatch_build.SOURCE, hatch_build.NOTE}
@@ -151,7 +151,7 @@ def test_a_wheel_with_unnumbered_symbols_is_for_this_machine_alone():
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what a wheel is made of, with no git around it."""
+    """A copy of the files that a wheel is made of, outside of git."""
     for name in ("pyproject.toml", "hatch_build.py", "README.md", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
     dirty = shutil.ignore_patterns("__pycache__", "*.so", hatch_build.NOTE, "mnist_files")
@@ -175,7 +175,7 @@ def _built(tree, target, **variables):
 
 
 def _of_the_room(names):
-    """Of a wheel's names, those of the room's files that are not Python."""
+    """The files of jaxcnn/onednn in a wheel that are not Python."""
     room = "jaxcnn/onednn/"
     return {n.removeprefix(room) for n in names if n.startswith(room) and not n.endswith(".py")}
 

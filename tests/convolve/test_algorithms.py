@@ -1,4 +1,4 @@
-"""Every algorithm computes the definition, on the problems that it takes, in every direction."""
+"""Every algorithm computes the definition for all problems that it supports, in every direction."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ _NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}
 
 
 def each(names):
-    """A test for each algorithm; oneDNN's where it may be asked."""
+    """A test for each algorithm; oneDNN's are skipped if it is unavailable."""
     marks = {name: pytest.mark.skipif(bool(closed), reason=str(closed)) for name in ONEDNN}
     return pytest.mark.parametrize(
         "name", [pytest.param(name, marks=marks.get(name, ())) for name in names]
@@ -50,18 +50,18 @@ def each(names):
 
 
 def takers(*dtypes):
-    """The algorithms that take one of these dtypes."""
+    """The algorithms that support one of these dtypes."""
     taken = dict.fromkeys(ONEDNN, ("float32", "bfloat16")) | {"fft": ("float32", "float64")}
     return [name for name in ALGORITHMS if set(dtypes) & set(taken.get(name, dtypes))]
 
 
 def dtypes_of(name, *dtypes):
-    """Those that the algorithm takes."""
+    """The dtypes that the algorithm supports."""
     return [dtype for dtype in dtypes if name in takers(dtype)]
 
 
 def holds(problem, name, solve=solve):
-    """The algorithm's value is the definition's."""
+    """Check that the algorithm's value is the definition's."""
     assert named_or_chosen(problem, name, frozenset()) == name
     with jax.enable_x64(problem.dtype == "float64"):
         x, kernel = arrays(problem)
@@ -93,7 +93,7 @@ def test_16_bit_numbers_are_summed_in_32_bits(name, data):
 
 
 def _served(name, dtype):
-    """A problem that oneDNN serves by this name wherever it computes with the dtype."""
+    """A problem that oneDNN supports by this name on every machine that has the dtype."""
     problem = with_dtype(Problem(2, (12, 12), 32, (3, 3), 32), dtype)
     return {
         "onednn": problem,
@@ -115,7 +115,7 @@ def test_a_loop_over_examples_computes_the_same(name, data):
 @each(onednn.DIRECTIONS)
 @given(st.data())
 def test_onednn_reads_arrays_in_any_layout_without_transposes(name, data):
-    """The definition's numbers whatever the order of the axes, straight from where they lie."""
+    """The definition's numbers for any order of axes, and no transpose in the program."""
     problem = data.draw(taken_by(name))
     numbers = drawn_numbers(data.draw, problem.axes)
     x, kernel = arrays(problem)
@@ -134,9 +134,9 @@ def test_onednn_reads_arrays_in_any_layout_without_transposes(name, data):
 
 
 def laid(name, problem, x, kernel, numbers):
-    """The arrays of a problem in lax's order of axes; and how lax is told of the groups.
+    """The arrays of a problem in lax's order of axes, and lax's argument for the groups.
 
-    Of kernel gradients they are input and output gradient, with all groups along the batch.
+    For kernel gradients the arrays are input and output gradient, all groups in the batch axis.
     """
     if not ALGORITHMS[name].takes_forward_operands:
         return layout.lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
@@ -184,7 +184,7 @@ def test_gradients_by_every_algorithm_are_those_of_the_definition(name, data):
     call = as_call(problem, conv_general_dilated, algorithm=name)
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype == "float64"):
         patch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
-        patch.setattr(onednn, "call", of_onednn)  # what lies as oneDNN reads it goes there straight
+        patch.setattr(onednn, "call", of_onednn)  # for arrays in their own layout
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(dtype))
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
@@ -210,7 +210,7 @@ def test_parts_are_the_problems_that_a_rewrite_hands_on(name, data):
 
 
 def _handed_on(problem, name):
-    """What the algorithm asks for while it runs, turn by turn of its loops."""
+    """The problems that the algorithm hands on while it runs, turn by turn of its loops."""
     seen = []
 
     def recording(part, x, kernel):

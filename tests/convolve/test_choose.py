@@ -1,4 +1,4 @@
-"""The choice: deterministic, within what is allowed, and not at the price of accuracy."""
+"""The choice is deterministic, keeps to what is allowed, and costs no accuracy."""
 
 import math
 from dataclasses import replace
@@ -31,7 +31,7 @@ from tests.convolve.drawn import (
 )
 
 FACTOR = 8
-"""How many times the direct call's error that of the chosen algorithm may be."""
+"""The error of the chosen algorithm may be this many times that of the direct call."""
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
 
@@ -65,7 +65,7 @@ ANY = st.one_of(
 )
 
 LINES = 30
-"""Operations of StableHLO in one program that XLA compiles, at the most."""
+"""The most operations of StableHLO in one of XLA's programs."""
 
 CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(frozenset)
 
@@ -88,7 +88,7 @@ def test_only_algorithms_that_read_the_layout_are_exempt_from_its_cost(
 
 @given(st.data())
 def test_the_layout_cost_counts_the_bytes_that_are_transposed(data):
-    """Of arrays in any order of axes; and nothing of those that lie as they are taken."""
+    """For any order of axes; nothing for the layout that the algorithms take."""
     problem = data.draw(problems(groups=(1, 2)))
     numbers = data.draw(
         st.sampled_from([channels_last(problem.axes), kernel_gradient_numbers(problem.axes)])
@@ -102,7 +102,7 @@ def test_the_layout_cost_counts_the_bytes_that_are_transposed(data):
 
 
 def _laid_out_anew(described, put):
-    """Bytes of x, kernel and output that the way to an algorithm and back transposes."""
+    """Bytes of x, kernel and output that are transposed before and after an algorithm."""
     problem = described.problem
     x, kernel = jax.eval_shape(
         lambda *given: lax_operands(*given, described.numbers), *arrays(problem)
@@ -208,7 +208,7 @@ def test_a_named_algorithm_is_in_the_compiled_program(name, monkeypatch):
 @many
 @given(ANY, CLOSED)
 def test_kernels_that_are_not_local_are_never_chosen(problem, closed):
-    """An output by the Fourier transform depends on more than its window."""
+    """Outputs by the Fourier transform depend on more than their window."""
     assert ALGORITHMS[choose(problem, closed)].local
     assert {name for name in ALGORITHMS if not ALGORITHMS[name].local} == {"fft"}
 
@@ -273,7 +273,7 @@ UNBOUNDED = st.one_of(
     st.sampled_from((frozenset(), ONEDNN)),
 )
 def test_program_size_is_bounded_for_all_problem_sizes(problem, closed):
-    """Compile time is: a program of XLA's takes a few lines, and so many milliseconds."""
+    """And so compile time is: one of XLA's programs is a few lines, and some milliseconds."""
     if problem.is_empty:
         return
     x, kernel = (

@@ -1,4 +1,4 @@
-"""What is explained is what is chosen, for every direction."""
+"""Explanations show the algorithm that is chosen, for every direction."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Under install() every library's convolutions are chosen for, and after it nothing is left."""
+"""install() chooses algorithms for the convolutions of every library, and leaves no trace."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def nothing_is_left():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Installed, and the direct call chosen only where nothing else takes the problem."""
+    """Installed, and the direct call is chosen only if nothing else supports the problem."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     with install():
@@ -55,7 +55,7 @@ def installed(monkeypatch):
 
 
 def _depthwise(x, kernel):
-    """A convolution that is not left to lax where there is a choice; oneDNN need not be open."""
+    """A convolution that the choice does not leave to lax, with oneDNN or without."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -70,7 +70,7 @@ X, KERNEL = (jnp.asarray(numbers(s, i)) for i, s in enumerate([(8, 28, 28, 32), 
 
 
 def _is_lax_s():
-    """Whether lax's convolution is what is compiled, by the lowered text."""
+    """Whether the lowered program has lax's convolution."""
     text = for_cpus(lambda x, w: _depthwise(x, w), X, KERNEL)
     return text.count("stablehlo.convolution") == 1 and TARGET not in text
 
@@ -233,7 +233,7 @@ def test_install_keeps_the_values_and_gradients_of_lax_calls(call):
 
 
 def _assert_close(got, want):
-    """Trees of float32 equal but for a thousand roundings of the largest number."""
+    """Check that trees of float32 are equal up to a thousand roundings of the largest number."""
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         assert ours.dtype == theirs.dtype
@@ -245,7 +245,7 @@ def _assert_close(got, want):
 
 
 def _dense(x, kernel):
-    """What oneDNN is asked for, where it may be."""
+    """A convolution that oneDNN computes if it is available."""
     return lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

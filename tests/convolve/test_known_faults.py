@@ -1,7 +1,7 @@
-"""XLA's known faults: what is handed on to lax comes out right, and no process ends.
+"""XLA's known faults do not show in calls that go to lax: right numbers, and no crash.
 
-Each is run in a process of its own kind: with eight devices, on which the program is divided, and
-where a fault would end the process, that of the tests goes on.
+Faults of partitioned programs are run in a process with eight devices, and faults that end the
+process in a child process.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ CROPPED = (
     Problem(1, (4, 5), 1, (2, 2), 3, padding=((-1, 2), (3, -2)), base_dilation=(1, 2)),
     Problem(2, (7,), 2, (2,), 2, padding=((2, -3),), dtype="complex64"),
 )
-"""Problems whose padding cuts cells off."""
+"""Problems with negative padding."""
 
 
 def crops_rightly(convolve: Any) -> None:
-    """Checks all of them, with sizes known and with a batch that is a symbol."""
+    """Check all of them, with known sizes and with a symbolic batch."""
     for problem in CROPPED:
         x, kernel = arrays(problem)
         want, magnitude = defined(problem, x, kernel)
@@ -97,7 +97,7 @@ POOLS = ((np.max, lax.max, -np.inf), (np.min, lax.min, np.inf), (np.sum, lax.add
 
 
 def pools_crop_rightly() -> None:
-    """Checks lax's pools whose padding cuts cells off, windows of one cell among them."""
+    """Check lax's pools with negative padding, windows of one cell included."""
     draws = np.random.default_rng(0)
     x = draws.permutation(63).reshape(7, 9).astype("float32")
     cuts = [((0, 0), (-3, -2)), *draws.integers(-2, 2, (12, 2, 2)).tolist()]
@@ -112,8 +112,8 @@ def pools_crop_rightly() -> None:
         np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, padding)))
 
 
-def pools_keep_cells_apart() -> None:
-    """Checks lax's pools of cells that lie apart, large enough for XLA's libraries."""
+def dilated_pools_are_right() -> None:
+    """Check lax's pools with base dilation, large enough for XLA's libraries."""
     draws = np.random.default_rng(0)
     x = draws.integers(-9, 9, (64, 128)).astype("float32")
     for number in range(9):
@@ -152,19 +152,19 @@ def test_convolutions_and_pools_with_negative_padding_are_right_and_end_no_proce
 
 
 def crop(how: str) -> None:
-    """What the child process above runs."""
+    """The program of the child process above."""
     if how == "jaxcnn":
         crops_rightly(conv_general_dilated)
     else:
         with jaxcnn.install():
             crops_rightly(lax.conv_general_dilated)
             pools_crop_rightly()
-            pools_keep_cells_apart()
+            dilated_pools_are_right()
     print("right")
 
 
 def told_by_doctor(before: str = "") -> str:
-    """What ``jaxcnn doctor`` says of reductions, in a process after such a line of a shell."""
+    """What ``jaxcnn doctor`` reports of reductions, after a line of a shell script."""
     code = 'from jaxcnn.cli.doctor import state; print(dict(state())["XLA\'s reductions"])'
     done = subprocess.run(
         ["sh", "-c", f"{before}\n{shlex.join([sys.executable, '-c', code])}"],
@@ -219,7 +219,7 @@ mlir.register_lowering(reversed_p, _lower_reversed)
 @few
 @given(st.sampled_from((1, 2, 4, 16)), st.data())
 def test_a_reversed_window_is_a_flipped_kernel_in_groups_too(groups, data):
-    """So it is on CPUs; of XLA:GPU the contrary is said, so nothing of ours reverses a window."""
+    """On CPUs. XLA:GPU is reported to differ, so jaxcnn reverses no window."""
     channels = (1, 2, 4)
     bounds = {"channels": channels, "filters": channels, "padding": (0, 2), "ranks": (1, 2)}
     problem = data.draw(problems(groups=(groups,), **bounds))
@@ -245,11 +245,11 @@ DIVIDED = (
     ("rows", "channels", Problem(8, (16, 8), 8, (3, 3), 16, 1, (3, 3), ((1, 1),) * 2)),
     ("examples", "channels", Problem(8, (24, 8), 8, (1, 1), 16, 2)),
 )
-"""How x and kernel are divided, and the problem."""
+"""How x and kernel are partitioned, and the problem."""
 
 
-def drawn_divisions(count: int) -> list[tuple[str, str, Problem]]:
-    """As many more, of all kinds."""
+def drawn_partitions(count: int) -> list[tuple[str, str, Problem]]:
+    """Further cases of all kinds, drawn."""
     draws = np.random.default_rng(0)
     found = []
     while len(found) < count:
@@ -277,7 +277,7 @@ def _all_directions(call: Any) -> Any:
 
 def on_eight_devices(drawn: int = 5, convolve: Any = conv_general_dilated) -> None:
     mesh = Mesh(np.array(jax.devices()), ("d",))
-    for of_x, of_kernel, problem in (*DIVIDED, *drawn_divisions(drawn)):
+    for of_x, of_kernel, problem in (*DIVIDED, *drawn_partitions(drawn)):
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(np.float32))
         specs = SPECS[of_x], SPECS[of_kernel], P()

@@ -1,4 +1,4 @@
-"""From lax's layouts to the canonical one and back, nothing lost and nothing moved."""
+"""Layouts: arrays go from lax's layout to the canonical one and back unchanged."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.convolve.drawn import PLAIN, Call, calls, define, numbers, problems
 
 
 def _params(call):
-    """What lax makes of the call's arguments."""
+    """The arrays of a call, and the parameters of lax's primitive."""
     with jax.enable_x64(True):
         arrays = call.arrays()
         jaxpr = jax.make_jaxpr(lambda *a: lax.conv_general_dilated(*a, **call.kwargs))(*arrays)
@@ -54,7 +54,7 @@ def test_lax_operands_is_the_inverse_of_canonical(call):
 
 @given(calls(dtypes=("float32",)))
 def test_the_input_gradient_is_the_call_that_lax_makes(call):
-    """For groups lax takes the kernel apart first: another array, of the same problem."""
+    """For groups lax rearranges the kernel first, which changes the array but not the problem."""
     (x, kernel), params = _params(call)
     described = layout.describe(x, kernel, params)
     if described.problem.is_empty or described.batch_groups > 1:

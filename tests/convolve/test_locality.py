@@ -1,9 +1,9 @@
 """An output depends on its window alone: the law of :mod:`jaxcnn.convolve.algorithms`.
 
-Cells and weights are made NaN, infinite or huge. What is worked out for each output from where they
-lie, by the definition: whether it must be no number (a product with such a cell is among its
-terms), and whether it may be (such a weight lies on a zero of the padding). All other outputs are
-held to their bound, which their own terms make.
+Cells and weights are made NaN, infinite or huge. The definition tells for each output whether it
+must be NaN or infinite (a product with such a cell is among its terms), and whether it may be (such
+a weight meets a zero of the padding). All other outputs must keep their bound, which follows from
+their own terms.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TIMES = 3
 
 
 def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarray:
-    """A copy with the poison in one cell or in a few; by turns in corners, where windows end."""
+    """A copy with the poison in one cell or two; half of the time in corners, where windows end."""
     array = np.array(array)
     for _ in range(int(draws.integers(1, 3))):
         corner = draws.integers(2)
@@ -58,12 +58,12 @@ def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarra
 
 @dataclass(frozen=True)
 class Want:
-    """What the definition says of each output.
+    """The definition's result.
 
     Attributes:
-      value, magnitude: the definition and the sum of its terms' magnitudes, finite cells only.
-      must, may: where a product with a cell or weight that is no number is among the terms; where
-        such a weight is the output's own, on a cell or on a zero.
+      value, magnitude: the sums of the terms and of their magnitudes, from finite cells alone.
+      must: whether an output has a term with a cell or weight that is not finite.
+      may: whether an output has such a weight at all, on a cell or on a zero.
     """
 
     value: np.ndarray
@@ -77,7 +77,7 @@ def _tame(*operands: np.ndarray) -> list[np.ndarray]:
 
 
 def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
-    """Of the convolution of x and kernel."""
+    """The definition's result for the convolution of x and kernel."""
     value, magnitude = defined(problem, *_tame(x, kernel))
     ones = np.ones(problem.x_shape), np.ones(problem.kernel_shape)
     must, _ = defined(problem, ~np.isfinite(x), ones[1])
@@ -87,7 +87,7 @@ def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
 
 
 def hold(got: Any, want: Want, roundings: int, what: str) -> None:
-    """The law, for one result."""
+    """Check the law for one result."""
     got = np.asarray(got, np.float64)
     finite = np.isfinite(got)
     assert not (finite & want.must).any(), f"{what}: a number where a term is none"
@@ -121,10 +121,10 @@ SEEDS = st.integers(0, 2**31)
 
 
 def is_kept(problem: Problem) -> bool:
-    """Whether the law is kept of a problem where the tests run.
+    """Whether the law holds for a problem on the platform of the tests.
 
     Accelerators may compute dilated filters with zeros between their taps: see
-    :mod:`jaxcnn.convolve.nvidia`, which goes around it where such filters are forward ones.
+    :mod:`jaxcnn.convolve.nvidia`, which avoids it for forward convolutions.
     """
     if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
         return True
@@ -158,7 +158,7 @@ ANY = st.one_of(
 def wanted_gradients(
     problem: Problem, x: np.ndarray, kernel: np.ndarray, g: np.ndarray
 ) -> tuple[Want, Want]:
-    """Of both gradients; of the kernel's, it is cells of g that lie on zeros of the padding."""
+    """Of both gradients. For the kernel's, cells of g may meet zeros of the padding."""
     values, magnitudes = defined_gradients(problem, *_tame(x, kernel, g))
     bad_x, bad_kernel, bad_g = (~np.isfinite(a) for a in (x, kernel, g))
     ones = [np.ones(a.shape) for a in (x, kernel, g)]
@@ -185,7 +185,7 @@ def all_directions(problem: Problem, convolve: Any = conv_general_dilated) -> An
 
 
 def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str) -> None:
-    """The law, for the results of :func:`all_directions`."""
+    """Check the law for the results of :func:`all_directions`."""
     wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
     c, filters = problem.group_channels
     counts = problem.taps * c, problem.taps * filters, problem.batch * problem.output_cells

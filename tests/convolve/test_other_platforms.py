@@ -1,6 +1,6 @@
-"""What is compiled for other platforms than CPUs: lax's call, but by name and by rule.
+"""Programs for other platforms than CPUs: lax's call, unless an algorithm or a rule applies.
 
-Nothing runs there in these tests; they read the programs that are handed to XLA.
+Nothing runs on a device here; the tests read the programs that XLA gets.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ EIGHT_BITS = ("float8_e4m3fn", "float8_e5m2")
 
 
 def program_for(platform, function, *operands):
-    """What XLA is given to compile, in all directions."""
+    """The program that XLA gets for a platform."""
     return jax.jit(function).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -55,14 +55,14 @@ def has_a_convolution(text):
 
 
 def convolutions(text):
-    """Each with its window, its dimensions and its groups, in some order."""
+    """The convolutions of a program with window, dimensions and groups, sorted."""
     lines = filter(has_a_convolution, text.splitlines())
     return sorted(line.split("dim_numbers", 1)[1] for line in lines)
 
 
 @pytest.mark.parametrize("platform", ELSEWHERE)
 @few
-@given(problems(dilation=(1, 1), stride=(1, 1), padding=(0, 0)))  # of which none are cut off first
+@given(problems(dilation=(1, 1), stride=(1, 1), padding=(0, 0)))  # so that nothing is cropped first
 def test_ordinary_convolutions_are_laxs_program_on_other_platforms(platform, problem):
     operands = *arrays(problem), jnp.asarray(numbers(problem.output_shape, 2), "float32")
     ours, theirs = (
@@ -82,11 +82,11 @@ def test_a_named_algorithm_is_used_on_every_platform(data):
         assert not has_a_convolution(program_for(platform, call, *arrays(problem)))
 
 
-# -- what nvidia.py does, run where the tests run --------------------------------------------------
+# -- the programs of nvidia.py, run on the platform of the tests -----------------------------------
 
 
 def instead_of(problem, x, kernel):
-    """What is computed on NVIDIA's devices; None for lax's call."""
+    """The program that replaces lax's call on NVIDIA's devices; None if none does."""
     call = as_call(problem, lax.conv_general_dilated)
     (equation,) = jax.make_jaxpr(call)(x, kernel).eqns
     described = describe(x, kernel, equation.params)
@@ -94,7 +94,7 @@ def instead_of(problem, x, kernel):
 
 
 def holds(problem, x, kernel):
-    """Something is computed instead, and it is the definition's."""
+    """Check that a program replaces lax's call, and that it computes the definition."""
     instead = instead_of(problem, x, kernel)
     assert instead is not None
     want, magnitude = defined(problem, x, kernel)
@@ -103,7 +103,7 @@ def holds(problem, x, kernel):
 
 
 def gradient_call(problem):
-    """lax's call for the kernel gradient of a problem, and what it is called with."""
+    """The parameters and operands of lax's call for the kernel gradient of a problem."""
     x, kernel = arrays(problem)
     g = jnp.asarray(numbers(problem.output_shape, 2).astype(problem.dtype))
     forward = partial(as_call(problem, lax.conv_general_dilated), x)

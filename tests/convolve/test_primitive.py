@@ -1,4 +1,4 @@
-"""The drop-in is lax's convolution: the same values, the same refusals, the same citizenship."""
+"""The drop-in equals lax's convolution: values, errors, and every transformation of JAX."""
 
 import re
 from dataclasses import replace
@@ -37,7 +37,7 @@ from tests.convolve.drawn import (
 
 @pytest.fixture
 def any_but_direct(monkeypatch):
-    """The cheapest algorithm but the direct call, wherever there is another."""
+    """Choose the cheapest algorithm other than the direct call, if there is one."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     yield
@@ -45,7 +45,7 @@ def any_but_direct(monkeypatch):
 
 
 def assert_close(got, want):
-    """Trees of float64 equal but for ten thousand roundings of the largest number."""
+    """Check that trees of float64 are equal up to ten thousand roundings of the largest number."""
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         assert ours.dtype == theirs.dtype
@@ -236,7 +236,7 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def _pair(case):
-    """x, kernel in float64, and the two functions of them."""
+    """x and kernel in float64, and the two functions of them."""
     x_shape, kernel_shape, kwargs = case
     x, kernel = jnp.asarray(numbers(x_shape, 0)), jnp.asarray(numbers(kernel_shape, 1))
     ours, theirs = (
@@ -398,7 +398,7 @@ def test_a_donated_operand_is_deleted_as_by_lax():
 
 @each_case
 def test_derivatives_and_vmaps_bind_our_primitive(case):
-    """None of lax's is left, in any direction: each gets its own choice."""
+    """No convolution of lax's is left, in any direction: each gets its own choice."""
     x, w, ours, _ = _pair(case)
 
     def everything(x, w):

@@ -1,4 +1,4 @@
-"""Every primitive of ours has every rule that lax's has: in all of JAX's modes it is lax's twin."""
+"""Every primitive of ours has all the rules of lax's, and equals it in all of JAX's modes."""
 
 import importlib
 import pkgutil
@@ -115,7 +115,7 @@ def _first_tap_by_numpy(x):
 
 
 def _x(shape, seed=0, dtype="float32"):
-    """Different numbers, so that no maximum is a tie, and of few bits, so that sums are exact."""
+    """Distinct integers: maxima have no ties, and sums are exact."""
     rng = np.random.default_rng(seed)
     return jnp.asarray(rng.permutation(int(np.prod(shape))).reshape(shape) - 20, dtype)
 
@@ -135,7 +135,7 @@ def _same(ours, theirs):
 
 
 def _taylor_by_jvps(function, x, terms):
-    """Every function here is linear in x, or is so around it."""
+    """Every function here is linear in x, at least locally."""
     return function(x), [jax.jvp(function, (x,), (term,))[1] for term in terms]
 
 
@@ -144,7 +144,7 @@ def _taylor_by_jet(function, x, terms):
 
 
 def _in_every_mode(function, x, taylor):
-    """What a person can ask of a function of one array, by name."""
+    """The modes in which JAX can use a function of one array, by name."""
     dx, ddx = _x(x.shape, 1) / 8, _x(x.shape, 2) / 8
 
     def squares(x):
@@ -254,7 +254,7 @@ def test_every_primitive_of_convolve_is_tested_here():
 
 @st.composite
 def long_windows(draw):
-    """(x, window) of one window on an axis, with more taps than a program has slices for."""
+    """(x, window) with more taps on one axis than a program unrolls."""
     taps = draw(st.sampled_from([POOL_MOST_TAPS + 1, 97, 128, 200]))
     dilation, stride = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 7, taps]))
     low, high = draw(st.integers(0, taps // 2)), draw(st.integers(0, taps // 2))
@@ -273,7 +273,7 @@ def long_windows(draw):
 
 
 def _first_by_definition(x, axis, is_max):
-    """For each output of the middle axis the cell that is the best; of the last NaN, if any."""
+    """For each output of the middle axis the cell of the extremum; of the last NaN, if any."""
     best = np.zeros((x.shape[0], axis.output, x.shape[2]), int)
     for n, o, c in np.ndindex(best.shape):
         start = o * axis.stride - axis.low

@@ -1,4 +1,4 @@
-"""The description's formulas against counting, and its rewrites against the definition."""
+"""The formulas of a problem against counting, and its gradients against the definition."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxcnn import reference
 from jaxcnn.convolve import Problem
@@ -19,7 +18,7 @@ SMALL = {"batches": (1, 2), "ranks": (1, 2), "outputs": 3, "filter_size": (1, 3)
 
 
 def _laid(problem):
-    """On each axis, for every window that fits, where its taps lie among the spread-out cells."""
+    """On each axis, for every window that fits, the places of its taps among the dilated cells."""
     axes = []
     for n, b, (lo, hi), f, s, d in zip(
         problem.size,
@@ -208,7 +207,7 @@ def test_the_definition_used_here_is_the_reference(problem):
     )
 
     def by_reference(x, kernel):
-        """With the zeros between the cells put in first, and what is cut off cut off."""
+        """By the reference, after x was dilated and cropped."""
         for axis, (b, (lo, hi)) in enumerate(
             zip(problem.base_dilation, problem.padding, strict=True), start=1
         ):

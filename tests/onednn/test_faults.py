@@ -1,4 +1,4 @@
-"""What is known to go wrong in oneDNN is not asked of it, and drawn problems find nothing else."""
+"""oneDNN's known faults are avoided, and drawn problems find no others."""
 
 from dataclasses import replace
 
@@ -99,7 +99,7 @@ DEPTHWISE = problems(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @given(st.data())
 def test_chosen_implementations_sum_integers_exactly(name, dtype, data):
-    """Whatever the order of the sum and of the axes; the result is rounded once."""
+    """For any order of the sum and of the axes; the result is rounded once."""
 
     def of_direction(problem):
         return {

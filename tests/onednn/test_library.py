@@ -1,4 +1,4 @@
-"""oneDNN is found, loaded at its first use and bound; where something lacks, a line says what."""
+"""oneDNN is found, loaded at its first use and bound; one line names what is missing."""
 
 import os
 import platform
@@ -38,7 +38,7 @@ OURS = (
 
 
 def in_a_child(code, *options, **variables):
-    """What a fresh process prints and what it says on stderr; with variables of ours alone."""
+    """Standard output and error of a fresh process, with these environment variables alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
         [sys.executable, *options, "-c", f"from jaxcnn import onednn\n{code}"],
@@ -62,7 +62,7 @@ def mapped():
 
 @pytest.fixture
 def anew(monkeypatch):
-    """A process that has not loaded anything yet, as far as the library knows."""
+    """Make the library believe that it has not loaded anything yet."""
     monkeypatch.setattr(library, "_found", None)
     monkeypatch.delenv(library.SWITCH, raising=False)
 
@@ -121,7 +121,7 @@ def test_the_advised_package_is_the_required_one():
         assert required.marker.evaluate(of) == served
 
 
-# What can be missing, missing for real where that is cheap.
+# Everything that can be missing; really missing if that is cheap.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""oneDNN's convolutions as calls: what is asked, what is answered, and what goes wrong."""
+"""oneDNN's convolutions as calls: descriptions, answers and errors."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +25,7 @@ here = pytest.mark.skipif(
 each = pytest.mark.parametrize("name", DIRECTIONS)
 
 SLOW = ("gemm", "ref", "x64:gemm")
-"""How the names of the implementations begin that are never taken."""
+"""Prefixes of the names of implementations that are never used."""
 
 DENSE = Problem(2, (9, 9), 16, (3, 3), 32, padding=((1, 1), (1, 1)))
 GIVEN = {
@@ -33,17 +33,17 @@ GIVEN = {
     "onednn_backward_data": DENSE.input_gradient(),
     "onednn_backward_weights": DENSE.kernel_gradient(),
 }
-"""What each of the three serves on any machine."""
+"""A problem that each of the three supports on any machine."""
 
 
 def whole(shape, stream=0):
-    """Small whole numbers, of which sums of products are exact in float32."""
+    """Small integers, whose sums of products are exact in float32."""
     draws = np.random.default_rng((stream, *shape))
     return jnp.asarray(draws.integers(-3, 4, shape).astype(np.float32))
 
 
 def question(name, problem=None):
-    """What oneDNN is asked of a problem whose arrays lie as usual, and the arrays' shapes."""
+    """The description of a problem in the usual layout, and the shapes of its arrays."""
     problem, direction = problem or GIVEN[name], DIRECTIONS[name]
     asked = direction.choose_implementation(problem, direction.usual_numbers(problem.axes))
     assert not isinstance(asked, str), asked
@@ -56,7 +56,7 @@ def question(name, problem=None):
 
 
 def program(asked, shape):
-    """The call alone, compiled anew whenever this is called."""
+    """The call alone, compiled anew each time."""
     return jax.jit(lambda a, b: call(asked, a, b, shape))
 
 
@@ -99,7 +99,7 @@ ASKED = st.one_of(
 @many
 @given(st.data())
 def test_slow_implementations_are_never_an_answer(name, data):
-    """And every question has one, the same each time."""
+    """And every question gets an answer, the same each time."""
     problem = with_dtype(data.draw(ASKED), data.draw(st.sampled_from(sorted(DTYPES))))
     assume(not problem.is_empty)
     asked = DIRECTIONS[name].question(problem, drawn_numbers(data.draw, problem.axes))
@@ -122,7 +122,7 @@ def test_slow_implementations_are_never_an_answer(name, data):
 
 @here
 def test_convolutions_of_usual_networks_are_supported():
-    """Without this the tests of what is served could pass where nothing is."""
+    """Without this the other tests could pass if nothing were supported."""
     for name in DIRECTIONS:
         for axes in range(1, MOST_AXES + 1):
             shape = (9,) * axes
@@ -197,7 +197,7 @@ def _sliding(length):
 
 @here
 def test_more_problems_than_are_cached_are_still_right():
-    """What is forgotten is made anew."""
+    """A primitive that was dropped from the cache is created anew."""
     runs = {}
     for length in (20, 30, 40):
         asked, shapes, shape = question("onednn", _sliding(length))
@@ -226,7 +226,7 @@ PROBLEMS = [
 
 @here
 def test_many_threads_at_once_get_the_same_results():
-    """Different programs, made and run at once: each keeps to its own memory."""
+    """Different programs, created and run at once: each uses its own memory."""
 
     @cache
     def prepared(which):

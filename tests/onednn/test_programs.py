@@ -1,4 +1,4 @@
-"""The calls in programs: in every mode of JAX, on several devices, and in other processes."""
+"""oneDNN's calls in programs: in every mode of JAX, on several devices, in other processes."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ pytestmark = here
 
 
 def _named(name):
-    """The convolution by this algorithm, its operands, and what it gives: whole numbers."""
+    """The convolution by this algorithm, its operands and its result, all integers."""
     problem = GIVEN[name]
     x, w = whole(problem.x_shape), whole(problem.kernel_shape, 1)
     return as_call(problem, conv_general_dilated, algorithm=name), x, w, define(problem, x, w)
@@ -112,7 +112,7 @@ print(sum(hits), TARGET in compiled.as_text(), right(compiled(*operands())))
 
 
 def test_a_program_that_another_process_compiled_runs_from_the_cache(tmp_path):
-    """Also where oneDNN computes with other instructions than it did there."""
+    """Also if oneDNN uses another instruction set than in that process."""
     variables = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
