@@ -51,7 +51,7 @@ def whole(shape: tuple[int, ...], stream: int) -> np.ndarray:
 
 
 def is_right(problem: Problem, algorithm: str | None, *, directions: bool = True) -> None:
-    """Check that the result, and with ``directions`` both gradients, equal the definition exactly."""
+    """Check that the result, with ``directions`` the gradients too, equals the definition."""
     shapes = problem.x_shape, problem.kernel_shape, problem.output_shape
     x, kernel, g = (jnp.asarray(whole(s, i), problem.dtype) for i, s in enumerate(shapes))
     call = as_call(problem, conv_general_dilated, algorithm=algorithm)
