@@ -41,7 +41,7 @@ HOPELESS = 8  # times the fastest run: neither is what takes longer
 
 
 def layer(n, size, c, f, o, g=1, s=1, p=None, d=1, base=1):
-    """A convolution of n examples with ``size`` cells on the axes; by default padding keeps the size."""
+    """A convolution of n examples of this size; by default padding keeps the size."""
     axes = len(size)
     pairs = tuple((d * (k - 1) // 2,) * 2 for k in f) if p is None else ((p, p),) * axes
     return Problem(n, size, c, f, o, g, (s,) * axes, pairs, (base,) * axes, (d,) * axes)

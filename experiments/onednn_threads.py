@@ -12,8 +12,8 @@ one after a large one of lax's; both gradients of a layer, which XLA may start a
 work right after a convolution; four Python threads; eight virtual devices; PyTorch in between.
 
 Settings: how long libgomp's idle threads look for work before they sleep (GOMP_SPINCOUNT; passive
-means not at all, default is libgomp's own), and, from a folder with the library's other builds, iomp
-and tbb.
+means not at all, default is libgomp's own), and iomp and tbb from a folder with the library's other
+builds.
 """
 
 from __future__ import annotations
