@@ -127,8 +127,8 @@ def has_symbols(window: ArrayWindow) -> bool:
 def steps(window: ArrayWindow) -> Iterator[ArrayWindow]:
     """Windows that one after another make the whole one, the last axes first.
 
-    That takes F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is settled within the rows before it
-    is settled between them, which is the row-major order of the definition.
+    That takes F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is settled within the rows
+    before it is settled between them, which is the row-major order of the definition.
 
     >>> axis = AxisWindow(9, 3, kernel_size=3, stride=3)
     >>> [[axis.kernel_size for axis in step] for step in steps((axis, axis, axis))]

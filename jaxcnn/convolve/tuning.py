@@ -106,8 +106,8 @@ POOL_JOINT_TAPS = 16
 itself."""
 
 POOL_MOST_TAPS = 64
-"""A pool of at most this many taps is unrolled, one slice for each tap. The gradient of a maximum over 128 taps
-compiles for 0.7 s, over 2,000 for 91 s (2 cores of an AMD EPYC, jax 0.10.2)."""
+"""A pool of at most this many taps is unrolled, one slice for each tap. The gradient of a maximum
+over 128 taps compiles for 0.7 s, over 2,000 for 91 s (2 cores of an AMD EPYC, jax 0.10.2)."""
 
 # -- partitioned programs and other platforms ------------------------------------------------------
 
