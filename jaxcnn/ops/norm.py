@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial, reduce
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from jax import lax
 from jaxcnn.convolve.materialize import materialize, materialize_cotangent
 from jaxcnn.convolve.taps import ArrayWindow, AxisWindow, steps, tap_slices
 from jaxcnn.convolve.tuning import POOL_JOINT_TAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:

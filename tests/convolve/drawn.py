@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jaxcnn.convolve import ALGORITHMS, Problem
 from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.convolve.choose import choose
-from jaxcnn.testing import gamma, unit_roundoff
+from jaxcnn.testing import assert_within, gamma, rounding_bound, unit_roundoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -346,7 +346,7 @@ def allowance(
         share = gamma(taken.levels, problem.dtype) + gamma(count + taken.levels, "float32")
     else:
         share = gamma(count, problem.dtype)
-    return (share + exact) * (1 + share) * magnitude
+    return rounding_bound(magnitude, share + exact)
 
 
 def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
@@ -370,20 +370,13 @@ def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
     return factor * unit_roundoff(problem.dtype) * norms
 
 
-def assert_within(got: Any, want: Any, bound: Any, what: str = "result") -> None:
-    """|got - want| <= bound in every entry, without NaN."""
-    got, want = (np.asarray(a).astype(np.float64) for a in (got, want))
-    assert got.shape == want.shape, f"{what}: shape {got.shape} differs from {want.shape}"
-    error, bound = np.abs(got - want), np.broadcast_to(bound, got.shape)
-    wrong = ~(error <= bound)
-    if wrong.any():
-        excess = np.where(np.isnan(error), np.inf, error - bound)
-        place = np.unravel_index(np.argmax(np.where(wrong, excess, -np.inf)), got.shape)
-        raise AssertionError(
-            f"{what}: {got[place]:.9g} differs from {want[place]:.9g} by {error[place]:.3g}, "
-            f"allowed are {bound[place]:.3g} (at {[*map(int, place)]} of shape {got.shape}; "
-            f"{int(wrong.sum())} of {got.size} entries are beyond their bound)"
-        )
+def assert_trees_close(got: Any, want: Any, *, roundings: int) -> None:
+    """Equal trees, shapes and dtypes; numbers within so many roundings of the largest one."""
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert ours.dtype == theirs.dtype
+        largest = np.abs(np.asarray(theirs)).max(initial=1)
+        assert_within(ours, theirs, gamma(roundings, ours.dtype) * largest)
 
 
 def letters(axes: int) -> tuple[str, str, str]:

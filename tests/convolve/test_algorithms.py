@@ -15,7 +15,7 @@ from jaxcnn.convolve.algorithms.kernels import onednn
 from jaxcnn.convolve.choose import named_or_chosen, program_in_layout, solve
 from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
     ONEDNN,
@@ -23,7 +23,6 @@ from tests.convolve.drawn import (
     allowance,
     arrays,
     as_call,
-    assert_within,
     course,
     defined,
     defined_gradients,
@@ -196,7 +195,7 @@ def test_gradients_by_every_algorithm_are_those_of_the_definition(name, data):
         what = ("x", "kernel")[i]
         if course(gradient, named_or_chosen(gradient, name, frozenset())).local:
             share = gamma(lengths[i] + 2, dtype)
-            bound = 2 * share * (1 + share) * magnitudes[i]
+            bound = 2 * rounding_bound(magnitudes[i], share)
         else:
             bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
         assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")

@@ -29,11 +29,10 @@ from jaxcnn.testing import (
     assert_refuses,
     assert_transforms,
     conv_problems,
-    gamma,
     impossible_conv_problems,
 )
 from tests.cases import DTYPES, few, for_cpus, run_on_eight_devices
-from tests.convolve.drawn import assert_within, calls, numbers
+from tests.convolve.drawn import assert_trees_close, calls, numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -232,14 +231,7 @@ def test_install_keeps_the_values_and_gradients_of_lax_calls(call):
     _assert_close(after, before)
 
 
-def _assert_close(got, want):
-    """Check that trees of float32 are equal up to a thousand roundings of the largest number."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert ours.dtype == theirs.dtype
-        bound = gamma(1000, "float32") * max(1, abs(np.asarray(theirs)).max(initial=0))
-        assert_within(ours, theirs, bound)
-
+_assert_close = partial(assert_trees_close, roundings=1000)
 
 # -- artefacts and devices -------------------------------------------------------------------------
 

@@ -32,12 +32,11 @@ from jaxcnn.cli.doctor import state
 from jaxcnn.convolve import Problem, conv_general_dilated, known_faults
 from jaxcnn.convolve.known_faults import FAULTS
 from jaxcnn.convolve.lower import LAX_RULES
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma
 from tests.cases import few, many, run_on_eight_devices
 from tests.convolve.drawn import (
     arrays,
     as_call,
-    assert_within,
     defined,
     defined_gradients,
     numbers,

@@ -22,12 +22,11 @@ from hypothesis import strategies as st
 import jaxcnn
 from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated
 from jaxcnn.convolve.choose import solve
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
     arrays,
     as_call,
-    assert_within,
     defined,
     defined_gradients,
     kernel_gradients,
@@ -97,7 +96,7 @@ def hold(got: Any, want: Want, roundings: int, what: str) -> None:
         f"outside their window, first at {np.argwhere(stray)[0]}"
     )
     share = gamma(roundings, "float32") + gamma(roundings, "float64")
-    bound = share * (1 + share) * want.magnitude
+    bound = rounding_bound(want.magnitude, share)
     assert_within(
         np.where(finite & ~want.must, got, 0),
         np.where(finite & ~want.must, want.value, 0),

@@ -16,7 +16,7 @@ from jax import lax
 
 from jaxcnn.convolve import conv_general_dilated, nvidia
 from jaxcnn.convolve.layout import describe
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, unit_roundoff
 from tests.cases import few
 from tests.convolve.drawn import (
     INTEGERS,
@@ -24,7 +24,6 @@ from tests.convolve.drawn import (
     allowance,
     arrays,
     as_call,
-    assert_within,
     define,
     defined,
     numbers,
@@ -192,7 +191,7 @@ def test_cuda_computes_8_bit_floats_in_float32_and_rounds_once(dtype, problem):
     problem = with_dtype(problem, dtype)
     got = jax.jit(instead_of(problem, x, kernel))(x, kernel)
     want = define(problem, x, kernel)
-    close = abs(got.astype("float32") - want) <= abs(want) * float(jnp.finfo(dtype).eps) + 0.01
-    assert (got.dtype, bool(close.all())) == (jnp.dtype(dtype), True)
+    assert got.dtype == jnp.dtype(dtype)
+    assert_within(got, want, 2 * unit_roundoff(dtype) * abs(want) + 0.01, str(problem))
     text = program_for("cuda", as_call(problem, conv_general_dilated), x, kernel)
     assert "f8E" not in "".join(filter(has_a_convolution, text.splitlines()))

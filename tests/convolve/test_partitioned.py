@@ -2,14 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax import lax
 
 from jaxcnn.convolve import partitioned
 from jaxcnn.convolve.layout import describe
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma
 from tests.convolve.drawn import numbers
 
 
@@ -73,4 +72,4 @@ def test_the_partitioned_kernel_gradient_is_laxs(problem):
     assert (got.shape, got.dtype) == (want.shape, want.dtype)
     terms = g.size
     bound = gamma(terms, "float32") * terms * float(jnp.abs(x).max())
-    np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+    assert_within(got, want, bound)

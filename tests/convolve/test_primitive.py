@@ -22,14 +22,14 @@ from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, tuning
 from jaxcnn.convolve.primitive import conv_p
 from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few, for_cpus, run_on_eight_devices
 from tests.convolve.drawn import (
     INTEGERS,
     REALS,
     SIXTEEN,
     Call,
-    assert_within,
+    assert_trees_close,
     calls,
     numbers,
 )
@@ -44,14 +44,7 @@ def any_but_direct(monkeypatch):
     choosing._cheapest.cache_clear()
 
 
-def assert_close(got, want):
-    """Check that trees of float64 are equal up to ten thousand roundings of the largest number."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert ours.dtype == theirs.dtype
-        bound = gamma(10_000, ours.dtype) * max(1, abs(np.asarray(theirs)).max(initial=0))
-        assert_within(ours, theirs, bound)
-
+assert_close = partial(assert_trees_close, roundings=10_000)
 
 # -- values ----------------------------------------------------------------------------------------
 
@@ -79,7 +72,7 @@ def _assert_is_lax(call, algorithm=None):
         share = gamma(4, call.dtype) + gamma(count + 4, "float32")
     else:
         share = gamma(count, "float32" if call.dtype == "complex64" else call.dtype)
-    bound = (share + gamma(count, "float64")) * (1 + share) * magnitude
+    bound = rounding_bound(magnitude, share + gamma(count, "float64"))
     for part in (np.real, np.imag) if wide == "complex128" else (np.asarray,):
         values = (part(np.asarray(a).astype(wide)) for a in (got, want))
         assert_within(*values, bound, f"{call}, {algorithm}")
@@ -194,7 +187,7 @@ def test_numpy_arrays_are_accepted_as_by_lax():
     got = conv_general_dilated(x, kernel, (1,), "SAME")
     want = lax.conv_general_dilated(x, kernel, (1,), "SAME")
     assert got.dtype == want.dtype
-    np.testing.assert_allclose(got, want, rtol=0, atol=100 * gamma(8, "float32"))
+    assert_within(got, want, 100 * gamma(8, "float32"))
 
 
 # -- transformations -------------------------------------------------------------------------------
@@ -393,7 +386,7 @@ def test_a_donated_operand_is_deleted_as_by_lax():
         given_away = x + 0
         y = jax.jit(f, donate_argnums=0)(given_away, w)
         assert given_away.is_deleted()
-        np.testing.assert_allclose(y, theirs(x, w), rtol=0, atol=100 * gamma(29, "float32"))
+        assert_within(y, theirs(x, w), 100 * gamma(29, "float32"))
 
 
 @each_case
@@ -432,10 +425,7 @@ def _float32():
     return x, w, ours, partial(lax.conv_general_dilated, **CHOICE)
 
 
-def _assert_float32_close(got, want):
-    """As :func:`assert_close`, for float32: a thousand roundings of the largest number."""
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert_within(ours, theirs, gamma(1000, "float32") * np.abs(theirs).max())
+_assert_float32_close = partial(assert_trees_close, roundings=1000)
 
 
 def _asks_onednn(function, *args):

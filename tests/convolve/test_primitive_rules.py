@@ -23,8 +23,8 @@ from jaxcnn.convolve.materialize import materialize_cotangent
 from jaxcnn.convolve.pool_primitives import first_tap, window_max, window_min, window_sum
 from jaxcnn.convolve.taps import AxisWindow
 from jaxcnn.convolve.tuning import POOL_MOST_TAPS
-from jaxcnn.testing import gamma
 from tests.cases import few, run_on_eight_devices
+from tests.convolve.drawn import assert_trees_close
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 KERNEL = (jnp.arange(36.0).reshape(3, 3, 2, 2) % 7) - 3
@@ -125,13 +125,7 @@ def twins(request):
     return TWINS[request.param]
 
 
-def _same(ours, theirs):
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert (one.shape, one.dtype) == (other.shape, other.dtype)
-        other = np.asarray(other, "float64")
-        bound = gamma(2000, "float32") * max(1, np.abs(other).max(initial=0))
-        np.testing.assert_allclose(np.asarray(one, "float64"), other, rtol=0, atol=bound)
+_same = partial(assert_trees_close, roundings=2000)
 
 
 def _taylor_by_jvps(function, x, terms):
