@@ -1,11 +1,13 @@
-"""Integers only: sizes, paddings, and receptive fields of sliding windows.
+"""The arithmetic of sliding windows: sizes, paddings, receptive fields, the cells an output reads.
 
-Imports no JAX, and nothing of jaxcnn but its errors. Everything else in the package gets its
-sizes here; nothing else computes one.
+Imports no JAX, and nothing of jaxcnn but its errors. Operations, layers and the tools that inspect
+programs get their sizes here. :mod:`jaxcnn.convolve` alone restates the formula of the output size,
+for lax's convolutions: these round down and may have no output.
 """
 
 from jaxcnn.geometry import conventions
 from jaxcnn.geometry.axis_maps import IndexedAxis, StridedAxis
+from jaxcnn.geometry.coverage import padded_cells, real_cells
 from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.geometry.padding import (
     Padding,
@@ -16,64 +18,37 @@ from jaxcnn.geometry.padding import (
     resolve_padding,
     size_preserving_padding,
 )
-from jaxcnn.geometry.padding_mode import PADDING_MODES, pad_windows, source_cell
+from jaxcnn.geometry.padding_mode import PADDING_MODES, source_cell
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
-from jaxcnn.geometry.relatives import (
-    causal_shapes,
-    causal_state_shape,
-    causal_stream_shapes,
-    depthwise_shapes,
-    local_shapes,
-    separable_shapes,
-)
-from jaxcnn.geometry.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
-from jaxcnn.geometry.sizes import (
-    exact_sizes,
-    output_size,
-    output_sizes,
-    transposed_output_size,
-    transposed_window,
-    windows,
-)
-from jaxcnn.geometry.transposed import conv_transpose_shapes
-from jaxcnn.geometry.window import Window, effective_kernel_size, padded_cells, real_cells
+from jaxcnn.geometry.sizes import exact_sizes, output_size, output_sizes
+from jaxcnn.geometry.transposed_sizes import transposed_output_size, transposed_window
+from jaxcnn.geometry.window import Window, effective_kernel_size
 
 __all__ = [
     "PADDING_MODES",
-    "ConvShapes",
     "FeatureMap",
     "IndexedAxis",
     "Padding",
-    "PoolShapes",
     "ReceptiveField",
     "StridedAxis",
     "Window",
-    "causal_shapes",
-    "causal_state_shape",
-    "causal_stream_shapes",
-    "conv_shapes",
-    "conv_transpose_shapes",
     "conventions",
-    "depthwise_shapes",
     "describe_size_preserving_padding",
     "effective_kernel_size",
     "exact_sizes",
-    "local_shapes",
     "named_padding",
     "output_size",
     "output_sizes",
-    "pad_windows",
     "padded_cells",
     "padding_for_output",
     "padding_total",
-    "pool_shapes",
+    "place_windows",
     "real_cells",
     "receptive_field",
     "resolve_padding",
-    "separable_shapes",
     "size_preserving_padding",
     "source_cell",
     "transposed_output_size",
     "transposed_window",
-    "windows",
 ]

@@ -52,7 +52,7 @@ def unknown_outputs(
     inputs = [complete(op, value) for value in values if not value.is_constant]
     axes = max(len(value.map.sizes) for value in inputs)
     maps = {v.map: None for v in inputs if len(v.map.sizes) == axes}
-    base = FeatureMap.merge(*(m.apply(*map(StridedAxis.whole, m.sizes)) for m in maps))
+    base = FeatureMap.merge(*(m.apply(*map(StridedAxis.reduction, m.sizes)) for m in maps))
     reason = f"{op.name}{op.place} is not supported"
     op.ledger.unknown_maps[base] = reason
     layer = max(value.layer for value in inputs)

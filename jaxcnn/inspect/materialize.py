@@ -105,7 +105,7 @@ def _layer_kind(axis_maps: Sequence[AxisMap | None], fold: str) -> str:
 def _pools(axis_map: AxisMap) -> bool:
     """Whether outputs read some of the cells each; a reduction over channels reads all of them."""
     whole = all(len(axis_map.cells(o)) == axis_map.size for o in range(axis_map.output))
-    return (axis_map.width > 1 or axis_map.jump > 1) and not whole
+    return (axis_map.most_cells > 1 or axis_map.jump > 1) and not whole
 
 
 def read_everywhere(size: int, outputs: int) -> StridedAxis:

@@ -85,8 +85,8 @@ class Layer:
         windows = [window for _, window in self.windows]
         if windows and (self.kind in CONVOLUTIONS or self.kind in POOLS):
             words.append("x".join(str(len(w.taps)) for w in windows))
-            words += _unless(1, "s", [max(w.stride, w.up) for w in windows])
-            words += _unless(0, "p", [_pair(w) for w in windows if w.up == 1])
+            words += _unless(1, "s", [max(w.stride, w.input_dilation) for w in windows])
+            words += _unless(0, "p", [_pair(w) for w in windows if w.input_dilation == 1])
             words += _unless(1, "d", [w.dilation for w in windows])
         words += [f"g{self.groups}"] if self.groups != 1 else []
         return f"{self.name} ({' '.join(words)})"

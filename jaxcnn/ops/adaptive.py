@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
-from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import norm
+from jaxcnn.shapes import Bins, BinShapes, adaptive_shapes, global_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
+from jaxcnn.shapes.checks import norm_order
 
 
 @suggest_keywords

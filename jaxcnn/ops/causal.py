@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import Sharding, as_arrays
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry.relatives import causal_shapes, causal_state_shape, causal_stream_shapes
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import conv, convolve
+from jaxcnn.shapes import causal_shapes, causal_state_shape, causal_stream_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays
 
 
 @suggest_keywords

@@ -10,15 +10,16 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.activations import activation as named
-from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import ConvShapes, Padding, conv_shapes
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.pad import extend, taps_by_real
+from jaxcnn.shapes import ConvShapes, conv_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
 
 
 @suggest_keywords
@@ -101,15 +102,15 @@ def conv(
         )
         activate = named(activation).function
         if algorithm is not None:
-            check_name(algorithm)
+            check_algorithm(algorithm)
         if padding_mode == "partial":
             require_floating(x)
     if mask is not None:
-        kernel = _masked(kernel, jnp.asarray(mask, kernel.dtype))
+        kernel = masked(kernel, jnp.asarray(mask, kernel.dtype))
     return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
 
 
-def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
     """kernel * mask, in which 0 times a NaN or an infinity is 0."""
     kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
     return (widened(kept) * widened(mask)).astype(kernel.dtype)

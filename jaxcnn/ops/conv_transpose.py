@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import ConvShapes, Padding
-from jaxcnn.geometry.transposed import conv_transpose_shapes
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.conv import with_batch_axis
+from jaxcnn.shapes import ConvShapes, conv_transpose_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, widened
 
 
 @suggest_keywords

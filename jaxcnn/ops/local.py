@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window
-from jaxcnn.geometry.relatives import local_shapes
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import finish, with_batch_axis
 from jaxcnn.ops.pad import extend
+from jaxcnn.shapes import local_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
 
 
 @suggest_keywords

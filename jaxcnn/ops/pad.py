@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window, real_cells
-from jaxcnn.geometry.padding_mode import pad_windows
 from jaxcnn.keywords import suggest_keywords
+from jaxcnn.shapes import pad_windows
+from jaxcnn.shapes.arrays import as_arrays, widened
 
 _NUMPY_MODES = {
     "zeros": "constant",

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.convolve.pool_primitives import largest, smallest, total
-from jaxcnn.convolve.taps import AxisWindow, Layout
+from jaxcnn.convolve.pool_primitives import window_max, window_min, window_sum
+from jaxcnn.convolve.taps import ArrayWindow, AxisWindow
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window, padded_cells, pool_shapes, real_cells
-from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.geometry import Padding, Window, padded_cells, real_cells
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import window_norm
 from jaxcnn.ops.pad import over_places
+from jaxcnn.shapes import pool_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
+from jaxcnn.shapes.checks import norm_order
 
 
 @suggest_keywords
@@ -64,7 +65,7 @@ def max_pool(
             dilation=dilation,
             rounding=rounding,
         )
-    return largest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
+    return window_max(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @suggest_keywords
@@ -108,7 +109,7 @@ def min_pool(
             dilation=dilation,
             rounding=rounding,
         )
-    return smallest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
+    return window_min(widened(x), layout(x, shapes.windows)).astype(x.dtype)
 
 
 @suggest_keywords
@@ -156,7 +157,7 @@ def avg_pool(
             dilation=dilation,
             rounding=rounding,
         )
-    sums = total(widened(x), layout(x, shapes.windows))
+    sums = window_sum(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = jnp.asarray(over_places(shapes.windows, count), sums.dtype)
     counts = jnp.expand_dims(counts, tuple(range(x.ndim - counts.ndim)))
@@ -213,7 +214,7 @@ def lp_pool(
     return window_norm(widened(x), layout(x, shapes.windows), p).astype(x.dtype)
 
 
-def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
+def layout(x: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
     """How ``windows`` on the spatial axes read x (..., *spatial, C)."""
     reads = [AxisWindow(size, size) for size in x.shape]
     reads[-len(windows) - 1 : -1] = [

@@ -8,19 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry.resampling import (
-    ShuffleShapes,
-    binomial,
-    blur_shapes,
-    shuffle_shapes,
-    unshuffle_shapes,
-)
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.fold import fold
 from jaxcnn.ops.pad import extend
+from jaxcnn.shapes import ShuffleShapes, blur_shapes, shuffle_shapes, unshuffle_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, widened
+from jaxcnn.shapes.resample import binomial
 
 
 @suggest_keywords

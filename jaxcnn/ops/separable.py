@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
 
-from jaxcnn.arrays import Sharding, as_arrays, require_floating
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import convolve
+from jaxcnn.shapes import depthwise_shapes, separable_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating
 
 
 @suggest_keywords

@@ -9,14 +9,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_ordered, widened
-from jaxcnn.convolve.pool_primitives import first_tap, largest, picked
+from jaxcnn.convolve.pool_primitives import first_tap, pick_taps, window_max
 from jaxcnn.convolve.taps import steps
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, pool_shapes
-from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.pool import layout
+from jaxcnn.shapes import pool_shapes, unpool_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_ordered, widened
+from jaxcnn.shapes.checks import require_index_kind
 
 
 @suggest_keywords
@@ -69,8 +70,8 @@ def max_pool_with_indices(
     # Zeros like x are divided among devices as x is.
     indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
-        best = largest(values, step)
-        indices = picked(indices, first_tap(values, best, step), step)
+        best = window_max(values, step)
+        indices = pick_taps(indices, first_tap(values, best, step), step)
         values = best
     return values.astype(x.dtype), indices
 

@@ -9,13 +9,13 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry.adaptive import BinShapes, adaptive_shapes, global_shapes
-from jaxcnn.geometry.pooling import norm_order
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pool import norm
 from jaxcnn.reference.taps import total
+from jaxcnn.shapes import BinShapes, adaptive_shapes, global_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
+from jaxcnn.shapes.checks import norm_order
 
 
 @suggest_keywords

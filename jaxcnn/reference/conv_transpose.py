@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import Sharding, as_arrays, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry.transposed import conv_transpose_shapes
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import of_rank
+from jaxcnn.shapes import conv_transpose_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, widened
 
 
 @suggest_keywords

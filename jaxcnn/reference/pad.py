@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding, Window
-from jaxcnn.geometry.padding_mode import pad_windows, source_cell
+from jaxcnn.geometry.padding_mode import source_cell
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import of_rank, taps, total
+from jaxcnn.shapes import pad_windows
+from jaxcnn.shapes.arrays import as_arrays, widened
 
 
 @suggest_keywords

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import as_arrays, require_floating, require_ordered, widened
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, PoolShapes, pool_shapes
-from jaxcnn.geometry.pooling import norm_order
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import overhang, pad, taps, total
+from jaxcnn.shapes import PoolShapes, pool_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
+from jaxcnn.shapes.checks import norm_order
 
 
 @suggest_keywords

@@ -9,18 +9,13 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_floating, widened
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry import Padding
-from jaxcnn.geometry.resampling import (
-    ShuffleShapes,
-    blur_shapes,
-    shuffle_shapes,
-    unshuffle_shapes,
-)
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around
 from jaxcnn.reference.taps import taps
+from jaxcnn.shapes import ShuffleShapes, blur_shapes, shuffle_shapes, unshuffle_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_floating, widened
 
 
 @suggest_keywords

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.arrays import Sharding, as_arrays, require_floating, widened
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import ConvShapes, Padding
-from jaxcnn.geometry.relatives import depthwise_shapes, separable_shapes
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around, taps_by_real
 from jaxcnn.reference.taps import of_rank, taps
+from jaxcnn.shapes import ConvShapes, depthwise_shapes, separable_shapes
+from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
 
 
 @suggest_keywords

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.arrays import as_arrays, require_ordered, widened
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, pool_shapes
-from jaxcnn.geometry.pooling import require_index_kind, unpool_shapes
+from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import overhang, pad, taps
+from jaxcnn.shapes import pool_shapes, unpool_shapes
+from jaxcnn.shapes.arrays import as_arrays, require_ordered, widened
+from jaxcnn.shapes.checks import require_index_kind
 
 
 @suggest_keywords

@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 import jaxcnn
-from jaxcnn.cli import app, main
+from jaxcnn.cli import main
+from jaxcnn.cli.commands import app
 from jaxcnn.convolve import ALGORITHMS, Problem, onednn_closed
 from jaxcnn.convolve.choose import choose
 from jaxcnn.convolve.explain import explain_problem

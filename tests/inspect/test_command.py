@@ -173,9 +173,9 @@ def test_lint_without_an_input_shape_is_a_usage_error(nets):
         ("{}.py:flawed", ["names a file", "write {}:flawed"]),
         ("no_such_module_here:flawed", ["there is no module no_such_module_here"]),
         ("{}:flwaed", ["has no flwaed", "did you mean flawed"]),
-        ("{}:CONSTANT", ["is a int, no function"]),
+        ("{}:CONSTANT", ["is not a function but a int"]),
         ("{}:needs", ["failed, TypeError", "must take no arguments"]),
-        ("{}:number", ["gave a int", "must give a Flax NNX module or a function"]),
+        ("{}:number", ["returned a int", "must return a Flax NNX module or a function"]),
     ],
 )
 def test_a_wrong_model_name_is_refused_with_what_to_type(nets, name, words):
@@ -198,5 +198,5 @@ def test_an_input_shape_is_sizes_joined_by_x():
     assert example_shape("224x224x3") == (224, 224, 3)
     assert example_shape("100") == (100,)
     for text in ("", "224,224", "3x", "-1x3"):
-        with pytest.raises(InputError, match="is no shape"):
+        with pytest.raises(InputError, match="is not a shape"):
             example_shape(text)

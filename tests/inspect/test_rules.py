@@ -20,7 +20,7 @@ def numbers(draw, *, least, most):
 
 
 @st.composite
-def windows(draw, up=False):
+def windows(draw, transposed=False):
     """Windows on two axes, and whether they are those of a max pool or of a convolution."""
     sizes, kernels = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
@@ -31,18 +31,18 @@ def windows(draw, up=False):
     ]
     for each in axes:
         extent = each["dilation"] * (each["kernel_size"] - 1) + 1
-        spread = (each["size"] - 1) * (each["stride"] if up else 1) + 1
+        spread = (each["size"] - 1) * (each["stride"] if transposed else 1) + 1
         assume(spread + sum(each["padding"]) >= extent)
     return axes, min(kernels) > 1 and draw(st.booleans())  # pools of one cell are no pools
 
 
-def linted(axes, pool, *, up=False, select=None):
+def linted(axes, pool, *, transposed=False, select=None):
     """The findings of one layer with such windows, except those on the whole network."""
     key = {name: tuple(each[name] for each in axes) for name in axes[0]}
-    steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if up else {}
+    steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if transposed else {}
 
     def network(x):
-        if pool and not up:
+        if pool and not transposed:
             return lax.reduce_window(
                 x,
                 -np.inf,
@@ -99,10 +99,10 @@ def test_every_option_of_a_window_removes_its_finding_and_adds_none(drawn):
                 assert not left & {"JC001", "JC002", "JC003"}
 
 
-@given(windows(up=True))
+@given(windows(transposed=True))
 def test_every_option_of_a_checkerboard_removes_it(drawn):
     axes, _ = drawn
-    for finding in linted(axes, False, up=True, select=["JC004"]):
+    for finding in linted(axes, False, transposed=True, select=["JC004"]):
         assert "resize" in finding.change
         for option in finding.options:
             each = axes[AXES.index(option.axis)]
@@ -111,7 +111,7 @@ def test_every_option_of_a_checkerboard_removes_it(drawn):
             more = -next(extents) + next(extents)
             low, high = made["padding"]
             made["padding"] = (low + more // 2, high + more - more // 2)
-            assert not linted([made, made], False, up=True, select=["JC004"])
+            assert not linted([made, made], False, transposed=True, select=["JC004"])
 
 
 @given(st.integers(1, 700), st.sampled_from([1, 2, 4]))
@@ -174,8 +174,8 @@ def axis_windows(draw):
     assume(room >= 0)
     if draw(st.integers(0, 9)) == 0:
         return StridedAxis(size, draw(st.integers(1, 9)), tuple(range(kernel_size)), 0, padding[0])
-    return StridedAxis.laid(
-        size, kernel_size, stride=stride, padding=padding, dilation=dilation, up=up
+    return StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=padding, dilation=dilation, input_dilation=up
     )
 
 
@@ -193,7 +193,7 @@ def test_the_real_share_and_the_cells_read_are_those_of_the_windows_one_by_one(w
 def test_the_real_share_of_a_huge_axis_is_not_counted_window_by_window(
     size, kernel_size, stride, up
 ):
-    window = StridedAxis.laid(
-        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), up=up
+    window = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=(kernel_size, kernel_size), input_dilation=up
     )
     assert 1 - 1e-3 <= real_share(window) < 1

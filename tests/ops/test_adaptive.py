@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxcnn
-from jaxcnn.geometry.adaptive import Bins
 from jaxcnn.ops import adaptive
 from jaxcnn.reference import adaptive as reference_adaptive
+from jaxcnn.shapes import Bins
 from jaxcnn.testing import assert_sums_close
 from tests.cases import DTYPES, few, many
 

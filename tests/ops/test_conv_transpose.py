@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import output_size, transposed_output_size
-from jaxcnn.geometry.transposed import conv_transpose_shapes
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.reference.conv_transpose import conv_transpose as reference_conv_transpose
+from jaxcnn.shapes import conv_transpose_shapes
 from jaxcnn.testing import (
     ConvProblem,
     assert_gradients_match,
@@ -68,7 +68,7 @@ def test_transposed_convolution_is_the_adjoint(problem):
     back = transposed(problem)
     with jax.enable_x64(True):
         x, kernel, _ = problem.arrays()
-        y = problem.draw(problem.output_shape, 9)
+        y = problem.random_array(problem.output_shape, 9)
         forward = problem.call(conv, x, kernel)
         backward = back.call(conv_transpose, y, kernel)
         assert_sums_close(

@@ -23,13 +23,13 @@ def convolution(op: Operation) -> list[Value]:
         return unknown_outputs(op, multiply_adds=_multiply_adds(op))
     (batch, feature, *dims), (kernel_out, _, *kernel_dims) = layout.lhs_spec, layout.rhs_spec
     windows = {
-        dim: StridedAxis.laid(
+        dim: StridedAxis.sliding_window(
             x.shape[dim],
             kernel.shape[kernel_dims[i]],
             stride=params["window_strides"][i],
             padding=params["padding"][i],
             dilation=params["rhs_dilation"][i],
-            up=params["lhs_dilation"][i],
+            input_dilation=params["lhs_dilation"][i],
         )
         for i, dim in enumerate(dims)
     }
@@ -38,7 +38,7 @@ def convolution(op: Operation) -> list[Value]:
     x, windows, along = lay_windows(op, x, windows)
     channels = x.labels_on(feature)
     op.spatial.channels |= channels
-    along |= {label: StridedAxis.whole(x.sizes[label]) for label in channels}
+    along |= {label: StridedAxis.reduction(x.sizes[label]) for label in channels}
     output_map = apply_along(x, along)
     transposed = prod(params["lhs_dilation"]) > 1
     depthwise = 1 < groups == x.shape[feature]

@@ -21,13 +21,13 @@ def reduce_window(op: Operation, *, kind: str) -> list[Value]:
     if x.is_constant or not all(other.is_constant for other in others):
         return unknown_outputs(op)
     windows = {
-        dim: StridedAxis.laid(
+        dim: StridedAxis.sliding_window(
             x.shape[dim],
             kernel_size,
             stride=params["window_strides"][dim],
             padding=params["padding"][dim],
             dilation=params["window_dilation"][dim],
-            up=params["base_dilation"][dim],
+            input_dilation=params["base_dilation"][dim],
         )
         for dim, kernel_size in enumerate(params["window_dimensions"])
     }
@@ -111,9 +111,9 @@ def _with_padding(window: StridedAxis, before: StridedAxis) -> StridedAxis:
     return replace(
         window,
         size=before.size,
-        low=window.low + before.low * window.up,
-        high=window.high + before.high * window.up,
-        up=window.up * before.up,
+        low=window.low + before.low * window.input_dilation,
+        high=window.high + before.high * window.input_dilation,
+        input_dilation=window.input_dilation * before.input_dilation,
     )
 
 

@@ -64,7 +64,7 @@ def _dense(op: Operation, side: int) -> Value:
     x = materialize(op, x)
     sizes = x.map.sizes
     along = {
-        axis: StridedAxis.whole(sizes[axis]) for axis in sorted(x.labels_only_on(summed[side]))
+        axis: StridedAxis.reduction(sizes[axis]) for axis in sorted(x.labels_only_on(summed[side]))
     }
     output_map = apply_along(x, along)
     terms = prod(x.shape[d] for d in summed[side])
@@ -106,7 +106,9 @@ def _product(op: Operation) -> Value:
     for side, x in enumerate(sides):
         sizes = x.map.sizes
         along = {axis: read_everywhere(sizes[axis], sizes[axis]) for axis in both}
-        along |= {axis: StridedAxis.whole(sizes[axis]) for axis in x.labels_only_on(summed[side])}
+        along |= {
+            axis: StridedAxis.reduction(sizes[axis]) for axis in x.labels_only_on(summed[side])
+        }
         summed_up.append(replace(x, base=apply_along(x, along)) if along else x)
     joined = join(op, summed_up)
     axes = [left.axes[d] for d in (*batched[0], *free[0])]

@@ -68,5 +68,7 @@ def _is_even(
     if size < 1 or padding < 0 or size + 2 * padding < effective_kernel_size(kernel_size, dilation):
         return False
     pads = (padding, padding)
-    window = StridedAxis.laid(size, kernel_size, stride=stride, padding=pads, dilation=dilation)
+    window = StridedAxis.sliding_window(
+        size, kernel_size, stride=stride, padding=pads, dilation=dilation
+    )
     return not window.unread and bool(cells_read(window).all()) and real_share(window) >= least

@@ -25,7 +25,7 @@ def real_share(window: StridedAxis) -> float:
 def drops_rows(window: StridedAxis) -> bool:
     """Whether windows leave more cells at the end than between one another."""
     gap = max(0, window.stride - window.extent)
-    return window.up == 1 and gap < window.unread < window.stride
+    return window.input_dilation == 1 and gap < window.unread < window.stride
 
 
 def cells_read(window: StridedAxis) -> np.ndarray:

@@ -91,7 +91,9 @@ def _is_dilated(layer: Layer) -> bool:
 
 
 def _dilation(layer: Layer) -> int:
-    return max((window.dilation for _, window in layer.windows if window.up == 1), default=1)
+    return max(
+        (window.dilation for _, window in layer.windows if window.input_dilation == 1), default=1
+    )
 
 
 def _last_layers(network: Network) -> list[Layer]:

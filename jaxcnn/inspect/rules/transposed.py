@@ -33,7 +33,7 @@ def _checkerboard_on(window: StridedAxis, _least: float) -> AxisFlaw | None:
     counts = _products(window)
     if len(counts) == 1:
         return None
-    kernel_size, stride = len(window.taps), window.up
+    kernel_size, stride = len(window.taps), window.input_dilation
     sums = f"neighbouring outputs along the axis are sums of {_all_of(counts)} products"
     if kernel_size % stride:
         message = f": kernel {kernel_size} is not a multiple of stride {stride}: {sums} in turn"

@@ -60,7 +60,7 @@ def cells_skipped(network: Network) -> Iterable[Flaw]:
     """
     for layer in network.layers:
         windows = layer.windows
-        if layer.kind not in _WINDOWED or any(window.up > 1 for _, window in windows):
+        if layer.kind not in _WINDOWED or any(window.input_dilation > 1 for _, window in windows):
             continue
         read = [cells_read(window) for _, window in windows]
         if all(cells.all() for cells in read):
@@ -109,7 +109,7 @@ def padding_uneven(network: Network) -> Iterable[Flaw]:
 def _padding_uneven_on(window: StridedAxis, least: float) -> AxisFlaw | None:
     low, high = window.low, window.high - window.unread
     padded = window.low > 0 or window.high > 0
-    if window.up > 1 or window.stride < 2 or not padded or low == high:
+    if window.input_dilation > 1 or window.stride < 2 or not padded or low == high:
         return None
     first = Fraction(window.extent - 1, 2) - low
     last = first + (window.output - 1) * window.stride

@@ -1,0 +1,108 @@
+"""The shapes of a transposed convolution: those of the convolution it transposes, backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from jaxcnn.errors import Advice, InputError
+from jaxcnn.geometry.check import integer, per_axis
+from jaxcnn.geometry.padding import Padding, resolve_padding
+from jaxcnn.geometry.placement import collect_windows
+from jaxcnn.geometry.transposed_sizes import transposed_window
+from jaxcnn.shapes.checks import (
+    divisors,
+    other_layouts,
+    require_bias,
+    require_number,
+    split_kernel,
+    split_shape,
+)
+from jaxcnn.shapes.conv import ConvShapes
+
+
+def conv_transpose_shapes(
+    x: Sequence[int],
+    kernel: Sequence[int],
+    bias: Sequence[int] | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    output_size: int | Sequence[int] | None = None,
+    output_padding: int | Sequence[int] = 0,
+) -> ConvShapes:
+    """The convolution of which the asked one is the transpose: x is its output.
+
+    Args:
+      x: (N, *k, K), or (*k, K) for one example.
+      kernel: (*F, C/groups, K), the kernel of that convolution.
+      bias: (C,), or None.
+      stride, padding, dilation, groups, output_size, output_padding: as in
+        :func:`jaxcnn.conv_transpose`.
+
+    Raises:
+      InputError: naming the argument and the numbers, and what to type instead.
+
+    >>> conv_transpose_shapes((4, 4, 8), (4, 4, 3, 8), stride=2, padding=1).input
+    (8, 8, 3)
+    """
+    x, kernel = tuple(x), tuple(kernel)
+    filters = split_kernel("kernel", kernel, "C/groups", "K")
+    batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
+    in_group, out_channels = kernel[-2:]
+    groups = integer("groups", groups, least=1)
+    require_number(x, channels, kernel, out_channels)
+    if channels != out_channels:
+        raise InputError(
+            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
+            f"K) takes K = {out_channels}: a transposed convolution goes from the filters of its "
+            f"kernel back to the channels they see.",
+            *other_layouts(x, kernel, len(filters), out_channels, kernel[0]),
+            f"a kernel of shape {(*filters, in_group, channels)}",
+            *(
+                ["kernel.swapaxes(-2, -1) for one made the other way round"]
+                if in_group == channels and groups == 1
+                else []
+            ),
+        )
+    if channels % groups:
+        raise InputError(
+            f"groups {groups} does not divide the {channels} channels of x {x}.",
+            Advice("groups", divisors(channels)),
+        )
+    restored = in_group * groups
+    require_bias(bias, restored, f"the {in_group}*{groups} = {restored} channels of the result")
+    axes = len(filters)
+    strides = per_axis("stride", stride, axes, least=1)
+    dilations = per_axis("dilation", dilation, axes, least=1)
+    extras = per_axis("output_padding", output_padding, axes, least=0)
+    wanted: Sequence[int | None] = (None,) * axes
+    if output_size is not None:
+        wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
+    # What SAME stands for depends on the size that is sought, so it goes down as it is.
+    pads = (
+        (padding,) * axes
+        if isinstance(padding, str) and padding.upper().startswith("SAME")
+        else resolve_padding(
+            padding, spatial, filters, stride=strides, dilation=dilations, least=None
+        )
+    )
+    lay = [
+        partial(
+            transposed_window,
+            size,
+            filters[i],
+            stride=strides[i],
+            padding=pads[i],
+            dilation=dilations[i],
+            output_size=wanted[i],
+            output_padding=extras[i],
+        )
+        for i, size in enumerate(spatial)
+    ]
+    laid = collect_windows(
+        lay, sizes=spatial, padding=pads, output_size=wanted, output_padding=extras
+    )
+    return ConvShapes(batch, laid, restored, out_channels, groups)

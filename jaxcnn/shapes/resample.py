@@ -1,0 +1,165 @@
+"""The shapes of resampling: blur pooling, pixel shuffle and unshuffle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jaxcnn.errors import InputError
+from jaxcnn.geometry._symbolic import is_symbolic
+from jaxcnn.geometry.check import choice, per_axis
+from jaxcnn.geometry.padding import Padding
+from jaxcnn.geometry.padding_mode import check_padding_mode
+from jaxcnn.geometry.placement import place_windows
+from jaxcnn.geometry.window import axis_names
+from jaxcnn.shapes.checks import require_cells, split_by
+from jaxcnn.shapes.pool import PoolShapes
+
+ORDERS = ("CRD", "DCR")
+
+
+def blur_shapes(
+    x: Sequence[int],
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 2,
+    padding: Padding = "SAME_LOWER",
+    padding_mode: str = "reflect",
+    rounding: str = "exact",
+) -> PoolShapes:
+    """Checks the shape and arguments of a blur pool and lays its windows.
+
+    Args:
+      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` lists one size for each axis.
+      kernel_size, stride, padding, padding_mode, rounding: as in :func:`jaxcnn.blur_pool`.
+
+    >>> blur_shapes((8, 28, 28, 3), 3).output
+    (8, 14, 14, 3)
+    """
+    if rounding == "ceil":
+        raise InputError(
+            'rounding "ceil" reads beyond the padding, which blur pooling fills by its padding mode; '
+            'use "floor", or more padding'
+        )
+    batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
+    if padding_mode == "partial":
+        raise InputError(
+            'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
+        )
+    laid = place_windows(
+        spatial,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        rounding=rounding,
+        check=partial(check_padding_mode, padding_mode),
+    )
+    return PoolShapes(batch, laid, channels)
+
+
+def binomial(kernel_size: int) -> tuple[float, ...]:
+    """The row of Pascal's triangle with ``kernel_size`` entries, scaled to sum 1.
+
+    >>> binomial(3)
+    (0.25, 0.5, 0.25)
+    """
+    row = (math.comb(kernel_size - 1, tap) for tap in range(kernel_size))
+    return tuple(entry / 2 ** (kernel_size - 1) for entry in row)
+
+
+@dataclass(frozen=True)
+class ShuffleShapes:
+    """Cells of (N, *spatial, C*prod(factors)) laid out as (N, *spatial*factors, C), or back.
+
+    Attributes:
+      batch: N, or None where the input came without a batch axis.
+      coarse: the spatial sizes where the channels are many.
+      factors: how many times finer the other side is, on each axis.
+      channels: C, where the channels are few.
+      order: how channel c and offset i are told from the number of a channel, one of "CRD", "DCR".
+
+    >>> shapes = ShuffleShapes(8, (7, 7), (2, 2), channels=3, order="CRD")
+    >>> shapes.fine, shapes.stacked
+    ((14, 14), 12)
+    """
+
+    batch: int | None
+    coarse: tuple[int, ...]
+    factors: tuple[int, ...]
+    channels: int
+    order: str
+
+    @property
+    def fine(self) -> tuple[int, ...]:
+        """The spatial sizes where the channels are few."""
+        return tuple(n * r for n, r in zip(self.coarse, self.factors, strict=True))
+
+    @property
+    def stacked(self) -> int:
+        """The channels where they are many."""
+        return self.channels * math.prod(self.factors)
+
+
+def shuffle_shapes(
+    x: Sequence[int], factor: int | Sequence[int], *, order: str = "CRD"
+) -> ShuffleShapes:
+    """Checks the shape and arguments of a pixel shuffle.
+
+    >>> shuffle_shapes((8, 7, 7, 12), 2).fine
+    (14, 14)
+    """
+    x = tuple(x)
+    batch, spatial, stacked, factors, order = _shuffled(x, factor, order)
+    block = math.prod(factors)
+    if stacked % block:
+        raise InputError(
+            f"x of shape {x} has {stacked} channels, which factor {factors} divides into "
+            f"{' * '.join(map(str, factors))} = {block} parts; use {_multiples(stacked, block)} "
+            f"channels"
+        )
+    return ShuffleShapes(batch, spatial, factors, stacked // block, order)
+
+
+def unshuffle_shapes(
+    x: Sequence[int], factor: int | Sequence[int], *, order: str = "CRD"
+) -> ShuffleShapes:
+    """Checks the shape and arguments of a pixel unshuffle.
+
+    >>> unshuffle_shapes((8, 14, 14, 3), 2).stacked
+    12
+    """
+    x = tuple(x)
+    batch, spatial, channels, factors, order = _shuffled(x, factor, order)
+    for name, size, by in zip(axis_names(len(spatial)), spatial, factors, strict=True):
+        if is_symbolic(size % by):
+            raise InputError(
+                f"{name} {size} of x {x} is not known to be a multiple of factor {by}; use one, as "
+                f'in "{by}*h", or symbolic_shape(..., constraints=["{size % by} == 0"])'
+            )
+        if size % by:
+            raise InputError(
+                f"{name} {size} of x {x} is no multiple of factor {by}: {size % by} would be left "
+                f"over; use {name} {_multiples(size, by)}"
+            )
+    coarse = tuple(n // r for n, r in zip(spatial, factors, strict=True))
+    return ShuffleShapes(batch, coarse, factors, channels, order)
+
+
+def _shuffled(x: tuple[int, ...], factor: Any, order: str) -> tuple[Any, ...]:
+    batch, spatial, channels = split_by(x, "factor", factor)
+    require_cells(spatial)
+    factors = per_axis("factor", factor, len(spatial), least=1)
+    return batch, spatial, channels, factors, choice("order", order, ORDERS)
+
+
+def _multiples(number: int, of: int) -> str:
+    """The multiples of ``of`` next to ``number``, as a choice.
+
+    >>> _multiples(7, 4), _multiples(3, 4)
+    ('4 or 8', '4')
+    """
+    above = -(-number // of) * of
+    return f"{above - of} or {above}" if above > of else str(above)
