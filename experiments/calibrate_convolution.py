@@ -15,19 +15,22 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.convolve import choose
-from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve import choose, tuning
+from jaxcnn.convolve.algorithms import ALGORITHMS, Rewrite
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.environment import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
 
 HERE = Path(__file__).parent
 TIMES = HERE / "results" / "convolution_times.json"
@@ -140,7 +143,7 @@ def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
 
 def measure(dtype: str) -> None:
     """Adds every algorithm's median on every problem to the file of times."""
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    times = recorded()
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
     known = {problem_of(row["problem"]): row for row in found["rows"]}
     for one in LAYERS:
@@ -168,9 +171,9 @@ def algorithms_on(
     for name, algorithm in ALGORITHMS.items():
         if name in known or algorithm.unsupported_reason(problem):
             continue
-        if name == "portions" and problem.places > 4096:
-            continue  # portions are for kernel gradients; timing them elsewhere is idle
-        solve = partial(choose.solve, problem, name=name, of_forward=gradient)
+        if name == "batch_chunks" and problem.output_cells > 4096:
+            continue  # meant for kernel gradients; its time elsewhere does not matter
+        solve = partial(choose.solve, problem, name=name, given_forward_operands=gradient)
         program = jax.jit(lambda x, w, solve=solve: solve(x, w))
         program(x, kernel).block_until_ready()
         start = time.perf_counter()
@@ -198,7 +201,7 @@ def algorithms_on(
 
 def fit() -> None:
     """Rates of least logarithmic error, leaves first, then the rewrites' own work."""
-    times = json.loads(TIMES.read_text())
+    times = recorded()
     found: dict[str, list[float]] = {}
     rows = [
         (problem_of(row["problem"]), row["milliseconds"])
@@ -232,15 +235,31 @@ def fit() -> None:
     report(rows)
 
 
-REWRITES = [
-    "phases",
-    "zeros",
-    "swapped",
-    "diagonal",
-    "portions",
-    "slabs",
-    "space_to_batch",
-]
+REWRITES = [name for name, each in ALGORITHMS.items() if isinstance(each, Rewrite)]
+
+RENAMED = {
+    "diagonal": "block_diagonal",
+    "phases": "polyphase",
+    "portions": "batch_chunks",
+    "products": "patches_matmul",
+    "rows": "depthwise_kernel_gradient",
+    "slabs": "depth_taps",
+    "swapped": "swap_operands",
+    "zeros": "zero_insertion",
+}
+"""Algorithms by the names that the recorded times give them, where those differ from today's."""
+
+
+def recorded() -> dict[str, dict]:
+    """The times of earlier runs by dtype, in today's names; none if there is no file."""
+    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    for each in times.values():
+        for row in each["rows"]:
+            if "filter" in row["problem"]:
+                row["problem"]["kernel_size"] = row["problem"].pop("filter")
+            named = row["milliseconds"]
+            row["milliseconds"] = {RENAMED.get(name, name): named[name] for name in named}
+    return times
 
 
 def problem_of(record: dict) -> Problem:
@@ -265,7 +284,8 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
             work = ALGORITHMS[leaf].work(part)
             key = f"{leaf}/{work.kind}" if work.kind else leaf
             if f"{key}/{part.dtype}" in found:
-                options.append(choose.Rates(*found[f"{key}/{part.dtype}"]).milliseconds(work))
+                rates = tuning.Rates(*found[f"{key}/{part.dtype}"])
+                options.append(choose.milliseconds(work, rates))
         total += times * min(options)
     return total
 
@@ -300,7 +320,7 @@ def nonnegative(samples: list) -> list[float]:
 
 def report(rows: list) -> None:
     """For each problem what the choice loses against the best algorithm measured."""
-    choose.rates.cache_clear()
+    tuning.rates.cache_clear()
     choose._cheapest.cache_clear()
     losses = []
     for problem, measured in rows:

@@ -15,14 +15,17 @@ import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from calibrate_convolution import algorithms_on, layer
 
 from jaxcnn.convolve import choose
 from jaxcnn.convolve.algorithms import ALGORITHMS
-from jaxcnn.convolve.problem import Problem
 from jaxcnn.environment import environment
+
+if TYPE_CHECKING:
+    from jaxcnn.convolve.problem import Problem
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -37,11 +37,11 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("padding_mode", "order"), "boundary boundary_mode mode pad_mode"),
     (('rounding="ceil"',), "ceil_mode"),
     (
-        ("in_channels", "channels", "input_shape", "kernel, whose shape gives C_in"),
+        ("in_channels", "input_shape", "kernel, whose shape gives C_in"),
         "in_channels in_features input_channels",
     ),
     (
-        ("out_channels", "channels", "in_channels", "kernel, whose shape gives C_out"),
+        ("out_channels", "in_channels", "kernel, whose shape gives C_out"),
         "channels features filters num_filters out_channels out_features output_channels",
     ),
     (

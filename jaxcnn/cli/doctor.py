@@ -47,7 +47,7 @@ def state() -> list[tuple[str, str]]:
 def _onednn() -> list[tuple[str, str]]:
     from jaxcnn import onednn
 
-    if reason := onednn.closed_because():
+    if reason := onednn.unavailable_reason():
         return [("oneDNN", f"not used: {reason}")]
     return [
         ("oneDNN", f"available: {onednn.version()}, {onednn.path()}"),

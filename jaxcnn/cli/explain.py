@@ -92,7 +92,7 @@ def _problem(
     dtype: str,
 ) -> Problem:
     from jaxcnn.convolve import Problem
-    from jaxcnn.convolve.algorithms.algorithm import FLOATS
+    from jaxcnn.convolve.dtypes import FLOATS
     from jaxcnn.shapes import conv_shapes
     from jaxcnn.shapes.checks import require_groups
 

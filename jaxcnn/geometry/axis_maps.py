@@ -78,6 +78,9 @@ class StridedAxis:
     ) -> StridedAxis:
         """The map of a convolution or a pool in lax's terms, which rounds the outputs down.
 
+        Raises:
+          InputError: where the kernel is larger than the padded input.
+
         >>> StridedAxis.sliding_window(224, 7, stride=2, padding=(3, 3)).output
         112
         """
@@ -194,6 +197,7 @@ class IndexedAxis:
 
     @property
     def output(self) -> int:
+        """Number of outputs."""
         return len(self.rows)
 
     @property

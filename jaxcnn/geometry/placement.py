@@ -1,5 +1,4 @@
-"""Windows on all spatial axes at once. Errors advise values for whole arguments, checked to
-work."""
+"""Windows on all spatial axes at once, with advice for whole arguments that is known to work."""
 
 from __future__ import annotations
 

@@ -96,15 +96,6 @@ def transposed_window(
             f"output_size {output_size} and output_padding {extra} both set the output's size; use "
             f"one of them"
         )
-    if extra >= stride:
-        more, rest = divmod(extra, stride)
-        raise InputError(
-            f"output_padding {extra} must be below stride {stride}: the convolution that this one "
-            f"transposes would have {more} outputs more.",
-            Advice("output_padding", tuple(sorted({0, stride - 1}))),
-            f"{axis} {size + more} with output_padding={rest}",
-            "padding below 0 for more cells that no window reads",
-        )
     call = (
         f"{axis} {size} transposed with kernel_size {kernel_size}, stride {stride}, "
         f"dilation {dilation}, padding"
@@ -124,6 +115,20 @@ def transposed_window(
         pair = resolve_axis_padding(padding, size, kernel_size, **layout, least=None)
         call = f"{call} {pair}"
         smallest = (size - 1) * stride + extent - sum(pair)
+        if extra >= stride:
+            more, rest = divmod(extra, stride)
+            possible = sorted({0, stride - 1})
+            if not is_symbolic(smallest):
+                possible = [each for each in possible if smallest + each >= 1]
+            raise InputError(
+                f"output_padding {extra} must be below stride {stride}: the convolution that this "
+                f"one transposes would have {more} outputs more.",
+                Advice("output_padding", tuple(possible))
+                if possible
+                else f"padding {add_padding(pair, smallest - 1)} with output_padding=0",
+                f"{axis} {size + more} with output_padding={rest}",
+                "padding below 0 for more cells that no window reads",
+            )
         restored = smallest + extra
         number = not is_symbolic(restored)
         if number and (smallest + stride <= 1 or (output_size is None and restored < 1)):
@@ -154,8 +159,7 @@ def transposed_window(
 def _symbolic_size(
     call: str, axis: str, restored: Any, smallest: Any, stride: int, output_size: Any
 ) -> Any:
-    """A symbolic output size: ``restored``, or ``output_size`` if it is one of the possible
-    ones."""
+    """A symbolic output size: ``restored``, or a possible ``output_size``."""
     if output_size is None:
         return integer(axis, restored, least=1, symbolic=True)
     fits = known(lambda: smallest <= output_size) and known(lambda: output_size < smallest + stride)

@@ -159,7 +159,7 @@ class Window:
         exact = symbolic or self.quotient == self.output
         return line if exact else f"{line}, rounded to {self.output}"
 
-    def _described(self) -> str:
+    def _layout(self) -> str:
         dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
         return (
             f"{self.axis} {self.size} with kernel_size {self.kernel_size}{dilated}, "
@@ -172,25 +172,25 @@ class Window:
         rest = (self.size % self.stride - needs) % self.stride
         if not known(lambda: room >= 0):
             raise InputError(
-                f"{self._described()}: the kernel, which spans {self.extent} cells, is not known "
+                f"{self._layout()}: the kernel, which spans {self.extent} cells, is not known "
                 f"to fit; {constraint_advice(self.size, self.extent - sum(self.padding))}"
             )
         if self.rounding == "exact" and is_symbolic(rest):
             raise InputError(
-                f"{self._described()}: whether cells at the end stay unread is not known; use "
+                f"{self._layout()}: whether cells at the end stay unread is not known; use "
                 f'symbolic_shape(..., constraints=["{self.size % self.stride} == {needs}"]), or '
                 f'rounding="floor" to drop them'
             )
         if self.rounding == "exact" and rest:
             raise InputError(
-                f"{self._described()} leaves {rest} {'cell' if rest == 1 else 'cells'} at the end "
+                f"{self._layout()} leaves {rest} {'cell' if rest == 1 else 'cells'} at the end "
                 f"unread, whatever the size.",
                 Advice("padding", (add_padding(self.padding, self.stride - rest),)),
                 Advice("rounding", ("floor",), "to drop them"),
             )
         if self.rounding == "ceil" and self._one_too_many is None:
             raise InputError(
-                f'{self._described()}, rounding "ceil": whether the last window begins beyond the '
+                f'{self._layout()}, rounding "ceil": whether the last window begins beyond the '
                 f'input is not known; use less padding after it, or rounding="floor"'
             )
 
@@ -201,7 +201,7 @@ class Window:
         more = "or more" if self.stride == 1 or self.rounding != "exact" else ""
         spans = f" (which spans {self.extent} cells)" if self.dilation != 1 else ""
         return InputError(
-            f"{self._described()} has no output: the kernel{spans} is larger than the padded "
+            f"{self._layout()} has no output: the kernel{spans} is larger than the padded "
             f"{self.axis} {self.padded}.",
             Advice("padding", (wider,)),
             Advice(self.axis, (self.size + missing,), more),
@@ -222,7 +222,7 @@ class Window:
         if self.size > rest and self.padded - rest >= self.extent:
             sizes.insert(0, self.size - rest)
         return InputError(
-            f"{self._described()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} "
+            f"{self._layout()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} "
             f"+ 1 = {k} outputs; {k} is not an integer: {unread} would never be read.",
             Advice("padding", tuple(pairs)),
             Advice(self.axis, tuple(sizes)),

@@ -25,9 +25,14 @@ def absorb_statistics(op: Operation, value: Value) -> Value:
     return replace(joined, bias_layer=None)
 
 
+def complete(op: Operation, value: Value) -> Value:
+    """``value`` with nothing left open: its statistics are absorbed, and its rows materialized."""
+    return materialize(op, absorb_statistics(op, value))
+
+
 def mark_unknown(op: Operation, value: Value, reason: str) -> Value:
     """``value`` with a map whose receptive field is not known, for this reason."""
-    value = materialize(op, absorb_statistics(op, value))
+    value = complete(op, value)
     base = FeatureMap.merge(value.map)
     op.ledger.unknown_maps[base] = reason
     return replace(value, base=base, bias_layer=None, subtracted_mean=None)
@@ -38,11 +43,13 @@ def unknown_outputs(
 ) -> list[Value]:
     """The outputs of an operation that is not supported: what they read is not known.
 
-    ``values`` are its inputs where they are no longer those of the operation.
-    It is a layer where it sums products, or where it may, with ``multiply_adds`` None.
+    Args:
+      op: the operation. It is a layer where it sums products, or may sum them.
+      values: its inputs, where they have changed.
+      multiply_adds: the products that it sums; None where that is not known.
     """
-    inputs = [v for v in (op.values if values is None else values) if not v.is_constant]
-    inputs = [materialize(op, absorb_statistics(op, v)) for v in inputs]
+    values = op.values if values is None else values
+    inputs = [complete(op, value) for value in values if not value.is_constant]
     axes = max(len(value.map.sizes) for value in inputs)
     maps = {v.map: None for v in inputs if len(v.map.sizes) == axes}
     base = FeatureMap.merge(*(m.apply(*map(StridedAxis.reduction, m.sizes)) for m in maps))
@@ -119,9 +126,8 @@ def join(op: Operation, values: Sequence[Value]) -> Value:
         ]
         maps[value.map] = value.map.apply(*stretched) if any(stretched) else value.map
     base = FeatureMap.merge(*maps.values()) if len(maps) > 1 else next(iter(maps.values()))
-    bias_layers = (v.bias_layer for v in values if v.bias_layer is not None)
     layer = max(value.layer for value in values)
-    bias_layer = next(bias_layers, None)
+    bias_layer = next((v.bias_layer for v in values if v.bias_layer is not None), None)
     return Value(values[0].axes, base, (None,) * len(sizes), layer=layer, bias_layer=bias_layer)
 
 

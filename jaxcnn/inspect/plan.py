@@ -104,17 +104,17 @@ class Plan:
         return json.dumps(found, indent=2, default=str)
 
     def lines(self) -> list[tuple[str, ...]]:
-        """The cells of the table as text: the input, each layer, the totals."""
+        """The cells of the table as text: the columns' names, the input, each layer, the totals."""
         fields = (row.field for row in self.rows if row.field is not None)
         ones = format_shape([1] * len(next(fields, self.input_shape[:-1])))
         first = ("input", format_shape(self.input_shape), "", "", ones, ones, "")
         known = sum(row.multiply_adds or 0 for row in self.rows)
         products = f"{'at least ' if self.multiply_adds is None else ''}{known:,}"
         total = ("total", "", f"{self.parameters:,}", products, "", "", "")
-        return [first, *(row.cells() for row in self.rows), total]
+        return [COLUMNS, first, *(row.cells() for row in self.rows), total]
 
     def __str__(self) -> str:
-        lines = [COLUMNS, *self.lines()]
+        lines = self.lines()
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
         table = [
             "  ".join(

@@ -18,7 +18,7 @@ from jax.extend.core import Literal
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.inspect.equations import Recipe, inner_of, may_multiply, power_of
-from jaxcnn.inspect.joining import absorb_statistics, unknown_outputs
+from jaxcnn.inspect.joining import absorb_statistics, complete, unknown_outputs
 from jaxcnn.inspect.ledger import Ledger
 from jaxcnn.inspect.materialize import materialize
 from jaxcnn.inspect.operation import Operation, SpatialAxes
@@ -68,7 +68,7 @@ class Tracer:
         end = self._operation(None, outputs)
         for value in outputs:
             if not value.is_constant:
-                materialize(end, absorb_statistics(end, value))
+                complete(end, value)
         self.ledger.finish()
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:

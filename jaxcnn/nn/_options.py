@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import PADDING_MODES, Padding
 from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
@@ -111,7 +111,7 @@ def conv_options(
     axes = len(sizes)
     require_floor_or_exact(choice("rounding", rounding, ROUNDINGS))
     if algorithm is not None:
-        check_name(algorithm)
+        check_algorithm(algorithm)
     return ConvOptions(
         kernel_size=per_axis("kernel_size", sizes, axes, least=1),
         stride=per_axis("stride", without_arrays(stride), axes, least=1),

@@ -6,18 +6,21 @@ every bin of several axes is the product of one bin on each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.errors import error_prefix
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import norm
-from jaxcnn.shapes import Bins, BinShapes, adaptive_shapes, global_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.shapes.checks import norm_order
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.shapes import Bins, BinShapes
 
 
 @suggest_keywords
@@ -44,11 +47,8 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([1., 3., 4.], dtype=float32)
     """
-    with error_prefix("adaptive_max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = adaptive_shapes(x.shape, output_size)
-    return _pool_bins(x, shapes, _first_largest)
+    x, shapes = edge.adaptive_max_pool(x, output_size)
+    return shapes.restore(_pool_bins(x, shapes, _first_largest))
 
 
 @suggest_keywords
@@ -69,11 +69,8 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([0.5, 2. , 3.5], dtype=float32)
     """
-    with error_prefix("adaptive_avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = adaptive_shapes(x.shape, output_size)
-    return _pool_bins(widened(x), shapes, _mean).astype(x.dtype)
+    x, shapes = edge.adaptive_avg_pool(x, output_size)
+    return shapes.restore(_pool_bins(widened(x), shapes, _mean))
 
 
 @suggest_keywords
@@ -98,11 +95,8 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([6., 7.], dtype=float32)
     """
-    with error_prefix("global_max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = global_shapes(x.shape, rank)
-    return _finish(_pool_bins(x, shapes, _first_largest), shapes, keepdims)
+    x, shapes = edge.global_max_pool(x, rank=rank, keepdims=keepdims)
+    return shapes.restore(_pool_bins(x, shapes, _first_largest))
 
 
 @suggest_keywords
@@ -125,11 +119,8 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_avg_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([3., 4.], dtype=float32)
     """
-    with error_prefix("global_avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = global_shapes(x.shape, rank)
-    return _finish(_pool_bins(widened(x), shapes, _mean).astype(x.dtype), shapes, keepdims)
+    x, shapes = edge.global_avg_pool(x, rank=rank, keepdims=keepdims)
+    return shapes.restore(_pool_bins(widened(x), shapes, _mean))
 
 
 @suggest_keywords
@@ -158,13 +149,8 @@ def global_lp_pool(
     >>> global_lp_pool(jnp.array([[3.0], [-4.0]]), rank=1)
     Array([5.], dtype=float32)
     """
-    with error_prefix("global_lp_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        p = norm_order(p)
-        shapes = global_shapes(x.shape, rank)
-    spatial = tuple(range(x.ndim - 1 - len(shapes.bins), x.ndim - 1))
-    return _finish(norm([widened(x)], p, spatial).astype(x.dtype), shapes, keepdims)
+    x, p, shapes = edge.global_lp_pool(x, p, rank=rank, keepdims=keepdims)
+    return shapes.restore(norm([widened(x)], p, tuple(range(1, x.ndim - 1))))
 
 
 def _pool_bins(
@@ -205,7 +191,3 @@ def _first_largest(cells: jax.Array, axis: int, _: np.ndarray | None) -> jax.Arr
 
 def _mean(cells: jax.Array, axis: int, real: np.ndarray | None) -> jax.Array:
     return jnp.mean(cells, axis, where=None if real is None else jnp.asarray(real))
-
-
-def _finish(y: jax.Array, shapes: BinShapes, keepdims: bool) -> jax.Array:
-    return y if keepdims else y.squeeze(tuple(range(y.ndim - 1 - len(shapes.bins), y.ndim - 1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.shapes.arrays import widened
+from jaxcnn.shapes import widened
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.ops.conv import conv, convolve
-from jaxcnn.shapes import causal_shapes, causal_state_shape, causal_stream_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays
+from jaxcnn.ops.conv import convolve
+
+if TYPE_CHECKING:
+    from jaxcnn.shapes import Sharding
 
 
 @suggest_keywords
@@ -50,18 +53,11 @@ def causal_conv(
     >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    with error_prefix("causal_conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = causal_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            dilation=dilation,
-            groups=groups,
-            rounding=rounding,
-        )
-    return convolve(x, kernel, bias, shapes, precision, out_sharding=out_sharding)
+    x, kernel, bias, shapes = edge.causal_conv(
+        x, kernel, bias, stride=stride, dilation=dilation, groups=groups, rounding=rounding
+    )
+    y = convolve(x, kernel, bias, shapes, precision, out_sharding=out_sharding)
+    return shapes.restore(y)
 
 
 @suggest_keywords
@@ -84,9 +80,7 @@ def causal_conv_state(
     >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5).shape
     (4, 10, 2)
     """
-    with error_prefix("causal_conv_state"):
-        (kernel,) = as_arrays(kernel=kernel)
-        shape = causal_state_shape(kernel.shape, batch=batch, dilation=dilation, groups=groups)
+    kernel, shape = edge.causal_conv_state(kernel, batch=batch, dilation=dilation, groups=groups)
     return jnp.zeros(shape, kernel.dtype)
 
 
@@ -133,24 +127,9 @@ def causal_conv_stream(
     >>> jnp.concatenate([some, more])[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    with error_prefix("causal_conv_stream"):
-        chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
-        causal_stream_shapes(
-            chunk.shape,
-            state.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            dilation=dilation,
-            groups=groups,
-        )
-    known = jnp.concatenate([state, chunk], axis=-2)
-    y = conv(
-        known,
-        kernel,
-        bias,
-        dilation=dilation,
-        groups=groups,
-        precision=precision,
-        out_sharding=out_sharding,
+    chunk, state, kernel, bias, shapes = edge.causal_conv_stream(
+        chunk, state, kernel, bias, dilation=dilation, groups=groups
     )
-    return y, known[..., chunk.shape[-2] :, :]
+    known = jnp.concatenate([state, chunk], axis=1)
+    y = convolve(known, kernel, bias, shapes, precision, out_sharding=out_sharding)
+    return shapes.restore(y), shapes.restore(known[:, chunk.shape[1] :])

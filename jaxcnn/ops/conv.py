@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.activations import activation as named
+from jaxcnn import shapes as edge
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
-from jaxcnn.ops.pad import extend, taps_by_real
-from jaxcnn.shapes import ConvShapes, conv_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
+from jaxcnn.ops.pad import extend
+from jaxcnn.ops.windows import taps_by_real
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
+    from jaxcnn.shapes import ConvShapes, Sharding
 
 
 @suggest_keywords
@@ -35,8 +39,8 @@ def conv(
     rounding: str = "exact",
     padding_mode: str = "zeros",
     mask: jax.typing.ArrayLike | None = None,
-    activation: str = "linear",
     precision: lax.PrecisionLike = None,
+    preferred_element_type: jax.typing.DTypeLike | None = None,
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
@@ -63,14 +67,15 @@ def conv(
       groups: parts into which the channels are divided; filter j sees part j // (C_out/groups).
       rounding: ``"exact"`` refuses a stride that leaves cells at the end unread; ``"floor"`` drops
         them, as other libraries do.
-      padding_mode: what the padding holds; 1234 padded by 2 is read as 00123400 (``"zeros"``),
-        32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or with
-        zeros that do not count (``"partial"``): before the bias, each output is multiplied by
+      padding_mode: what the padding holds; 1234 padded by 2 becomes 00123400 (``"zeros"``),
+        32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or zeros
+        that do not count (``"partial"``): before the bias, each output is multiplied by
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
       mask: multiplies the kernel; a tap masked by 0 or False is 0 whatever it holds, and gets no
         gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
-      activation: applied to every output, by name (:mod:`jaxcnn.activations`).
       precision: as in :func:`jax.lax.conv_general_dilated`.
+      preferred_element_type: the result's dtype, and the bias's; None takes that of x. int32 sums
+        the products of int8 inputs without wrapping, float32 gives sums of bfloat16 unrounded.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
       out_sharding: how the result is divided among devices, as in
         :func:`jax.lax.conv_general_dilated`, which asks for it where channels are divided.
@@ -86,28 +91,25 @@ def conv(
     >>> conv(image, filters).shape
     (5, 5, 6)
     """
-    with error_prefix("conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = conv_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            rounding=rounding,
-            padding_mode=padding_mode,
-            mask=None if mask is None else jnp.shape(mask),
-        )
-        activate = named(activation).function
-        if algorithm is not None:
-            check_name(algorithm)
-        if padding_mode == "partial":
-            require_floating(x)
+    x, kernel, bias, mask, shapes = edge.conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        rounding=rounding,
+        padding_mode=padding_mode,
+        mask=mask,
+        preferred_element_type=preferred_element_type,
+    )
+    if algorithm is not None:
+        with error_prefix("conv"):
+            check_algorithm(algorithm)
     if mask is not None:
-        kernel = masked(kernel, jnp.asarray(mask, kernel.dtype))
-    return activate(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
+        kernel = masked(kernel, mask)
+    return shapes.restore(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
 
 
 def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
@@ -125,41 +127,37 @@ def convolve(
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """The convolution that ``shapes`` describes, below the edge where arguments are checked."""
+    """The checked convolution that ``shapes`` describes, of an x with a batch axis."""
     paddings = shapes.paddings
     if shapes.padding_mode not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.padding_mode)
         paddings = ((0, 0),) * len(paddings)
-    # In 16 bits algorithms sum in float32 by themselves.
-    batched, kernel = widened(x if shapes.batch is not None else x[None], 16), widened(kernel, 16)
     y = conv_general_dilated(
-        batched,
-        kernel,
+        widened(x, 16),  # in 16 bits algorithms sum in float32 by themselves
+        widened(kernel, 16),
         window_strides=shapes.strides,
         padding=paddings,
         rhs_dilation=shapes.dilations,
         dimension_numbers=channels_last(len(shapes.windows)),
         feature_group_count=shapes.groups,
         precision=precision,
-        out_sharding=with_batch_axis(out_sharding, shapes.batch),
+        preferred_element_type=sum_type(x, shapes),
+        out_sharding=shapes.sharding(out_sharding),
         algorithm=algorithm,
     )
-    return finish(y if shapes.batch is not None else y[0], bias, shapes).astype(x.dtype)
+    return finish(y, bias, shapes)
 
 
-def with_batch_axis(sharding: Sharding | None, batch: int | None) -> Sharding | None:
-    """The sharding of a batch of one, where ``batch`` is None, whose axis is cut off later."""
-    if sharding is None or batch is not None:
-        return sharding
-    if isinstance(sharding, NamedSharding):
-        return NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
-    return PartitionSpec(None, *sharding)
+def sum_type(x: jax.Array, shapes: ConvShapes) -> Any:
+    """The dtype that sums are asked for in, where the result has another than x; else None."""
+    if shapes.dtype in (None, x.dtype):
+        return None
+    return jnp.promote_types(widened(x, 16).dtype, shapes.dtype)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
-    """The sums under the windows, scaled to the real cells where that is asked, plus the bias."""
+    """The sums under the windows, scaled to the real cells if padding is partial, plus the bias."""
     if shapes.padding_mode == "partial":
         share = jnp.asarray(taps_by_real(shapes.windows), widened(y).dtype)
-        share = jnp.expand_dims(share, tuple(range(y.ndim - share.ndim)))
         y = (widened(y) * share).astype(y.dtype)
     return add_bias(y, bias)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn import shapes as edge
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.convolve.layout import channels_last
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
-from jaxcnn.ops.conv import with_batch_axis
-from jaxcnn.shapes import ConvShapes, conv_transpose_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, widened
+from jaxcnn.ops.conv import sum_type
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
+    from jaxcnn.shapes import ConvShapes, Sharding
 
 
 @suggest_keywords
@@ -32,6 +36,7 @@ def conv_transpose(
     output_size: int | Sequence[int] | None = None,
     output_padding: int | Sequence[int] = 0,
     precision: lax.PrecisionLike = None,
+    preferred_element_type: jax.typing.DTypeLike | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
     """The adjoint of :func:`jaxcnn.conv` with the same kernel and the same arguments.
@@ -64,7 +69,7 @@ def conv_transpose(
         stride - 1. The cells at the end are read by no window where the padding is 0 there; they
         get the bias alone. Not together with ``output_size``.
       precision: as in :func:`jax.lax.conv_general_dilated`.
-      out_sharding: as in :func:`jaxcnn.conv`.
+      preferred_element_type, out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -79,21 +84,20 @@ def conv_transpose(
     >>> conv_transpose(features, filters, stride=2, padding="SAME").shape
     (8, 8, 1)
     """
-    with error_prefix("conv_transpose"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = conv_transpose_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            output_size=output_size,
-            output_padding=output_padding,
-        )
+    x, kernel, bias, shapes = edge.conv_transpose(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        output_size=output_size,
+        output_padding=output_padding,
+        preferred_element_type=preferred_element_type,
+    )
     y = conv_general_dilated(
-        widened(x if shapes.batch is not None else x[None], 16),
+        widened(x, 16),
         _backwards(widened(kernel, 16), shapes),
         window_strides=(1,) * len(shapes.windows),
         padding=_adjoint_paddings(shapes),
@@ -102,9 +106,10 @@ def conv_transpose(
         dimension_numbers=channels_last(len(shapes.windows)),
         feature_group_count=shapes.groups,
         precision=precision,
-        out_sharding=with_batch_axis(out_sharding, shapes.batch),
+        preferred_element_type=sum_type(x, shapes),
+        out_sharding=shapes.sharding(out_sharding),
     )
-    return add_bias(y if shapes.batch is not None else y[0], bias).astype(x.dtype)
+    return shapes.restore(add_bias(y, bias))
 
 
 def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window
+from jaxcnn import shapes as edge
+from jaxcnn.convolve.taps import tap_slices
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.ops.conv import finish, with_batch_axis
+from jaxcnn.ops.conv import finish
 from jaxcnn.ops.pad import extend
-from jaxcnn.shapes import local_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
+from jaxcnn.ops.windows import padded_layout
+from jaxcnn.shapes import Sharding, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
 
 
 @suggest_keywords
@@ -54,42 +58,25 @@ def local_conv(
     >>> local_conv(jnp.ones((7, 7, 3)), jnp.ones((5, 5, 3, 3, 3, 6))).shape
     (5, 5, 6)
     """
-    with error_prefix("local_conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = local_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-            padding_mode=padding_mode,
-        )
-        if padding_mode == "partial":
-            require_floating(x)
-    batched = x if shapes.batch is not None else x[None]
-    padded = extend(batched, shapes.windows, padding_mode)
+    x, kernel, bias, shapes = edge.local_conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        padding_mode=padding_mode,
+    )
+    padded = extend(x, shapes.windows, padding_mode)
     weights = widened(kernel.reshape(*shapes.spatial, -1, shapes.out_channels), 16)
-    patches = _patches(widened(padded), shapes.windows).astype(weights.dtype)
+    cells = tap_slices(widened(padded), padded_layout(padded, shapes.windows), 0)
+    patches = jnp.concatenate(cells, axis=-1).astype(weights.dtype)
     y = jnp.einsum(
         "n...p,...po->n...o",
         patches,
         weights,
         precision=precision,
-        out_sharding=with_batch_axis(out_sharding, shapes.batch),
+        out_sharding=shapes.sharding(out_sharding),
     )
-    return finish(y if shapes.batch is not None else y[0], bias, shapes).astype(x.dtype)
-
-
-def _patches(padded: jax.Array, windows: Sequence[Window]) -> jax.Array:
-    """(N, *k, taps * C): the cells under every window, the taps in row-major order."""
-    taps = product(*(range(0, window.extent, window.dilation) for window in windows))
-    strides = (1, *(window.stride for window in windows), 1)
-    spans = [(window.output - 1) * window.stride + 1 for window in windows]
-    cells = []
-    for tap in taps:
-        end = [start + span for start, span in zip(tap, spans, strict=True)]
-        corner = (padded.shape[0], *end, padded.shape[-1])
-        cells.append(lax.slice(padded, (0, *tap, 0), corner, strides))
-    return jnp.concatenate(cells, axis=-1)
+    return shapes.restore(finish(y, bias, shapes))

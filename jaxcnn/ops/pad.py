@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window, real_cells
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.shapes import pad_windows
-from jaxcnn.shapes.arrays import as_arrays, widened
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding, Window
 
 _NUMPY_MODES = {
     "zeros": "constant",
@@ -51,44 +51,18 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
     >>> pad(jnp.array([[1], [2], [3], [4]]), [2], padding_mode="reflect")[:, 0]
     Array([3, 2, 1, 2, 3, 4, 3, 2], dtype=int32)
     """
-    with error_prefix("pad"):
-        (x,) = as_arrays(x=x)
-        laid = pad_windows(x.shape, padding, padding_mode=padding_mode)
-    return extend(x, laid, padding_mode)
+    x, shapes = edge.pad(x, padding, padding_mode=padding_mode)
+    return shapes.restore(extend(x, shapes.windows, padding_mode))
 
 
 def extend(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Array:
-    """x (..., *spatial, C) with each window's padding, filled as ``padding_mode`` says."""
-    leading = x.ndim - 1 - len(windows)
+    """x (N, *spatial, C) with each window's padding, filled as ``padding_mode`` says."""
     if padding_mode == "circular":
-        for axis, window in enumerate(windows, leading):
+        for axis, window in enumerate(windows, 1):
             low, high = window.padding
             before = lax.slice_in_dim(x, window.size - low, window.size, axis=axis)
             x = jnp.concatenate([before, x, lax.slice_in_dim(x, 0, high, axis=axis)], axis)
         return x
-    around = [(0, 0)] * leading + [window.padding for window in windows] + [(0, 0)]
-    # Widened for the way back, on which a cell's copies are added to it.
+    around = [(0, 0), *(window.padding for window in windows), (0, 0)]
+    # Widened for the gradient, which adds those of a cell's copies.
     return jnp.pad(widened(x), around, mode=_NUMPY_MODES[padding_mode]).astype(x.dtype)
-
-
-def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
-    """For each place (*k, 1), the filter's taps divided by those that are on real cells."""
-    return math.prod(window.kernel_size for window in windows) / over_places(windows, real_cells)
-
-
-def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> int | jax.Array:
-    """(*k, 1): for each place the product of what ``count`` says on each axis.
-
-    One number where all places have the same. Otherwise the program computes it: a plan would count
-    a constant array as weights.
-    """
-    product: Any = 1
-    for axis, window in enumerate(windows):
-        if isinstance(window.output, int):
-            each = count(window, np.arange(window.output))
-            if each.min() == each.max():
-                product = product * int(each[0])
-                continue
-        each = count(window, jnp.arange(window.output))
-        product = product * each.reshape(*(1,) * axis, -1, *(1,) * (len(windows) - axis))
-    return product

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.convolve.pool_primitives import largest, smallest, total
-from jaxcnn.convolve.taps import AxisWindow, Layout
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window, padded_cells, real_cells
+from jaxcnn import shapes as edge
+from jaxcnn.convolve.pool_primitives import window_max, window_min, window_sum
+from jaxcnn.geometry import Padding, padded_cells, real_cells
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import window_norm
-from jaxcnn.ops.pad import over_places
-from jaxcnn.shapes import pool_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.shapes.checks import norm_order
+from jaxcnn.ops.windows import layout, over_places
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @suggest_keywords
@@ -54,18 +54,10 @@ def max_pool(
     Array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    with error_prefix("max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    return largest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
+    x, shapes = edge.max_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return shapes.restore(window_max(widened(x), layout(x, shapes.windows)))
 
 
 @suggest_keywords
@@ -98,18 +90,10 @@ def min_pool(
     Array([[ 0.,  2.],
            [ 8., 10.]], dtype=float32)
     """
-    with error_prefix("min_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    return smallest(widened(x), layout(x, shapes.windows)).astype(x.dtype)
+    x, shapes = edge.min_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return shapes.restore(window_min(widened(x), layout(x, shapes.windows)))
 
 
 @suggest_keywords
@@ -146,22 +130,13 @@ def avg_pool(
     >>> avg_pool(jnp.ones((3, 3, 1)), (2, 2), stride=1, padding=1, count_include_pad=True)[0, 0]
     Array([0.25], dtype=float32)
     """
-    with error_prefix("avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    sums = total(widened(x), layout(x, shapes.windows))
+    x, shapes = edge.avg_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    sums = window_sum(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = jnp.asarray(over_places(shapes.windows, count), sums.dtype)
-    counts = jnp.expand_dims(counts, tuple(range(x.ndim - counts.ndim)))
-    return (sums / counts).astype(x.dtype)
+    return shapes.restore(sums / counts)
 
 
 @suggest_keywords
@@ -199,43 +174,7 @@ def lp_pool(
     >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
     Array([5., 0.], dtype=float32)
     """
-    with error_prefix("lp_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        p = norm_order(p)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    return window_norm(widened(x), layout(x, shapes.windows), p).astype(x.dtype)
-
-
-def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
-    """How ``windows`` on the spatial axes read x (..., *spatial, C)."""
-    reads = [AxisWindow(size, size) for size in x.shape]
-    reads[-len(windows) - 1 : -1] = [
-        AxisWindow(
-            w.size,
-            w.output,
-            w.kernel_size,
-            w.stride,
-            w.dilation,
-            w.padding[0],
-            _after(w),
-        )
-        for w in windows
-    ]
-    return tuple(reads)
-
-
-def _after(window: Window) -> int:
-    """Cells of padding after the last that are read; of symbolic sizes, with which as many fit."""
-    if isinstance(window.size, int):
-        return max(0, window.end - window.padding[0] - window.size)
-    start = window.size + window.padding[0] - window.extent
-    enough = range(window.extent + window.stride)
-    return next(n for n in enough if (start + n) // window.stride + 1 == window.output)
+    x, p, shapes = edge.lp_pool(
+        x, kernel_size, p, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return shapes.restore(window_norm(widened(x), layout(x, shapes.windows), p))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
+from jaxcnn import shapes as edge
+from jaxcnn.convolve.taps import AxisWindow, tap_slices
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.ops.fold import fold
 from jaxcnn.ops.pad import extend
-from jaxcnn.shapes import ShuffleShapes, blur_shapes, shuffle_shapes, unshuffle_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, widened
+from jaxcnn.shapes import ShuffleShapes, widened
 from jaxcnn.shapes.resample import binomial
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding, Window
 
 
 @suggest_keywords
@@ -58,19 +61,18 @@ def blur_pool(
     >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), kernel_size=(3,))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    with error_prefix("blur_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = blur_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            padding_mode=padding_mode,
-            rounding=rounding,
-        )
-    padded = extend(widened(x), shapes.windows, padding_mode)
-    return fold(padded, shapes.windows, _blur).astype(x.dtype)
+    x, shapes = edge.blur_pool(
+        x,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        rounding=rounding,
+    )
+    y = extend(widened(x), shapes.windows, padding_mode)
+    for axis in reversed(range(1, x.ndim - 1)):  # F_1 + F_2 taps, where one after another
+        y = _blur(y, shapes.windows[axis - 1], axis)
+    return shapes.restore(y)
 
 
 @suggest_keywords
@@ -100,18 +102,15 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     Array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    with error_prefix("pixel_shuffle"):
-        (x,) = as_arrays(x=x)
-        shapes = shuffle_shapes(x.shape, factor, order=order)
-    leading = x.shape[: x.ndim - 1 - len(shapes.factors)]
+    x, shapes = edge.pixel_shuffle(x, factor, order=order)
     channels, factors = (shapes.channels,), shapes.factors
     stacked = (*channels, *factors) if order == "CRD" else (*factors, *channels)
-    blocks = x.reshape(*leading, *shapes.coarse, *stacked)
+    blocks = x.reshape(x.shape[0], *shapes.coarse, *stacked)
     blocks = jnp.moveaxis(blocks, _stacked_offsets(shapes), _woven_offsets(shapes))
-    # One axis at a time: so much of an array divided among devices may be reshaped at once.
-    for axis in range(len(leading), len(leading) + len(factors)):
+    # One axis at a time: an array divided among devices allows no more in one reshape.
+    for axis in range(1, 1 + len(factors)):
         blocks = lax.collapse(blocks, axis, axis + 2)
-    return blocks
+    return shapes.restore(blocks)
 
 
 @suggest_keywords
@@ -134,21 +133,22 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
     >>> pixel_unshuffle(jnp.arange(4).reshape(2, 2, 1), (2, 2))[0, 0]
     Array([0, 1, 2, 3], dtype=int32)
     """
-    with error_prefix("pixel_unshuffle"):
-        (x,) = as_arrays(x=x)
-        shapes = unshuffle_shapes(x.shape, factor, order=order)
-    leading = x.shape[: x.ndim - 1 - len(shapes.factors)]
+    x, shapes = edge.pixel_unshuffle(x, factor, order=order)
     blocks = x
     for back, pair in enumerate(zip(shapes.coarse, shapes.factors, strict=True)):
-        axis = len(leading) + 2 * back
+        axis = 1 + 2 * back
         blocks = blocks.reshape(*blocks.shape[:axis], *pair, *blocks.shape[axis + 1 :])
     blocks = jnp.moveaxis(blocks, _woven_offsets(shapes), _stacked_offsets(shapes))
-    return blocks.reshape(*leading, *shapes.coarse, shapes.stacked)
+    return shapes.restore(blocks.reshape(x.shape[0], *shapes.coarse, shapes.stacked))
 
 
-def _blur(taps: list[jax.Array]) -> jax.Array:
-    weighted = (cells * weight for cells, weight in zip(taps, binomial(len(taps)), strict=True))
-    return sum(weighted, jnp.zeros((), taps[0].dtype))
+def _blur(x: jax.Array, window: Window, axis: int) -> jax.Array:
+    """The weighted sum of the cells under the window along one axis of a padded x."""
+    reads = [AxisWindow(size, size) for size in x.shape]
+    reads[axis] = AxisWindow(x.shape[axis], window.output, window.kernel_size, window.stride)
+    cells, weights = tap_slices(x, tuple(reads), 0), binomial(window.kernel_size)
+    weighted = (cell * weight for cell, weight in zip(cells, weights, strict=True))
+    return sum(weighted, jnp.zeros((), x.dtype))
 
 
 def _stacked_offsets(shapes: ShuffleShapes) -> list[int]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import convolve
-from jaxcnn.shapes import depthwise_shapes, separable_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
+    from jaxcnn.shapes import Sharding
 
 
 @suggest_keywords
@@ -54,22 +57,19 @@ def depthwise_conv(
     >>> depthwise_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2))).shape
     (5, 5, 6)
     """
-    with error_prefix("depthwise_conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = depthwise_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-            padding_mode=padding_mode,
-        )
-        if padding_mode == "partial":
-            require_floating(x)
+    x, kernel, bias, shapes = edge.depthwise_conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        padding_mode=padding_mode,
+    )
     weights = _one_group_a_channel(kernel)
-    return convolve(x, weights, bias, shapes, precision, out_sharding=out_sharding)
+    y = convolve(x, weights, bias, shapes, precision, out_sharding=out_sharding)
+    return shapes.restore(y)
 
 
 @suggest_keywords
@@ -116,33 +116,28 @@ def separable_conv(
     >>> separable_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 8))).shape
     (5, 5, 8)
     """
-    with error_prefix("separable_conv"):
-        x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
-            x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
-        )
-        first, second = separable_shapes(
-            x.shape,
-            depthwise_kernel.shape,
-            pointwise_kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-            padding_mode=padding_mode,
-        )
-        if padding_mode == "partial":
-            require_floating(x)
+    x, depthwise_kernel, pointwise_kernel, bias, shapes = edge.separable_conv(
+        x,
+        depthwise_kernel,
+        pointwise_kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        padding_mode=padding_mode,
+    )
     weights = _one_group_a_channel(depthwise_kernel)
-    between = None if out_sharding is None else _between(x, len(first.windows))
-    maps = convolve(x, weights, None, first, precision, out_sharding=between)
-    return convolve(maps, pointwise_kernel, bias, second, precision, out_sharding=out_sharding)
+    between = None if out_sharding is None else _between(x)
+    maps = convolve(x, weights, None, shapes.depthwise, precision, None, between).astype(x.dtype)
+    y = convolve(maps, pointwise_kernel, bias, shapes.pointwise, precision, None, out_sharding)
+    return shapes.restore(y)
 
 
-def _between(x: jax.Array, axes: int) -> PartitionSpec:
+def _between(x: jax.Array) -> PartitionSpec:
     """x's division along batch and channels; a stride may leave other spatial sizes."""
-    spec = jax.typeof(x).sharding.spec
-    return PartitionSpec(*spec[: x.ndim - 1 - axes], *[None] * axes, spec[-1])
+    batch, *spatial, channels = jax.typeof(x).sharding.spec
+    return PartitionSpec(batch, *[None] * len(spatial), channels)
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.convolve.pool_primitives import first_tap, largest, picked
+from jaxcnn import shapes as edge
+from jaxcnn.convolve.pool_primitives import first_tap, pick_taps, window_max
 from jaxcnn.convolve.taps import steps
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.ops.pool import layout
-from jaxcnn.shapes import pool_shapes, unpool_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_ordered, widened
-from jaxcnn.shapes.checks import require_index_kind
+from jaxcnn.ops.windows import layout
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
 
 
 @suggest_keywords
@@ -52,28 +54,19 @@ def max_pool_with_indices(
     Array([[ 5,  7],
            [13, 15]], dtype=int32)
     """
-    with error_prefix("max_pool_with_indices"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
+    x, shapes = edge.max_pool_with_indices(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
-    cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(*sizes, 1)
-    cells = jnp.expand_dims(cells, tuple(range(x.ndim - cells.ndim)))
+    cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(1, *sizes, 1)
     # Zeros like x are divided among devices as x is.
     indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
-        best = largest(values, step)
-        indices = picked(indices, first_tap(values, best, step), step)
+        best = window_max(values, step)
+        indices = pick_taps(indices, first_tap(values, best, step), step)
         values = best
-    return values.astype(x.dtype), indices
+    return shapes.restore(values), shapes.restore(indices, indices.dtype)
 
 
 @suggest_keywords
@@ -104,19 +97,14 @@ def max_unpool(
     >>> max_unpool(jnp.array([[3.0], [5.0]]), jnp.array([[1], [2]]), output_size=(4,))[:, 0]
     Array([0., 3., 5., 0.], dtype=float32)
     """
-    with error_prefix("max_unpool"):
-        (values,) = as_arrays(values=values)
-        (indices,) = as_arrays(indices=indices)
-        require_index_kind(indices.dtype)
-        shapes = unpool_shapes(values.shape, indices.shape, output_size)
+    values, indices, shapes = edge.max_unpool(values, indices, output_size)
     if shapes.batch == 0:
         return jnp.zeros(shapes.output, values.dtype)
-    put = jax.vmap(partial(_put, cells=math.prod(shapes.sizes)), in_axes=-1, out_axes=-1)
-    for _ in range(values.ndim - 1 - len(shapes.sizes)):
-        put = jax.vmap(put)
-    flat = (*values.shape[: -1 - len(shapes.sizes)], -1, shapes.channels)
+    put = partial(_put, cells=math.prod(shapes.sizes))
+    put = jax.vmap(jax.vmap(put, in_axes=-1, out_axes=-1))
+    flat = (values.shape[0], -1, shapes.channels)
     y = put(values.reshape(flat), indices.reshape(flat))
-    return y.reshape(shapes.output)
+    return shapes.restore(y.reshape(values.shape[0], *shapes.sizes, shapes.channels))
 
 
 def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.errors import error_prefix
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pool import norm
 from jaxcnn.reference.taps import total
-from jaxcnn.shapes import BinShapes, adaptive_shapes, global_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.shapes.checks import norm_order
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.shapes import BinShapes
 
 
 @suggest_keywords
@@ -28,10 +31,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([1., 3., 4.], dtype=float32)
     """
-    with error_prefix("adaptive_max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = adaptive_shapes(x.shape, output_size)
+    x, shapes = edge.adaptive_max_pool(x, output_size)
     return _each_bin(x, shapes, _largest)
 
 
@@ -45,10 +45,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
     Array([0.5, 2. , 3.5], dtype=float32)
     """
-    with error_prefix("adaptive_avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = adaptive_shapes(x.shape, output_size)
+    x, shapes = edge.adaptive_avg_pool(x, output_size)
     return _each_bin(x, shapes, _mean)
 
 
@@ -62,11 +59,8 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([6., 7.], dtype=float32)
     """
-    with error_prefix("global_max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = global_shapes(x.shape, rank)
-    return _the_bin(x, shapes, _largest, keepdims)
+    x, shapes = edge.global_max_pool(x, rank=rank, keepdims=keepdims)
+    return _each_bin(x, shapes, _largest)
 
 
 @suggest_keywords
@@ -79,11 +73,8 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
     >>> global_avg_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
     Array([3., 4.], dtype=float32)
     """
-    with error_prefix("global_avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = global_shapes(x.shape, rank)
-    return _the_bin(x, shapes, _mean, keepdims)
+    x, shapes = edge.global_avg_pool(x, rank=rank, keepdims=keepdims)
+    return _each_bin(x, shapes, _mean)
 
 
 @suggest_keywords
@@ -98,35 +89,21 @@ def global_lp_pool(
     >>> global_lp_pool(jnp.array([[3.0], [-4.0]]), rank=1)
     Array([5.], dtype=float32)
     """
-    with error_prefix("global_lp_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        p = norm_order(p)
-        shapes = global_shapes(x.shape, rank)
-    return _the_bin(x, shapes, partial(norm, p=p), keepdims)
+    x, p, shapes = edge.global_lp_pool(x, p, rank=rank, keepdims=keepdims)
+    return _each_bin(x, shapes, partial(norm, p=p))
 
 
 def _each_bin(
     x: jax.Array, shapes: BinShapes, pool: Callable[[list[jax.Array]], jax.Array]
 ) -> jax.Array:
-    """For each output, what ``pool`` makes of the cells of its bin, in row-major order."""
-    dtype, x = x.dtype, widened(x)
-    batched = x if shapes.batch is not None else x[None]
+    """For each output, the ``pool`` of the cells of its bin, in row-major order."""
+    x = widened(x)
     outputs = [
-        pool([batched[(slice(None), *cell)] for cell in product(*(range(*side) for side in block))])
+        pool([x[(slice(None), *cell)] for cell in product(*(range(*side) for side in block))])
         for block in product(*shapes.bins)
     ]
-    return jnp.stack(outputs, axis=1).reshape(shapes.output).astype(dtype)
-
-
-def _the_bin(
-    x: jax.Array,
-    shapes: BinShapes,
-    pool: Callable[[list[jax.Array]], jax.Array],
-    keepdims: bool,
-) -> jax.Array:
-    y = _each_bin(x, shapes, pool)
-    return y if keepdims else y.reshape(*y.shape[: -1 - len(shapes.bins)], shapes.channels)
+    y = jnp.stack(outputs, axis=1)
+    return shapes.restore(y.reshape(len(x), *shapes.spatial, shapes.channels))
 
 
 def _largest(cells: list[jax.Array]) -> jax.Array:

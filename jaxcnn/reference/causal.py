@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.reference.taps import of_rank
-from jaxcnn.shapes import causal_shapes, causal_state_shape, causal_stream_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, widened
+from jaxcnn.reference.taps import add_bias
+from jaxcnn.shapes import Sharding, widened
 
 
 @suggest_keywords
@@ -37,20 +36,12 @@ def causal_conv(
     >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    del out_sharding  # how the numbers lie on devices changes none of them
-    with error_prefix("causal_conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        causal_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            dilation=dilation,
-            groups=groups,
-            rounding=rounding,
-        )
-    times = range(0, x.shape[-2], stride)
-    return _each(times, x, kernel, bias, dilation, groups, precision)
+    del out_sharding  # it changes no numbers
+    x, kernel, bias, shapes = edge.causal_conv(
+        x, kernel, bias, stride=stride, dilation=dilation, groups=groups, rounding=rounding
+    )
+    times = range(0, x.shape[1], stride)
+    return shapes.restore(_each(times, x, kernel, bias, dilation, groups, precision))
 
 
 @suggest_keywords
@@ -65,9 +56,7 @@ def causal_conv_state(
     >>> causal_conv_state(jnp.ones((3, 1, 1)), batch=2).shape
     (2, 2, 1)
     """
-    with error_prefix("causal_conv_state"):
-        (kernel,) = as_arrays(kernel=kernel)
-        shape = causal_state_shape(kernel.shape, batch=batch, dilation=dilation, groups=groups)
+    kernel, shape = edge.causal_conv_state(kernel, batch=batch, dilation=dilation, groups=groups)
     return jnp.zeros(shape, kernel.dtype)
 
 
@@ -92,22 +81,15 @@ def causal_conv_stream(
     >>> causal_conv_stream(jnp.array([[3.0]]), state, kernel)[0]
     Array([[5.]], dtype=float32)
     """
-    del out_sharding  # how the numbers lie on devices changes none of them
-    with error_prefix("causal_conv_stream"):
-        chunk, state, kernel, bias = as_arrays(chunk=chunk, state=state, kernel=kernel, bias=bias)
-        causal_stream_shapes(
-            chunk.shape,
-            state.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            dilation=dilation,
-            groups=groups,
-        )
-    back = state.shape[-2]
-    known = jnp.concatenate([state, chunk], axis=-2)
-    times = range(back, known.shape[-2])
+    del out_sharding  # it changes no numbers
+    chunk, state, kernel, bias, shapes = edge.causal_conv_stream(
+        chunk, state, kernel, bias, dilation=dilation, groups=groups
+    )
+    back = state.shape[1]
+    known = jnp.concatenate([state, chunk], axis=1)
+    times = range(back, known.shape[1])
     y = _each(times, known, kernel, bias, dilation, groups, precision)
-    return y, known[..., known.shape[-2] - back :, :]
+    return shapes.restore(y), shapes.restore(known[:, known.shape[1] - back :])
 
 
 def _each(
@@ -119,10 +101,10 @@ def _each(
     groups: int,
     precision: lax.PrecisionLike,
 ) -> jax.Array:
-    """The outputs (..., k, C_out) at these times."""
-    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
-    y = jnp.stack([_at(t, x, kernel, dilation, groups, precision) for t in times], axis=-2)
-    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)
+    """The outputs (N, k, C_out) at these times."""
+    x, kernel = widened(x), widened(kernel)
+    y = jnp.stack([_at(t, x, kernel, dilation, groups, precision) for t in times], axis=1)
+    return add_bias(y, bias)
 
 
 def _at(
@@ -133,13 +115,13 @@ def _at(
     groups: int,
     precision: lax.PrecisionLike,
 ) -> jax.Array:
-    """The output (..., C_out) at time t, without a bias."""
+    """The output (N, C_out) at time t, without a bias."""
     kernel_size, per_group, filters = kernel.shape
-    total = jnp.zeros((*x.shape[:-2], groups, filters // groups), x.dtype)
+    total = jnp.zeros((len(x), groups, filters // groups), x.dtype)
     for f in range(kernel_size):
         past = t - (kernel_size - 1 - f) * dilation
         if past >= 0:
-            cell = x[..., past, :].reshape(*x.shape[:-2], groups, per_group)
+            cell = x[:, past].reshape(len(x), groups, per_group)
             weights = kernel[f].reshape(per_group, groups, -1)
-            total = total + jnp.einsum("...gc,cgo->...go", cell, weights, precision=precision)
-    return total.reshape(*x.shape[:-2], filters)
+            total = total + jnp.einsum("ngc,cgo->ngo", cell, weights, precision=precision)
+    return total.reshape(len(x), filters)

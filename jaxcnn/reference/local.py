@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around, taps_by_real
-from jaxcnn.reference.taps import of_rank, taps
-from jaxcnn.shapes import local_shapes
-from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating, widened
+from jaxcnn.reference.taps import add_bias, taps
+from jaxcnn.shapes import Sharding, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding
 
 
 @suggest_keywords
@@ -42,30 +45,24 @@ def local_conv(
     >>> local_conv(jnp.array([[1.0], [1.0]]), jnp.array([[[[2.0]]], [[[3.0]]]]))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    del out_sharding  # how the numbers lie on devices changes none of them
-    with error_prefix("local_conv"):
-        x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
-        shapes = local_shapes(
-            x.shape,
-            kernel.shape,
-            None if bias is None else bias.shape,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-            padding_mode=padding_mode,
-        )
-        if padding_mode == "partial":
-            require_floating(x)
-    dtype, x, kernel = x.dtype, widened(x), widened(kernel)
+    del out_sharding  # it changes no numbers
+    x, kernel, bias, shapes = edge.local_conv(
+        x,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        padding_mode=padding_mode,
+    )
+    x, kernel = widened(x), widened(kernel)
     laid = shapes.windows
-    batched = x if shapes.batch is not None else x[None]
     everywhere = (slice(None),) * len(laid)
-    y = jnp.zeros((len(batched), *shapes.spatial, shapes.out_channels), x.dtype)
-    for tap, cells in taps(around(batched, laid, padding_mode), laid):
+    y = jnp.zeros((len(x), *shapes.spatial, shapes.out_channels), x.dtype)
+    for tap, cells in taps(around(x, laid, padding_mode), laid):
         weights = kernel[(*everywhere, *tap)]
         y = y + jnp.einsum("n...c,...co->n...o", cells, weights, precision=precision)
-    y = y if shapes.batch is not None else y[0]
     if padding_mode == "partial":
-        y = y * taps_by_real(laid, y)
-    return (y if bias is None else y + of_rank(widened(bias), y.ndim)).astype(dtype)
+        y = y * taps_by_real(laid, y.dtype)
+    return shapes.restore(add_bias(y, bias))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding, Window
+from jaxcnn import shapes as edge
 from jaxcnn.geometry.padding_mode import source_cell
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.reference.taps import of_rank, taps, total
-from jaxcnn.shapes import pad_windows
-from jaxcnn.shapes.arrays import as_arrays, widened
+from jaxcnn.reference.taps import taps, total
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding, Window
 
 
 @suggest_keywords
@@ -27,15 +30,13 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
     >>> pad(jnp.array([[1], [2], [3], [4]]), [2], padding_mode="circular")[:, 0]
     Array([3, 4, 1, 2, 3, 4, 1, 2], dtype=int32)
     """
-    with error_prefix("pad"):
-        (x,) = as_arrays(x=x)
-        laid = pad_windows(x.shape, padding, padding_mode=padding_mode)
-    return around(widened(x), laid, padding_mode).astype(x.dtype)
+    x, shapes = edge.pad(x, padding, padding_mode=padding_mode)
+    return shapes.restore(around(widened(x), shapes.windows, padding_mode))
 
 
 def around(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Array:
-    """x (..., *spatial, C) with each window's padding, one axis after the other."""
-    for axis, window in enumerate(windows, start=x.ndim - 1 - len(windows)):
+    """x (N, *spatial, C) with each window's padding, one axis after the other."""
+    for axis, window in enumerate(windows, start=1):
         low, high = window.padding
         sources = [
             source_cell(position, window.size, padding_mode)
@@ -47,8 +48,8 @@ def around(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Ar
     return x
 
 
-def taps_by_real(windows: Sequence[Window], y: jax.Array) -> jax.Array:
-    """The filter's taps, divided at each place of y by those that meet a real cell."""
-    ones = jnp.ones((1, *(window.size for window in windows), 1), y.dtype)
-    real = total(cells[0] for _, cells in taps(around(ones, windows, "zeros"), windows))
-    return of_rank(math.prod(window.kernel_size for window in windows) / real, y.ndim)
+def taps_by_real(windows: Sequence[Window], dtype: jax.typing.DTypeLike) -> jax.Array:
+    """(1, *k, 1): for each place the filter's taps, divided by those that meet a real cell."""
+    ones = jnp.ones((1, *(window.size for window in windows), 1), dtype)
+    real = total(cells for _, cells in taps(around(ones, windows, "zeros"), windows))
+    return math.prod(window.kernel_size for window in windows) / real

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.taps import overhang, pad, taps, total
-from jaxcnn.shapes import PoolShapes, pool_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, require_ordered, widened
-from jaxcnn.shapes.checks import norm_order
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.geometry import Padding, Window
 
 
 @suggest_keywords
@@ -36,18 +38,10 @@ def max_pool(
     >>> max_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([3., 2.], dtype=float32)
     """
-    with error_prefix("max_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    return _first_best(x, shapes, jnp.greater)
+    x, shapes = edge.max_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return shapes.restore(_first_best(widened(x), shapes.windows, jnp.greater))
 
 
 @suggest_keywords
@@ -68,18 +62,10 @@ def min_pool(
     >>> min_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([1., 0.], dtype=float32)
     """
-    with error_prefix("min_pool"):
-        (x,) = as_arrays(x=x)
-        require_ordered(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    return _first_best(x, shapes, jnp.less)
+    x, shapes = edge.min_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    return shapes.restore(_first_best(widened(x), shapes.windows, jnp.less))
 
 
 @suggest_keywords
@@ -101,26 +87,15 @@ def avg_pool(
     >>> avg_pool(jnp.array([[1.0], [3.0], [2.0], [0.0]]), (2,))[:, 0]
     Array([2., 1.], dtype=float32)
     """
-    with error_prefix("avg_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    dtype, x = x.dtype, widened(x)
-    batched = x if shapes.batch is not None else x[None]
-    laid = shapes.windows
-    cells_of = overhang(pad(batched, laid), laid)
-    counts_of = overhang(pad(jnp.ones_like(batched), laid, 1 if count_include_pad else 0), laid)
+    x, shapes = edge.avg_pool(
+        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
+    x, laid = widened(x), shapes.windows
+    cells_of = overhang(pad(x, laid), laid)
+    counts_of = overhang(pad(jnp.ones_like(x), laid, 1 if count_include_pad else 0), laid)
     sums = total(cells for _, cells in taps(cells_of, laid))
     counts = total(cells for _, cells in taps(counts_of, laid))
-    mean = (sums / counts).astype(dtype)
-    return mean if shapes.batch is not None else mean[0]
+    return shapes.restore(sums / counts)
 
 
 @suggest_keywords
@@ -142,24 +117,12 @@ def lp_pool(
     >>> lp_pool(jnp.array([[3.0], [-4.0], [0.0], [0.0]]), (2,))[:, 0]
     Array([5., 0.], dtype=float32)
     """
-    with error_prefix("lp_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        p = norm_order(p)
-        shapes = pool_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            rounding=rounding,
-        )
-    dtype, x = x.dtype, widened(x)
-    batched = x if shapes.batch is not None else x[None]
+    x, p, shapes = edge.lp_pool(
+        x, kernel_size, p, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+    )
     laid = shapes.windows
-    cells_of = overhang(pad(batched, laid), laid)
-    y = norm([cells for _, cells in taps(cells_of, laid)], p).astype(dtype)
-    return y if shapes.batch is not None else y[0]
+    cells_of = overhang(pad(widened(x), laid), laid)
+    return shapes.restore(norm([cells for _, cells in taps(cells_of, laid)], p))
 
 
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
@@ -181,17 +144,14 @@ def _magnitude(x: jax.Array) -> jax.Array:
 
 
 def _first_best(
-    x: jax.Array, shapes: PoolShapes, better: Callable[[jax.Array, jax.Array], jax.Array]
+    x: jax.Array, laid: Sequence[Window], better: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> jax.Array:
-    """The real cell of each window than which none is better, compared in row-major order."""
-    dtype, x = x.dtype, widened(x)
-    batched = x if shapes.batch is not None else x[None]
-    laid = shapes.windows
-    cells_of = overhang(pad(batched, laid), laid)
-    real_of = overhang(pad(jnp.ones_like(batched, bool), laid, False), laid, False)
+    """The best real cell of each window, the first one on a tie; a NaN, if there is one."""
+    cells_of = overhang(pad(x, laid), laid)
+    real_of = overhang(pad(jnp.ones_like(x, bool), laid, False), laid, False)
     pairs = zip(taps(cells_of, laid), taps(real_of, laid), strict=True)
     (_, best), (_, found) = next(pairs)
     for (_, cells), (_, is_real) in pairs:
         wins = is_real & (~found | better(cells, best) | jnp.isnan(cells))
         best, found = jnp.where(wins, cells, best), found | is_real
-    return (best if shapes.batch is not None else best[0]).astype(dtype)
+    return best

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.errors import error_prefix
-from jaxcnn.geometry import Padding
+from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around
 from jaxcnn.reference.taps import taps
-from jaxcnn.shapes import ShuffleShapes, blur_shapes, shuffle_shapes, unshuffle_shapes
-from jaxcnn.shapes.arrays import as_arrays, require_floating, widened
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jaxcnn.geometry import Padding
+    from jaxcnn.shapes import ShuffleShapes
 
 
 @suggest_keywords
@@ -36,25 +40,20 @@ def blur_pool(
     >>> blur_pool(jnp.array([[0.0], [4.0], [0.0], [8.0]]), kernel_size=(3,))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    with error_prefix("blur_pool"):
-        (x,) = as_arrays(x=x)
-        require_floating(x)
-        shapes = blur_shapes(
-            x.shape,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            padding_mode=padding_mode,
-            rounding=rounding,
-        )
-    dtype, x = x.dtype, widened(x)
-    batched = x if shapes.batch is not None else x[None]
-    laid = shapes.windows
-    y = jnp.zeros((len(batched), *shapes.spatial, shapes.channels), x.dtype)
-    for tap, cells in taps(around(batched, laid, padding_mode), laid):
+    x, shapes = edge.blur_pool(
+        x,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        rounding=rounding,
+    )
+    x, laid = widened(x), shapes.windows
+    y = jnp.zeros((len(x), *shapes.spatial, shapes.channels), x.dtype)
+    for tap, cells in taps(around(x, laid, padding_mode), laid):
         ways = math.prod(math.comb(w.kernel_size - 1, f) for f, w in zip(tap, laid, strict=True))
         y = y + cells * (ways / 2 ** sum(w.kernel_size - 1 for w in laid))
-    return (y if shapes.batch is not None else y[0]).astype(dtype)
+    return shapes.restore(y)
 
 
 @suggest_keywords
@@ -68,14 +67,11 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     Array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    with error_prefix("pixel_shuffle"):
-        (x,) = as_arrays(x=x)
-        shapes = shuffle_shapes(x.shape, factor, order=order)
-    leading = () if shapes.batch is None else (shapes.batch,)
-    y = jnp.zeros((*leading, *shapes.fine, shapes.channels), x.dtype)
+    x, shapes = edge.pixel_shuffle(x, factor, order=order)
+    y = jnp.zeros((len(x), *shapes.fine, shapes.channels), x.dtype)
     for cells, channels in _offsets(shapes):
         y = y.at[cells].set(x[..., jnp.array(channels)])
-    return y
+    return shapes.restore(y)
 
 
 @suggest_keywords
@@ -88,14 +84,11 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
     >>> pixel_unshuffle(jnp.arange(4).reshape(2, 2, 1), (2, 2))[0, 0]
     Array([0, 1, 2, 3], dtype=int32)
     """
-    with error_prefix("pixel_unshuffle"):
-        (x,) = as_arrays(x=x)
-        shapes = unshuffle_shapes(x.shape, factor, order=order)
-    leading = () if shapes.batch is None else (shapes.batch,)
-    y = jnp.zeros((*leading, *shapes.coarse, shapes.stacked), x.dtype)
+    x, shapes = edge.pixel_unshuffle(x, factor, order=order)
+    y = jnp.zeros((len(x), *shapes.coarse, shapes.stacked), x.dtype)
     for cells, channels in _offsets(shapes):
         y = y.at[..., jnp.array(channels)].set(x[cells])
-    return y
+    return shapes.restore(y)
 
 
 def _offsets(shapes: ShuffleShapes) -> Iterator[tuple[tuple, list[int]]]:

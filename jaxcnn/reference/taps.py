@@ -1,14 +1,19 @@
-"""What a filter's tap sees: the one step that every definition here is a sum or a maximum of."""
+"""The cells under each tap of a window, of which every definition here is a sum or a maximum."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.geometry import Window
+from jaxcnn.shapes import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jaxcnn.geometry import Window
 
 
 def pad(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
@@ -28,10 +33,20 @@ def of_rank(x: jax.Array, rank: int) -> jax.Array:
     return x.reshape((1,) * (rank - x.ndim) + x.shape)
 
 
+def for_sums(x: jax.Array, dtype: Any) -> jax.Array:
+    """x in a dtype for sums that become a result of ``dtype``: float32 at least, if floating."""
+    return widened(x.astype(jnp.promote_types(x.dtype, dtype)))
+
+
+def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """y + bias, where there is one."""
+    return y if bias is None else y + of_rank(widened(bias), y.ndim)
+
+
 def taps(
     padded: jax.Array, windows: Sequence[Window]
 ) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
-    """Each tap (f_1, f_2, ...) with the cells it meets, (N, *k, C): output i reads i*s + d*f."""
+    """Each tap (f_1, f_2, ...) with the cells under it, (N, *k, C): output i reads i*s + d*f."""
     for tap in product(*(range(w.kernel_size) for w in windows)):
         cells = padded
         for axis, (f, w) in enumerate(zip(tap, windows, strict=True), start=1):
@@ -41,6 +56,6 @@ def taps(
 
 
 def total(terms: Iterable[jax.Array]) -> jax.Array:
-    """The sum of at least one term, from 0 on: that of negative zeros is 0."""
+    """The sum of at least one term, begun with 0, so that negative zeros sum to 0."""
     first, *others = terms
     return sum(others, 0 + first)

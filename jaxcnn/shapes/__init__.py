@@ -1,37 +1,110 @@
-"""The shapes of operations: what each makes of the shapes of its arrays and of its arguments."""
+"""The edge of operations: what a call's arrays and arguments must be, and what they make together.
 
-from jaxcnn.shapes.adaptive import Bins, BinShapes, adaptive_shapes, global_shapes
-from jaxcnn.shapes.causal import causal_shapes, causal_state_shape, causal_stream_shapes
-from jaxcnn.shapes.conv import ConvShapes, conv_shapes
-from jaxcnn.shapes.conv_transpose import conv_transpose_shapes
-from jaxcnn.shapes.local import local_shapes
-from jaxcnn.shapes.pad import pad_windows
-from jaxcnn.shapes.pool import PoolShapes, pool_shapes
-from jaxcnn.shapes.resample import ShuffleShapes, blur_shapes, shuffle_shapes, unshuffle_shapes
-from jaxcnn.shapes.separable import depthwise_shapes, separable_shapes
-from jaxcnn.shapes.unpool import UnpoolShapes, unpool_shapes
+An operation has two entries here:
+
+- one of its own name, ``shapes.max_pool(x, kernel_size, ...)``, for its fast form and its
+  reference. It checks a call and brings it to one form: arrays of one dtype, x with a batch axis;
+  and the shapes, whose ``restore`` gives the result as the caller has x. Errors begin with the
+  operation's name.
+- one on integers, ``pool_shapes(x.shape, kernel_size, ...)``, for whoever needs sizes alone.
+
+Imports the geometry; knows nothing of how an operation is computed.
+"""
+
+from jaxcnn.shapes.adaptive import (
+    Bins,
+    BinShapes,
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    adaptive_shapes,
+    global_avg_pool,
+    global_lp_pool,
+    global_max_pool,
+    global_shapes,
+)
+from jaxcnn.shapes.arrays import Sharding, widened
+from jaxcnn.shapes.causal import (
+    causal_conv,
+    causal_conv_state,
+    causal_conv_stream,
+    causal_shapes,
+    causal_state_shape,
+    causal_stream_shapes,
+)
+from jaxcnn.shapes.conv import ConvShapes, conv, conv_shapes
+from jaxcnn.shapes.conv_transpose import conv_transpose, conv_transpose_shapes
+from jaxcnn.shapes.local import local_conv, local_shapes
+from jaxcnn.shapes.operation import Edge, OperationShapes, WindowShapes
+from jaxcnn.shapes.pad import pad, pad_shapes
+from jaxcnn.shapes.pool import PoolShapes, avg_pool, lp_pool, max_pool, min_pool, pool_shapes
+from jaxcnn.shapes.resample import (
+    ShuffleShapes,
+    blur_pool,
+    blur_shapes,
+    pixel_shuffle,
+    pixel_unshuffle,
+    shuffle_shapes,
+    unshuffle_shapes,
+)
+from jaxcnn.shapes.separable import (
+    SeparableShapes,
+    depthwise_conv,
+    depthwise_shapes,
+    separable_conv,
+    separable_shapes,
+)
+from jaxcnn.shapes.unpool import UnpoolShapes, max_pool_with_indices, max_unpool, unpool_shapes
 
 __all__ = [
     "BinShapes",
     "Bins",
     "ConvShapes",
+    "Edge",
+    "OperationShapes",
     "PoolShapes",
+    "SeparableShapes",
+    "Sharding",
     "ShuffleShapes",
     "UnpoolShapes",
+    "WindowShapes",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "adaptive_shapes",
+    "avg_pool",
+    "blur_pool",
     "blur_shapes",
+    "causal_conv",
+    "causal_conv_state",
+    "causal_conv_stream",
     "causal_shapes",
     "causal_state_shape",
     "causal_stream_shapes",
+    "conv",
     "conv_shapes",
+    "conv_transpose",
     "conv_transpose_shapes",
+    "depthwise_conv",
     "depthwise_shapes",
+    "global_avg_pool",
+    "global_lp_pool",
+    "global_max_pool",
     "global_shapes",
+    "local_conv",
     "local_shapes",
-    "pad_windows",
+    "lp_pool",
+    "max_pool",
+    "max_pool_with_indices",
+    "max_unpool",
+    "min_pool",
+    "pad",
+    "pad_shapes",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool_shapes",
+    "separable_conv",
     "separable_shapes",
     "shuffle_shapes",
     "unpool_shapes",
     "unshuffle_shapes",
+    "widened",
 ]

@@ -1,4 +1,4 @@
-"""Adaptive pools: as many bins as outputs are asked for, whatever the input's size.
+"""The edge of adaptive and global pools: as many bins as outputs, whatever the input's size.
 
     bin i of k on N cells: from floor(i*N/k) up to, not including, ceil((i + 1)*N/k)
 
@@ -8,15 +8,23 @@ neighbours share a cell. With one output it is the global pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError
+from jax import lax
+
+from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.window import axis_names
-from jaxcnn.shapes.checks import require_cells, split_by, split_by_rank
+from jaxcnn.shapes.arrays import require_floating, require_ordered
+from jaxcnn.shapes.checks import norm_order, require_cells, split_by, split_by_rank
+from jaxcnn.shapes.operation import Edge, OperationShapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import jax
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Bins:
         object.__setattr__(self, "output", integer("output_size", self.output, least=1))
 
     def of(self, output: Any) -> tuple[Any, Any]:
-        """The first cell of an output's bin and the one after its last; of arrays of outputs too.
+        """The first cell of an output's bin and the one after its last; arrays of outputs too.
 
         >>> Bins(5, 3).of(1)
         (1, 4)
@@ -48,21 +56,23 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class BinShapes:
+class BinShapes(OperationShapes):
     """A checked pool of x (N, *spatial, C) over bins.
 
     Attributes:
-      batch: N, or None where x came without a batch axis.
+      batch: N, or None where the caller's x has no batch axis.
+      dtype: the result's; None where the pool is described by shapes alone.
       bins: the bins of each spatial axis.
       channels: C.
+      keepdims: whether the result has the spatial axes; if not, their size is 1.
 
     >>> BinShapes(8, (Bins(13, 6), Bins(10, 5)), channels=3).output
     (8, 6, 5, 3)
     """
 
-    batch: int | None
     bins: tuple[Bins, ...]
     channels: int
+    keepdims: bool = True
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -71,15 +81,21 @@ class BinShapes:
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The output's shape, with a batch axis iff x had one."""
-        return (*(() if self.batch is None else (self.batch,)), *self.spatial, self.channels)
+        """The shape of the result, with a batch axis iff the caller's x has one."""
+        return self.with_batch(*(self.spatial if self.keepdims else ()), self.channels)
+
+    def restore(self, y: jax.Array, dtype: Any = None) -> jax.Array:
+        """The result as the caller gets it, with or without spatial axes."""
+        if not self.keepdims:
+            y = lax.squeeze(y, tuple(range(1, 1 + len(self.bins))))
+        return super().restore(y, dtype)
 
 
 def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinShapes:
-    """Checks the shape of x and lays the bins.
+    """The shapes of an adaptive pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``output_size`` lists one for each axis.
+      x: (N, *spatial, C); or (*spatial, C) where ``output_size`` has one for each axis.
       output_size: the output's spatial sizes, one for all axes or one each.
 
     Raises:
@@ -102,15 +118,37 @@ def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinSh
     return BinShapes(batch, bins, channels)
 
 
-def global_shapes(x: Sequence[int], rank: int | None = None) -> BinShapes:
-    """Checks the shape of x and lays one bin over each spatial axis.
+def global_shapes(
+    x: Sequence[int], *, rank: int | None = None, keepdims: bool = False
+) -> BinShapes:
+    """The shapes of a global pool, checked: one bin over each spatial axis.
 
     Args:
       x: (N, *spatial, C); or (*spatial, C) where ``rank`` says so.
       rank: the number of spatial axes; None takes all between the first and the last.
+      keepdims: whether the spatial axes stay, with size 1.
 
     >>> global_shapes((7, 9, 3), rank=2).bins
     (Bins(size=7, output=1), Bins(size=9, output=1))
     """
     batch, spatial, channels = split_by_rank(x, rank)
-    return BinShapes(batch, tuple(Bins(n, 1) for n in spatial), channels)
+    return BinShapes(batch, tuple(Bins(n, 1) for n in spatial), channels, keepdims)
+
+
+adaptive_max_pool = Edge("adaptive_max_pool", adaptive_shapes, require_ordered)
+adaptive_avg_pool = Edge("adaptive_avg_pool", adaptive_shapes, require_floating)
+global_max_pool = Edge("global_max_pool", global_shapes, require_ordered)
+global_avg_pool = Edge("global_avg_pool", global_shapes, require_floating)
+
+
+def global_lp_pool(x: jax.Array, p: float, **arguments: Any) -> tuple[jax.Array, float, BinShapes]:
+    """The x of :func:`jaxcnn.global_lp_pool` with a batch axis, the norm's order, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> x, p, shapes = global_lp_pool(jnp.ones((28, 28, 3)), 2, rank=2)
+    >>> x.shape, p, shapes.output
+    ((1, 28, 28, 3), 2, (3,))
+    """
+    x, shapes = Edge("global_lp_pool", global_shapes, require_floating)(x, **arguments)
+    with error_prefix("global_lp_pool"):
+        return x, norm_order(p), shapes

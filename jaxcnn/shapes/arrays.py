@@ -1,8 +1,8 @@
-"""The door for arrays: what is checked of them before an operation, fast or from scratch, runs."""
+"""Checks of arrays: that they are arrays, of dtypes that fit each other and the operation."""
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,34 +14,70 @@ Sharding = NamedSharding | PartitionSpec
 """How a result is divided among devices whose mesh has explicit axes."""
 
 
-@overload
 def as_arrays(
-    *, bias: jax.Array | None, **named: Any
-) -> tuple[*tuple[jax.Array, ...], jax.Array | None]: ...
-@overload
-def as_arrays(**named: Any) -> tuple[jax.Array, ...]: ...
-def as_arrays(**named: Any) -> tuple[Any, ...]:
-    """The named arguments as JAX arrays of one dtype; ``bias``, and it alone, may be None.
+    arrays: dict[str, Any], preferred_element_type: Any = None
+) -> tuple[tuple[Any, ...], np.dtype]:
+    """The named arguments as JAX arrays, and the dtype of the result.
+
+    All have the dtype of the first. So has the result, but where ``preferred_element_type`` asks
+    for another; then ``bias``, which is added to the result, has that one. ``bias``, and it alone,
+    may be None.
 
     Raises:
       TypeError: where one is not an array, or two dtypes differ, saying how to convert.
+
+    >>> (x, bias), dtype = as_arrays({"x": np.ones(3, "int8"), "bias": None}, "int32")
+    >>> x.dtype, bias, dtype
+    (dtype('int8'), None, dtype('int32'))
     """
-    arrays = {name: _as_array(name, value) for name, value in named.items()}
-    given = {name: array for name, array in arrays.items() if array is not None}
-    (first, model), *rest = given.items()
-    for name, array in rest:
-        if array.dtype != model.dtype:
+    typed = {name: _as_array(name, value) for name, value in arrays.items()}
+    first, model = next((name, array.dtype) for name, array in typed.items())
+    result = result_dtype(first, model, preferred_element_type)
+    for name, array in typed.items():
+        if array is None:
+            continue
+        if name == "bias" and result != model:
+            if array.dtype != result:
+                raise TypeError(
+                    f"bias is {array.dtype} but the result is {result}, as preferred_element_type "
+                    f"asks; convert it, for instance bias.astype(jnp.{result})"
+                )
+        elif array.dtype != model:
             raise TypeError(
-                f"{first} is {model.dtype} but {name} is {array.dtype}; convert one, for instance "
-                f"{_conversion(first, model.dtype, name, array.dtype)}"
+                f"{first} is {model} but {name} is {array.dtype}; convert one, for instance "
+                f"{_conversion(first, model, name, array.dtype)}"
             )
-    return tuple(arrays.values())
+    return tuple(typed.values()), result
+
+
+def result_dtype(name: str, dtype: np.dtype, preferred_element_type: Any) -> np.dtype:
+    """The dtype of a sum of products of numbers of ``dtype``, as ``preferred_element_type`` asks.
+
+    lax's rule: not narrower, not from floating to integer, not from signed to unsigned.
+    """
+    if preferred_element_type is None:
+        return dtype
+    result = jax.dtypes.canonicalize_dtype(preferred_element_type)
+    ranks = [_rank(each) for each in (dtype, result)]
+    fits = ranks[0] == ranks[1] or ranks == [0, 1]
+    signs = not (jnp.issubdtype(dtype, jnp.signedinteger) and result.kind == "u")
+    if fits and signs and result.itemsize >= dtype.itemsize and _is_computed_with(result):
+        return result
+    raise TypeError(
+        f"preferred_element_type {result} cannot hold sums of {name}'s {dtype}; use one that is as "
+        f"wide and of the same kind, for instance jnp.{_sums(dtype)}"
+    )
+
+
+def _sums(dtype: np.dtype) -> np.dtype:
+    """A dtype for sums of numbers of ``dtype``, of 32 bits at least."""
+    least = ("int32", "float32", "complex64")[_rank(dtype)]
+    return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, least))
 
 
 def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
     """What brings two arrays to one dtype and loses nothing: least of all weights' fractions."""
-    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
-    rank, other = ([jnp.issubdtype(d, kind) for kind in kinds].index(True) for d in (model, dtype))
+    rank, other = _rank(model), _rank(dtype)
     if rank < other:
         scaled = f", or {first}.astype({name}.dtype) / 255 for an image"
         return f"{first}.astype({name}.dtype){scaled if model == np.uint8 else ''}"
@@ -51,6 +87,12 @@ def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
         pairs = ((first, model), (name, dtype))
         return " and ".join(f"{n}.astype(jnp.{wide})" for n, each in pairs if each != wide)
     return f"{name}.astype({first}.dtype)"
+
+
+def _rank(dtype: np.dtype) -> int:
+    """0 for integers, 1 for floating numbers, 2 for complex ones, -1 for all else."""
+    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((rank for rank, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), -1)
 
 
 def _as_array(name: str, value: Any) -> Any:
@@ -76,9 +118,9 @@ def _as_array(name: str, value: Any) -> Any:
 
 
 def _is_computed_with(dtype: Any) -> bool:
-    """Whether ``dtype`` is one of numbers that JAX computes with.
+    """Whether JAX computes with numbers of this dtype.
 
-    Those of fewer than 8 bits it only stores: asked for more, XLA's CPU compiler ends the process.
+    Those of fewer than 8 bits it only stores: asked to compute, XLA's CPU compiler ends the process.
     """
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.iinfo(dtype).bits >= 8
@@ -88,17 +130,20 @@ def _is_computed_with(dtype: Any) -> bool:
 
 
 def widened(x: jax.Array, bits: int = 32) -> jax.Array:
-    """x in the dtype that sums of its cells are made in: float32 where x has fewer ``bits``.
+    """x in the dtype of sums of its cells: float32 where x is floating with fewer ``bits``.
 
-    Sums of more than a handful of 16-bit numbers stall: in bfloat16 256 + 1 is 256. What is made of
-    the widened x has its gradient summed in float32 too, and rounded once where it reaches x.
+    A long sum of 16-bit numbers stalls: in bfloat16 256 + 1 is 256. The gradient with respect to a
+    widened x is summed in float32 too, and rounded once, to the dtype of x.
+
+    >>> widened(jnp.ones(3, "bfloat16")).dtype, widened(jnp.ones(3, "int8")).dtype
+    (dtype('float32'), dtype('int8'))
     """
     narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < bits
     return x.astype(jnp.float32) if narrow else x
 
 
 def require_floating(x: jax.Array) -> None:
-    """Refuses an x whose dtype cannot hold the fractions that the result is made of."""
+    """Refuses an x whose dtype cannot hold the fractions that the result consists of."""
     require_ordered(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
@@ -107,6 +152,6 @@ def require_floating(x: jax.Array) -> None:
 
 
 def require_ordered(x: jax.Array) -> None:
-    """Refuses complex numbers: of two of them neither is the larger."""
+    """Refuses complex numbers, which have no order."""
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x is {x.dtype}, which this does not take; use x.real and x.imag apart")
+        raise TypeError(f"x is {x.dtype}, which is not supported; use x.real and x.imag apart")

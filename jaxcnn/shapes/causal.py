@@ -1,13 +1,70 @@
-"""The shapes of causal convolutions, at once and chunk by chunk."""
+"""The edge of causal convolutions, at once and chunk by chunk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError, omit_advice
+from jaxcnn.errors import InputError, error_prefix, omit_advice
 from jaxcnn.geometry import effective_kernel_size
 from jaxcnn.geometry.check import integer
+from jaxcnn.shapes.arrays import as_arrays
 from jaxcnn.shapes.conv import ConvShapes, conv_shapes
+from jaxcnn.shapes.operation import checked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
+
+
+@error_prefix("causal_conv")
+def causal_conv(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, **arguments: Any
+) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
+    """The arrays of :func:`jaxcnn.causal_conv`, x with a batch axis, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> x, *_, shapes = causal_conv(jnp.ones((100, 3)), jnp.ones((5, 3, 8)))
+    >>> x.shape, shapes.output
+    ((1, 100, 3), (100, 8))
+    """
+    arrays = {"x": x, "kernel": kernel, "bias": bias}
+    (x, kernel, bias), shapes = checked(causal_shapes, arrays, arguments)
+    return shapes.batched(x), kernel, bias, shapes
+
+
+@error_prefix("causal_conv_state")
+def causal_conv_state(kernel: jax.Array, **arguments: Any) -> tuple[jax.Array, tuple[int, ...]]:
+    """The kernel of :func:`jaxcnn.causal_conv_state` and the shape of the state.
+
+    >>> import jax.numpy as jnp
+    >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5)[1]
+    (4, 10, 2)
+    """
+    (kernel,), _ = as_arrays({"kernel": kernel})
+    return kernel, causal_state_shape(kernel.shape, **arguments)
+
+
+@error_prefix("causal_conv_stream")
+def causal_conv_stream(
+    chunk: jax.Array,
+    state: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    **arguments: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, ConvShapes]:
+    """The arrays of :func:`jaxcnn.causal_conv_stream`, with batch axes, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> arrays = jnp.ones((7, 3)), jnp.ones((4, 3)), jnp.ones((5, 3, 8))
+    >>> chunk, state, *_, shapes = causal_conv_stream(*arrays)
+    >>> chunk.shape, state.shape, shapes.output
+    ((1, 7, 3), (1, 4, 3), (7, 8))
+    """
+    arrays = {"chunk": chunk, "state": state, "kernel": kernel, "bias": bias}
+    (chunk, state, kernel, bias), shapes = checked(causal_stream_shapes, arrays, arguments)
+    return shapes.batched(chunk), shapes.batched(state), kernel, bias, shapes
 
 
 def causal_shapes(
@@ -20,7 +77,7 @@ def causal_shapes(
     groups: int = 1,
     rounding: str = "exact",
 ) -> ConvShapes:
-    """A convolution along one axis, time, with the padding of which no output sees a later cell.
+    """The shapes of a causal convolution, checked: padding comes before the input alone.
 
     Args:
       x: (N, T, C_in), or (T, C_in) for one example.
@@ -34,7 +91,7 @@ def causal_shapes(
     >>> causal_shapes((100, 3), (5, 3, 8), dilation=2).windows[0].padding
     (8, 0)
     """
-    _require_time_alone(tuple(kernel))
+    _require_one_axis(tuple(kernel))
     with omit_advice("padding"):
         return conv_shapes(
             x,
@@ -57,7 +114,7 @@ def causal_state_shape(
     (4, 10, 2)
     """
     kernel = tuple(kernel)
-    _require_time_alone(kernel)
+    _require_one_axis(kernel)
     back = effective_kernel_size(kernel[0], dilation) - 1
     cells = (back, kernel[1] * integer("groups", groups, least=1))
     return cells if batch is None else (integer("batch", batch, least=0), *cells)
@@ -72,10 +129,11 @@ def causal_stream_shapes(
     dilation: int = 1,
     groups: int = 1,
 ) -> ConvShapes:
-    """:func:`causal_shapes` of a chunk, whose padding is the ``state`` carried from the one before.
+    """The shapes of a chunk's causal convolution, checked: over the state and the chunk behind it.
 
-    >>> causal_stream_shapes((7, 3), (8, 3), (5, 3, 8), dilation=2).output
-    (7, 8)
+    >>> shapes = causal_stream_shapes((7, 3), (8, 3), (5, 3, 8), dilation=2)
+    >>> shapes.input, shapes.output
+    ((15, 3), (7, 8))
     """
     chunk, state, kernel = tuple(chunk), tuple(state), tuple(kernel)
     back, channels = causal_state_shape(kernel, dilation=dilation, groups=groups)
@@ -92,10 +150,12 @@ def causal_stream_shapes(
             f"{kernel} with dilation {dilation}, which looks back {back} cells; use shape "
             f"{fitting}, from causal_conv_state or the call before"
         )
-    return causal_shapes(chunk, kernel, bias, dilation=dilation, groups=groups)
+    shapes = causal_shapes(chunk, kernel, bias, dilation=dilation, groups=groups)
+    (window,) = shapes.windows
+    return replace(shapes, windows=(replace(window, size=window.padded, padding=(0, 0)),))
 
 
-def _require_time_alone(kernel: tuple[int, ...]) -> None:
+def _require_one_axis(kernel: tuple[int, ...]) -> None:
     if len(kernel) != 3:
         raise InputError(
             f"kernel of shape {kernel} has {len(kernel)} axes; a causal convolution runs along one "

@@ -1,11 +1,11 @@
-"""The shapes of a transposed convolution: those of the convolution it transposes, backwards."""
+"""The edge of a transposed convolution, whose shapes are those of the convolution it transposes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import Advice, InputError
+from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.placement import collect_windows
@@ -14,11 +14,41 @@ from jaxcnn.shapes.checks import (
     divisors,
     other_layouts,
     require_bias,
-    require_number,
+    split_for_kernel,
     split_kernel,
-    split_shape,
 )
 from jaxcnn.shapes.conv import ConvShapes
+from jaxcnn.shapes.operation import checked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
+
+
+@error_prefix("conv_transpose")
+def conv_transpose(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    preferred_element_type: Any = None,
+    **arguments: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
+    """The arrays of :func:`jaxcnn.conv_transpose`, x with a batch axis, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> x, *_, shapes = conv_transpose(jnp.ones((4, 4, 8)), jnp.ones((4, 4, 3, 8)), stride=2)
+    >>> x.shape, shapes.input
+    ((1, 4, 4, 8), (10, 10, 3))
+    """
+    (x, kernel, bias), shapes = checked(
+        conv_transpose_shapes,
+        {"x": x, "kernel": kernel, "bias": bias},
+        arguments,
+        preferred_element_type=preferred_element_type,
+    )
+    return shapes.batched(x), kernel, bias, shapes
 
 
 def conv_transpose_shapes(
@@ -33,7 +63,7 @@ def conv_transpose_shapes(
     output_size: int | Sequence[int] | None = None,
     output_padding: int | Sequence[int] = 0,
 ) -> ConvShapes:
-    """The convolution of which the asked one is the transpose: x is its output.
+    """The shapes of the convolution that is transposed, checked: x is its output.
 
     Args:
       x: (N, *k, K), or (*k, K) for one example.
@@ -50,10 +80,9 @@ def conv_transpose_shapes(
     """
     x, kernel = tuple(x), tuple(kernel)
     filters = split_kernel("kernel", kernel, "C/groups", "K")
-    batch, spatial, channels = split_shape(x, len(filters), f"kernel of shape {kernel}")
     in_group, out_channels = kernel[-2:]
     groups = integer("groups", groups, least=1)
-    require_number(x, channels, kernel, out_channels)
+    batch, spatial, channels = split_for_kernel(x, kernel, len(filters), out_channels)
     if channels != out_channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
@@ -81,7 +110,7 @@ def conv_transpose_shapes(
     wanted: Sequence[int | None] = (None,) * axes
     if output_size is not None:
         wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
-    # What SAME stands for depends on the size that is sought, so it goes down as it is.
+    # The padding that SAME gives depends on the size that is sought: it is resolved with it.
     pads = (
         (padding,) * axes
         if isinstance(padding, str) and padding.upper().startswith("SAME")

@@ -1,42 +1,49 @@
-"""The shapes of a local convolution."""
+"""The edge of a local convolution."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, place_windows
+from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry._symbolic import is_symbolic
-from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.shapes.checks import (
-    other_layouts,
-    require_floor_or_exact,
-    require_number,
-    split_kernel,
-    split_shape,
-)
-from jaxcnn.shapes.conv import ConvShapes
+from jaxcnn.shapes.checks import other_layouts, split_for_kernel, split_kernel
+from jaxcnn.shapes.conv import ConvShapes, checked_conv, conv_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
+
+
+@error_prefix("local_conv")
+def local_conv(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, **arguments: Any
+) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
+    """The arrays of :func:`jaxcnn.local_conv`, x with a batch axis, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> x, *_, shapes = local_conv(jnp.ones((7, 7, 3)), jnp.ones((5, 5, 3, 3, 3, 6)))
+    >>> x.shape, shapes.output
+    ((1, 7, 7, 3), (5, 5, 6))
+    """
+    arrays = {"x": x, "kernel": kernel, "bias": bias}
+    (x, kernel, bias), shapes = checked_conv(local_shapes, arrays, arguments)
+    return shapes.batched(x), kernel, bias, shapes
 
 
 def local_shapes(
     x: Sequence[int],
     kernel: Sequence[int],
     bias: Sequence[int] | None = None,
-    *,
-    stride: int | Sequence[int] = 1,
-    padding: Padding = "VALID",
-    dilation: int | Sequence[int] = 1,
-    rounding: str = "exact",
-    padding_mode: str = "zeros",
+    **arguments: Any,
 ) -> ConvShapes:
-    """The convolution whose windows a local one has; its filters differ from place to place.
+    """The shapes of a local convolution, checked: those of a convolution with the same windows.
 
     Args:
       x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
       kernel: (*k, *F, C_in, C_out), with k the number of outputs on each axis.
       bias: (*k, C_out) or (C_out,), or None.
-      stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.local_conv`.
+      arguments: stride, padding, dilation, rounding and padding_mode, as in :func:`conv_shapes`.
 
     Raises:
       InputError: naming the argument and the numbers, and what to type instead.
@@ -44,7 +51,6 @@ def local_shapes(
     >>> local_shapes((7, 7, 3), (5, 5, 3, 3, 3, 6)).output
     (5, 5, 6)
     """
-    require_floor_or_exact(rounding)
     x, kernel = tuple(x), tuple(kernel)
     if len(kernel) < 4 or len(kernel) % 2:
         raise InputError(
@@ -54,36 +60,26 @@ def local_shapes(
         )
     axes = len(kernel) // 2 - 1
     places, filters = kernel[:axes], split_kernel("kernel", kernel, "C_in", "C_out")[axes:]
-    batch, spatial, channels = split_shape(x, axes, f"kernel of shape {kernel}")
-    of, out_channels = kernel[-2:]
-    require_number(x, channels, kernel, of)
-    if of != channels:
+    takes, out_channels = kernel[-2:]
+    _, _, channels = split_for_kernel(x, kernel, axes, takes)
+    if takes != channels:
         raise InputError(
-            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {of}.",
-            *other_layouts(x, kernel, axes, of),
+            f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {takes}.",
+            *other_layouts(x, kernel, axes, takes),
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
-    laid = place_windows(
-        spatial,
-        filters,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        rounding=rounding,
-        check=partial(check_padding_mode, padding_mode),
-    )
-    symbolic = next((axis for axis in laid if is_symbolic(axis.size)), None)
+    shapes = conv_shapes(x, (*filters, channels, out_channels), **arguments)
+    symbolic = next((axis for axis in shapes.windows if is_symbolic(axis.size)), None)
     if symbolic is not None:
         raise InputError(
             f"{symbolic.axis} {symbolic.size} of x {x} is symbolic, but kernel of shape {kernel} "
             f"has filters for {places} places and no others; use a number"
         )
-    shapes = ConvShapes(batch, laid, channels, out_channels, 1, padding_mode)
     if places != shapes.spatial:
         raise InputError(
             f"kernel of shape {kernel} has filters for {places} places, but {filters} filters have "
-            f"{shapes.spatial} places on x of shape {x} ({'; '.join(map(str, laid))}); use a "
-            f"kernel of shape {(*shapes.spatial, *filters, channels, out_channels)}"
+            f"{shapes.spatial} places on x of shape {x} ({'; '.join(map(str, shapes.windows))}); "
+            f"use a kernel of shape {(*shapes.spatial, *filters, channels, out_channels)}"
         )
     fitting = ((out_channels,), (*places, out_channels))
     if bias is not None and tuple(bias) not in fitting:

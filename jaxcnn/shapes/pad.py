@@ -1,20 +1,23 @@
-"""The shapes of a padding."""
+"""The edge of padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, Window, place_windows
-from jaxcnn.geometry.check import is_sequence
+from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry.padding_mode import check_padding_mode
+from jaxcnn.shapes.checks import split_by
+from jaxcnn.shapes.operation import Edge
+from jaxcnn.shapes.pool import PoolShapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def pad_windows(
-    x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros"
-) -> tuple[Window, ...]:
-    """One window of a single cell for each spatial axis of x; its outputs are the padded axis.
+def pad_shapes(x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros") -> PoolShapes:
+    """The shapes of a padding, checked: windows of one cell, whose outputs are the padded axes.
 
     Args:
       x: (N, *spatial, C); or (*spatial, C) where ``padding`` has one entry for each axis.
@@ -23,26 +26,22 @@ def pad_windows(
     Raises:
       InputError: where they do not fit together, with what to use instead.
 
-    >>> [window.output for window in pad_windows((2, 7, 8, 3), [1, (0, 2)])]
-    [9, 10]
+    >>> pad_shapes((2, 7, 8, 3), [1, (0, 2)]).output
+    (2, 9, 10, 3)
     """
-    x = tuple(x)
     if isinstance(padding, str):
         raise InputError(
-            f"padding {padding!r} depends on a filter, which pad does not have; use an int, an int "
-            f"for each axis, or a pair (before, after) for each axis"
+            f"padding {padding!r} depends on a kernel_size, which pad does not have; use an int, an "
+            f"int for each axis, or a pair (before, after) for each axis"
         )
     if padding_mode == "partial":
         raise InputError(
             'padding_mode "partial" needs the window of a convolution; use conv(..., '
             'padding_mode="partial"), or padding_mode="zeros" here'
         )
-    axes = len(padding) if is_sequence(padding) else max(1, len(x) - 2)
-    if len(x) not in (axes + 1, axes + 2):
-        raise InputError(
-            f"x of shape {x} has {len(x)} axes; padding {padding!r} ({axes} spatial "
-            f"{'axis' if axes == 1 else 'axes'}) takes {axes + 2}, (N, *spatial, C), or {axes + 1} "
-            f"for one example, (*spatial, C)"
-        )
+    batch, spatial, channels = split_by(x, "padding", padding)
     check = partial(check_padding_mode, padding_mode)
-    return place_windows(x[-axes - 1 : -1], 1, padding=padding, check=check)
+    return PoolShapes(batch, place_windows(spatial, 1, padding=padding, check=check), channels)
+
+
+pad = Edge("pad", pad_shapes)

@@ -1,48 +1,45 @@
-"""The shapes of a pool over sliding windows."""
+"""The edge of pools over sliding windows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry import Padding, Window, place_windows
-from jaxcnn.geometry.check import is_sequence, per_axis
+from jaxcnn.geometry.check import per_axis
 from jaxcnn.geometry.coverage import first_empty_output
 from jaxcnn.geometry.padding_advice import nonempty_window_advice
-from jaxcnn.shapes.checks import batch_axis, split_shape
+from jaxcnn.shapes.arrays import require_floating, require_ordered
+from jaxcnn.shapes.checks import norm_order, split_by
+from jaxcnn.shapes.operation import Edge, WindowShapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
 
 
 @dataclass(frozen=True)
-class PoolShapes:
+class PoolShapes(WindowShapes):
     """A checked pool over x (N, *spatial, C), which leaves the channels alone.
 
     Attributes:
-      batch: N, or None where x came without a batch axis.
-      windows: one :class:`Window` for each spatial axis.
+      batch: N, or None where the caller's x has no batch axis.
+      dtype: the result's; None where the pool is described by shapes alone.
+      windows: one :class:`jaxcnn.geometry.Window` for each spatial axis.
       channels: C.
 
     >>> PoolShapes(8, (Window(28, 2, stride=2),), channels=3).output
     (8, 14, 3)
     """
 
-    batch: int | None
-    windows: tuple[Window, ...]
     channels: int
 
     @property
-    def spatial(self) -> tuple[int, ...]:
-        """The output's spatial sizes."""
-        return tuple(window.output for window in self.windows)
-
-    @property
     def output(self) -> tuple[int, ...]:
-        """The output's shape, with a batch axis iff x had one."""
-        return (*batch_axis(self.batch), *self.spatial, self.channels)
-
-    @property
-    def paddings(self) -> tuple[tuple[int, int], ...]:
-        return tuple(window.padding for window in self.windows)
+        """The shape of the result, with a batch axis iff the caller's x has one."""
+        return self.with_batch(*self.spatial, self.channels)
 
 
 def pool_shapes(
@@ -54,27 +51,22 @@ def pool_shapes(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> PoolShapes:
-    """Checks the shape and arguments of a pool and lays its windows.
+    """The shapes of a pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` lists one size for each axis.
+      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` has one size for each axis.
       kernel_size: the window's size, one for all spatial axes or one each.
-      stride: None takes the window's size, so that windows neither overlap nor leave gaps.
+      stride: None takes the window's size: windows that neither overlap nor leave gaps.
       padding, dilation, rounding: as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: as for a convolution, and where a window would hold nothing but padding.
+      InputError: as for a convolution, and where a window holds nothing but padding.
 
     >>> pool_shapes((8, 28, 28, 3), 2).output
     (8, 14, 14, 3)
     """
-    x = tuple(x)
-    if is_sequence(kernel_size):
-        axes, asked = len(kernel_size), f"kernel_size {tuple(kernel_size)!r}"
-    else:
-        axes, asked = max(1, len(x) - 2), f"kernel_size {kernel_size!r}"
-    batch, spatial, channels = split_shape(x, axes, asked)
-    kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
+    batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
+    kernel_size = per_axis("kernel_size", kernel_size, len(spatial), least=1)
     laid = place_windows(
         spatial,
         kernel_size,
@@ -93,9 +85,29 @@ def _require_cells(laid: Sequence[Window], rounding: str) -> None:
         empty = first_empty_output(axis)
         if empty is not None:
             raise InputError(
-                f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation {axis.dilation}, "
-                f"stride {axis.stride}, padding {axis.padding}: output {empty} would pool "
-                f"nothing but padding.",
+                f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation "
+                f"{axis.dilation}, stride {axis.stride}, padding {axis.padding}: output {empty} "
+                f"would pool nothing but padding.",
                 *nonempty_window_advice(laid, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
+
+
+max_pool = Edge("max_pool", pool_shapes, require_ordered)
+min_pool = Edge("min_pool", pool_shapes, require_ordered)
+avg_pool = Edge("avg_pool", pool_shapes, require_floating)
+
+
+def lp_pool(
+    x: jax.Array, kernel_size: int | Sequence[int], p: float, **arguments: Any
+) -> tuple[jax.Array, float, PoolShapes]:
+    """The x of :func:`jaxcnn.lp_pool` with a batch axis, the order of the norm, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> x, p, shapes = lp_pool(jnp.ones((28, 28, 3)), (2, 2), 2)
+    >>> x.shape, p, shapes.output
+    ((1, 28, 28, 3), 2, (14, 14, 3))
+    """
+    x, shapes = Edge("lp_pool", pool_shapes, require_floating)(x, kernel_size, **arguments)
+    with error_prefix("lp_pool"):
+        return x, norm_order(p), shapes

@@ -1,53 +1,59 @@
-"""The shapes of resampling: blur pooling, pixel shuffle and unshuffle."""
+"""The edge of resampling: blur pooling, pixel shuffle and unshuffle."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import choice, per_axis
-from jaxcnn.geometry.padding import Padding
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.window import axis_names
+from jaxcnn.shapes.arrays import require_floating
 from jaxcnn.shapes.checks import require_cells, split_by
+from jaxcnn.shapes.operation import Edge, OperationShapes
 from jaxcnn.shapes.pool import PoolShapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry.padding import Padding
 
 ORDERS = ("CRD", "DCR")
 
 
 def blur_shapes(
     x: Sequence[int],
-    kernel_size: int | Sequence[int],
     *,
+    kernel_size: int | Sequence[int] = 3,
     stride: int | Sequence[int] = 2,
     padding: Padding = "SAME_LOWER",
     padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> PoolShapes:
-    """Checks the shape and arguments of a blur pool and lays its windows.
+    """The shapes of a blur pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` lists one size for each axis.
+      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` has one size for each axis.
       kernel_size, stride, padding, padding_mode, rounding: as in :func:`jaxcnn.blur_pool`.
 
-    >>> blur_shapes((8, 28, 28, 3), 3).output
+    >>> blur_shapes((8, 28, 28, 3)).output
     (8, 14, 14, 3)
     """
     if rounding == "ceil":
         raise InputError(
-            'rounding "ceil" reads beyond the padding, which blur pooling fills by its padding mode; '
-            'use "floor", or more padding'
+            'rounding "ceil" reads beyond the padding, where there are no cells to blur; use "floor", '
+            "or more padding"
         )
     batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
     if padding_mode == "partial":
         raise InputError(
-            'padding_mode "partial" counts taps, whose weights differ here; use padding_mode="replicate"'
+            'padding_mode "partial" counts taps, whose weights differ here; use '
+            'padding_mode="replicate"'
         )
     laid = place_windows(
         spatial,
@@ -71,22 +77,22 @@ def binomial(kernel_size: int) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class ShuffleShapes:
-    """Cells of (N, *spatial, C*prod(factors)) laid out as (N, *spatial*factors, C), or back.
+class ShuffleShapes(OperationShapes):
+    """A checked shuffle from (N, *coarse, C*prod(factors)) to (N, *coarse*factors, C), or back.
 
     Attributes:
-      batch: N, or None where the input came without a batch axis.
-      coarse: the spatial sizes where the channels are many.
+      batch: N, or None where the caller's x has no batch axis.
+      dtype: the result's; None where the shuffle is described by shapes alone.
+      coarse: the spatial sizes of the side with many channels.
       factors: how many times finer the other side is, on each axis.
-      channels: C, where the channels are few.
-      order: how channel c and offset i are told from the number of a channel, one of "CRD", "DCR".
+      channels: C, the channels of the fine side.
+      order: how the number of a channel encodes channel c and offset i, one of "CRD", "DCR".
 
     >>> shapes = ShuffleShapes(8, (7, 7), (2, 2), channels=3, order="CRD")
     >>> shapes.fine, shapes.stacked
     ((14, 14), 12)
     """
 
-    batch: int | None
     coarse: tuple[int, ...]
     factors: tuple[int, ...]
     channels: int
@@ -94,19 +100,19 @@ class ShuffleShapes:
 
     @property
     def fine(self) -> tuple[int, ...]:
-        """The spatial sizes where the channels are few."""
+        """The spatial sizes of the side with few channels."""
         return tuple(n * r for n, r in zip(self.coarse, self.factors, strict=True))
 
     @property
     def stacked(self) -> int:
-        """The channels where they are many."""
+        """The channels of the coarse side."""
         return self.channels * math.prod(self.factors)
 
 
 def shuffle_shapes(
     x: Sequence[int], factor: int | Sequence[int], *, order: str = "CRD"
 ) -> ShuffleShapes:
-    """Checks the shape and arguments of a pixel shuffle.
+    """The shapes of a pixel shuffle, checked.
 
     >>> shuffle_shapes((8, 7, 7, 12), 2).fine
     (14, 14)
@@ -126,7 +132,7 @@ def shuffle_shapes(
 def unshuffle_shapes(
     x: Sequence[int], factor: int | Sequence[int], *, order: str = "CRD"
 ) -> ShuffleShapes:
-    """Checks the shape and arguments of a pixel unshuffle.
+    """The shapes of a pixel unshuffle, checked.
 
     >>> unshuffle_shapes((8, 14, 14, 3), 2).stacked
     12
@@ -156,10 +162,15 @@ def _shuffled(x: tuple[int, ...], factor: Any, order: str) -> tuple[Any, ...]:
 
 
 def _multiples(number: int, of: int) -> str:
-    """The multiples of ``of`` next to ``number``, as a choice.
+    """The multiples of ``of`` nearest to ``number``, as a choice.
 
     >>> _multiples(7, 4), _multiples(3, 4)
     ('4 or 8', '4')
     """
     above = -(-number // of) * of
     return f"{above - of} or {above}" if above > of else str(above)
+
+
+blur_pool = Edge("blur_pool", blur_shapes, require_floating)
+pixel_shuffle = Edge("pixel_shuffle", shuffle_shapes)
+pixel_unshuffle = Edge("pixel_unshuffle", unshuffle_shapes)

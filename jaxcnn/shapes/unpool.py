@@ -1,47 +1,76 @@
-"""The shapes of an unpooling."""
+"""The edge of max pooling with indices, and of unpooling."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import per_axis
+from jaxcnn.shapes.arrays import as_arrays, require_ordered
 from jaxcnn.shapes.checks import require_cells, split_by
+from jaxcnn.shapes.operation import Edge, OperationShapes, checked
+from jaxcnn.shapes.pool import pool_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import jax
+
+max_pool_with_indices = Edge("max_pool_with_indices", pool_shapes, require_ordered)
+
+
+@error_prefix("max_unpool")
+def max_unpool(
+    values: jax.Array, indices: jax.Array, output_size: int | Sequence[int]
+) -> tuple[jax.Array, jax.Array, UnpoolShapes]:
+    """The arrays of :func:`jaxcnn.max_unpool` with batch axes, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> values, indices, shapes = max_unpool(jnp.ones((2, 3)), jnp.ones((2, 3), int), (4,))
+    >>> values.shape, indices.shape, shapes.output
+    ((1, 2, 3), (1, 2, 3), (4, 3))
+    """
+    (indices,), dtype = as_arrays({"indices": indices})
+    if dtype.kind not in "iu":
+        raise TypeError(
+            f"indices must be integers, got {dtype}; use them as max_pool_with_indices gave them"
+        )
+    arguments = {"indices": indices.shape, "output_size": output_size}
+    (values,), shapes = checked(unpool_shapes, {"values": values}, arguments)
+    return shapes.batched(values), shapes.batched(indices), shapes
 
 
 @dataclass(frozen=True)
-class UnpoolShapes:
+class UnpoolShapes(OperationShapes):
     """A checked unpooling of values (N, *k, C) into (N, *output, C).
 
     Attributes:
-      batch: N, or None where the values came without a batch axis.
-      spatial: the values' spatial sizes, k.
+      batch: N, or None where the caller's values have no batch axis.
+      dtype: the result's; None where the unpooling is described by shapes alone.
       sizes: the output's spatial sizes.
       channels: C.
 
-    >>> UnpoolShapes(8, (2, 2), (4, 5), channels=3).output
+    >>> UnpoolShapes(8, (4, 5), channels=3).output
     (8, 4, 5, 3)
     """
 
-    batch: int | None
-    spatial: tuple[int, ...]
     sizes: tuple[int, ...]
     channels: int
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The output's shape, with a batch axis iff the values had one."""
-        return (*(() if self.batch is None else (self.batch,)), *self.sizes, self.channels)
+        """The shape of the result, with a batch axis iff the caller's values have one."""
+        return self.with_batch(*self.sizes, self.channels)
 
 
 def unpool_shapes(
     values: Sequence[int], indices: Sequence[int], output_size: int | Sequence[int]
 ) -> UnpoolShapes:
-    """Checks the shapes of an unpooling.
+    """The shapes of an unpooling, checked.
 
     Args:
-      values: (N, *k, C); or (*k, C) where ``output_size`` lists one size for each axis.
+      values: (N, *k, C); or (*k, C) where ``output_size`` has one size for each axis.
       indices: the same shape.
       output_size: the output's spatial sizes, one for all axes or one each.
 
@@ -52,7 +81,7 @@ def unpool_shapes(
     (8, 4, 5, 3)
     """
     values, indices = tuple(values), tuple(indices)
-    batch, spatial, channels = split_by(values, "output_size", output_size, called="values")
+    batch, spatial, channels = split_by(values, "output_size", output_size, name="values")
     if indices != values:
         raise InputError(
             f"indices of shape {indices} do not fit values of shape {values}; use both as "
@@ -60,4 +89,4 @@ def unpool_shapes(
         )
     require_cells(spatial)
     sizes = per_axis("output_size", output_size, len(spatial), least=1, symbolic=True)
-    return UnpoolShapes(batch, spatial, sizes, channels)
+    return UnpoolShapes(batch, sizes, channels)

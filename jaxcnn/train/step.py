@@ -12,7 +12,6 @@ import optax
 from flax import nnx
 from jax import lax
 
-from jaxcnn.nn import Stack
 from jaxcnn.shapes.arrays import widened
 from jaxcnn.train.augment import random_shift
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from jax.typing import ArrayLike
 
+    from jaxcnn.nn import Stack
     from jaxcnn.train.config import TrainConfig
 
 

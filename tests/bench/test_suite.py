@@ -11,7 +11,7 @@ from jax import lax
 from jaxcnn.bench import SUITES, rows_of
 from jaxcnn.bench.contenders import lax_arguments
 from jaxcnn.bench.row import depthwise, row
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve.layout import describe
 from jaxcnn.errors import InputError
 from jaxcnn.ops import max_pool
 
@@ -42,7 +42,7 @@ def test_shapes_and_multiply_adds_of_a_convolution_row_are_those_of_the_library(
         return
     jaxpr = jax.make_jaxpr(lambda x, w: lax.conv_general_dilated(x, w, **lax_arguments(row)))
     (equation,) = jaxpr(x, kernel).eqns
-    problem = operation(x, kernel, equation.params).problem
+    problem = describe(x, kernel, equation.params).problem
     assert row.multiply_adds == problem.multiply_adds
     assert row.terms("forward") == problem.taps * problem.group_channels[0]
 

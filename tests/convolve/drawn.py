@@ -7,9 +7,8 @@ dilation and negative padding; ``test_problem`` holds it to jaxcnn.reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 from jaxcnn.convolve import ALGORITHMS, Problem
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.convolve.choose import choose
-from jaxcnn.testing import gamma, unit_roundoff
+from jaxcnn.testing import assert_within, gamma, rounding_bound, unit_roundoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ONEDNN = frozenset(DIRECTIONS)
+"""The algorithms that call oneDNN."""
 
 SIXTEEN = ("bfloat16", "float16")
 
@@ -136,14 +142,14 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
             channels=(1,), filters=(1,), ranks=(2,), batches=(1, 2), filter_size=(10, 12), **PLAIN
         ),
     ),
-    "diagonal": st.one_of(
+    "block_diagonal": st.one_of(
         kernel_gradients(groups=(2, 3, 4)),
         kernel_gradients(groups=(18,), channels=(1, 2), filters=(1, 2), ranks=(1, 2)),
     ),
-    "phases": problems(base_dilation=(2, 4)),
-    "zeros": problems(base_dilation=(1, 3)),
+    "polyphase": problems(base_dilation=(2, 4)),
+    "zero_insertion": problems(base_dilation=(1, 3)),
     # Kernel gradients of transposed convolutions.
-    "swapped": problems(
+    "swap_operands": problems(
         groups=(1,),
         ranks=(1, 2),
         stride=(2, 4),
@@ -151,7 +157,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         base_dilation=(1, 1),
         padding=(-2, 0),
     ).map(lambda problem: problem.input_gradient().kernel_gradient()),
-    "portions": st.one_of(
+    "batch_chunks": st.one_of(
         kernel_gradients(batches=(3, 5, 20, 32)),
         kernel_gradients(batches=(2, 3), groups=(2, 3), channels=(1,), filters=(1, 2)),
     ),
@@ -159,8 +165,8 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         problems(groups=(2, 3), stride=(1, 1), **(PLAIN | {"dilation": (2, 4)})),
         kernel_gradients(groups=(2, 3), stride=(2, 4)),
     ),
-    "products": kernel_gradients(groups=(1,)),
-    "rows": st.one_of(
+    "patches_matmul": kernel_gradients(groups=(1,)),
+    "depthwise_kernel_gradient": st.one_of(
         kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
         # So many rows, and of no divisor, that some are left over.
         st.builds(
@@ -176,7 +182,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
         ),
     ),
     "overlap_add": problems(groups=(1,), stride=(1, 1), dilation=(1, 1), base_dilation=(1, 4)),
-    "slabs": problems(ranks=(3,), **PLAIN),
+    "depth_taps": problems(ranks=(3,), **PLAIN),
     "fft": st.one_of(
         problems(ranks=(2,), filter_size=(5, 9)), problems(ranks=(1,), filter_size=(25, 40))
     ),
@@ -341,7 +347,7 @@ def allowance(
         share = gamma(taken.levels, problem.dtype) + gamma(count + taken.levels, "float32")
     else:
         share = gamma(count, problem.dtype)
-    return (share + exact) * (1 + share) * magnitude
+    return rounding_bound(magnitude, share + exact)
 
 
 def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
@@ -356,7 +362,7 @@ def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
     cells = math.prod(
         2 * max(size + max(lo, 0) + max(hi, 0), extent)
         for size, (lo, hi), extent in zip(
-            problem.spread, problem.padding, problem.extent, strict=True
+            problem.dilated_size, problem.padding, problem.extent, strict=True
         )
     )
     x, kernel = (np.asarray(a).astype(np.float64) for a in (x, kernel))
@@ -365,20 +371,13 @@ def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
     return factor * unit_roundoff(problem.dtype) * norms
 
 
-def assert_within(got: Any, want: Any, bound: Any, what: str = "result") -> None:
-    """|got - want| <= bound in every entry, and neither is NaN."""
-    got, want = (np.asarray(a).astype(np.float64) for a in (got, want))
-    assert got.shape == want.shape, f"{what}: shape {got.shape} differs from {want.shape}"
-    error, bound = np.abs(got - want), np.broadcast_to(bound, got.shape)
-    wrong = ~(error <= bound)
-    if wrong.any():
-        excess = np.where(np.isnan(error), np.inf, error - bound)
-        place = np.unravel_index(np.argmax(np.where(wrong, excess, -np.inf)), got.shape)
-        raise AssertionError(
-            f"{what}: {got[place]:.9g} differs from {want[place]:.9g} by {error[place]:.3g}, "
-            f"allowed are {bound[place]:.3g} (at {[*map(int, place)]} of shape {got.shape}; "
-            f"{int(wrong.sum())} of {got.size} entries are beyond their bound)"
-        )
+def assert_trees_close(got: Any, want: Any, *, roundings: int) -> None:
+    """Equal trees, shapes and dtypes; numbers within so many roundings of the largest one."""
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert ours.dtype == theirs.dtype
+        largest = np.abs(np.asarray(theirs)).max(initial=1)
+        assert_within(ours, theirs, gamma(roundings, ours.dtype) * largest)
 
 
 def letters(axes: int) -> tuple[str, str, str]:

@@ -10,20 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout
-from jaxcnn.convolve.algorithms import algorithm as shared
-from jaxcnn.convolve.algorithms import onednn, products, rows
-from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
-from jaxcnn.onednn import closed_because
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout, tuning
+from jaxcnn.convolve.algorithms.kernels import onednn
+from jaxcnn.convolve.choose import named_or_chosen, program_in_layout, solve
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
+    ONEDNN,
     SIXTEEN,
     allowance,
     arrays,
     as_call,
-    assert_within,
     course,
     defined,
     defined_gradients,
@@ -35,7 +34,7 @@ from tests.convolve.drawn import (
     with_dtype,
 )
 
-closed = closed_because()
+closed = unavailable_reason()
 
 
 _NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}
@@ -102,14 +101,13 @@ def _served(name, dtype):
     }[name]
 
 
-@each(["taps", "tap_loop", "products", "rows"])
+@each(["taps", "tap_loop", "patches_matmul", "depthwise_kernel_gradient"])
 @few
 @given(st.data())
 def test_in_a_loop_over_examples_it_computes_the_same(name, data):
     problem = data.draw(taken_by(name))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (shared, products, rows):
-            patch.setattr(module, "LARGEST_TEMPORARY", 0)
+        patch.setattr(tuning, "LARGEST_TEMPORARY", 0)
         holds(problem, name)
 
 
@@ -126,7 +124,7 @@ def test_onednn_reads_arrays_as_they_lie(name, data):
     text = call.lower(*given).as_text()
     assert text.count("custom_call @" + TARGET) == 1
     described = layout.Operation(problem, numbers, groups.get("batch_group_count", 1))
-    if name in onednn.readers(described):
+    if program_in_layout(name, described):
         assert "transpose" not in text
     spec = numbers.out_spec
     got = jnp.transpose(call(*given), (spec[0], *spec[2:], spec[1]))
@@ -139,11 +137,11 @@ def laid(name, problem, x, kernel, numbers):
 
     Of kernel gradients they are input and output gradient, with all groups along the batch.
     """
-    if not ALGORITHMS[name].of_forward:
-        return layout.laid(x, kernel, numbers), {"feature_group_count": problem.groups}
-    x, g = layout.from_kernel_gradient(problem.kernel_gradient(), x, kernel)
+    if not ALGORITHMS[name].takes_forward_operands:
+        return layout.lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
+    x, g = layout.forward_operands(problem.kernel_gradient(), x, kernel)
     x, g = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
-    return layout.laid(x, g, numbers), {"batch_group_count": problem.groups}
+    return layout.lax_operands(x, g, numbers), {"batch_group_count": problem.groups}
 
 
 @pytest.mark.skipif(bool(closed), reason=str(closed))
@@ -158,11 +156,11 @@ def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
     first, last = tuple(range(axes + 2)), layout.channels_last(axes).lhs_spec
     turned = (1, 0, *first[2:])
     orders = [(first, first, first), (last, turned, last), (last, first[::-1], last)]
-    if ALGORITHMS[name].of_forward:
+    if ALGORITHMS[name].takes_forward_operands:
         swapped = (last[1], last[0], *last[2:])
         orders = [(turned, turned, first), (swapped, swapped, turned), (swapped, swapped, first)]
     for order in map(lax.ConvDimensionNumbers._make, orders):
-        assert name in onednn.readers(layout.Operation(problem, order, 1)), order
+        assert program_in_layout(name, layout.Operation(problem, order, 1)), order
 
 
 @each(ALGORITHMS)
@@ -191,13 +189,13 @@ def test_its_gradients_are_those_of_the_definition(name, data):
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
     assert runs or name == "direct", f"{name} computed none of the gradients of {problem}"
     wants, magnitudes = defined_gradients(problem, x, kernel, g)
-    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
+    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.output_cells
     operands = (g, kernel), (x, g)
     for i, gradient in enumerate((problem.input_gradient(), problem.kernel_gradient())):
         what = ("x", "kernel")[i]
         if course(gradient, named_or_chosen(gradient, name, frozenset())).local:
             share = gamma(lengths[i] + 2, dtype)
-            bound = 2 * share * (1 + share) * magnitudes[i]
+            bound = 2 * rounding_bound(magnitudes[i], share)
         else:
             bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
         assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")
@@ -221,8 +219,8 @@ def _handed_on(problem, name):
 
     def run():
         given = arrays(problem)
-        if ALGORITHMS[name].of_forward:
-            given = layout.from_kernel_gradient(problem.kernel_gradient(), *given)
+        if ALGORITHMS[name].takes_forward_operands:
+            given = layout.forward_operands(problem.kernel_gradient(), *given)
         return ALGORITHMS[name].run(problem, *given, recording)
 
     if ALGORITHMS[name].parts(problem):

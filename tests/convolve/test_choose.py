@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from jax import lax
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed
-from jaxcnn.convolve.choose import ONEDNN, Laying, choose, costs, laying, named_or_chosen, solve
-from jaxcnn.convolve.layout import Operation, channels_last, forward_laid, laid
-from jaxcnn.onednn import SWITCH, closed_because
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed, tuning
+from jaxcnn.convolve.choose import LayoutCost, choose, costs, layout_cost, named_or_chosen, solve
+from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers, lax_operands
+from jaxcnn.onednn import SWITCH, unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import unit_roundoff
 from tests.cases import for_cpus, many
 from tests.convolve.drawn import (
+    ONEDNN,
     arrays,
     as_call,
     define,
@@ -74,7 +75,7 @@ CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(froz
 def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
     problem, closed, total, readers
 ):
-    laid = Laying(total, frozenset(readers))
+    laid = LayoutCost(total, frozenset(readers))
     before, after = costs(problem, closed), costs(problem, closed, laid)
     for name, cost in after.items():
         if isinstance(cost, str) or problem.trimmed()[0].is_empty:
@@ -90,23 +91,25 @@ def test_what_is_paid_for_is_what_is_laid_out_anew(data):
     """Of arrays in any order of axes; and nothing of those that lie as they are taken."""
     problem = data.draw(problems(groups=(1, 2)))
     numbers = data.draw(
-        st.sampled_from([channels_last(problem.axes), forward_laid(problem.axes)])
+        st.sampled_from([channels_last(problem.axes), kernel_gradient_numbers(problem.axes)])
         | st.builds(lambda: drawn_numbers(data.draw, problem.axes))
     )
     described = Operation(problem, numbers, 1)
     ways = [_laid_out_anew(described, described.canonical)]
     if problem.groups == 1:
-        ways.append(_laid_out_anew(described, described.of_forward))
-    assert laying(described).total == min(ways)
+        ways.append(_laid_out_anew(described, described.forward_operands))
+    assert layout_cost(described).moved_bytes == min(ways)
 
 
 def _laid_out_anew(described, put):
     """Bytes of x, kernel and output that the way to an algorithm and back transposes."""
     problem = described.problem
-    x, kernel = jax.eval_shape(lambda *given: laid(*given, described.numbers), *arrays(problem))
+    x, kernel = jax.eval_shape(
+        lambda *given: lax_operands(*given, described.numbers), *arrays(problem)
+    )
 
     def there_and_back(x, kernel):
-        return *put(x, kernel), described.restored(jnp.zeros(problem.output_shape, x.dtype))
+        return *put(x, kernel), described.lax_output(jnp.zeros(problem.output_shape, x.dtype))
 
     found = jax.make_jaxpr(there_and_back)(x, kernel)
     moved = [eqn.outvars[0].aval for eqn in found.eqns if eqn.primitive is lax.transpose_p]
@@ -119,7 +122,7 @@ def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
     assert not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
-    if closed_because():
+    if unavailable_reason():
         assert name not in ONEDNN
 
 
@@ -128,7 +131,7 @@ def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
 def test_the_choice_is_the_same_when_it_is_made_again(problem, closed):
     before = choose(problem, closed), costs(problem, closed)
     choosing._cheapest.cache_clear()
-    choosing.rates.cache_clear()
+    tuning.rates.cache_clear()
     assert (choose(problem, closed), costs(problem, closed)) == before
 
 
@@ -147,9 +150,9 @@ def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
     taken = {name: cost for name, cost in taken.items() if ALGORITHMS[name].local}
     name, least = choose(problem, closed), min(taken.values())
     if name == "direct":
-        assert least >= choosing.WORTH * taken["direct"]
+        assert least >= tuning.WORTH * taken["direct"]
     else:
-        assert taken[name] == least < choosing.WORTH * taken["direct"]
+        assert taken[name] == least < tuning.WORTH * taken["direct"]
 
 
 @many
@@ -184,7 +187,7 @@ def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name,
         assert taken == name
 
 
-@pytest.mark.parametrize("name", ["taps", "diagonal", "fft", "direct"])
+@pytest.mark.parametrize("name", ["taps", "block_diagonal", "fft", "direct"])
 def test_a_name_reaches_the_compiled_program(name, monkeypatch):
     runs = []
     algorithm = ALGORITHMS[name]
@@ -277,12 +280,12 @@ def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
         jax.ShapeDtypeStruct(shape, problem.dtype)
         for shape in (problem.x_shape, problem.kernel_shape)
     )
-    lowered = jax.jit(lambda x, w: solve(problem, x, w, closed=closed)).lower(x, kernel)
+    lowered = jax.jit(lambda x, w: solve(problem, x, w, excluded=closed)).lower(x, kernel)
     lines = lowered.as_text().count("\n")
-    assert lines <= LINES * choosing.MOST_WRITTEN, (choose(problem, closed), problem)
+    assert lines <= LINES * tuning.MOST_PROGRAMS, (choose(problem, closed), problem)
 
 
-@pytest.mark.skipif(bool(closed_because()), reason=str(closed_because()))
+@pytest.mark.skipif(bool(unavailable_reason()), reason=str(unavailable_reason()))
 def test_the_switch_changes_the_choice_at_once(monkeypatch):
     problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
     x, kernel = arrays(problem)
@@ -327,7 +330,7 @@ def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
     exact = define(problem, x, kernel)
 
     def error(name):
-        y = jax.jit(lambda x, w: solve(problem, x, w, name=name, closed=closed))(x, kernel)
+        y = jax.jit(lambda x, w: solve(problem, x, w, name=name, excluded=closed))(x, kernel)
         return np.linalg.norm(np.asarray(y, np.float64) - exact)
 
     floor = unit_roundoff("float32") * np.linalg.norm(exact)
@@ -348,10 +351,10 @@ def test_nor_for_drawn_problems(problem):
 
 
 def test_an_algorithm_that_is_not_measured_is_not_for_free():
-    for key, rates in choosing.rates().items():
+    for key, rates in tuning.rates().items():
         assert min(rates) >= 0, key
         assert max(rates) > 0, key
         assert key.split("/")[0] in ALGORITHMS, key
     with pytest.raises(KeyError, match="no rates for nothing"):
-        choosing._rates_for("nothing", "", "float32")
-    assert jnp.isfinite(choosing.rates()["direct/image/float32"].operation)
+        tuning.rates_for("nothing", "", "float32")
+    assert jnp.isfinite(tuning.rates()["direct/image/float32"].operation)

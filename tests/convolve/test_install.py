@@ -17,8 +17,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import install, onednn_closed, uninstall
-from jaxcnn.onednn import closed_because
+from jaxcnn.convolve import install, onednn_closed, tuning, uninstall
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import (
     adapters,
@@ -29,11 +29,10 @@ from jaxcnn.testing import (
     assert_refuses,
     assert_transforms,
     conv_problems,
-    gamma,
     impossible_conv_problems,
 )
 from tests.cases import DTYPES, few, for_cpus, run_on_eight_devices
-from tests.convolve.drawn import assert_within, calls, numbers
+from tests.convolve.drawn import assert_trees_close, calls, numbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +46,7 @@ def nothing_is_left():
 @pytest.fixture
 def installed(monkeypatch):
     """Installed, and the direct call chosen only where nothing else takes the problem."""
-    monkeypatch.setattr(choosing, "WORTH", float("inf"))
+    monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     with install():
         yield
@@ -228,14 +227,7 @@ def test_lax_s_own_calls_have_the_values_and_gradients_they_had(call):
     _assert_close(after, before)
 
 
-def _assert_close(got, want):
-    """Trees of float32 equal but for a thousand roundings of the largest number."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert ours.dtype == theirs.dtype
-        bound = gamma(1000, "float32") * max(1, abs(np.asarray(theirs)).max(initial=0))
-        assert_within(ours, theirs, bound)
-
+_assert_close = partial(assert_trees_close, roundings=1000)
 
 # -- artefacts and devices -------------------------------------------------------------------------
 
@@ -264,7 +256,7 @@ def test_an_artefact_asks_nothing_of_onednn():
 
     before = jax.jit(both)(x, kernel)
     with install():
-        assert _asks_onednn(both, x, kernel) == (not closed_because())
+        assert _asks_onednn(both, x, kernel) == (not unavailable_reason())
         for platforms in (("cpu",), ("cpu", "cuda", "tpu")):
             exported = jax.export.export(jax.jit(both), platforms=platforms)(x, kernel)
             assert TARGET not in exported.mlir_module()
@@ -295,7 +287,7 @@ def on_eight_devices():
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     with install():
         mapped = jax.shard_map(_dense, mesh=mesh, in_specs=(Spec("i"), Spec()), out_specs=Spec("i"))
-        assert _asks_onednn(mapped, x, kernel) == (not closed_because())
+        assert _asks_onednn(mapped, x, kernel) == (not unavailable_reason())
         _assert_close(jax.jit(mapped)(x, kernel), before)
         _assert_close(jax.jit(partial(gradient, f=mapped))(x, kernel), gradients)
         xs, ws = jax.device_put(x, split), jax.device_put(kernel, whole)

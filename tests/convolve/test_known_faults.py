@@ -30,14 +30,13 @@ from jaxlib.mlir import ir
 import jaxcnn
 from jaxcnn.cli.doctor import state
 from jaxcnn.convolve import Problem, conv_general_dilated, known_faults
-from jaxcnn.convolve.known_faults import FAULTS, cropped
+from jaxcnn.convolve.known_faults import FAULTS
 from jaxcnn.convolve.lower import LAX_RULES
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma
 from tests.cases import few, many, run_on_eight_devices
 from tests.convolve.drawn import (
     arrays,
     as_call,
-    assert_within,
     defined,
     defined_gradients,
     numbers,
@@ -56,7 +55,7 @@ def test_a_slice_and_padding_are_what_negative_padding_is(n, base, lo, hi, last)
     canvas[:, ::base] = x if last else x.T
     want = np.pad(canvas, ((0, 0), (max(lo, 0), max(hi, 0))))
     want = want[:, max(-lo, 0) : want.shape[1] - max(-hi, 0)]
-    cut, ((low, high),) = cropped(jnp.asarray(x), [int(last)], [(lo, hi)], [base])
+    cut, ((low, high),) = known_faults.crop(jnp.asarray(x), [int(last)], [(lo, hi)], [base])
     assert min(low, high) >= 0
     cut = np.asarray(cut) if last else np.asarray(cut).T
     got = np.zeros((2, base * (cut.shape[1] - 1) + 1 if cut.size else 0), int)
@@ -194,7 +193,7 @@ def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
 
     for put, right in ((lambda y: y, True), (spoil, False)):
         monkeypatch.setattr(
-            known_faults, "_squares_summed", lambda m, x, put=put: put(squares(m, x))
+            known_faults, "_row_sums_of_squares", lambda m, x, put=put: put(squares(m, x))
         )
         assert known_faults.reduces_rightly() is right
 

@@ -6,7 +6,7 @@ in the sum over all places that a kernel's gradient is too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,10 @@ from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated
 from jaxcnn.ops import avg_pool, max_pool
 from tests.convolve.drawn import as_call, define, defined_gradients, takes, with_dtype
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("optimised")
 
 SIZES = st.sampled_from((16_385, 32_769, 40_001, 65_537, 131_073)) | st.integers(16_385, 131_073)
 SHAPES: dict[str, Callable[[int], tuple[int, tuple[int, ...]]]] = {

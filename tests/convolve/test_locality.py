@@ -22,12 +22,11 @@ from hypothesis import strategies as st
 import jaxcnn
 from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated
 from jaxcnn.convolve.choose import solve
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
     arrays,
     as_call,
-    assert_within,
     defined,
     defined_gradients,
     kernel_gradients,
@@ -37,7 +36,7 @@ from tests.convolve.drawn import (
 )
 from tests.convolve.test_algorithms import each
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
+pytestmark = pytest.mark.usefixtures("optimised")
 
 HUGE = 1e30
 LOCAL = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]
@@ -97,7 +96,7 @@ def hold(got: Any, want: Want, roundings: int, what: str) -> None:
         f"outside their window, first at {np.argwhere(stray)[0]}"
     )
     share = gamma(roundings, "float32") + gamma(roundings, "float64")
-    bound = share * (1 + share) * want.magnitude
+    bound = rounding_bound(want.magnitude, share)
     assert_within(
         np.where(finite & ~want.must, got, 0),
         np.where(finite & ~want.must, want.value, 0),
@@ -128,7 +127,7 @@ def is_kept(problem: Problem) -> bool:
     """
     if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
         return True
-    plain = problem.is_plain and set(problem.stride) == {1} and problem.places >= problem.taps
+    plain = problem.is_plain and set(problem.stride) == {1} and problem.output_cells >= problem.taps
     return plain and not problem.input_gradient().is_thin
 
 
@@ -188,7 +187,7 @@ def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str)
     """The law, for the results of :func:`all_directions`."""
     wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
     c, filters = problem.group_channels
-    counts = problem.taps * c, problem.taps * filters, problem.batch * problem.places
+    counts = problem.taps * c, problem.taps * filters, problem.batch * problem.output_cells
     names = "forward", "gradient of x", "gradient of the kernel"
     for result, want, count, name in zip(got, wants, counts, names, strict=True):
         hold(result, want, count + 8, f"{name}, {what}: {problem}")

@@ -18,18 +18,18 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, conv_general_dilated
+from jaxcnn.convolve import ALGORITHMS, conv_general_dilated, tuning
 from jaxcnn.convolve.primitive import conv_p
-from jaxcnn.onednn import closed_because
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few, for_cpus, run_on_eight_devices
 from tests.convolve.drawn import (
     INTEGERS,
     REALS,
     SIXTEEN,
     Call,
-    assert_within,
+    assert_trees_close,
     calls,
     numbers,
 )
@@ -38,20 +38,13 @@ from tests.convolve.drawn import (
 @pytest.fixture
 def any_but_direct(monkeypatch):
     """The cheapest algorithm but the direct call, wherever there is another."""
-    monkeypatch.setattr(choosing, "WORTH", float("inf"))
+    monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     yield
     choosing._cheapest.cache_clear()
 
 
-def assert_close(got, want):
-    """Trees of float64 equal but for ten thousand roundings of the largest number."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert ours.dtype == theirs.dtype
-        bound = gamma(10_000, ours.dtype) * max(1, abs(np.asarray(theirs)).max(initial=0))
-        assert_within(ours, theirs, bound)
-
+assert_close = partial(assert_trees_close, roundings=10_000)
 
 # -- values ----------------------------------------------------------------------------------------
 
@@ -79,7 +72,7 @@ def _assert_is_lax(call, algorithm=None):
         share = gamma(4, call.dtype) + gamma(count + 4, "float32")
     else:
         share = gamma(count, "float32" if call.dtype == "complex64" else call.dtype)
-    bound = (share + gamma(count, "float64")) * (1 + share) * magnitude
+    bound = rounding_bound(magnitude, share + gamma(count, "float64"))
     for part in (np.real, np.imag) if wide == "complex128" else (np.asarray,):
         values = (part(np.asarray(a).astype(wide)) for a in (got, want))
         assert_within(*values, bound, f"{call}, {algorithm}")
@@ -194,7 +187,7 @@ def test_numpy_arrays_are_taken_as_lax_takes_them():
     got = conv_general_dilated(x, kernel, (1,), "SAME")
     want = lax.conv_general_dilated(x, kernel, (1,), "SAME")
     assert got.dtype == want.dtype
-    np.testing.assert_allclose(got, want, rtol=0, atol=100 * gamma(8, "float32"))
+    assert_within(got, want, 100 * gamma(8, "float32"))
 
 
 # -- transformations -------------------------------------------------------------------------------
@@ -393,7 +386,7 @@ def test_a_donated_operand_is_used_up_as_by_lax():
         given_away = x + 0
         y = jax.jit(f, donate_argnums=0)(given_away, w)
         assert given_away.is_deleted()
-        np.testing.assert_allclose(y, theirs(x, w), rtol=0, atol=100 * gamma(29, "float32"))
+        assert_within(y, theirs(x, w), 100 * gamma(29, "float32"))
 
 
 @each_case
@@ -432,10 +425,7 @@ def _float32():
     return x, w, ours, partial(lax.conv_general_dilated, **CHOICE)
 
 
-def _assert_float32_close(got, want):
-    """As :func:`assert_close`, for float32: a thousand roundings of the largest number."""
-    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert_within(ours, theirs, gamma(1000, "float32") * np.abs(theirs).max())
+_assert_float32_close = partial(assert_trees_close, roundings=1000)
 
 
 def _asks_onednn(function, *args):
@@ -444,7 +434,7 @@ def _asks_onednn(function, *args):
 
 def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
     x, w, ours, theirs = _float32()
-    if not closed_because():
+    if not unavailable_reason():
         assert _asks_onednn(ours, x, w)
     both = jax.jit(lambda x, w: (ours(x, w), jax.grad(_loss(ours), (0, 1))(x, w)))
     for platforms in (("cpu",), ("cpu", "cuda", "tpu")):
@@ -479,7 +469,7 @@ def on_eight_devices():
     """Run by a child process: eight virtual devices."""
     x, w, ours, theirs = _float32()
     losses = _loss(ours), _loss(theirs)
-    opened = not closed_because()
+    opened = not unavailable_reason()
     want = theirs(x, w), jax.grad(losses[1], (0, 1))(x, w)
 
     # Each device by itself, on its part: oneDNN may be asked.

@@ -77,7 +77,7 @@ def test_padding_can_be_made_to_fit_the_outputs_exactly(problem):
     assert exact.output == problem.output
     assert [lo for lo, _ in exact.padding] == [lo for lo, _ in problem.padding]
     for axis, s in enumerate(problem.stride):
-        extent, spread = exact.extent[axis], exact.spread[axis]
+        extent, spread = exact.extent[axis], exact.dilated_size[axis]
         assert spread + sum(exact.padding[axis]) == (exact.output[axis] - 1) * s + extent
 
 
@@ -156,7 +156,7 @@ def test_the_kernel_gradient_is_the_exchanged_problem(problem):
     by_group = x.reshape(*x.shape[:-1], problem.groups, c)
     examples = np.moveaxis(by_group, (-1, -2, 0), (0, -2, -1)).reshape(c, *problem.size, -1)
     got, _ = defined(problem.kernel_gradient(), examples, np.moveaxis(g, 0, axes))
-    count = problem.batch * problem.places + 2
+    count = problem.batch * problem.output_cells + 2
     assert_sums_close(np.moveaxis(got, 0, -2), want, magnitude, roundings=count)
 
 
@@ -234,6 +234,6 @@ def test_the_definition_used_here_is_the_reference(problem):
         wants = y, *pull_back(jnp.asarray(g))
     value, size = defined(problem, x, kernel)
     gradients, sizes = defined_gradients(problem, x, kernel, g)
-    count = 2 + terms(problem) * problem.out_channels * problem.batch * problem.places
+    count = 2 + terms(problem) * problem.out_channels * problem.batch * problem.output_cells
     for got, want, magnitude in zip((value, *gradients), wants, (size, *sizes), strict=True):
         assert_sums_close(got, want, magnitude, roundings=count)

@@ -19,16 +19,17 @@ from jax.sharding import PartitionSpec as Spec
 
 from jaxcnn import convolve
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.pool_primitives import first_tap, largest, smallest, total
-from jaxcnn.convolve.stored import whole_when_back
-from jaxcnn.convolve.taps import MOST_TAPS, AxisWindow
-from jaxcnn.testing import gamma
+from jaxcnn.convolve.materialize import materialize_cotangent
+from jaxcnn.convolve.pool_primitives import first_tap, window_max, window_min, window_sum
+from jaxcnn.convolve.taps import AxisWindow
+from jaxcnn.convolve.tuning import POOL_MOST_TAPS
 from tests.cases import few, run_on_eight_devices
+from tests.convolve.drawn import assert_trees_close
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 KERNEL = (jnp.arange(36.0).reshape(3, 3, 2, 2) % 7) - 3
 PADDING = ((0, 0), (1, 1), (0, 1), (0, 0))
-LAYOUT = (
+ARRAY_WINDOW = (
     AxisWindow(2, 2),
     AxisWindow(5, 3, kernel_size=3, stride=2, low=1, high=1),
     AxisWindow(6, 5, kernel_size=3, low=0, high=1),
@@ -62,38 +63,40 @@ TWINS = {
     ),
     "jaxcnn_window_sum": (
         SMALL,
-        lambda x: total(x, LAYOUT),
+        lambda x: window_sum(x, ARRAY_WINDOW),
         lambda x: _window(x, lax.add, 0, WINDOW),
         True,
     ),
     "jaxcnn_window_sum, long": (
         SERIES,
-        lambda x: total(x, LONG),
+        lambda x: window_sum(x, LONG),
         lambda x: _window(x, lax.add, 0, LONG_WINDOW),
         True,
     ),
     "jaxcnn_window_max": (
         SMALL,
-        lambda x: largest(x, LAYOUT),
+        lambda x: window_max(x, ARRAY_WINDOW),
         lambda x: _window(x, lax.max, -np.inf, WINDOW),
         False,
     ),
     "jaxcnn_window_max, long": (
         SERIES,
-        lambda x: largest(x, LONG),
+        lambda x: window_max(x, LONG),
         lambda x: _window(x, lax.max, -np.inf, LONG_WINDOW),
         False,
     ),
     "jaxcnn_window_min": (
         SMALL,
-        lambda x: smallest(x, LAYOUT),
+        lambda x: window_min(x, ARRAY_WINDOW),
         lambda x: _window(x, lax.min, np.inf, WINDOW),
         False,
     ),
-    "jaxcnn_whole": (SMALL, whole_when_back, lambda x: x, True),
+    "jaxcnn_materialize": (SMALL, materialize_cotangent, lambda x: x, True),
     "jaxcnn_first_tap": (
         SMALL,
-        lambda x: x[:, :3, :5] * first_tap(x, largest(x, LAYOUT), LAYOUT).astype(x.dtype),
+        lambda x: (
+            x[:, :3, :5] * first_tap(x, window_max(x, ARRAY_WINDOW), ARRAY_WINDOW).astype(x.dtype)
+        ),
         lambda x: x[:, :3, :5] * lax.stop_gradient(_first_tap_by_numpy(x)),
         False,
     ),
@@ -122,13 +125,7 @@ def twins(request):
     return TWINS[request.param]
 
 
-def _same(ours, theirs):
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert (one.shape, one.dtype) == (other.shape, other.dtype)
-        other = np.asarray(other, "float64")
-        bound = gamma(2000, "float32") * max(1, np.abs(other).max(initial=0))
-        np.testing.assert_allclose(np.asarray(one, "float64"), other, rtol=0, atol=bound)
+_same = partial(assert_trees_close, roundings=2000)
 
 
 def _taylor_by_jvps(function, x, terms):
@@ -251,8 +248,8 @@ def test_every_primitive_of_ours_is_here():
 
 @st.composite
 def long_windows(draw):
-    """(x, layout) of one window on an axis, with more taps than a program has slices for."""
-    taps = draw(st.sampled_from([MOST_TAPS + 1, 97, 128, 200]))
+    """(x, window) of one window on an axis, with more taps than a program has slices for."""
+    taps = draw(st.sampled_from([POOL_MOST_TAPS + 1, 97, 128, 200]))
     dilation, stride = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 7, taps]))
     low, high = draw(st.integers(0, taps // 2)), draw(st.integers(0, taps // 2))
     extent = (taps - 1) * dilation + 1
@@ -269,7 +266,7 @@ def long_windows(draw):
     )
 
 
-def _first_by_definition(x, axis, upward):
+def _first_by_definition(x, axis, is_max):
     """For each output of the middle axis the cell that is the best; of the last NaN, if any."""
     best = np.zeros((x.shape[0], axis.output, x.shape[2]), int)
     for n, o, c in np.ndindex(best.shape):
@@ -278,18 +275,18 @@ def _first_by_definition(x, axis, upward):
         cells = [cell for cell in cells if 0 <= cell < axis.size]
         values = [float(x[n, cell, c]) for cell in cells]
         nans = [cell for cell, value in zip(cells, values, strict=True) if value != value]
-        extreme = (max if upward else min)(value for value in values if value == value or nans)
+        extreme = (max if is_max else min)(value for value in values if value == value or nans)
         best[n, o, c] = nans[-1] if nans else cells[values.index(extreme)]
     return best
 
 
 @few
 @given(long_windows(), st.booleans())
-def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, upward):
-    x, layout = problem
-    pool = largest if upward else smallest
-    y, pull_back = jax.vjp(lambda x: pool(x, layout), jnp.asarray(x))
-    cells = _first_by_definition(x, layout[1], upward)
+def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, is_max):
+    x, window = problem
+    pool = window_max if is_max else window_min
+    y, pull_back = jax.vjp(lambda x: pool(x, window), jnp.asarray(x))
+    cells = _first_by_definition(x, window[1], is_max)
     np.testing.assert_array_equal(y, np.take_along_axis(x, cells, 1))
     g = np.arange(1.0, 1 + y.size, dtype="float32").reshape(y.shape)
     want = np.zeros_like(x)
@@ -298,16 +295,16 @@ def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, upward):
     np.testing.assert_array_equal(pull_back(jnp.asarray(g))[0], want)
 
 
-@pytest.mark.parametrize("pool", [largest, smallest, total])
+@pytest.mark.parametrize("pool", [window_max, window_min, window_sum])
 def test_a_program_does_not_grow_with_its_taps(pool):
     def equations(taps):
-        layout = (
+        window = (
             AxisWindow(1, 1),
             AxisWindow(10 * taps, 10, kernel_size=taps, stride=taps),
             AxisWindow(1, 1),
         )
-        gradient = jax.jit(jax.grad(lambda x: jnp.sum(pool(x, layout))))
+        gradient = jax.jit(jax.grad(lambda x: jnp.sum(pool(x, window))))
         return len(gradient.lower(jnp.ones((1, 10 * taps, 1))).as_text().splitlines())
 
-    most = max(equations(taps) for taps in (MOST_TAPS - 1, MOST_TAPS))
+    most = max(equations(taps) for taps in (POOL_MOST_TAPS - 1, POOL_MOST_TAPS))
     assert max(equations(taps) for taps in (500, 100_000)) <= most

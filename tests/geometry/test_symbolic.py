@@ -16,7 +16,7 @@ from jaxcnn.shapes import (
     conv_shapes,
     conv_transpose_shapes,
     depthwise_shapes,
-    pad_windows,
+    pad_shapes,
     unshuffle_shapes,
 )
 from tests.cases import many
@@ -146,7 +146,7 @@ def test_symbolic_kernels_and_symbolic_channels_are_refused(operation, axes, sym
 
 
 ASKED = {
-    "reflected": lambda h: pad_windows((2, h, 3), 2, padding_mode="reflect")[0].output,
+    "reflected": lambda h: pad_shapes((2, h, 3), 2, padding_mode="reflect").spatial[0],
     "bins": lambda h: adaptive_shapes((2, h, 3), 2).bins[0].size // 2,
     "unshuffled": lambda h: unshuffle_shapes((2, h, 3), 3).coarse[0],
 }

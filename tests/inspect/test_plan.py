@@ -25,7 +25,7 @@ fields = st.lists(st.builds(ReceptiveField, cells, cells, cells), min_size=2, ma
 
 
 @given(st.just(()) | fields, st.none() | st.integers(0, 10**12))
-def test_a_plan_as_json_holds_its_numbers(fields, multiply_adds):
+def test_the_json_of_a_plan_holds_its_numbers(fields, multiply_adds):
     row = PlanRow("conv", (5, 5, 6), 60, multiply_adds, tuple(fields), (0, 1))
     (found,) = json.loads(Plan((7, 7, 1), (row,), ("a note",)).to_json())["rows"]
     assert found["multiply_adds"] == multiply_adds

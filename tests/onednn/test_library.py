@@ -76,7 +76,7 @@ def test_nothing_is_loaded_before_it_is_asked_for():
 
 
 def test_what_closes_it_by_hand_loads_nothing():
-    code = f"{MAPPED}\nprint(onednn.closed_because())\nprint('libdnnl' in mapped())"
+    code = f"{MAPPED}\nprint(onednn.unavailable_reason())\nprint('libdnnl' in mapped())"
     if not Path("/proc/self/maps").exists():
         pytest.skip("no /proc")
     assert in_a_child(code, JAXCNN_ONEDNN="no")[0] == "closed by JAXCNN_ONEDNN=no\nFalse"
@@ -91,7 +91,8 @@ def test_what_is_loaded_says_what_it_is():
     assert onednn.shim() is onednn.shim()
 
 
-def test_many_threads_that_ask_first_load_it_once(anew, monkeypatch):
+@pytest.mark.usefixtures("anew")
+def test_many_threads_that_ask_first_load_it_once(monkeypatch):
     loaded = []
 
     def load():
@@ -126,10 +127,11 @@ def test_the_package_that_is_advised_is_the_one_that_is_required():
 @pytest.mark.parametrize(
     ("system", "machine"), [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "aarch64")]
 )
-def test_another_machine_has_none(anew, monkeypatch, system, machine):
+@pytest.mark.usefixtures("anew")
+def test_another_machine_has_none(monkeypatch, system, machine):
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    assert onednn.closed_because() == (
+    assert onednn.unavailable_reason() == (
         f"oneDNN is for Linux x86_64, and this is {system} {machine}"
     )
 
@@ -145,9 +147,8 @@ def test_a_package_that_is_not_installed_is_named():
 @linux
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("there", [True, False])
-def test_the_file_is_found_by_the_record_and_without_one(
-    anew, monkeypatch, tmp_path, recorded, there
-):
+@pytest.mark.usefixtures("anew")
+def test_the_file_is_found_by_the_record_and_without_one(monkeypatch, tmp_path, recorded, there):
     site, place = tmp_path / "site", tmp_path / ("elsewhere" if recorded else "lib")
     folder = site / "onednn_cpu_gomp-2023.2.0.dist-info"
     for new in (folder, place):
@@ -179,25 +180,26 @@ def test_threads_that_are_not_there_are_named(tmp_path):
 
 @here
 @pytest.mark.parametrize(("limit", "set_"), [("AVX2", "avx2"), ("AVX", None), ("SSE41", None)])
-def test_oneDNN_itself_says_what_it_may_compute_with(limit, set_):
+def test_the_instruction_set_is_what_the_environment_allows(limit, set_):
     code = "why = onednn.missing(); print(why or onednn.instruction_set())"
     said, _ = in_a_child(code, ONEDNN_MAX_CPU_ISA=limit)
     assert said == set_ or (
         set_ is None
         and said
-        == f"oneDNN is held to {limit.lower()} by ONEDNN_MAX_CPU_ISA={limit}, and AVX2 is "
-        "the least that is fast: unset ONEDNN_MAX_CPU_ISA"
+        == f"oneDNN is limited to {limit.lower()} by ONEDNN_MAX_CPU_ISA={limit}, and without "
+        "AVX2 it is slow: unset ONEDNN_MAX_CPU_ISA"
     )
 
 
 @here
 @pytest.mark.parametrize("note", ["no C compiler works here, and ziglang is not installed", None])
-def test_a_shim_that_was_not_built_says_why_and_what_to_type(anew, monkeypatch, tmp_path, note):
+@pytest.mark.usefixtures("anew")
+def test_a_shim_that_was_not_built_says_why_and_what_to_type(monkeypatch, tmp_path, note):
     monkeypatch.setattr(library, "SHIM", tmp_path / "shim.so")
     monkeypatch.setattr(library, "NOTE", tmp_path / "note.txt")
     if note:
         library.NOTE.write_text(f"{note}\n")
-    said = onednn.closed_because()
+    said = onednn.unavailable_reason()
     assert said == (
         f"the shim to oneDNN was not built{f' ({note})' if note else ''}: "
         f"pip install --no-deps -e {ROOT}"
@@ -209,7 +211,8 @@ def test_a_shim_that_was_not_built_says_why_and_what_to_type(anew, monkeypatch, 
 
 
 @here
-def test_a_shim_that_does_not_load_says_what_to_type(anew, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("anew")
+def test_a_shim_that_does_not_load_says_what_to_type(monkeypatch, tmp_path):
     (tmp_path / "shim.so").write_text("no library")
     monkeypatch.setattr(library, "SHIM", tmp_path / "shim.so")
     assert "the shim to oneDNN does not load (" in onednn.missing()
@@ -240,14 +243,14 @@ def test_the_switch_is_yes_or_no_or_told(said):
         patch.setenv(library.SWITCH, said)
         meant = said.strip().lower()
         if meant in ("", "1", "true", "on", "yes"):
-            assert onednn.closed_because() == onednn.missing()
+            assert onednn.unavailable_reason() == onednn.missing()
         elif meant in ("0", "false", "off", "no"):
-            assert onednn.closed_because() == f"closed by JAXCNN_ONEDNN={said}"
+            assert onednn.unavailable_reason() == f"closed by JAXCNN_ONEDNN={said}"
             with pytest.raises(InputError, match="closed by JAXCNN_ONEDNN"):
                 onednn.shim()
         else:
             with pytest.raises(InputError, match="neither yes nor no; set it to 1 or 0"):
-                onednn.closed_because()
+                onednn.unavailable_reason()
 
 
 def test_it_is_closed_for_as_long_as_it_is_held(monkeypatch):
@@ -255,10 +258,10 @@ def test_it_is_closed_for_as_long_as_it_is_held(monkeypatch):
     with onednn.onednn_closed():
         with onednn.onednn_closed():
             pass
-        assert onednn.closed_because() == "closed by onednn_closed()"
+        assert onednn.unavailable_reason() == "closed by onednn_closed()"
         with pytest.raises(InputError, match="closed by"):
             onednn.shim()
-    assert onednn.closed_because() == onednn.missing()
+    assert onednn.unavailable_reason() == onednn.missing()
 
 
 # Its threads.
@@ -295,7 +298,7 @@ def in_child(do):
         sys.stdout.flush()
         os._exit(0)
     os.waitpid(pid, 0)
-tell = lambda: print(onednn.closed_because())
+tell = lambda: print(onednn.unavailable_reason())
 """
 
 

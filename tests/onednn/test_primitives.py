@@ -14,12 +14,14 @@ from jax import lax
 
 from jaxcnn import onednn
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
-from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, ask, call
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
+from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, call, query
 from tests.cases import many
 from tests.convolve.drawn import drawn_numbers, kernel_gradients, problems, with_dtype
 
-here = pytest.mark.skipif(onednn.closed_because() is not None, reason=str(onednn.closed_because()))
+here = pytest.mark.skipif(
+    onednn.unavailable_reason() is not None, reason=str(onednn.unavailable_reason())
+)
 each = pytest.mark.parametrize("name", DIRECTIONS)
 
 SLOW = ("gemm", "ref", "x64:gemm")
@@ -43,10 +45,10 @@ def whole(shape, stream=0):
 def question(name, problem=None):
     """What oneDNN is asked of a problem whose arrays lie as usual, and the arrays' shapes."""
     problem, direction = problem or GIVEN[name], DIRECTIONS[name]
-    asked = direction.served(problem, direction.usual(problem.axes))
+    asked = direction.choose_implementation(problem, direction.usual_numbers(problem.axes))
     assert not isinstance(asked, str), asked
     forward = direction.forward(problem)
-    if not direction.of_forward:
+    if not direction.takes_forward_operands:
         return asked, (problem.x_shape, problem.kernel_shape), problem.output_shape
     c, _ = forward.group_channels
     shape = (c, *forward.kernel_size, forward.out_channels)
@@ -104,18 +106,18 @@ def test_what_is_slow_is_never_an_answer(name, data):
     if isinstance(asked, str):
         assert asked
         return
-    for rearranged in (False, True):
-        answer = ask(replace(asked, rearranged=rearranged))
-        assert ask(replace(asked, rearranged=rearranged)) == answer
-        if answer.refused is None:
+    for may_reorder in (False, True):
+        answer = query(replace(asked, may_reorder=may_reorder))
+        assert query(replace(asked, may_reorder=may_reorder)) == answer
+        if answer.unsupported_reason is None:
             named = (answer.implementation, *filter(None, answer.reordered_by))
             assert all(each and not each.startswith(SLOW) for each in named)
-            laid = [bool(size) for size in answer.rearranged]
+            laid = [bool(size) for size in answer.reordered_bytes]
             assert laid == [bool(each) for each in answer.reordered_by]
         else:
-            assert answer.refused.startswith(("oneDNN: ", "only by ", "laid out by "))
+            assert answer.unsupported_reason.startswith(("oneDNN: ", "only by ", "reordered by "))
     with onednn.onednn_closed():
-        assert ask(asked).refused == "closed by onednn_closed()"
+        assert query(asked).unsupported_reason == "closed by onednn_closed()"
 
 
 @here
@@ -181,11 +183,11 @@ def test_what_is_no_call_of_ours_is_an_error_in_words(name):
 
 @here
 @each
-def test_what_oneDNN_does_not_take_is_an_error_in_its_words(name):
+def test_an_impossible_convolution_is_an_error_in_the_librarys_own_words(name):
     asked, shapes, shape = question(name)
     a, b = map(whole, shapes)
     impossible = replace(asked, stride=(5, 7))  # which has another output
-    assert ask(impossible).refused.startswith("oneDNN: invalid")
+    assert query(impossible).unsupported_reason.startswith("oneDNN: invalid")
     assert "oneDNN: invalid" in _message(lambda a, b: call(impossible, a, b, shape), a, b)
 
 
@@ -209,7 +211,7 @@ def test_more_problems_than_are_kept_are_still_right():
             np.testing.assert_array_equal(run(*operands), want)
         for length in range(50, 50 + 1100):  # more than are kept
             asked, *_ = question("onednn", _sliding(length + 2000 * turn))
-            assert ask(asked).refused is None
+            assert query(asked).unsupported_reason is None
 
 
 PROBLEMS = [

@@ -9,7 +9,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as Spec
 
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn import library
 from jaxcnn.onednn.primitives import TARGET
 from tests.cases import run_on_eight_devices

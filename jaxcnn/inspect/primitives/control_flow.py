@@ -8,8 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.geometry.axis_maps import StridedAxis
-from jaxcnn.inspect.joining import absorb_statistics, join, mark_unknown
-from jaxcnn.inspect.materialize import materialize
+from jaxcnn.inspect.joining import complete, join, mark_unknown
 from jaxcnn.inspect.primitives.concatenation import stack_first_axis
 from jaxcnn.inspect.primitives.data_movement import index_first_axis
 from jaxcnn.inspect.primitives.elementwise import learnt_in
@@ -73,7 +72,7 @@ def _first_step(op: Operation, run: Callable[[list[Value]], _Step], carry: list[
         begun = [b.is_constant and not a.is_constant for b, a in zip(carry, after, strict=True)]
         if not any(begun):
             return after, outputs
-        after = [_finished(op, value) for value in after]
+        after = [_complete(op, value) for value in after]
         op.ledger.restore(before)
         for value, new in zip(carry, begun, strict=True):
             if new:
@@ -96,8 +95,8 @@ def _unknown(op: Operation, value: Value, reason: str) -> Value:
     return value if value.is_constant else mark_unknown(op, value, reason)
 
 
-def _finished(op: Operation, value: Value) -> Value:
-    return value if value.is_constant else materialize(op, absorb_statistics(op, value))
+def _complete(op: Operation, value: Value) -> Value:
+    return value if value.is_constant else complete(op, value)
 
 
 @contextmanager
@@ -144,7 +143,7 @@ def cond(op: Operation) -> list[Value]:
         found.append(op.run(program.jaxpr, program.consts, values))
         products.add(sum(layer.multiply_adds or 0 for layer in layers[first:]))
         if number < len(programs) - 1:
-            found[-1] = [_finished(op, value) for value in found[-1]]
+            found[-1] = [_complete(op, value) for value in found[-1]]
             op.ledger.restore(before)
     if len(products) > 1:
         for layer in layers[first:]:
@@ -158,8 +157,7 @@ def cond(op: Operation) -> list[Value]:
 def _any_of(op: Operation, index: Value, options: Sequence[Value]) -> Value:
     """The output of a cond, given what it is in each branch."""
     last = options[-1]
-    dependent = [value for value in (index, *options) if not value.is_constant]
-    dependent = [_finished(op, value) for value in dependent]
+    dependent = [complete(op, v) for v in (index, *options) if not v.is_constant]
     if not dependent:
         return last
     if len({(value.base, value.rows) for value in dependent}) == 1 and not last.is_constant:

@@ -13,8 +13,7 @@ from fractions import Fraction
 from math import prod
 from typing import TYPE_CHECKING
 
-from jaxcnn.inspect.joining import absorb_statistics
-from jaxcnn.inspect.materialize import materialize
+from jaxcnn.inspect.joining import complete
 from jaxcnn.inspect.values import CHANNEL, Axis, Value, shape_of_example
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def normalized(op: Operation, x: Value, others: Sequence[Value]) -> Value:
     statistics = x.statistics
     if any(value.is_statistic for value in others):
         statistics = tuple(value for value in statistics if not _is_statistic_of(value, x))
-    x = materialize(op, absorb_statistics(op, replace(x, statistics=statistics)))
+    x = complete(op, replace(x, statistics=statistics))
     running = frozenset().union(x.subtracted_mean or (), *(value.root_of for value in others))
     names = running.union(*(value.weights for value in others))
     op.ledger.unassign(names)

@@ -69,13 +69,13 @@ def lay_windows(
       x, the windows by axis of x, and the windows by spatial axis of its map.
     """
     for dim in windows:
-        labels = x.labels_on(dim)
+        merged = x.labels_on(dim)
         x = single_spatial_axis(op, x, dim)
-        if labels and not x.labels_on(dim):
-            op.spatial.windowed |= labels
+        if not x.labels_on(dim):  # of several merged axes, none is left
+            op.spatial.windowed |= merged
     x = op.number_spatial_axes(x, list(windows))
-    found = {dim: x.spatial_label(dim) for dim in windows}
-    labels = {dim: label for dim, label in found.items() if label is not None}
+    pairs = ((dim, x.spatial_label(dim)) for dim in windows)
+    labels = {dim: label for dim, label in pairs if label is not None}
     op.spatial.windowed |= {labels[dim] for dim in labels if len(windows[dim].taps) > 1}
     # Where the sizes differ, the rest of the spatial axis is on another axis of x.
     partial_axes = [dim for dim, label in labels.items() if x.sizes[label] != windows[dim].size]

@@ -3,17 +3,20 @@
 To add a rule:
 
 1. Write a function from a :class:`~jaxcnn.inspect.Network` to :class:`Flaw` objects, in the file
-   of its subject or in a new one that ``_FILES`` below lists. Its docstring is the reason: why the
-   flaw matters, with a paper or vendor document::
+   of its subject or in a new one that ``_FILES`` below lists. Take the next free code. The
+   docstring is the reason: why the flaw matters, with a paper or vendor document::
+
+       from jaxcnn.inspect.rules.rule import Flaw, rule
 
        @rule("JC012", "name in a few words", example="a layer with the flaw, and without it")
        def name_of_the_flaw(network: Network) -> Iterable[Flaw]:
            \"""Why it matters. Author et al., arXiv:0000.00000.\"""
            for layer in network.layers:
-               if layer.kind == "conv" and ...:
+               if layer.kind == "conv" and layer.groups > 4:
                    yield Flaw(layer, "what is wrong, with numbers", "what to change")
 
-   For flaws of single axes, return ``flaws_by_axis(network, kinds, check)`` instead.
+   :class:`~jaxcnn.inspect.Layer` lists what is known of a layer. A rule that looks at one axis at a
+   time returns ``flaws_by_axis(network, kinds, check)``, as those in ``windows`` do.
 2. Add an entry to ``CASES`` in ``tests/inspect/test_lint.py``: a model with the flaw, the same
    model without it, an input shape, and words that the finding must contain.
 
