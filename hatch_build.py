@@ -1,10 +1,10 @@
-"""Compiles ``jaxcnn/onednn/shim.c`` when a wheel, or an editable one, is built.
+"""Compiles ``jaxcnn/onednn/shim.c`` when a wheel, or an editable install, is built.
 
-The headers are requirements of the build: XLA's foreign function interface comes with jaxlib,
-oneDNN's with a package of its own; the compiler is the machine's, or zig's from PyPI where the
-machine has none that works. Nothing is linked against: the shim is given the addresses of oneDNN's
-functions when it is loaded. A compilation that fails leaves a note of why, and never fails the
-install: convolutions then take the plain road, and ``jaxcnn doctor`` reads out the note.
+The headers are build requirements: XLA's foreign function interface comes with jaxlib, oneDNN's
+headers with a package of their own. The compiler is the machine's; zig's, from PyPI, if the machine
+has none that works. The shim is not linked against oneDNN: it gets the addresses of oneDNN's
+functions when it is loaded. A compilation that fails leaves a note of the reason, and never fails
+the install: convolutions then use the other algorithms, and ``jaxcnn doctor`` shows the note.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.requirements import Requirement
 from packaging.tags import sys_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path("jaxcnn", "onednn")
 SOURCE, LIBRARY, NOTE = "shim.c", "libjaxcnn_onednn.so", "not_built.txt"
@@ -37,26 +39,26 @@ FLAGS = [
 ]
 
 GLIBC = (2, 28)
-"""What a wheel may ask for: every distribution of 2019 and later has it."""
+"""The newest version that a wheel may require: every distribution since 2019 has it."""
 
 PROBE = "#include <pthread.h>\n#include <stdlib.h>\nvoid *probe(void) { return malloc(8); }\n"
 
 
 class NotBuiltError(Exception):
-    """Why there is no shim, in a line."""
+    """The message says in one line why there is no shim."""
 
 
 class ShimHook(BuildHookInterface):
-    """What hatchling calls: for the requirements of the build, and before it packs the files."""
+    """hatchling calls it for the build requirements, and before it packs the files."""
 
     def dependencies(self) -> list[str]:
-        if not _is_served():
+        if not _is_supported_platform():
             return []
         asked = {r.name: r.specifier for r in map(Requirement, self.metadata.core.dependencies)}
         headers = [f"jaxlib{asked['jaxlib']}", f"{HEADERS}{asked['onednn-cpu-gomp']}"]
         return headers if local_compiler() else [*headers, "ziglang>=0.13"]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's
         folder = Path(self.root) / FOLDER
         try:
             _build_in(folder)
@@ -67,15 +69,15 @@ class ShimHook(BuildHookInterface):
             build_data["tag"] = f"py3-none-{platform_of((folder / LIBRARY).read_bytes())}"
 
 
-def _is_served() -> bool:
+def _is_supported_platform() -> bool:
     return sysconfig.get_platform() == "linux-x86_64"
 
 
 def _build_in(folder: Path) -> None:
-    """Puts the library into a folder, or takes an old one away and leaves a note."""
+    """Compile the library into a folder; on failure remove an old one and leave a note."""
     library, note = folder / LIBRARY, folder / NOTE
     note.unlink(missing_ok=True)
-    if not _is_served():
+    if not _is_supported_platform():
         library.unlink(missing_ok=True)
         return
     try:
@@ -87,16 +89,16 @@ def _build_in(folder: Path) -> None:
 
 
 def compile_shim(source: Path, library: Path) -> None:
-    """Compiles the shim.
+    """Compile the shim.
 
     Raises:
-      NotBuiltError: where there are no headers or no compiler, or where it finds an error.
+      NotBuiltError: if there are no headers or no compiler, or if it reports an error.
     """
     headers = [f"-isystem{folder}" for folder in (xla_headers(), onednn_headers())]
     compiler = local_compiler() or _zig()
     if compiler is None:
         raise NotBuiltError("no C compiler works here, and ziglang is not installed")
-    # A process that has the old file mapped keeps it; nobody ever sees half of the new one.
+    # A process that has the old file mapped keeps it, and no process sees half of the new one.
     new = library.with_name(f".{os.getpid()}-{library.name}")
     try:
         done = _run(compiler, [*FLAGS, *headers, str(source), "-o", str(new)])
@@ -108,7 +110,7 @@ def compile_shim(source: Path, library: Path) -> None:
 
 
 def xla_headers() -> Path:
-    """The folder that holds ``xla/ffi/api/c_api.h``, as ``jax.ffi.include_dir()`` says it too."""
+    """The folder that holds ``xla/ffi/api/c_api.h``; the same as ``jax.ffi.include_dir()``."""
     spec = find_spec("jaxlib")
     for place in (spec and spec.submodule_search_locations) or ():
         if Path(place, "include", "xla", "ffi", "api", "c_api.h").exists():
@@ -129,12 +131,12 @@ def onednn_headers() -> Path:
 
 
 def local_compiler() -> list[str] | None:
-    """The first of the machine's compilers that makes a shared library of a few lines."""
+    """The first of the machine's compilers that can make a small shared library."""
     with tempfile.TemporaryDirectory() as scratch:
         probe = Path(scratch, "probe.c")
         probe.write_text(PROBE)
         for command in _candidates():
-            with suppress(OSError):  # what is named is no program
+            with suppress(OSError):  # the name is not a program
                 done = _run(command, [*FLAGS, str(probe), "-o", f"{scratch}/probe.so"])
                 if done.returncode == 0:
                     return command
@@ -156,7 +158,7 @@ def _zig() -> list[str] | None:
 
 
 def _run(compiler: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs a compiler; zig keeps a cache, which goes when it has ended."""
+    """Run a compiler, with a temporary folder for zig's cache."""
     with tempfile.TemporaryDirectory() as scratch:
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), scratch)
         return subprocess.run(
@@ -175,12 +177,12 @@ def _first_error(said: str) -> str:
 
 
 def platform_of(binary: bytes) -> str:
-    """The platform tag of a wheel: manylinux where the binary and this machine's pip allow it."""
+    """The platform tag of a wheel: manylinux if the binary and this machine's pip allow it."""
     versions = [name.decode() for name in re.findall(rb"\0GLIBC_([\w.]+)(?=\0)", binary)]
     portable = all(
         re.fullmatch(r"[\d.]+", version) and tuple(map(int, version.split("."))) <= GLIBC
         for version in versions
     )
     tag = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_x86_64"
-    # An older machine's pip would refuse the wheel that it has just built.
+    # The pip of an older machine would reject the wheel that it has just built.
     return tag if portable and any(t.platform == tag for t in sys_tags()) else "linux_x86_64"

@@ -4,8 +4,8 @@
     python experiments/calibrate_convolution.py measure bfloat16
     python experiments/calibrate_convolution.py fit
 
-``measure`` adds what results/convolution_times.json does not hold yet; ``fit`` writes
-jaxcnn/convolve/rates.json, and prints how far predictions lie from measurements and what the
+``measure`` adds the times that results/convolution_times.json does not have yet. ``fit`` writes
+jaxcnn/convolve/rates.json, and prints where predictions differ from measurements and how much the
 choices lose against the best algorithm measured.
 """
 
@@ -15,19 +15,22 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.convolve import choose
-from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve import choose, tuning
+from jaxcnn.convolve.algorithms import ALGORITHMS, Rewrite
 from jaxcnn.convolve.problem import Problem
 from jaxcnn.environment import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
 
 HERE = Path(__file__).parent
 TIMES = HERE / "results" / "convolution_times.json"
@@ -38,7 +41,7 @@ HOPELESS = 8  # times the fastest run: neither is what takes longer
 
 
 def layer(n, size, c, f, o, g=1, s=1, p=None, d=1, base=1):
-    """A convolution of n examples, size cells an axis; padding that keeps the size by default."""
+    """A convolution of n examples of this size; by default padding keeps the size."""
     axes = len(size)
     pairs = tuple((d * (k - 1) // 2,) * 2 for k in f) if p is None else ((p, p),) * axes
     return Problem(n, size, c, f, o, g, (s,) * axes, pairs, (base,) * axes, (d,) * axes)
@@ -118,7 +121,7 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, as they come to be solved; parts of some follow."""
+    """The problem and its two gradients, trimmed; for some, a part of a rewrite follows."""
     found = [
         each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.kernel_gradient())
     ]
@@ -128,7 +131,7 @@ def directions(problem: Problem) -> list[Problem]:
 
 
 def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
-    """Arrays as they lie in memory: those of a kernel gradient as the forward convolution's."""
+    """The operands; for a kernel gradient those of the forward convolution."""
     draws = np.random.default_rng(0)
     shapes = (problem.x_shape, problem.kernel_shape)
     if gradient:
@@ -139,8 +142,8 @@ def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
 
 
 def measure(dtype: str) -> None:
-    """Adds every algorithm's median on every problem to the file of times."""
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    """Add every algorithm's median on every problem to the file of times."""
+    times = recorded()
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
     known = {problem_of(row["problem"]): row for row in found["rows"]}
     for one in LAYERS:
@@ -161,16 +164,16 @@ def measure(dtype: str) -> None:
 def algorithms_on(
     problem: Problem, *, gradient: bool, known: Container[str], seconds: float = SECONDS
 ) -> dict[str, float]:
-    """Medians of the algorithms that are not known, taking turns."""
+    """Medians of the algorithms that are not ``known``, measured in turn."""
     x, kernel = operands(problem, gradient)
     runs: dict[str, Callable] = {}
     once: dict[str, float] = {}
     for name, algorithm in ALGORITHMS.items():
         if name in known or algorithm.unsupported_reason(problem):
             continue
-        if name == "portions" and problem.places > 4096:
-            continue  # portions are for kernel gradients; timing them elsewhere is idle
-        solve = partial(choose.solve, problem, name=name, of_forward=gradient)
+        if name == "batch_chunks" and problem.output_cells > 4096:
+            continue  # meant for kernel gradients; its time elsewhere does not matter
+        solve = partial(choose.solve, problem, name=name, given_forward_operands=gradient)
         program = jax.jit(lambda x, w, solve=solve: solve(x, w))
         program(x, kernel).block_until_ready()
         start = time.perf_counter()
@@ -186,7 +189,7 @@ def algorithms_on(
         time.perf_counter() - start < seconds * len(runs) or len(taken[next(iter(runs))]) < 5
     ):
         for name, program in runs.items():
-            # What comes before it leaves the caches as it likes.
+            # The first run puts the caches into its own state.
             program(x, kernel).block_until_ready()
             for _ in range(2):
                 begin = time.perf_counter()
@@ -197,8 +200,8 @@ def algorithms_on(
 
 
 def fit() -> None:
-    """Rates of least logarithmic error, leaves first, then the rewrites' own work."""
-    times = json.loads(TIMES.read_text())
+    """Rates of least logarithmic error: of the kernels first, then of the rewrites' own work."""
+    times = recorded()
     found: dict[str, list[float]] = {}
     rows = [
         (problem_of(row["problem"]), row["milliseconds"])
@@ -213,7 +216,7 @@ def fit() -> None:
                 if name not in names or ALGORITHMS[name].unsupported_reason(problem):
                     continue
                 work = ALGORITHMS[name].work(problem)
-                # What the parts took is taken as measured, where the part was measured.
+                # The time of the parts is predicted from the rates found so far.
                 rest = milliseconds - parts_of(name, problem, found)
                 key = f"{name}/{work.kind}" if work.kind else name
                 samples[f"{key}/{problem.dtype}"].append((work, rest, milliseconds))
@@ -232,19 +235,35 @@ def fit() -> None:
     report(rows)
 
 
-REWRITES = [
-    "phases",
-    "zeros",
-    "swapped",
-    "diagonal",
-    "portions",
-    "slabs",
-    "space_to_batch",
-]
+REWRITES = [name for name, each in ALGORITHMS.items() if isinstance(each, Rewrite)]
+
+RENAMED = {
+    "diagonal": "block_diagonal",
+    "phases": "polyphase",
+    "portions": "batch_chunks",
+    "products": "patches_matmul",
+    "rows": "depthwise_kernel_gradient",
+    "slabs": "depth_taps",
+    "swapped": "swap_operands",
+    "zeros": "zero_insertion",
+}
+"""Algorithms by the names that the recorded times give them, where those differ from today's."""
+
+
+def recorded() -> dict[str, dict]:
+    """The times of earlier runs by dtype, in today's names; none if there is no file."""
+    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
+    for each in times.values():
+        for row in each["rows"]:
+            if "filter" in row["problem"]:
+                row["problem"]["kernel_size"] = row["problem"].pop("filter")
+            named = row["milliseconds"]
+            row["milliseconds"] = {RENAMED.get(name, name): named[name] for name in named}
+    return times
 
 
 def problem_of(record: dict) -> Problem:
-    """The problem that was written down."""
+    """The problem of a record."""
     tuples = {
         key: tuple(tuple(v) if isinstance(v, list) else v for v in value)
         for key, value in record.items()
@@ -254,7 +273,7 @@ def problem_of(record: dict) -> Problem:
 
 
 def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> float:
-    """Predicted milliseconds of a rewrite's parts, each by its cheapest leaf."""
+    """Predicted milliseconds of a rewrite's parts, each by its cheapest kernel."""
     total = 0.0
     for part, times in ALGORITHMS[name].parts(problem):
         part, _ = part.trimmed()
@@ -265,13 +284,14 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
             work = ALGORITHMS[leaf].work(part)
             key = f"{leaf}/{work.kind}" if work.kind else leaf
             if f"{key}/{part.dtype}" in found:
-                options.append(choose.Rates(*found[f"{key}/{part.dtype}"]).milliseconds(work))
+                rates = tuning.Rates(*found[f"{key}/{part.dtype}"])
+                options.append(choose.milliseconds(work, rates))
         total += times * min(options)
     return total
 
 
 def nonnegative(samples: list) -> list[float]:
-    """turn, operation and byte > 0 that leave the least squares of the times' logarithms."""
+    """turn, operation and byte > 0 with the least squared error of the times' logarithms."""
     from scipy.optimize import least_squares
 
     rows = np.array([[w.turns, w.operations, w.traffic] for w, _, _ in samples], float)
@@ -299,8 +319,8 @@ def nonnegative(samples: list) -> list[float]:
 
 
 def report(rows: list) -> None:
-    """For each problem what the choice loses against the best algorithm measured."""
-    choose.rates.cache_clear()
+    """For each problem, how much the choice loses against the best algorithm measured."""
+    tuning.rates.cache_clear()
     choose._cheapest.cache_clear()
     losses = []
     for problem, measured in rows:

@@ -1,11 +1,11 @@
-"""Puts the laws of jaxcnn.testing to other libraries' convolutions and pools; prints the answers.
+"""Checks the laws of jaxcnn.testing on other libraries' convolutions and pools.
 
     python experiments/check_other_libraries.py
 
 Writes experiments/results/check_other_libraries.json. Result (flax 0.12.8, jax 0.10.2): values,
 gradients and transformations of flax.nnx.Conv, max_pool and avg_pool are right, but none of them
 refuses a layout that leaves cells unread; the transposed convolutions of Flax and lax are the
-adjoint of the convolution, except that with VALID padding and a filter smaller than the stride they
+adjoint of the convolution, except that with VALID padding and a kernel smaller than the stride they
 give more cells than the convolution had.
 """
 
@@ -20,23 +20,23 @@ import jaxcnn
 from jaxcnn.environment import device_name, environment
 from jaxcnn.testing import (
     ConvProblem,
-    Finding,
+    LawResult,
     adapters,
-    ask,
     assert_adjoint,
+    check_law,
+    check_laws,
     conv_problems,
     impossible_conv_problems,
     impossible_pool_problems,
     pool_problems,
-    survey,
 )
 
-PADDINGS = ("numbers", "VALID", "SAME")  # what Flax has under the same names
+PADDINGS = ("numbers", "VALID", "SAME")  # those that Flax has under the same names
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How many problems each law is put to, and where the result goes."""
+    """How many problems are drawn for each law, and where the result is written."""
 
     examples: int = 20
     folder: Path = Path(__file__).parent / "results"
@@ -57,29 +57,29 @@ def main(settings: Settings = Settings()) -> None:
         biases=(False,),
     )
     plain = small | {"max_dilation": 1, "roundings": ("exact", "floor")}
-    found: dict[str, list[Finding]] = {}
+    found: dict[str, list[LawResult]] = {}
 
-    def tell(name: str, findings: list[Finding]) -> None:
-        found[name] = findings
-        for finding in findings:
-            answer = "holds" if finding.holds else "DOES NOT HOLD"
-            print(f"{name:<22}  {finding.law:<27} {answer}", flush=True)
+    def report(name: str, results: list[LawResult]) -> None:
+        found[name] = results
+        for result in results:
+            answer = "holds" if result.holds else "DOES NOT HOLD"
+            print(f"{name:<22}  {result.law:<27} {answer}", flush=True)
 
-    tell("flax.nnx.Conv", survey(adapters.flax_conv, *convs, examples=examples))
+    report("flax.nnx.Conv", check_laws(adapters.flax_conv, *convs, examples=examples))
     for kind in ("max", "avg"):
         pools = (
             pool_problems(kinds=(kind,), **plain),
             impossible_pool_problems(kinds=(kind,), **plain),
         )
         pool = getattr(adapters, f"flax_{kind}_pool")
-        tell(f"flax.nnx.{kind}_pool", survey(pool, *pools, examples=examples))
+        report(f"flax.nnx.{kind}_pool", check_laws(pool, *pools, examples=examples))
     for name, fn in (
         ("jaxcnn.conv_transpose", jaxcnn.conv_transpose),
         ("flax.nnx.ConvTranspose", adapters.flax_conv_transpose),
         ("jax.lax.conv_transpose", adapters.lax_conv_transpose),
     ):
-        findings = [
-            ask(
+        results = [
+            check_law(
                 assert_adjoint,
                 f"adjoint of conv, {padding}",
                 fn,
@@ -88,29 +88,29 @@ def main(settings: Settings = Settings()) -> None:
             )
             for padding in ("VALID", "SAME")
         ]
-        tell(name, findings)
+        report(name, results)
     explain(found)
     settings.folder.mkdir(exist_ok=True)
     record = {
-        name: {finding.law: finding.failure or "holds" for finding in findings}
-        for name, findings in found.items()
+        name: {result.law: result.failure or "holds" for result in results}
+        for name, results in found.items()
     }
     path = settings.folder / "check_other_libraries.json"
     path.write_text(json.dumps({"found": record} | environment(), indent=1) + "\n")
 
 
 def unambiguous(problem: ConvProblem) -> bool:
-    """Whether the size is the one that a transposed convolution takes, of those with k outputs."""
+    """Whether the size is the one, of all that give k outputs, that a transposed one gives back."""
     windows = problem.shapes().windows
     return problem.padding != "SAME" or all(w.size == w.output * w.stride for w in windows)
 
 
-def explain(found: dict[str, list[Finding]]) -> None:
-    """The smallest problem found that breaks each law that does not hold."""
-    for name, findings in found.items():
-        for finding in findings:
-            if not finding.holds:
-                print(f"\n{name}\n  " + finding.failure.replace("\n", "\n  "))
+def explain(found: dict[str, list[LawResult]]) -> None:
+    """Prints the smallest problem found for each law that does not hold."""
+    for name, results in found.items():
+        for result in results:
+            if not result.holds:
+                print(f"\n{name}\n  " + result.failure.replace("\n", "\n  "))
 
 
 if __name__ == "__main__":

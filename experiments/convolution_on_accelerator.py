@@ -3,20 +3,21 @@
     python experiments/convolution_on_accelerator.py [--batch 128] [--limit 240]
 
 Writes results/convolution_on_PLATFORM.json: for each layer, direction and dtype the median
-milliseconds of each contender, what failed and what was wrong. That file is what a rule for the
-platform must cite; those there are for NVIDIA are in ``jaxcnn.convolve.nvidia``.
+milliseconds of each contender, and the ones that failed or were wrong. A rule for a platform must
+cite that file; the rules for NVIDIA are in ``jaxcnn.convolve.nvidia``.
 
 H100, jax 0.11.2, PyTorch 2.11 in its faster layout: of 66 measurements lax is within 1.2 of
-PyTorch's time in 46. Slower by 1.5 and more, and not mended: transposed convolutions, forward (3.7
-and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="phases"``) and for the kernel (4.7
+PyTorch's time in 46. Slower by 1.5 and more, and not solved: transposed convolutions, forward (3.7
+and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="polyphase"``) and for the kernel (4.7
 and 3.6); dense 3-D ones, forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel
 (bfloat16, 1.6); the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take
 half of lax's time); a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes.
-Where XLA finds cuDNN's own way, no algorithm written out for XLA is faster.
+Where XLA calls cuDNN for a direction, no algorithm of ours is faster. (Recorded algorithms have the
+names of the day of the run; ``RENAMED`` in calibrate_convolution.py has those that changed.)
 
 A layer's programs are compiled several at once, and then timed alone. Operands are numbers that
-bfloat16 holds, so that tf32 rounds none of them; every result is held to lax's, and some of its
-entries to the definition in float64.
+bfloat16 holds exactly, so that tf32 rounds none of them. Every result is compared with lax's, and
+some of its entries with the definition in float64.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -42,19 +42,32 @@ import numpy as np
 from jax import lax
 
 import jaxcnn
-from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms import ALGORITHMS, algorithm
-from jaxcnn.convolve.algorithms.algorithm import padded, tap_slices
+from jaxcnn.convolve import Problem, tuning
+from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.algorithms.shared import pad_input, window
 from jaxcnn.convolve.choose import solve
 from jaxcnn.convolve.layout import channels_last
+from jaxcnn.convolve.taps import tap_slices
 from jaxcnn.environment import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
 DIRECTIONS = ("forward", "input", "kernel")
 DTYPES = ("float32", "bfloat16")
-PLAUSIBLE = ("matmul", "taps", "overlap_add", "phases", "zeros", "slabs", "space_to_batch")
-"""Algorithms that may pay, forward and for the gradient of x. For that of the kernel ``products``,
-``rows``, ``diagonal`` and the convolution with feature groups took 2.4 to 600 times lax's time."""
+PLAUSIBLE = (
+    "matmul",
+    "taps",
+    "overlap_add",
+    "polyphase",
+    "zero_insertion",
+    "depth_taps",
+    "space_to_batch",
+)
+"""Algorithms that may pay, forward and for the gradient of x. For that of the kernel,
+``patches_matmul``, ``depthwise_kernel_gradient``, ``block_diagonal`` and the convolution with
+feature groups took 2.4 to 600 times lax's time."""
 BURST = 0.01  # seconds of runs, one behind the other, that are timed together
 ROUNDS = 5
 SAMPLES = 24
@@ -100,7 +113,7 @@ def layers(batch: int) -> dict[str, Problem]:
 # --- contenders: functions of (x, kernel, output gradient) that give the direction's result ------
 
 
-def format_shape(conv: Callable, problem: Problem, direction: str) -> Callable:
+def in_direction(conv: Callable, problem: Problem, direction: str) -> Callable:
     """A function with the arguments of lax's, in one direction."""
 
     def forward(x, kernel):
@@ -116,7 +129,7 @@ def format_shape(conv: Callable, problem: Problem, direction: str) -> Callable:
         )
 
     if direction == "forward":
-        return lambda x, kernel, g: forward(x, kernel)
+        return lambda x, kernel, _: forward(x, kernel)
     if direction == "input":
         return lambda x, kernel, g: jax.linear_transpose(lambda x: forward(x, kernel), x)(g)[0]
     return lambda x, kernel, g: jax.linear_transpose(partial(forward, x), kernel)(g)[0]
@@ -133,16 +146,18 @@ def flipped(problem: Problem, kernel: jax.Array) -> jax.Array:
 
 def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Callable:
     """The named algorithm; what it hands on is left to lax, or to ``inner`` where that takes it."""
-    run = partial(solve, name=name, closed=frozenset(ALGORITHMS) - {name, inner, "direct"})
+    run = partial(solve, name=name, excluded=frozenset(ALGORITHMS) - {name, inner, "direct"})
 
-    def of_x(x, kernel, g):
+    def of_x(_, kernel, g):
         return run(problem.input_gradient(), g, flipped(problem, kernel))
 
-    def of_kernel(x, kernel, g):
-        return jnp.moveaxis(run(problem.kernel_gradient(), x, g, of_forward=True), 0, -2)
+    def of_kernel(x, _, g):
+        return jnp.moveaxis(
+            run(problem.kernel_gradient(), x, g, given_forward_operands=True), 0, -2
+        )
 
     return {
-        "forward": lambda x, kernel, g: run(problem, x, kernel),
+        "forward": lambda x, kernel, _: run(problem, x, kernel),
         "input": of_x,
         "kernel": of_kernel,
     }[direction]
@@ -159,7 +174,7 @@ def in_eights(problem: Problem, direction: str) -> Callable:
             return jnp.pad(a, [(0, 0)] * (a.ndim - len(more)) + [(0, m) for m in more])
 
         arrays = filled(x, more_c), filled(kernel, more_c, more_o), filled(g, more_o)
-        y = format_shape(lax.conv_general_dilated, wide, direction)(*arrays)
+        y = in_direction(lax.conv_general_dilated, wide, direction)(*arrays)
         return {"forward": y[..., :o], "input": y[..., :c], "kernel": y[..., :c, :o]}[direction]
 
     return run
@@ -168,11 +183,12 @@ def in_eights(problem: Problem, direction: str) -> Callable:
 def tap_sums(problem: Problem) -> Callable:
     """A depthwise kernel gradient: for each tap the sum of shifted x times the output gradient."""
 
-    def run(x, kernel, g):
-        bare, x = padded(problem, x)
+    def run(x, _, g):
+        bare, x = pad_input(problem, x)
         g = g.astype(jnp.float32)
         over = tuple(range(problem.axes + 1))
-        sums = [(cells.astype(jnp.float32) * g).sum(over) for cells in tap_slices(bare, x)]
+        taps = tap_slices(x, window(bare))
+        sums = [(cells.astype(jnp.float32) * g).sum(over) for cells in taps]
         return jnp.stack(sums).astype(x.dtype).reshape(problem.kernel_shape)
 
     return run
@@ -187,8 +203,8 @@ def contenders(problem: Problem, direction: str) -> dict[str, Callable]:
     }[direction]
     solved, _ = solved.trimmed()
     found = {
-        "lax": format_shape(lax.conv_general_dilated, problem, direction),
-        "jaxcnn": format_shape(jaxcnn.conv_general_dilated, problem, direction),
+        "lax": in_direction(lax.conv_general_dilated, problem, direction),
+        "jaxcnn": in_direction(jaxcnn.conv_general_dilated, problem, direction),
     }
     for name in PLAUSIBLE:
         if direction == "kernel" or ALGORITHMS[name].unsupported_reason(solved):
@@ -285,7 +301,7 @@ class Samples:
     norms: list[float] = field(default_factory=list)
 
     def add(self, place: tuple[int, ...], terms: np.ndarray) -> None:
-        self.places.append(place)
+        self.output_cells.append(place)
         self.values.append(float(terms.sum()))
         self.norms.append(float(np.linalg.norm(terms)))
 
@@ -350,7 +366,7 @@ def compared(y: jax.Array, want: jax.Array, places: tuple[jax.Array, ...]) -> tu
 
 def fault(y: jax.Array, want: jax.Array, samples: Samples) -> str | None:
     """What is wrong with a result: against lax's, or against the definition."""
-    places = tuple(jnp.asarray(index) for index in np.array(samples.places, np.int32).T)
+    places = tuple(jnp.asarray(index) for index in np.array(samples.output_cells, np.int32).T)
     share, entries = compared(y, want, places)
     off = np.abs(np.asarray(entries, np.float64) - samples.values)
     worst = float(np.max(off / np.maximum(samples.norms, 1e-30)))
@@ -494,7 +510,7 @@ def main() -> None:
     start, platform = time.perf_counter(), jax.default_backend()
     if platform == "cpu":
         sys.exit("no accelerator here; on a processor use `jaxcnn bench`")
-    algorithm.LARGEST_TEMPORARY = 2**34  # fresh memory costs nothing there, and loops much
+    tuning.LARGEST_TEMPORARY = 2**34  # there fresh memory costs nothing and loops cost much
     path = RESULTS / f"convolution_on_{platform}.json"
     found = environment()
     with suppress(PackageNotFoundError):

@@ -1,9 +1,8 @@
-"""Two famous networks, written as they were published in plain Flax, looked over by jaxcnn.lint.
+"""jaxcnn.lint on two famous networks, written in plain Flax as they were published.
 
 ResNet-18 (He et al., arXiv:1512.03385) on 224x224 images, with the padding of its reference code,
-and the generator of DCGAN (Radford et al., arXiv:1511.06434), with its filters of 5x5 at stride 2.
-Nothing of jaxcnn is in the networks. Writes the reports to the screen and, as JSON, to the folder
-that is given:
+and the generator of DCGAN (Radford et al., arXiv:1511.06434), with its 5x5 kernels at stride 2.
+The networks use nothing of jaxcnn. The reports are printed and, with --out, written as JSON:
 
     python experiments/lint_known_networks.py --out runs/lint
 """
@@ -23,11 +22,11 @@ from jaxcnn.inspect import Report, lint, plan_of
 
 @dataclass(frozen=True)
 class Settings:
-    """What the experiment takes.
+    """The settings of the experiment.
 
     Attributes:
-      image: side of ResNet's images.
-      noise: numbers that the generator starts from.
+      image: height and width of ResNet's images.
+      noise: size of the generator's input.
       out: folder for the reports as JSON; empty writes none.
     """
 
@@ -37,7 +36,7 @@ class Settings:
 
 
 class Block(nnx.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where shapes change."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where shapes change."""
 
     def __init__(self, before: int, channels: int, stride: int, *, rngs: nnx.Rngs) -> None:
         def conv(inputs: int, size: int, stride: int) -> nnx.Conv:
@@ -104,22 +103,22 @@ class Generator(nnx.Module):
 
 
 def reports(settings: Settings) -> dict[str, Report]:
-    """What the linter says of each network, by its name."""
+    """The reports of the networks, by name."""
     noise = settings.noise
     return {
         "resnet18": lint(shapes_of(ResNet18), (settings.image, settings.image, 3)),
         "dcgan": lint(shapes_of(Generator, noise), (noise,)),
-        "dcgan_filter4": lint(shapes_of(Generator, noise, kernel_size=4), (noise,)),
+        "dcgan_kernel4": lint(shapes_of(Generator, noise, kernel_size=4), (noise,)),
     }
 
 
 def shapes_of(network: type[nnx.Module], *args: int, **options: int) -> nnx.Module:
-    """The network without its weights' numbers, which no linter needs."""
+    """The network with shapes in place of its weights, which lint does not need."""
     return nnx.eval_shape(lambda: network(*args, **options, rngs=nnx.Rngs(0)))
 
 
 def main(settings: Settings) -> None:
-    """Prints ResNet's plan and every report; writes them down where a folder is given."""
+    """Prints ResNet's plan and every report, and writes the reports to the folder."""
     print(f"jax {jax.__version__} (networks are traced; nothing is computed)\n")
     print(plan_of(shapes_of(ResNet18), (settings.image, settings.image, 3)))
     for name, report in reports(settings).items():

@@ -1,7 +1,8 @@
-"""The networks of ``training_speed.py`` in Flax NNX, of plain layers, and their training steps.
+"""The networks of ``training_speed.py`` in Flax NNX, and their training steps.
 
-Each in its form for small images: ResNet-18 and MobileNetV2 begin at full size and ConvNeXt-T cuts
-patches of 2x2, because 32x32 is small already. Their PyTorch twins are in ``training_pytorch.py``.
+The networks are the variants for images of 32x32: ResNet-18 and MobileNetV2 start without reducing
+the size, and ConvNeXt-T uses patches of 2x2. ``training_pytorch.py`` has the same networks in
+PyTorch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ STAGES = ((96, 3), (192, 3), (384, 9), (768, 3))
 
 
 class Digits(nnx.Module):
-    """The example network of PyTorch for MNIST, with Flax's layers."""
+    """PyTorch's example network for MNIST, with Flax's layers."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.first = nnx.Conv(1, 32, (3, 3), padding="VALID", rngs=rngs)
@@ -47,8 +48,8 @@ class Digits(nnx.Module):
         return self.head(nnx.max_pool(x, (2, 2), strides=(2, 2)))
 
 
-class OwnDigits(nnx.Module):
-    """The same with jaxcnn's layers."""
+class DigitsOfJaxcnn(nnx.Module):
+    """PyTorch's example network for MNIST, with jaxcnn's layers."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.first = jaxcnn.nn.Conv(1, 32, (3, 3), activation="relu", rngs=rngs)
@@ -71,12 +72,12 @@ def _digits_head(rngs: nnx.Rngs) -> nnx.Sequential:
 
 
 class ConvNorm(nnx.Sequential):
-    """A convolution without bias that keeps the size where the stride is 1, and BatchNorm."""
+    """A convolution without bias, which keeps the size at stride 1, and BatchNorm."""
 
     def __init__(
         self,
-        c: int,
-        channels: int,
+        in_channels: int,
+        out_channels: int,
         kernel_size: int,
         stride: int = 1,
         *,
@@ -84,8 +85,8 @@ class ConvNorm(nnx.Sequential):
         rngs: nnx.Rngs,
     ) -> None:
         conv = nnx.Conv(
-            c,
-            channels,
+            in_channels,
+            out_channels,
             (kernel_size, kernel_size),
             strides=stride,
             padding=kernel_size // 2,
@@ -93,21 +94,21 @@ class ConvNorm(nnx.Sequential):
             use_bias=False,
             rngs=rngs,
         )
-        super().__init__(conv, nnx.BatchNorm(channels, momentum=0.9, rngs=rngs))
+        super().__init__(conv, nnx.BatchNorm(out_channels, momentum=0.9, rngs=rngs))
 
 
 class Residual(nnx.Module):
-    """The body's result, and to it the input, or what ``short`` makes of it."""
+    """The sum of the body and the shortcut, by default the identity."""
 
     def __init__(
         self,
         body: Callable[[jax.Array], jax.Array],
-        short: Callable[[jax.Array], jax.Array] = lambda x: x,
+        shortcut: Callable[[jax.Array], jax.Array] = lambda x: x,
     ) -> None:
-        self.body, self.short = body, short
+        self.body, self.shortcut = body, shortcut
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.short(x) + self.body(x)
+        return self.shortcut(x) + self.body(x)
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -115,7 +116,7 @@ def _mean(x: jax.Array) -> jax.Array:
 
 
 def resnet18(rngs: nnx.Rngs) -> nnx.Sequential:
-    """He et al., arXiv:1512.03385, begun by a 3x3 filter of stride 1 and no pool."""
+    """He et al., arXiv:1512.03385, with a 3x3 stem of stride 1 and no pool."""
     layers, c = [ConvNorm(3, 64, 3, rngs=rngs), nnx.relu], 64
     for channels, stride in (
         (64, 1),
@@ -132,14 +133,14 @@ def resnet18(rngs: nnx.Rngs) -> nnx.Sequential:
             nnx.relu,
             ConvNorm(channels, channels, 3, rngs=rngs),
         )
-        short = () if c == channels else (ConvNorm(c, channels, 1, stride, rngs=rngs),)
-        layers += [Residual(body, *short), nnx.relu]
+        shortcut = () if c == channels else (ConvNorm(c, channels, 1, stride, rngs=rngs),)
+        layers += [Residual(body, *shortcut), nnx.relu]
         c = channels
     return nnx.Sequential(*layers, _mean, nnx.Linear(c, CLASSES, rngs=rngs))
 
 
 def mobilenetv2(rngs: nnx.Rngs) -> nnx.Sequential:
-    """Sandler et al., arXiv:1801.04381; the first two strides of 2 are 1."""
+    """Sandler et al., arXiv:1801.04381, with stride 1 instead of the first two strides of 2."""
     layers, c = [ConvNorm(3, 32, 3, rngs=rngs), nnx.relu6], 32
     for expansion, channels, repeats, first in INVERTED:
         for stride in (first, *(1,) * (repeats - 1)):
@@ -158,7 +159,7 @@ def mobilenetv2(rngs: nnx.Rngs) -> nnx.Sequential:
 
 
 class Scale(nnx.Module):
-    """A factor for each channel, small at first."""
+    """A learnt factor for each channel, initially 1e-6."""
 
     def __init__(self, channels: int) -> None:
         self.factor = nnx.Param(jnp.full(channels, 1e-6))
@@ -168,7 +169,7 @@ class Scale(nnx.Module):
 
 
 def convnext_t(rngs: nnx.Rngs) -> nnx.Sequential:
-    """Liu et al., arXiv:2201.03545, on patches of 2x2, without dropping paths."""
+    """Liu et al., arXiv:2201.03545, with patches of 2x2, without stochastic depth."""
 
     def patches(c: int, channels: int) -> nnx.Conv:
         return nnx.Conv(c, channels, (2, 2), strides=2, padding="VALID", rngs=rngs)
@@ -198,16 +199,16 @@ def convnext_t(rngs: nnx.Rngs) -> nnx.Sequential:
 
 @dataclass(frozen=True)
 class Task:
-    """A network and what it is trained on.
+    """A network and its training.
 
     Attributes:
-      build: draws the network.
+      build: makes the network.
       image: (H, W, C).
-      batch: images a step.
-      optimiser: its rule.
-      steps: those of one scan.
-      depth: layers with weights that the numbers pass one after another.
-      terms: the most products that one number in the network is the sum of.
+      batch: images in a step.
+      optimiser: the optimiser.
+      steps: the steps of one scan.
+      depth: the number of layers with weights, one after another.
+      terms: the largest number of products summed into one element.
     """
 
     build: Callable[[nnx.Rngs], nnx.Module]
@@ -229,22 +230,22 @@ TASKS = {
 
 
 class State(NamedTuple):
-    """All that training changes."""
+    """Everything that training changes."""
 
     params: nnx.State
-    rest: nnx.State  # running statistics and counters of random numbers
+    rest: nnx.State  # running statistics and random number counters
     optimiser: optax.OptState
 
 
 Batch = tuple[jax.Array, jax.Array]
-"""Images (N, H, W, C) and labels (N,); with an axis in front, the batches of many steps."""
+"""Images (N, H, W, C) and labels (N,); a further first axis holds the batches of many steps."""
 
 Step = Callable[[State, Batch], tuple[State, jax.Array]]
-"""One step of training: the state after it, and the loss before it."""
+"""A training step: returns the new state, and the loss before the update."""
 
 
 def training(task: Task, build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[State, Step]:
-    """The first state and the step of a network, taken apart once and for all."""
+    """Splits a network once; returns its initial state and its training step."""
     graph, params, rest = nnx.split(build(nnx.Rngs(0)), nnx.Param, ...)
 
     def step(state: State, batch: Batch) -> tuple[State, jax.Array]:
@@ -263,5 +264,5 @@ def training(task: Task, build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[State
 
 
 def scanned(step: Step) -> Step:
-    """Many steps in one program; the losses of all."""
+    """Scans a step over many batches; returns the losses of all steps."""
     return lambda state, batches: lax.scan(step, state, batches)

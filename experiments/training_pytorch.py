@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 from training_networks import CLASSES, INVERTED, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def digits() -> nn.Sequential:
-    """The example network for MNIST."""
+    """PyTorch's example network for MNIST."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3),
         nn.ReLU(),
@@ -28,47 +31,50 @@ def digits() -> nn.Sequential:
 
 
 def conv_norm(
-    c: int, channels: int, kernel_size: int, stride: int = 1, groups: int = 1
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
 ) -> nn.Module:
-    """A convolution without bias that keeps the size where the stride is 1, and BatchNorm."""
+    """A convolution without bias, which keeps the size at stride 1, and BatchNorm."""
+    padding = kernel_size // 2
     return nn.Sequential(
-        nn.Conv2d(c, channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels),
+        nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
+        ),
+        nn.BatchNorm2d(out_channels),
     )
 
 
 class Residual(nn.Module):
-    """The body's result, and to it the input, or what ``short`` makes of it."""
+    """The sum of the body and the shortcut, by default the identity."""
 
-    def __init__(self, body: nn.Module, short: nn.Module | None = None) -> None:
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
-        self.body, self.short = body, short or nn.Identity()
+        self.body, self.shortcut = body, shortcut or nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.short(x) + self.body(x)
+        return self.shortcut(x) + self.body(x)
 
 
 def pooled(c: int, *between: nn.Module) -> tuple[nn.Module, ...]:
-    """The mean over each map, and the classes' scores."""
+    """The layers of the head: a global mean, ``between``, and the scores of the classes."""
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), *between, nn.Linear(c, CLASSES)
 
 
 def resnet18() -> nn.Sequential:
-    """Begun by a 3x3 filter of stride 1 and no pool."""
+    """ResNet-18 with a 3x3 stem of stride 1 and no pool."""
     layers, c = [conv_norm(3, 64, 3), nn.ReLU()], 64
     for channels, first in ((64, 1), (128, 2), (256, 2), (512, 2)):
         for stride in (first, 1):
             body = nn.Sequential(
                 conv_norm(c, channels, 3, stride), nn.ReLU(), conv_norm(channels, channels, 3)
             )
-            short = conv_norm(c, channels, 1, stride) if c != channels else None
-            layers += [Residual(body, short), nn.ReLU()]
+            shortcut = conv_norm(c, channels, 1, stride) if c != channels else None
+            layers += [Residual(body, shortcut), nn.ReLU()]
             c = channels
     return nn.Sequential(*layers, *pooled(c))
 
 
 def mobilenetv2() -> nn.Sequential:
-    """The first two strides of 2 are 1."""
+    """MobileNetV2 with stride 1 instead of the first two strides of 2."""
     layers, c = [conv_norm(3, 32, 3), nn.ReLU6()], 32
     for expansion, channels, repeats, first in INVERTED:
         for stride in (first, *(1,) * (repeats - 1)):
@@ -85,7 +91,7 @@ def mobilenetv2() -> nn.Sequential:
 
 
 class Permute(nn.Module):
-    """The axes in another order."""
+    """Permutes the axes."""
 
     def __init__(self, *order: int) -> None:
         super().__init__()
@@ -96,7 +102,7 @@ class Permute(nn.Module):
 
 
 class Scale(nn.Module):
-    """A factor for each channel, small at first."""
+    """A learnt factor for each channel, initially 1e-6."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -107,7 +113,7 @@ class Scale(nn.Module):
 
 
 def convnext_t() -> nn.Sequential:
-    """On patches of 2x2, without dropping paths; normed over channels, which are put last."""
+    """ConvNeXt-T with patches of 2x2, without stochastic depth; it norms with channels last."""
 
     def last(*layers: nn.Module) -> nn.Module:
         return nn.Sequential(Permute(0, 2, 3, 1), *layers, Permute(0, 3, 1, 2))
@@ -144,20 +150,20 @@ NETWORKS = {
 
 
 def parameters(name: str) -> int:
-    """How many numbers the network learns."""
+    """The number of parameters."""
     return sum(p.numel() for p in NETWORKS[name]().parameters())
 
 
 def trainer(
     name: str, images: torch.Tensor, labels: torch.Tensor, *, channels_last: bool, compiled: bool
 ) -> Callable[[int], float]:
-    """A function that trains for so many steps and gives the last loss.
+    """Makes a function that trains for a number of steps and returns the last loss.
 
     Args:
       name: the network.
-      images, labels: (steps, N, C, H, W) and (steps, N), gone through round and round.
-      channels_last: the memory layout.
-      compiled: whether by ``torch.compile``.
+      images, labels: (steps, N, C, H, W) and (steps, N), repeated cyclically.
+      channels_last: whether to use the channels-last memory layout.
+      compiled: whether to use ``torch.compile``.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = NETWORKS[name]().to(memory_format=layout)
@@ -172,7 +178,7 @@ def trainer(
         for number in range(steps):
             place = number % len(batches)
             optimiser.zero_grad()
-            loss = F.cross_entropy(forward(batches[place]), labels[place])
+            loss = functional.cross_entropy(forward(batches[place]), labels[place])
             loss.backward()
             optimiser.step()
         return loss.item()

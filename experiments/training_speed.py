@@ -1,18 +1,17 @@
-"""Whole training steps: images a second in PyTorch, in Flax by lax, and in Flax by jaxcnn.
+"""The speed of training steps: images a second in PyTorch, in Flax with lax, and with jaxcnn.
 
     python experiments/training_speed.py [--network mnist] [--seconds 4]
 
-Trains PyTorch's MNIST example network (batch 64) and ResNet-18, MobileNetV2 and ConvNeXt-T on 32x32
-images (batch 32) on random numbers. Before anything is timed, the networks' parameters are counted
-and the losses and gradients under ``jaxcnn.install()`` are held to those of lax. Then all take
-turns in one process.
+Trains PyTorch's MNIST example network (batch 64), and ResNet-18, MobileNetV2 and ConvNeXt-T on
+32x32 images (batch 32), with random images. Before the timing, the numbers of parameters are
+compared, and the losses and gradients under ``jaxcnn.install()`` are checked against those of lax.
+Then the contenders take turns in one process.
 
 Result on two cores of an Intel Xeon with AMX (jax 0.10.2, PyTorch 2.13), plain Flax under
 install(), as a multiple of PyTorch's speed in its faster layout, by scans and by single steps:
 MNIST 1.61 and 1.27, ResNet-18 1.05 and 0.97, MobileNetV2 1.26 and 1.06; ConvNeXt-T was not timed.
 
-Writes experiments/results/training_speed.json and .png; PyTorch's rows are
-there where it is installed.
+Writes experiments/results/training_speed.json and .png, with rows for PyTorch if it is installed.
 """
 
 from __future__ import annotations
@@ -21,40 +20,42 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from training_networks import TASKS, Batch, OwnDigits, State, Step, Task, scanned, training
+from training_networks import TASKS, Batch, DigitsOfJaxcnn, State, Step, Task, scanned, training
 
 import jaxcnn
 from jaxcnn.environment import device_name, environment
 from jaxcnn.testing.tolerance import unit_roundoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TORCH = ("torch", "torch channels_last")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is timed for how long, and where the results go.
+    """What to time, and for how long.
 
     Attributes:
-      networks: their names.
-      seconds: about how long each contender is timed.
-      rounds: in which they take turns.
-      rest: seconds of sleep before a turn: PyTorch's threads wait for more work awake.
-      slow: seconds a call from which on a contender is called once in all, and not warmed.
-      slow_steps: those of a scan by lax, which can take seconds a step.
-      seed: of the images.
-      folder: for the results.
+      networks: the names of the networks.
+      seconds: the approximate time to spend on each contender.
+      rounds: the number of turns of each contender.
+      rest: seconds of sleep before a turn, so that PyTorch's waiting threads stop spinning.
+      slow: a contender whose call takes more seconds is called once, without a warm-up.
+      slow_steps: the steps in a scan with lax, which can take seconds a step.
+      seed: the seed of the images.
+      folder: the folder of the results.
     """
 
     networks: tuple[str, ...] = tuple(TASKS)
@@ -69,14 +70,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Contender:
-    """Someone who trains; ``train(calls)`` makes ``calls * steps`` steps and waits for the last."""
+    """A training program; ``train(calls)`` takes ``calls * steps`` steps and waits for the last."""
 
     train: Callable[[int], Any]
     steps: int = 1
 
 
 def main(settings: Settings = Settings()) -> None:
-    """Times the networks one after another, printing a table for each."""
+    """Times the networks one after another, and prints a table for each."""
     print(f"on {device_name()}")
     settings.folder.mkdir(exist_ok=True)
     path = settings.folder / "training_speed.json"
@@ -89,7 +90,7 @@ def main(settings: Settings = Settings()) -> None:
 
 
 def measure(name: str, settings: Settings) -> dict[str, Any]:
-    """One network's contenders, checked and timed."""
+    """Checks and times the contenders of one network."""
     task = TASKS[name]
     draws = np.random.default_rng(settings.seed)
     images = draws.normal(size=(task.steps, task.batch, *task.image)).astype(np.float32)
@@ -101,7 +102,7 @@ def measure(name: str, settings: Settings) -> dict[str, Any]:
     if find_spec("torch"):
         contenders = torch_contenders(name, images, labels, parameters) | contenders
         found["versions"]["torch"] = version("torch")
-    times = by_turns(contenders, settings)
+    times = time_interleaved(contenders, settings)
     torch = min(
         (who for who in TORCH if who in times), key=lambda w: median(times[w]), default=None
     )
@@ -112,7 +113,7 @@ def measure(name: str, settings: Settings) -> dict[str, Any]:
         "contenders": {
             who: {
                 "images_per_second": task.batch / median(seconds),
-                # Of the same round each: a slow minute of the machine is everyone's.
+                # The ratio within each round: a slow minute of the machine affects both.
                 "times_torch": torch
                 and median([t / s for t, s in zip(times[torch], seconds, strict=False)]),
                 "seconds_per_step": seconds,
@@ -123,17 +124,17 @@ def measure(name: str, settings: Settings) -> dict[str, Any]:
 
 
 def median(numbers: list[float]) -> float:
-    """The median, as a number that JSON takes."""
+    """The median, as a float that JSON accepts."""
     return float(np.median(numbers))
 
 
 def jax_contenders(
     task: Task, batches: Batch, settings: Settings
 ) -> tuple[dict[str, Contender], int]:
-    """Flax by lax and by jaxcnn, and the number of parameters.
+    """The contenders in Flax, with lax and with jaxcnn, and the number of parameters.
 
     Raises:
-      AssertionError: where jaxcnn's losses or gradients are not those of lax.
+      AssertionError: if jaxcnn's losses or gradients differ from those of lax.
     """
     state, step = training(task, task.build)
     one = jax.tree.map(lambda leaf: leaf[0], batches)
@@ -142,14 +143,14 @@ def jax_contenders(
     programs = {"flax, lax": (step, one, plain), "flax, installed": (step, one, installed)}
     scans = {"flax, installed, scan": (step, batches, installed)}
     if task.build is TASKS["mnist"].build:
-        _, own = training(task, OwnDigits)
+        _, own = training(task, DigitsOfJaxcnn)
         scans = {
             "flax, lax, scan": (step, few, plain),
             **scans,
             "jaxcnn's layers, scan": (own, batches, plain),
         }
     programs |= {who: (scanned(f), data, inside) for who, (f, data, inside) in scans.items()}
-    # What was compiled stays as it is, whatever is installed later.
+    # A compiled program keeps its convolutions, whatever is installed later.
     compiled: dict[str, Step] = {}
     for who, (function, data, inside) in programs.items():
         with inside():
@@ -166,12 +167,12 @@ def jax_contenders(
 
 
 def copy(state: State) -> State:
-    """The same numbers in memory of their own: a step takes over the memory of its state."""
+    """A copy of the state, because a step donates the memory of its argument."""
     return jax.tree.map(lambda leaf: leaf.copy(), state)
 
 
 def jax_trainer(program: Step, state: State, data: Batch) -> Callable[[int], None]:
-    """Goes on training from where the last call stopped."""
+    """Makes a function that trains on, from where its last call stopped."""
 
     def train(calls: int) -> None:
         nonlocal state
@@ -183,15 +184,18 @@ def jax_trainer(program: Step, state: State, data: Batch) -> Callable[[int], Non
 
 
 def check(task: Task, state: State, programs: dict[str, tuple[Step, Batch]]) -> None:
-    """Holds two losses on one batch, and the gradients between them, to those of lax.
+    """Checks the losses of two steps on one batch, and the gradient between them, against lax.
 
-    A sum of n products is rounded by about sqrt(n) u of its size (Higham and Mary,
-    doi:10.1137/18M1226312), and each of ``depth`` layers adds as much: ``error``. The second loss
-    has gone forward, back, and forward again, in either program. A rectifier whose input is within
-    the error of 0 may let the gradient pass in one program and not in the other; their share is
-    about the error too, and the norm of the difference they make is its square root. Gradients are
-    read from the optimiser's state, tensor by tensor; one that is zero but for rounding, as that of
-    a bias before BatchNorm, has the error of the whole gradient.
+    The relative rounding error of a sum of n products is about sqrt(n) u (Higham and Mary,
+    doi:10.1137/18M1226312), and each of ``depth`` layers adds as much; their total is ``error``.
+    The second loss has the error of a forward pass, a backward pass and another forward pass, in
+    both programs.
+
+    A ReLU whose input is closer to 0 than the error may pass the gradient in one program and block
+    it in the other. The share of such ReLUs is about ``error``, so the norm of the difference is
+    about its square root. Gradients are read from the optimiser's state, tensor by tensor. A
+    gradient that is zero up to rounding, as that of a bias before BatchNorm, has the error of the
+    whole gradient.
     """
     error = task.depth * np.sqrt(task.terms) * unit_roundoff("float32")
     losses, gradients = {}, {}
@@ -207,7 +211,7 @@ def check(task: Task, state: State, programs: dict[str, tuple[Step, Batch]]) -> 
         losses[who] = np.asarray(found[:2], np.float64)
     first, second = losses["flax, lax"]
     bound = 2 * 3 * error * abs(first)
-    # Or the second loss would say nothing about the gradient.
+    # Otherwise the second loss would not depend visibly on the gradient.
     assert abs(first - second) > 10 * bound, (losses, bound)
     for who, found in losses.items():
         off = np.abs(found - (first, second)).max()
@@ -224,7 +228,7 @@ def check(task: Task, state: State, programs: dict[str, tuple[Step, Batch]]) -> 
 def torch_contenders(
     name: str, images: np.ndarray, labels: np.ndarray, parameters: int
 ) -> dict[str, Contender]:
-    """PyTorch in both memory layouts, and compiled where that takes seconds and not minutes."""
+    """PyTorch in both memory layouts, and compiled for MNIST, where compiling takes seconds."""
     import torch
     import training_pytorch
 
@@ -240,7 +244,7 @@ def torch_contenders(
         train = training_pytorch.trainer(name, *data, channels_last=last, compiled=compiled)
         try:
             train(1)
-        except Exception as error:  # torch.compile wants a C++ compiler and says so in many ways
+        except Exception as error:  # torch.compile needs a C++ compiler; its errors vary
             if not compiled:
                 raise
             print(f"{who} does not work here: {type(error).__name__}")
@@ -249,15 +253,17 @@ def torch_contenders(
     return found
 
 
-def by_turns(contenders: dict[str, Contender], settings: Settings) -> dict[str, list[float]]:
-    """Seconds a step: for each contender a number a round, over a burst of calls."""
+def time_interleaved(
+    contenders: dict[str, Contender], settings: Settings
+) -> dict[str, list[float]]:
+    """Times the contenders in turns; returns the seconds a step takes in each round."""
     calls = {}
     for who, contender in contenders.items():
         time.sleep(settings.rest)
         once = seconds_of(contender, 1)
         if once < settings.slow:
             once = min(once, seconds_of(contender, 1))
-        # A slow contender may be slow out of bad luck; one call tells all the same.
+        # One call of a slow contender is enough; 0 stands for that.
         calls[who] = (
             0 if once >= settings.slow else max(1, round(settings.seconds / settings.rounds / once))
         )
@@ -275,14 +281,14 @@ def by_turns(contenders: dict[str, Contender], settings: Settings) -> dict[str, 
 
 
 def seconds_of(contender: Contender, calls: int) -> float:
-    """What so many calls take."""
+    """The duration of ``calls`` calls."""
     start = time.perf_counter()
     contender.train(calls)
     return time.perf_counter() - start
 
 
 def show(name: str, found: dict[str, Any]) -> None:
-    """A network's table."""
+    """Prints the table of a network."""
     print(f"\n{name}, {found['parameters']:,} parameters, batch {found['batch']}")
     print(f"{'':24}  images/s  ms/step  fastest..slowest  of torch's speed")
     for who, row in found["contenders"].items():
@@ -296,7 +302,7 @@ def show(name: str, found: dict[str, Any]) -> None:
 
 
 def draw(path: Path, record: dict[str, Any]) -> None:
-    """A panel a network, a bar a contender."""
+    """Draws a panel for each network, with a bar for each contender."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     panels = figure.subplots(2, 2).ravel()
     for axes in panels[len(record) :]:
@@ -320,8 +326,10 @@ def draw(path: Path, record: dict[str, Any]) -> None:
 
 def _settings() -> Settings:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=TASKS, help="one alone; the others' results are kept")
-    parser.add_argument("--seconds", type=float, default=Settings.seconds, help="a contender")
+    parser.add_argument("--network", choices=TASKS, help="time this network only")
+    parser.add_argument(
+        "--seconds", type=float, default=Settings.seconds, help="for each contender"
+    )
     given = parser.parse_args()
     networks = (given.network,) if given.network else Settings.networks
     return Settings(networks, given.seconds)

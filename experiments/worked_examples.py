@@ -1,4 +1,4 @@
-"""The arithmetic of convolution, worked: every example computed, checked, and drawn.
+"""Worked examples of the arithmetic of convolution: computed, checked and drawn.
 
     python experiments/worked_examples.py
 
@@ -23,14 +23,14 @@ from jaxcnn.environment import device_name, environment
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the results go, and the seed of the numbers in the images and filters."""
+    """The folder of the results, and the seed of the images and kernels."""
 
     folder: Path = Path(__file__).parent / "results"
     seed: int = 0
 
 
 def main(settings: Settings = Settings()) -> None:
-    """Computes and prints every example; an AssertionError if one did not hold."""
+    """Computes and prints every example; raises an AssertionError if one does not hold."""
     print(f"on {device_name()}\n")
     rows = [*sizes(), *maps(settings), *one_number(settings)]
     width = max(len(name) for name, _ in rows)
@@ -62,7 +62,7 @@ def sizes() -> list[tuple[str, str]]:
 
 
 def maps(settings: Settings) -> list[tuple[str, str]]:
-    """Six filters make six maps, which are the next layer's image."""
+    """Six kernels make six maps, which are the next layer's image."""
     keys = jax.random.split(jax.random.key(settings.seed), 3)
     image = jax.random.normal(keys[0], (7, 7, 1))
     first = jaxcnn.conv(image, jax.random.normal(keys[1], (3, 3, 1, 6)))
@@ -70,13 +70,13 @@ def maps(settings: Settings) -> list[tuple[str, str]]:
     assert first.shape == (5, 5, 6)
     assert second.shape == (3, 3, 10)
     return [
-        ("six 3x3 filters on 7x7x1", "x".join(map(str, first.shape))),
-        ("ten 3x3 filters on those maps", "x".join(map(str, second.shape))),
+        ("six 3x3 kernels on 7x7x1", "x".join(map(str, first.shape))),
+        ("ten 3x3 kernels on those maps", "x".join(map(str, second.shape))),
     ]
 
 
 def one_number(settings: Settings) -> list[tuple[str, str]]:
-    """One filter at one place is Wx + b, then ReLU: one number."""
+    """One kernel at one place is Wx + b, then ReLU: one number."""
     keys = jax.random.split(jax.random.key(settings.seed), 2)
     image = jax.random.normal(keys[0], (7, 7, 3))
     kernel = jax.random.normal(keys[1], (3, 3, 3, 1))
@@ -88,11 +88,11 @@ def one_number(settings: Settings) -> list[tuple[str, str]]:
         # 28 numbers of order 1 are summed: a few roundings of float32 each.
         assert np.isclose(found, by_hand, rtol=0, atol=28 * 1e-6), (form, found, by_hand)
     number = f"Wx + b = {by_hand:.4f}, ReLU gives {jax.nn.relu(by_hand):.4f}"
-    return [("one filter at row 2, column 3", number)]
+    return [("one kernel at row 2, column 3", number)]
 
 
 def draw(path: Path) -> None:
-    """Where the filter lies on the axis, placement by placement, at strides 1, 2 and 3."""
+    """Draws the placements of a kernel of 3 on an axis of 7, at strides 1, 2 and 3."""
     figure = Figure(figsize=(10, 2.8), layout="constrained")
     for axes, stride in zip(figure.subplots(1, 3, sharey=True), (1, 2, 3), strict=True):
         window = geometry.Window(7, 3, stride, rounding="floor")

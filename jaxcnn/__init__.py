@@ -1,7 +1,7 @@
 """jaxcnn: exact, tested, trainable convolutions for JAX.
 
-Names are imported when they are first used, so that ``jaxcnn.geometry`` and ``jaxcnn size`` work,
-and start at once, where JAX is not installed or not needed.
+Names are imported on first use, so that ``jaxcnn.geometry`` works without JAX, and ``jaxcnn size``
+starts without importing it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ _NAMES = (
     | dict.fromkeys(_OPS, "jaxcnn.ops")
 )
 
-__all__ = sorted([*_MODULES, *_NAMES])
+# Not in __all__: train, because it needs the extra, and `import *` should work without it.
+__all__ = sorted({*_MODULES, *_NAMES} - {"train"})
 
 
 def __getattr__(name: str) -> Any:
@@ -106,4 +107,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, "train", "__version__"]

@@ -1,4 +1,4 @@
-"""What a number was measured with: device, processor, versions."""
+"""The device, processor and versions that a result was measured with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxcnn import __version__
 
 
 def device_name() -> str:
-    """The default device, as a person would call it.
+    """The default device's kind and model.
 
     >>> device_name().startswith(jax.default_backend())
     True
@@ -26,7 +26,7 @@ def device_name() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Device and versions, for the record beside a result.
+    """Device and versions, to store with a result.
 
     >>> sorted(environment())
     ['device', 'versions']

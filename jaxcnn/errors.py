@@ -1,21 +1,23 @@
-"""The one kind of error a person's input can cause, and how a caller's name gets in front of it."""
+"""InputError, the one error for a caller's mistake, and its advice on what to type instead."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One argument that may be changed, and the values with which the call succeeds.
+    """One argument to change, and the values with which the call succeeds.
 
     Attributes:
-      argument: its name; or what a size is called, such as ``height``.
-      values: whole values, one per choice: what can be typed for the argument as it stands.
-      note: what is said after them.
+      argument: its name; or the name of a size, such as ``height``.
+      values: the alternatives, each a whole value that can be typed for the argument.
+      note: text after them.
 
     >>> print(Advice("padding", (((0, 2), (0, 0)), ((1, 1), (0, 0)))))
     padding=((0, 2), (0, 0)) or ((1, 1), (0, 0))
@@ -30,33 +32,37 @@ class Advice:
     note: str = ""
 
     def __str__(self) -> str:
-        choices = [f'"{v}"' if isinstance(v, str) else repr(v) for v in self.values]
-        size = self.argument in SIZES or self.argument.startswith("axis ")
-        return self.spelled(" " if size else "=", choices)
+        values = [f'"{v}"' if isinstance(v, str) else repr(v) for v in self.values]
+        is_size = self.argument in SIZE_NAMES or self.argument.startswith("axis ")
+        return self.format(" " if is_size else "=", values)
 
-    def spelled(self, between: str, choices: list[str]) -> str:
-        """The advice with its values as they are typed somewhere."""
-        *some, last = choices
-        listed = f"{', '.join(some)} or {last}" if some else last
-        return f"{self.argument}{between}{listed}{' ' if self.note else ''}{self.note}"
+    def format(self, separator: str, values: list[str]) -> str:
+        """The advice as text: the argument, ``separator``, the values as given, the note.
+
+        >>> Advice("--padding", (((1, 2),),), "to keep it").format(" ", ["1-2"])
+        '--padding 1-2 to keep it'
+        """
+        *others, last = values
+        listed = f"{', '.join(others)} or {last}" if others else last
+        return f"{self.argument}{separator}{listed}{' ' if self.note else ''}{self.note}"
 
 
-SIZES = ("size", "sizes", "length", "height", "width", "depth")
-"""What sizes of the input are called: they are changed, and not typed as an argument."""
+SIZE_NAMES = ("size", "sizes", "length", "height", "width", "depth")
+"""Names of the input's sizes, which are not arguments: advice on them has no equals sign."""
 
 
 class InputError(ValueError):
-    """Input that cannot be served: what was asked, why it cannot be, what to type instead.
+    """Input that is not supported: what was requested, why it is impossible, what to type instead.
 
-    A subclass of :class:`ValueError`, so that library users catch what they expect, and of its
-    own kind, so that the command line can tell a person's mistake from a defect of ours.
+    A subclass of :class:`ValueError`, which library users expect; the command line tells it apart
+    from other errors, which are defects of this library.
 
     Args:
-      why: what was asked and why it cannot be; all there is to say, where no advice follows.
-      advice: ways out, each by itself enough, listed at the end of the message.
+      why: what was requested and why it is impossible; the whole message where no advice follows.
+      advice: alternatives, each enough by itself, listed at the end of the message.
 
-    >>> print(InputError("3 does not fit.", Advice("stride", (1, 2)), "a larger filter"))
-    3 does not fit. Use stride=1 or 2, or a larger filter.
+    >>> print(InputError("3 does not fit.", Advice("stride", (1, 2)), "a larger kernel"))
+    3 does not fit. Use stride=1 or 2, or a larger kernel.
     """
 
     def __init__(self, why: str, *advice: Advice | str) -> None:
@@ -64,24 +70,24 @@ class InputError(ValueError):
 
     @property
     def advice(self) -> tuple[Advice | str, ...]:
-        """The ways out."""
+        """The alternatives, in the order of the message."""
         return self.args[1:]
 
     def __str__(self) -> str:
-        return self.spelled(str)
+        return self.format(str)
 
-    def spelled(self, spell: Callable[[Advice], str]) -> str:
-        """The message, with each advice as ``spell`` writes it."""
-        ways = [way if isinstance(way, str) else spell(way) for way in self.advice]
-        if not ways:
+    def format(self, write: Callable[[Advice], str]) -> str:
+        """The message, with each :class:`Advice` written by ``write``."""
+        words = [each if isinstance(each, str) else write(each) for each in self.advice]
+        if not words:
             return self.args[0]
-        *some, last = ways
-        return f"{self.args[0]} Use {', '.join(some)}{', or ' if some else ''}{last}."
+        *others, last = words
+        return f"{self.args[0]} Use {', '.join(others)}{', or ' if others else ''}{last}."
 
 
 @contextmanager
-def error_prefix(who: str) -> Iterator[None]:
-    """Puts ``who: `` in front of the message of an input error raised inside.
+def error_prefix(caller: str) -> Iterator[None]:
+    """Prefixes the messages of input errors and type errors raised inside with ``caller: ``.
 
     >>> with error_prefix("conv"):
     ...     raise InputError("stride must be an integer >= 1, got 0")
@@ -92,16 +98,16 @@ def error_prefix(who: str) -> Iterator[None]:
         yield
     except InputError as error:
         why, *advice = error.args
-        raise InputError(f"{who}: {why}", *advice) from None
+        raise InputError(f"{caller}: {why}", *advice) from None
     except TypeError as error:
-        raise TypeError(f"{who}: {error}") from None
+        raise TypeError(f"{caller}: {error}") from None
 
 
 @contextmanager
-def without(argument: str) -> Iterator[None]:
-    """Leaves out, of an input error raised inside, advice on an argument that is not the caller's.
+def omit_advice(argument: str) -> Iterator[None]:
+    """Omits advice on ``argument``, which the caller does not have, from errors raised inside.
 
-    >>> with without("padding"):
+    >>> with omit_advice("padding"):
     ...     raise InputError("5 does not fit.", Advice("padding", (1,)), Advice("length", (6,)))
     Traceback (most recent call last):
     jaxcnn.errors.InputError: 5 does not fit. Use length 6.
@@ -109,15 +115,21 @@ def without(argument: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        why, *ways = error.args
-        kept = [way for way in ways if not isinstance(way, Advice) or way.argument != argument]
+        why, *advice = error.args
+        kept = [a for a in advice if not isinstance(a, Advice) or a.argument != argument]
         raise InputError(why, *kept) from None
 
 
 @contextmanager
-def spelling(spell: Callable[[Advice], str]) -> Iterator[None]:
-    """Says the advice of an input error raised inside as ``spell`` writes it."""
+def format_advice(write: Callable[[Advice], str]) -> Iterator[None]:
+    """Makes ``write`` format the advice of an input error raised inside.
+
+    >>> with format_advice(lambda advice: f"--{advice.argument} {advice.values[0]}"):
+    ...     raise InputError("5 does not fit.", Advice("padding", (1,)))
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: 5 does not fit. Use --padding 1.
+    """
     try:
         yield
     except InputError as error:
-        raise InputError(error.spelled(spell)) from None
+        raise InputError(error.format(write)) from None

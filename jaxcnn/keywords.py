@@ -1,86 +1,98 @@
-"""What other libraries call our arguments, so that their words are answered with ours."""
+"""Answers to other libraries' argument names: a TypeError that names the argument to use here."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-Target = TypeVar("Target", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_SIZE = ("kernel_size", "kernel, whose shape says the filter's size")
-_CHANNELS = ("out_channels", "channels", "kernel, whose last axis says how many filters there are")
-_DILATION = ("dilation",)
-_FACTOR = ("factor", "output_size")
-OURS = {
-    "kernel_size": _SIZE,
-    "filter": _SIZE,
-    "window": _SIZE,
-    "filter_size": _SIZE,
-    "pool_size": _SIZE,
-    "window_shape": _SIZE,
-    "window_dimensions": _SIZE,
-    "filter_shape": _SIZE,
-    "strides": ("stride",),
-    "window_strides": ("stride",),
-    "subsample": ("stride",),
-    "pads": ("padding",),
-    "pad": ("padding",),
-    "features": _CHANNELS,
-    "filters": _CHANNELS,
-    "out_features": _CHANNELS,
-    "out_channels": _CHANNELS,
-    "output_channels": _CHANNELS,
-    "in_features": ("in_channels", "channels"),
-    "in_channels": ("channels",),
-    "feature_group_count": ("groups",),
-    "num_groups": ("groups",),
-    "group": ("groups",),
-    "rhs_dilation": _DILATION,
-    "kernel_dilation": _DILATION,
-    "window_dilation": _DILATION,
-    "dilations": _DILATION,
-    "dilation_rate": _DILATION,
-    "rate": _DILATION,
-    "use_bias": ("bias, an array or None",),
-    "with_bias": ("use_bias", "bias, an array or None"),
-    "bias": ("use_bias",),
-    "boundary": ("padding_mode",),
-    "mode": ("padding_mode",),
-    "ceil_mode": ('rounding="ceil"',),
-    "lhs": ("x",),
-    "input": ("x",),
-    "inputs": ("x",),
-    "image": ("x",),
-    "operand": ("x",),
-    "rhs": ("kernel",),
-    "weight": ("kernel",),
-    "weights": ("kernel",),
-    "depthwise_filter": ("depthwise_kernel",),
-    "pointwise_filter": ("pointwise_kernel",),
-    "dimension_numbers": ("x, with channels last",),
-    "data_format": ("x, with channels last",),
-    "depth_multiplier": ("multiplier", "kernel, of shape (*F, C, multiplier)"),
-    "channel_multiplier": ("multiplier", "kernel, of shape (*F, C, multiplier)"),
-    "norm_type": ("p",),
-    "output_shape": ("output_size",),
-    "target_shape": ("output_size",),
-    "scale_factor": _FACTOR,
-    "upscale_factor": _FACTOR,
-    "downscale_factor": _FACTOR,
-    "block_size": _FACTOR,
-    "keep_dims": ("keepdims",),
-    "key": ("rngs=nnx.Rngs(0)",),
-    "rng": ("rngs=nnx.Rngs(0)",),
-}
-"""For each foreign word what to use, best first; each begins with the name of an argument."""
+Target = TypeVar("Target", bound="Callable[..., Any]")
+
+_CHANNELS_LAST = "x, with channels last"
+
+# Answers, best first; then the words they answer. Each answer begins with an argument's name.
+_TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("kernel_size", "kernel, whose shape gives the kernel's size"),
+        "kernel_size kernel_shape filter filter_shape filter_size ksize pool_size window "
+        "window_dimensions window_shape window_size",
+    ),
+    (
+        ("kernel_size, with one entry for each spatial axis", "rank"),
+        "num_spatial_dims spatial_dims ndim",
+    ),
+    (("stride",), "strides subsample window_strides"),
+    (("stride, in jaxcnn.conv_transpose",), "lhs_dilation input_dilation base_dilation"),
+    (("padding",), "auto_pad pad pads"),
+    (
+        ("dilation",),
+        "atrous_rate dilation_rate dilations kernel_dilation rate rhs_dilation window_dilation",
+    ),
+    (("groups",), "feature_group_count group num_groups"),
+    (("padding_mode", "order"), "boundary boundary_mode mode pad_mode"),
+    (('rounding="ceil"',), "ceil_mode"),
+    (
+        ("in_channels", "input_shape", "kernel, whose shape gives C_in"),
+        "in_channels in_features input_channels",
+    ),
+    (
+        ("out_channels", "in_channels", "kernel, whose shape gives C_out"),
+        "channels features filters num_filters out_channels out_features output_channels",
+    ),
+    (
+        ("depth_multiplier", "kernel, of shape (*F, C, depth_multiplier)"),
+        "channel_multiplier depth_multiplier multiplier",
+    ),
+    (("use_bias", "bias, an array or None"), "add_bias use_bias with_bias"),
+    (("bias", "use_bias"), "b B bias bias_term"),
+    (
+        ("x", "values", "input_shape"),
+        "X data image images input inputs lhs operand tensor value xs",
+    ),
+    (("kernel",), "W rhs w weight weights"),
+    (("depthwise_kernel",), "depthwise_filter depthwise_weight"),
+    (("pointwise_kernel",), "pointwise_filter pointwise_weight"),
+    ((_CHANNELS_LAST,), "channel_axis channels_last data_format dimension_numbers"),
+    (("x, in jaxcnn.max_pool_with_indices",), "return_indices"),
+    (
+        (
+            "kernel.swapaxes(-2, -1)",
+            "in_channels, which is the last axis of a transposed convolution's kernel",
+        ),
+        "transpose_kernel",
+    ),
+    (("kernel_init",), "kernel_init kernel_initializer w_init weight_init"),
+    (("bias_init",), "b_init bias_init bias_initializer"),
+    (("algorithm",), "conv_general_dilated"),
+    (("dtype",), "preferred_element_type"),
+    (("p",), "norm_type"),
+    (("output_size",), "output_shape target_shape"),
+    (("input_shape",), "in_shape"),
+    (
+        ("factor", "output_size"),
+        "block_size blocksize downscale_factor scale_factor upscale_factor",
+    ),
+    (("keepdims",), "keep_dims keepdim"),
+    (("rngs=nnx.Rngs(0)",), "key rng seed"),
+    # Without a counterpart: answered with the list of arguments, and not with a similar name.
+    (
+        (),
+        "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
+        "kernel_constraint kernel_metadata kernel_regularizer storage_order",
+    ),
+)
+
+ANSWERS = {word: answers for answers, words in _TABLE for word in words.split()}
+"""For each word of another library its answers, best first."""
 
 
 def suggest_keywords(target: Target) -> Target:
-    """``target``, a function or a class, which answers keywords it does not know with ours.
+    """Decorates a function or a class to answer unknown keywords with those it has.
 
     >>> @suggest_keywords
     ... def slide(x, *, stride=1):
@@ -98,27 +110,27 @@ def _checked_class(kind: Any) -> Any:
 
 
 def _checked(function: Any, name: str) -> Any:
-    known = tuple(p for p in inspect.signature(function).parameters if p != "self")
-    names = frozenset(known)
+    arguments = tuple(p for p in inspect.signature(function).parameters if p != "self")
+    names = frozenset(arguments)
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not names.issuperset(kwargs):
-            answers = (answer(word, known) for word in kwargs if word not in names)
+            answers = (answer(word, arguments) for word in kwargs if word not in names)
             raise TypeError(f"{name} has no argument {'; and none '.join(answers)}")
         return function(*args, **kwargs)
 
     return checked
 
 
-def answer(word: str, known: tuple[str, ...]) -> str:
-    """What to use for ``word`` among the arguments that are known.
+def answer(word: str, arguments: tuple[str, ...]) -> str:
+    """``word`` and what to use instead, given the arguments that a function has.
 
     >>> answer("pool_size", ("x", "kernel_size")), answer("strid", ("x", "stride"))
     ('pool_size; use kernel_size', 'strid; use stride')
     """
-    for ours in OURS.get(word, ()):
-        if re.split(r"\W", ours, maxsplit=1)[0] in known:
-            return f"{word}; use {ours}"
-    near = get_close_matches(word, known, n=1)
-    return f"{word}; use {near[0]}" if near else f"{word}; there are {', '.join(known)}"
+    for use in ANSWERS.get(word, ()):
+        if re.split(r"\W", use, maxsplit=1)[0] in arguments:
+            return f"{word}; use {use}"
+    near = [] if word in ANSWERS else get_close_matches(word, arguments, n=1)
+    return f"{word}; use {near[0]}" if near else f"{word}; there are {', '.join(arguments)}"

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,41 +14,57 @@ import jaxcnn
 
 ROOT = Path(jaxcnn.__file__).parent
 
-# What each room may import, besides itself. errors, keywords and activations are open to all;
-# environment says what the program runs on.
-OPEN = {"errors", "keywords", "activations"}
+# What each room may import besides itself. A room is a folder of jaxcnn, or a file beside them.
+ANYONE = {"errors", "keywords"}
 MAY_IMPORT = {
     "errors": set(),
     "keywords": set(),
-    "activations": {"geometry"},
-    "environment": {"errors"},
+    "files": {"errors"},
+    "extra": set(),
+    "environment": set(),
     "geometry": {"errors"},
-    "shapes": {"errors", "keywords", "geometry"},
     "onednn": {"errors"},
-    "reference": OPEN | {"geometry", "shapes"},
-    "convolve": OPEN | {"geometry", "shapes", "onednn"},
-    "ops": OPEN | {"geometry", "shapes", "convolve"},
-    "nn": OPEN | {"geometry", "shapes", "ops"},
-    "data": OPEN | {"geometry"},
-    "inspect": OPEN | {"geometry", "ops", "nn"},
-    "train": OPEN | {"geometry", "shapes", "ops", "nn", "data", "environment"},
-    "testing": OPEN | {"geometry", "shapes", "reference", "ops"},
-    "bench": OPEN | {"geometry", "shapes", "convolve", "ops", "environment"},
-    "cli": OPEN
-    | {"geometry", "shapes", "convolve", "ops", "nn", "data", "inspect", "train", "environment"}
-    | {"testing", "bench", "onednn"},
+    "shapes": ANYONE | {"geometry"},
+    "reference": ANYONE | {"geometry", "shapes"},
+    "convolve": ANYONE | {"geometry", "onednn"},
+    "ops": ANYONE | {"geometry", "shapes", "convolve"},
+    "inspect": ANYONE | {"geometry"},
+    "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
+    "data": ANYONE | {"geometry"},
+    "train": ANYONE
+    | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},
+    "testing": ANYONE | {"geometry", "shapes", "reference"},
+    "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
+    "cli": ANYONE
+    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "train"}
+    | {"bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
-def _room(path):
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def _module(path):
+    """``jaxcnn.ops.conv`` for the file of that module, ``jaxcnn.ops`` for its ``__init__``."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(["jaxcnn", *(parts[:-1] if parts[-1] == "__init__" else parts)])
 
 
-def _modules_imported(path):
-    """The names after ``jaxcnn.`` of everything a file imports, wherever in the file."""
+def _is_for_types(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def _statements(node, types):
+    """All statements below ``node``; with ``types``, those that only type checkers read as well."""
+    for child in ast.iter_child_nodes(node):
+        if types or not _is_for_types(child):
+            yield child
+            yield from _statements(child, types)
+
+
+def _imported(path, types=True):
+    """The dotted names inside of jaxcnn that a file imports, at its top or inside of a function."""
     package = ["jaxcnn", *path.relative_to(ROOT).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _statements(ast.parse(path.read_text()), types):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -56,29 +73,75 @@ def _modules_imported(path):
             names = [f"{base}.{alias.name}" for alias in node.names]
         else:
             continue
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "jaxcnn" and len(parts) > 1:
-                yield parts[1]
+        yield from (name for name in names if name.startswith("jaxcnn."))
 
 
-FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+def _rooms_imported(path):
+    return {name.split(".")[1] for name in _imported(path)} - {"__version__"}
+
+
+def _room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_downward(path):
     room = _room(path)
     assert room in MAY_IMPORT, f"{room} has no place in the house yet"
-    up = set(_modules_imported(path)) - MAY_IMPORT[room] - {room, "__version__"}
+    up = _rooms_imported(path) - MAY_IMPORT[room] - {room}
     assert not up, f"{path.relative_to(ROOT)} in {room} imports {', '.join(sorted(up))}"
 
 
-def test_the_house_has_no_circle():
-    placed = set()
-    while len(placed) < len(MAY_IMPORT):
-        free = {room for room, below in MAY_IMPORT.items() if below <= placed} - placed
-        assert free, f"a circle among {set(MAY_IMPORT) - placed}"
-        placed |= free
+def test_the_table_of_rooms_allows_nothing_that_no_file_needs():
+    needed = {room: set() for room in MAY_IMPORT}
+    for path in FILES:
+        needed[_room(path)] |= _rooms_imported(path)
+    unused = {room: MAY_IMPORT[room] - needed[room] - ANYONE for room in MAY_IMPORT}
+    assert not any(unused.values()), {room: names for room, names in unused.items() if names}
+
+
+def test_the_table_in_contributing_is_this_one():
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*?) ?\|$", text, re.MULTILINE)
+    shown = {room: set(re.findall(r"\w+", rooms)) for room, rooms in rows}
+    files = {path.stem for path in ROOT.glob("*.py")}
+    assert shown == {room: MAY_IMPORT[room] - files for room in MAY_IMPORT if room not in files}
+
+
+def _circle(arrows):
+    """A circle among ``arrows``, node -> nodes, or an empty list."""
+    done = set()
+
+    def walk(node, trail):
+        if node in trail:
+            return [*trail[trail.index(node) :], node]
+        if node in done:
+            return []
+        found = next((f for n in sorted(arrows[node]) if (f := walk(n, [*trail, node]))), [])
+        done.add(node)
+        return found
+
+    return next((found for node in sorted(arrows) if (found := walk(node, []))), [])
+
+
+def test_no_circle_among_the_rooms():
+    assert not _circle(MAY_IMPORT)
+
+
+def test_no_circle_among_the_files():
+    """Imports inside of functions count too; those for type checkers alone do not."""
+    modules = {_module(path) for path in FILES}
+    arrows = {}
+    for path in FILES:
+        names = list(_imported(path, types=False))
+        targets = {name if name in modules else name.rpartition(".")[0] for name in names}
+        arrows[_module(path)] = targets & modules
+    assert not (found := _circle(arrows)), " -> ".join(found)
+
+
+def test_a_circle_is_found():
+    assert _circle({"a": {"b", "c"}, "b": {"d"}, "c": set(), "d": {"c"}}) == []
+    assert _circle({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": set()}) == ["b", "c", "b"]
 
 
 def test_forbidden_imports_are_seen_in_every_form(tmp_path, monkeypatch):
@@ -92,9 +155,10 @@ def test_forbidden_imports_are_seen_in_every_form(tmp_path, monkeypatch):
         "from .. import ops",
         "from ..ops import conv",
         "def f():\n    import jaxcnn.ops.conv as c",
+        "if TYPE_CHECKING:\n    from jaxcnn import ops",
     ):
         (folder / "file.py").write_text(text)
-        assert list(_modules_imported(folder / "file.py")) == ["ops"], text
+        assert _rooms_imported(folder / "file.py") == {"ops"}, text
 
 
 def test_geometry_works_where_jax_is_not_installed():

@@ -1,22 +1,18 @@
-"""A word of another library is answered with ours, in every function and every layer."""
+"""Other libraries' argument names are answered with ours, in every function and every layer."""
 
 import inspect
 import re
 
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import nn, ops, reference
-from jaxcnn.keywords import OURS
+from jaxcnn.keywords import ANSWERS
 from tests.cases import many
 
-PUBLIC = [
-    getattr(room, name)
-    for room in (ops, reference, nn)
-    for name in room.__all__
-    if name not in ("parse", "plan")
-]
+PUBLIC = [getattr(room, name) for room in (ops, reference, nn) for name in room.__all__]
 
 
 def _arguments(target):
@@ -27,59 +23,134 @@ def _arguments(target):
 @many
 @given(
     st.sampled_from(PUBLIC),
-    st.sampled_from(sorted(OURS)) | st.from_regex(r"[a-z_]{3,12}", fullmatch=True),
+    st.sampled_from(sorted(ANSWERS)) | st.from_regex(r"[a-z_]{3,12}", fullmatch=True),
 )
-def test_a_foreign_keyword_is_answered_with_one_that_there_is(target, word):
+def test_an_unknown_keyword_is_answered_with_arguments_that_exist(target, word):
     arguments = _arguments(target)
     if word in arguments:
         return
     with pytest.raises(TypeError, match=rf"^{target.__name__} has no argument {word}; ") as caught:
         target(**{word: 2})
-    told = str(caught.value)
-    if used := re.search(r"; use (\w+)", told):
+    message = str(caught.value)
+    if used := re.search(r"; use (\w+)", message):
         assert used[1] in arguments
     else:
-        assert told.endswith(f"there are {', '.join(arguments)}")
+        assert message.endswith(f"there are {', '.join(arguments)}")
 
 
-# What people who come from elsewhere type, and what they mean.
-MEANT = [
-    (nn.Conv, "kernel_size", "kernel_size"),
-    (nn.Conv, "strides", "stride"),
-    (nn.Conv, "features", "channels"),
-    (nn.Conv, "in_features", "in_channels"),
-    (nn.Conv, "feature_group_count", "groups"),
-    (nn.Conv, "kernel_dilation", "dilation"),
-    (nn.Conv, "padding_mode", "padding_mode"),
-    (nn.Conv, "bias", "use_bias"),
-    (nn.DepthwiseConv, "in_channels", "channels"),
-    (nn.MaxPool, "window_shape", "window"),
-    (nn.MaxPool, "ceil_mode", "rounding"),
-    (nn.PoolSpec, "kernel_size", "window"),
-    (ops.conv, "kernel_size", "kernel"),
-    (ops.conv, "rhs_dilation", "dilation"),
-    (ops.conv, "use_bias", "bias"),
-    (ops.conv, "weight", "kernel"),
-    (ops.conv, "dimension_numbers", "x"),
-    (ops.max_pool, "kernel_size", "window"),
-    (ops.max_pool, "strides", "stride"),
-    (ops.pixel_shuffle, "upscale_factor", "factor"),
-    (ops.lp_pool, "norm_type", "p"),
+# The arguments of other libraries that have another name here, and that name.
+FOREIGN = {
+    "flax.nnx.Conv": (
+        nn.Conv,
+        "in_features=in_channels out_features=out_channels strides=stride kernel_dilation=dilation "
+        "feature_group_count=groups input_dilation=stride conv_general_dilated=algorithm "
+        "preferred_element_type=dtype",
+    ),
+    "flax.nnx.ConvTranspose": (
+        nn.ConvTranspose,
+        "in_features=in_channels out_features=out_channels strides=stride kernel_dilation=dilation",
+    ),
+    "flax.nnx.max_pool": (ops.max_pool, "inputs=x window_shape=kernel_size strides=stride"),
+    "torch.nn.Conv2d": (nn.Conv, "bias=use_bias"),
+    "torch.nn.ConvTranspose2d": (nn.ConvTranspose, "bias=use_bias"),
+    "torch.nn.MaxPool2d": (nn.MaxPool, "ceil_mode=rounding"),
+    "torch.nn.functional.conv2d": (ops.conv, "input=x weight=kernel"),
+    "torch.nn.functional.max_pool2d": (
+        ops.max_pool,
+        "input=x ceil_mode=rounding return_indices=x",
+    ),
+    "torch.nn.functional.lp_pool2d": (ops.lp_pool, "input=x norm_type=p ceil_mode=rounding"),
+    "torch.nn.functional.pixel_shuffle": (ops.pixel_shuffle, "input=x upscale_factor=factor"),
+    "keras.layers.Conv2D": (
+        nn.Conv,
+        "filters=out_channels strides=stride dilation_rate=dilation "
+        "kernel_initializer=kernel_init bias_initializer=bias_init",
+    ),
+    "keras.layers.DepthwiseConv2D": (
+        nn.DepthwiseConv,
+        "strides=stride dilation_rate=dilation",
+    ),
+    "keras.layers.MaxPooling2D": (nn.MaxPool, "pool_size=kernel_size strides=stride"),
+    "equinox.nn.Conv": (nn.Conv, "num_spatial_dims=kernel_size key=rngs"),
+    "haiku.Conv2D": (
+        nn.Conv,
+        "output_channels=out_channels kernel_shape=kernel_size rate=dilation with_bias=use_bias "
+        "feature_group_count=groups",
+    ),
+    "haiku.DepthwiseConv2D": (nn.DepthwiseConv, "channel_multiplier=depth_multiplier"),
+    "haiku.max_pool": (ops.max_pool, "value=x window_shape=kernel_size strides=stride"),
+    "lax.conv_general_dilated": (
+        ops.conv,
+        "lhs=x rhs=kernel window_strides=stride lhs_dilation=stride rhs_dilation=dilation "
+        "dimension_numbers=x feature_group_count=groups",
+    ),
+    "lax.conv_transpose": (
+        ops.conv_transpose,
+        "lhs=x rhs=kernel strides=stride rhs_dilation=dilation transpose_kernel=kernel",
+    ),
+    "lax.reduce_window": (
+        ops.max_pool,
+        "operand=x window_dimensions=kernel_size window_strides=stride window_dilation=dilation",
+    ),
+    "ONNX's Conv": (
+        ops.conv,
+        "X=x W=kernel B=bias auto_pad=padding dilations=dilation group=groups kernel_shape=kernel "
+        "pads=padding strides=stride",
+    ),
+    "ONNX's ConvTranspose": (ops.conv_transpose, "output_shape=output_size"),
+    "ONNX's MaxPool": (
+        ops.max_pool,
+        "X=x ceil_mode=rounding kernel_shape=kernel_size pads=padding",
+    ),
+    "ONNX's DepthToSpace": (ops.pixel_shuffle, "input=x blocksize=factor mode=order"),
+    "other words in layers": (
+        nn.Conv,
+        "filter=kernel_size window=kernel_size boundary=padding_mode channels=out_channels",
+    ),
+    "other words in functions": (
+        ops.conv,
+        "filter=kernel window=kernel kernel_size=kernel boundary=padding_mode features=kernel "
+        "in_channels=kernel use_bias=bias",
+    ),
+    "other words in depthwise layers": (
+        nn.DepthwiseConv,
+        "multiplier=depth_multiplier in_features=in_channels",
+    ),
+}
+PAIRS = [
+    pytest.param(target, *pair.split("="), id=f"{library}: {pair}")
+    for library, (target, pairs) in FOREIGN.items()
+    for pair in pairs.split()
 ]
 
 
-@pytest.mark.parametrize(("target", "word", "ours"), MEANT)
-def test_the_word_that_is_meant_is_named(target, word, ours):
+@pytest.mark.parametrize(("target", "word", "ours"), PAIRS)
+def test_another_librarys_argument_is_answered_with_its_name_here(target, word, ours):
     with pytest.raises(TypeError, match=rf"has no argument {word}; use {ours}\b"):
         target(**{word: 2})
 
 
-def test_several_are_answered_at_once():
+@pytest.mark.parametrize(
+    ("target", "library"),
+    [(nn.Conv, nnx.Conv), (nn.ConvTranspose, nnx.ConvTranspose), (ops.max_pool, nnx.max_pool)],
+)
+def test_every_argument_of_flax_is_known_or_answered_without_guessing(target, library):
+    names = _arguments(library)
+    assert {"strides", "padding"} <= set(names)
+    assert set(names) <= {*_arguments(target), *ANSWERS}
+
+
+def test_an_argument_without_a_counterpart_is_not_answered_with_a_similar_name():
+    with pytest.raises(TypeError, match="no argument kernel_constraint; there are in_channels, "):
+        nn.Conv(kernel_constraint=None)
+
+
+def test_all_unknown_keywords_are_answered_at_once():
     with pytest.raises(TypeError, match=r"strides; use stride; and none rhs_dilation; use dil"):
         ops.conv(strides=2, rhs_dilation=2)
 
 
 @pytest.mark.parametrize("target", PUBLIC)
-def test_signature_and_name_stay(target):
+def test_a_decorated_target_keeps_its_signature_and_name(target):
     assert "args" not in _arguments(target)
     assert getattr(inspect.getmodule(target), target.__name__) is target

@@ -1,8 +1,8 @@
-"""How fast a convolution is: named suites of problems, timed against lax and PyTorch.
+"""Benchmarks: named suites of convolutions and pools, timed against lax and PyTorch.
 
-May be imported by ``cli`` and ``experiments`` alone; takes from ``geometry``, ``convolve``, ``ops``
-and ``environment``. :mod:`jaxcnn.bench.suite` says what is timed, :mod:`jaxcnn.bench.measure` how.
-The rows are integers and need no JAX.
+Only ``cli`` and ``experiments`` import this package. It imports ``geometry``, ``convolve``,
+``ops``, ``testing`` and ``environment``. :mod:`jaxcnn.bench.suite` lists the problems,
+:mod:`jaxcnn.bench.measure` times them. Rows consist of integers and need no JAX.
 """
 
 from jaxcnn.bench.row import DIRECTIONS, DTYPES, Row

@@ -1,38 +1,42 @@
-"""How fast this machine multiplies matrices and copies memory: what a convolution is held to."""
+"""The machine's limits: how fast it multiplies matrices and copies memory."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.bench.row import Row
-from jaxcnn.bench.timing import once
+from jaxcnn.bench.timing import time_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxcnn.bench.row import Row
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The machine's own speeds.
+    """The machine's measured speeds.
 
     Attributes:
-      gflops: billions of operations a second in the best matrix product, a multiply-add being two.
-      copy_gbs: billions of bytes a second, read and written, in a copy larger than any cache.
+      gflops: 10^9 operations a second in the best matrix product; a multiply-add counts as two.
+      copy_gbs: 10^9 bytes a second, read and written, in a copy larger than any cache.
     """
 
     gflops: float
     copy_gbs: float
 
     def floor(self, row: Row, itemsize: int) -> float:
-        """The seconds that the row takes at full speed, in any direction.
+        """The seconds the row takes at these speeds, in any direction.
 
-        It counts the definition's operations and memory beyond the caches: an algorithm with fewer
-        operations (FFT) and arrays that fit a cache can be faster.
+        It assumes the definition's multiply-adds and traffic to main memory. An algorithm with
+        fewer operations (FFT) and arrays that fit into a cache can be faster.
 
         >>> from jaxcnn.bench import rows_of
         >>> Ceilings(400, 40).floor(rows_of("overview", "3x3 64-64")[0], 4) * 1e3
@@ -43,11 +47,12 @@ class Ceilings:
 
 
 def measure_ceilings(dtype: str, torch: bool, *, seconds: float = 0.5) -> Ceilings:
-    """Measures both, best of what was tried for about ``seconds`` each.
+    """Measures both speeds.
 
     Args:
-      dtype: of the matrices.
-      torch: whether to try PyTorch's product too; the better counts.
+      dtype: the matrices' dtype.
+      torch: whether to try PyTorch's matrix product too; the faster one counts.
+      seconds: the approximate time to spend on each product and on the copy.
     """
     products = [_jax_product]
     if torch:
@@ -74,9 +79,9 @@ def _torch_product(size: int, dtype: str) -> Callable[[], object]:
 
 
 def _copy_speed(seconds: float) -> float:
-    """Bytes a second, by all processors at once; numpy lets go of the interpreter while it copies.
+    """Bytes a second, copied by all processors at once.
 
-    The copy goes to memory that was touched before.
+    NumPy releases the interpreter lock while it copies, and the target has been written before.
     """
     threads = os.cpu_count() or 1
     size = 1 << 28
@@ -87,9 +92,9 @@ def _copy_speed(seconds: float) -> float:
 
 
 def _best(function: Callable[[], object], seconds: float) -> float:
-    """The shortest of the calls that fit into ``seconds``; three at least, after a first."""
+    """The shortest of the calls that fit into ``seconds``: at least three, after a warm-up."""
     function()
     taken, start = [], time.perf_counter()
     while len(taken) < 3 or time.perf_counter() - start < seconds:
-        taken.append(once(function)[1])
+        taken.append(time_once(function)[1])
     return min(taken)

@@ -1,27 +1,36 @@
-"""The same row by lax and by jaxcnn, each compiled on its own."""
+"""Rows computed by lax and by jaxcnn, each compiled separately."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.bench.row import Row
-from jaxcnn.bench.timing import turn
+from jaxcnn.bench.timing import time_calls
 from jaxcnn.convolve import conv_general_dilated, onednn_closed
 from jaxcnn.ops import avg_pool, max_pool
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.bench.row import Row
+
 
 class Operands(NamedTuple):
-    """Input, kernel (None for a pool) and the output's cotangent, float32, in the row's layout."""
+    """The float32 arrays of a row, in its layout.
+
+    Attributes:
+      x: the input.
+      kernel: None for a pool.
+      g: the output's cotangent.
+    """
 
     x: np.ndarray
     kernel: np.ndarray | None
@@ -33,10 +42,10 @@ class Contender:
     """One way to compute one direction of a row.
 
     Attributes:
-      call: computes, and comes back when it is done, with whatever holds the result.
-      result: that as an array in the row's layout, for the check.
-      compile_seconds: what tracing and compiling took; None where nothing is compiled.
-      program: XLA's optimised one, without the places in the source that it comes from.
+      call: computes, waits for the end, and returns a value that holds the result.
+      result: extracts the result from that value, as an array in the row's layout.
+      compile_seconds: the duration of tracing and compiling; None if nothing is compiled.
+      program: the text of XLA's optimised program, without source locations.
     """
 
     call: Callable[[], Any]
@@ -44,13 +53,13 @@ class Contender:
     compile_seconds: float | None = None
     program: str | None = None
 
-    def turn(self, seconds: float, calls: int) -> list[float]:
-        """What so many calls take, see :func:`jaxcnn.bench.timing.turn`."""
-        return turn(self.call, seconds, calls)
+    def time_calls(self, seconds: float, calls: int) -> list[float]:
+        """The seconds of each of ``calls`` calls, see :func:`jaxcnn.bench.timing.time_calls`."""
+        return time_calls(self.call, seconds, calls)
 
 
 def operands(row: Row, dtype: str, seed: int = 0) -> Operands:
-    """Numbers between -1 and 1 that ``dtype`` holds exactly."""
+    """Random operands between -1 and 1, which ``dtype`` represents exactly."""
     random = np.random.default_rng(seed)
 
     def draw(shape: tuple[int, ...]) -> np.ndarray:
@@ -61,13 +70,13 @@ def operands(row: Row, dtype: str, seed: int = 0) -> Operands:
     return Operands(draw(row.x_shape), kernel, draw(row.output_shape))
 
 
-def jax_names(row: Row) -> tuple[str, ...]:
-    """``lax``, ``jaxcnn``, and for convolutions ``jaxcnn-plain``: the same with oneDNN closed."""
+def jax_contender_names(row: Row) -> tuple[str, ...]:
+    """``lax``, ``jaxcnn``, and for convolutions ``jaxcnn-plain``, which does not use oneDNN."""
     return ("lax", "jaxcnn") if row.is_pool else ("lax", "jaxcnn", "jaxcnn-plain")
 
 
 def jax_contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
-    """One of :func:`jax_names`."""
+    """One of :func:`jax_contender_names`, compiled."""
     arrays = tuple(jnp.asarray(array, dtype) for array in given if array is not None)
     if row.is_pool:
         pool = _lax_pool(row) if name == "lax" else _jaxcnn_pool(row)
@@ -80,10 +89,11 @@ def jax_contender(name: str, row: Row, direction: str, dtype: str, given: Operan
 
 
 def lax_arguments(row: Row) -> dict[str, Any]:
-    """What :func:`jax.lax.conv_general_dilated` is given besides x and kernel.
+    """The keyword arguments of :func:`jax.lax.conv_general_dilated` for a row.
 
-    A transposed convolution is one over an input with zeros between its cells, padded by what
-    windows that end beyond it need; the kernel is not flipped.
+    A transposed convolution becomes a convolution of the dilated input: with zeros between its
+    cells, and ``dilation * (kernel_size - 1) - padding`` cells on each side. The kernel is not
+    flipped.
     """
     spatial = "DHW"[-row.axes :]
     last = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
@@ -105,21 +115,21 @@ def lax_arguments(row: Row) -> dict[str, Any]:
 
 
 def _direction(function: Callable[..., jax.Array], direction: str) -> Callable[..., jax.Array]:
-    """Of (x, kernel, g). What a direction does not need is never computed: it is not returned."""
+    """A function of (x, kernel, g) that computes one direction and nothing else."""
     if direction == "forward":
-        return lambda x, w, g: function(x, w)
+        return lambda x, w, _g: function(x, w)
     if direction == "input":
         return lambda x, w, g: jax.vjp(lambda x: function(x, w), x)[1](g)[0]
     return lambda x, w, g: jax.vjp(lambda w: function(x, w), w)[1](g)[0]
 
 
 def _pool_direction(function: Callable[..., jax.Array], direction: str) -> Callable[..., Any]:
-    """Of (x, g). The gradient comes with the result.
+    """A function of (x, g) that computes the pool, or the pool and its gradient.
 
-    What is kept between the two is each library's own affair, so they are timed together.
+    Libraries differ in what the forward pass keeps for the gradient, so both are timed together.
     """
     if direction == "forward":
-        return lambda x, g: function(x)
+        return lambda x, _g: function(x)
 
     def both(x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
         y, pull = jax.vjp(function, x)
@@ -146,15 +156,15 @@ def _lax_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
 
 
 def _jaxcnn_pool(row: Row) -> Callable[[jax.Array], jax.Array]:
-    windows = {
+    options = {
         "stride": row.stride,
         "padding": row.padding,
         "dilation": row.dilation,
         "rounding": "floor",
     }
     if row.operation == "max pool":
-        return lambda x: max_pool(x, row.kernel_size, **windows)
-    return lambda x: avg_pool(x, row.kernel_size, count_include_pad=True, **windows)
+        return lambda x: max_pool(x, row.kernel_size, **options)
+    return lambda x: avg_pool(x, row.kernel_size, count_include_pad=True, **options)
 
 
 def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Contender:
@@ -163,13 +173,13 @@ def _compiled(function: Callable[..., Any], arrays: Sequence[jax.Array]) -> Cont
     seconds = time.perf_counter() - start
     return Contender(
         call=lambda: jax.block_until_ready(program(*arrays)),
-        result=lambda got: np.asarray(jax.tree.leaves(got)[0], np.float32),
+        result=lambda value: np.asarray(jax.tree.leaves(value)[0], np.float32),
         compile_seconds=seconds,
-        program=_without_places(program.as_text() or ""),
+        program=_without_locations(program.as_text() or ""),
     )
 
 
-def _without_places(program: str) -> str:
-    """The computations, without the table of source files before them and what refers to it."""
+def _without_locations(program: str) -> str:
+    """The program without its table of source files and the references to it."""
     computations = re.split(r"^(?=%|ENTRY)", program, maxsplit=1, flags=re.MULTILINE)[-1]
     return re.sub(r", metadata={[^}]*}", "", computations)

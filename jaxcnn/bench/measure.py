@@ -1,30 +1,34 @@
-"""One direction of one row: every contender checked, then timed; and the record of many."""
+"""Checks and times all contenders in one direction of a row, and records a run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn.bench import pytorch
-from jaxcnn.bench.apart import Apart, Gone, Task
-from jaxcnn.bench.ceiling import Ceilings
-from jaxcnn.bench.check import WrongResult, require_same
+from jaxcnn.bench.check import WrongResultError, require_same
 from jaxcnn.bench.contenders import Contender, operands
 from jaxcnn.bench.memory import memory_is_counted
-from jaxcnn.bench.roster import ROADS, contender, names
+from jaxcnn.bench.process import ContenderFailedError, ContenderProcess, Task
+from jaxcnn.bench.roster import XLA_BACKENDS, contender_names, make_contender
 from jaxcnn.bench.row import DIRECTIONS, Row
-from jaxcnn.bench.timing import FULL, Effort, Times, Turn, by_turns, once
+from jaxcnn.bench.timing import FULL, Effort, TimeCalls, Times, time_interleaved, time_once
 
-CONTENDERS = ("lax", *ROADS, "jaxcnn", "jaxcnn-plain", "torch")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from jaxcnn.bench.ceiling import Ceilings
+
+CONTENDERS = ("lax", *XLA_BACKENDS, "jaxcnn", "jaxcnn-plain", "torch")
 RATIOS = (
     ("lax", "jaxcnn"),
-    *((road, "jaxcnn") for road in ROADS),
+    *((backend, "jaxcnn") for backend in XLA_BACKENDS),
     ("lax", "jaxcnn-plain"),
     ("jaxcnn", "torch"),
     ("jaxcnn-plain", "torch"),
@@ -33,16 +37,18 @@ RATIOS = (
 
 @dataclass(frozen=True)
 class Result:
-    """What one direction of a row took.
+    """The measurements of one direction of a row.
 
     Attributes:
-      row, direction, dtype: what was computed.
-      times: for each contender; PyTorch's two layouts apart.
-      compile_seconds: for each contender that compiles.
-      peaks: MiB for each contender, see :func:`jaxcnn.bench.memory.peak_growth`.
-      left_out: why XLA's other roads were not timed, for each such.
-      floor: seconds at the machine's own speeds.
-      torch_alone: the median of PyTorch's faster layout with nobody else by turns; None without.
+      row, direction, dtype: the problem.
+      times: the times of each contender; PyTorch's two layouts are separate.
+      compile_seconds: of each contender that compiles.
+      peaks: the peak memory of each contender in MiB, see
+        :func:`jaxcnn.bench.memory.peak_growth`.
+      left_out: for each contender that was not measured, the reason.
+      floor: the seconds at the machine's measured speeds.
+      torch_alone: the median of PyTorch's faster layout when it is timed alone; None without
+        PyTorch.
     """
 
     row: Row
@@ -57,31 +63,31 @@ class Result:
 
     @property
     def torch_layout(self) -> str | None:
-        """PyTorch's faster memory layout, by the median."""
+        """PyTorch's memory layout with the smaller median; None without PyTorch."""
         return _faster_layout(self.times)
 
     def seconds(self, contender: str) -> float | None:
-        """The median of one of :data:`CONTENDERS`; None where it did not take part."""
+        """The median of one of :data:`CONTENDERS`; None if it was not timed."""
         name = self.torch_layout if contender == "torch" else contender
         return self.times[name].median if name in self.times else None
 
     def peak(self, contender: str) -> float | None:
-        """The peak memory of one of :data:`CONTENDERS` in MiB; None where it is not known."""
+        """The peak memory of one of :data:`CONTENDERS` in MiB; None if it was not measured."""
         name = self.torch_layout if contender == "torch" else contender
         return None if name is None else self.peaks.get(name)
 
     def ratio(self, over: str, under: str) -> float | None:
-        """How many times as long ``over`` took as ``under``."""
+        """The time of ``over`` divided by the time of ``under``."""
         a, b = self.seconds(over), self.seconds(under)
         return None if a is None or b is None else a / b
 
     @property
     def share(self) -> float:
-        """Of the machine's own speed, what jaxcnn reaches."""
+        """The share of the machine's measured speed that jaxcnn reaches."""
         return self.floor / self.times["jaxcnn"].median
 
     def record(self) -> dict[str, Any]:
-        """As it is written to a file; times in milliseconds, compilation in seconds."""
+        """The result as JSON data; times in milliseconds, compilation in seconds."""
         layout = self.torch_layout
         return {
             "name": self.row.name,
@@ -116,66 +122,71 @@ def measure(
     ceilings: Ceilings,
     *,
     torch: bool,
-    roads: bool = False,
+    xla_backends: bool = False,
     memory: bool = True,
     effort: Effort = FULL,
 ) -> Result:
-    """Checks every contender against lax, and times them by turns.
+    """Checks every contender against lax, and times them in turns.
 
-    All but XLA's other roads share one process; for the memory that they take, each is called once
-    in a fresh one before. PyTorch's threads and XLA's can get in each other's way; so PyTorch's
-    faster layout is timed once more alone.
+    The contenders share one process, except lax with the flags of an XLA backend, which has its
+    own. Peak memory is measured in a fresh process for each. The threads of PyTorch and XLA can
+    slow each other down, so PyTorch's faster layout is also timed alone.
 
     Args:
-      row, direction, dtype: what is computed.
-      ceilings: the machine's own speeds.
-      torch: whether PyTorch takes part.
-      roads: whether lax does on XLA's other roads; on which it cannot, is said in the result.
-      memory: whether the peak memory is wanted.
-      effort: how long each is timed.
+      row, direction, dtype: the problem.
+      ceilings: the machine's measured speeds.
+      torch: whether to time PyTorch.
+      xla_backends: whether to time lax with each of :data:`XLA_BACKENDS`. One that fails is left
+        out, with the reason in the result.
+      memory: whether to measure peak memory.
+      effort: the time to spend on each contender.
 
     Raises:
-      WrongResult: naming row, direction and contender.
+      WrongResultError: if a result differs from lax's; it names row, direction and contender.
     """
-    there = names(row, torch=torch)
+    names = contender_names(row, torch=torch)
     peaks, left_out = {}, {}
     if memory:
-        peaks, left_out = _peaks([Task(name, row, direction, dtype) for name in there])
+        peaks, left_out = _peaks([Task(name, row, direction, dtype) for name in names])
     given = operands(row, dtype)
-    entrants = {name: contender(name, row, direction, dtype, given) for name in there}
+    contenders = {name: make_contender(name, row, direction, dtype, given) for name in names}
     del given
-    warm, want = _checked(row, direction, dtype, entrants)
-    compiled = {name: each.compile_seconds for name, each in entrants.items()}
-    turns = {name: each.turn for name, each in entrants.items()}
-    programs = {entrants["lax"].program: "lax"}
+    first_seconds, want = _check(row, direction, dtype, contenders)
+    compile_seconds = {name: each.compile_seconds for name, each in contenders.items()}
+    timers = {name: each.time_calls for name, each in contenders.items()}
+    programs = {contenders["lax"].program: "lax"}
     with ExitStack() as processes:
-        for road in ROADS if roads else ():
-            task = Task(road, row, direction, dtype, ROADS[road])
-            apart = processes.enter_context(Apart(task))
+        for backend in XLA_BACKENDS if xla_backends else ():
+            task = Task(backend, row, direction, dtype, XLA_BACKENDS[backend])
+            process = processes.enter_context(ContenderProcess(task))
             try:
-                first = apart.first()
-                if first.program in programs:
-                    raise Gone(road, f"compiles to the program of {programs[first.program]}")
+                first = process.first_call()
+                if same := programs.get(first.program):
+                    raise ContenderFailedError(backend, f"compiles to the program of {same}")
                 _require_right(task, first.result, want)
-            except (Gone, WrongResult) as error:
-                left_out[road] = str(error)
-                apart.close()
+            except (ContenderFailedError, WrongResultError) as error:
+                left_out[backend] = str(error)
+                process.close()
                 continue
-            programs[first.program] = road
-            turns[road], warm[road] = apart.turn, first.seconds
-            compiled[road] = first.compile_seconds
+            programs[first.program] = backend
+            timers[backend], first_seconds[backend] = process.time_calls, first.seconds
+            compile_seconds[backend] = first.compile_seconds
             if memory and first.peak is not None:
-                peaks[road] = first.peak
-        times = _by_turns(turns, warm, effort, left_out)
+                peaks[backend] = first.peak
+        times = _time_survivors(timers, first_seconds, effort, left_out)
     alone = None
     if layout := _faster_layout(times):
-        alone = by_turns({layout: turns[layout]}, warm, effort)[layout].median
+        alone = time_interleaved({layout: timers[layout]}, first_seconds, effort)[layout].median
     return Result(
         row,
         direction,
         dtype,
         times,
-        {name: each for name, each in compiled.items() if name in times and each is not None},
+        {
+            name: seconds
+            for name, seconds in compile_seconds.items()
+            if name in times and seconds is not None
+        },
         peaks,
         left_out,
         ceilings.floor(row, jnp.dtype(dtype).itemsize),
@@ -184,65 +195,68 @@ def measure(
 
 
 def _peaks(tasks: Sequence[Task]) -> tuple[dict[str, float], dict[str, str]]:
-    """MiB of each task's first call, in a fresh process; and what a process died of, if one did."""
-    peaks, died = {}, {}
+    """The peak memory of each task's first call in MiB, and the reasons of failures."""
+    peaks, failures = {}, {}
     if not memory_is_counted():
-        return peaks, died
+        return peaks, failures
     for task in tasks:
-        with Apart(task) as apart:
+        with ContenderProcess(task) as process:
             try:
-                peak = apart.first(result=False).peak
-            except Gone as gone:
-                died[f"{task.name}, for its memory,"] = str(gone)
+                peak = process.first_call(with_result=False).peak
+            except ContenderFailedError as error:
+                failures[f"the memory of {task.name}"] = str(error)
                 continue
         if peak is not None:
             peaks[task.name] = peak
-    return peaks, died
+    return peaks, failures
 
 
-def _checked(
-    row: Row, direction: str, dtype: str, entrants: dict[str, Contender]
+def _check(
+    row: Row, direction: str, dtype: str, contenders: dict[str, Contender]
 ) -> tuple[dict[str, float], np.ndarray]:
-    """The seconds of each first call, once its result is known to be right, and lax's result."""
-    warm, wanted = {}, None
-    for name, each in entrants.items():
-        got, warm[name] = once(each.call)
-        got = each.result(got)
-        wanted = got if wanted is None else wanted  # lax comes first
-        _require_right(Task(name, row, direction, dtype), got, wanted)
-    assert wanted is not None
-    return warm, wanted
+    """Checks each contender's first call; returns the seconds of each, and lax's result."""
+    seconds, want = {}, None
+    for name, each in contenders.items():
+        value, seconds[name] = time_once(each.call)
+        got = each.result(value)
+        want = got if want is None else want  # lax comes first
+        _require_right(Task(name, row, direction, dtype), got, want)
+    assert want is not None
+    return seconds, want
 
 
-def _require_right(task: Task, got: np.ndarray | None, wanted: np.ndarray) -> None:
+def _require_right(task: Task, got: np.ndarray | None, want: np.ndarray) -> None:
     assert got is not None
     what = f"{task.row.name}, {task.direction}, {task.dtype}: {task.name}"
-    require_same(got, wanted, task.row.terms(task.direction), task.dtype, what)
+    require_same(got, want, task.row.terms(task.direction), task.dtype, what)
 
 
-def _by_turns(
-    turns: dict[str, Turn], warm: dict[str, float], effort: Effort, left_out: dict[str, str]
+def _time_survivors(
+    timers: dict[str, TimeCalls],
+    first_seconds: dict[str, float],
+    effort: Effort,
+    left_out: dict[str, str],
 ) -> dict[str, Times]:
-    """Times of all; from the start without one whose process dies on the way."""
+    """Times all contenders. If one fails, it is left out and the timing starts again."""
     while True:
-        there = {name: each for name, each in turns.items() if name not in left_out}
+        remaining = {name: each for name, each in timers.items() if name not in left_out}
         try:
-            return by_turns(there, warm, effort)
-        except Gone as gone:
-            left_out[gone.name] = str(gone)
+            return time_interleaved(remaining, first_seconds, effort)
+        except ContenderFailedError as error:
+            left_out[error.name] = str(error)
 
 
 def geometric_means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """For each direction, each of :data:`RATIOS` in geometric mean over the rows that have it."""
+    """For each direction, the geometric means of :data:`RATIOS` over the rows that have them."""
     means = {}
     for direction in DIRECTIONS:
-        of = [result for result in results if result.direction == direction]
+        rows = [result for result in results if result.direction == direction]
         ratios = {}
         for over, under in RATIOS:
-            known = [ratio for each in of if (ratio := each.ratio(over, under)) is not None]
+            known = [ratio for each in rows if (ratio := each.ratio(over, under)) is not None]
             if known:
                 ratios[f"{over}/{under}"] = math.exp(math.fsum(map(math.log, known)) / len(known))
-        if of:
+        if rows:
             means[direction] = ratios
     return means
 
@@ -250,7 +264,7 @@ def geometric_means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
 def record(
     suite: str, dtype: str, ceilings: Ceilings, results: Sequence[Result], torch: bool
 ) -> dict[str, Any]:
-    """A run as it is written to a file, with device, versions and the flags of XLA's roads."""
+    """A run as JSON data, with device, versions, and the flags of the timed XLA backends."""
     from importlib.metadata import version
 
     from jaxcnn.environment import environment
@@ -268,15 +282,17 @@ def record(
             for direction, ratios in geometric_means(results).items()
         },
         "xla_flags": {
-            road: flags for road, flags in ROADS.items() if any(road in r.times for r in results)
+            name: flags
+            for name, flags in XLA_BACKENDS.items()
+            if any(name in result.times for result in results)
         },
         "rows": [result.record() for result in results],
     }
 
 
 def _faster_layout(times: dict[str, Times]) -> str | None:
-    there = [name for name in pytorch.LAYOUTS if name in times]
-    return min(there, key=lambda name: times[name].median) if there else None
+    timed = [name for name in pytorch.LAYOUTS if name in times]
+    return min(timed, key=lambda name: times[name].median, default=None)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,13 +1,15 @@
-"""How much memory a call needs: the peak of what the process holds, as Linux counts it."""
+"""The memory a call needs: the growth of the process's peak resident set, as Linux counts it."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -15,45 +17,45 @@ Value = TypeVar("Value")
 
 
 def peak_growth(call: Callable[[], Value]) -> tuple[Value, float | None]:
-    """What the call gives, and by how many MiB the memory held rose at most while it ran.
+    """Calls ``call``; returns its result and the growth of the peak memory meanwhile, in MiB.
 
-    The process's peak resident set (VmHWM) is put back to what it holds now, and read again after
-    the call: the result, temporaries, and whatever a library allocates by its own ways; not the
-    operands, which are there before, nor the pages of program files that the call was the first to
-    run (RssFile). Memory that was freed before is given back to the system first. What a library
-    has kept from an earlier call, and uses again, is not seen: so this is meant for a program's
-    first call, in a process that has done little before; of that it counts all that is kept.
+    Resets the process's peak resident set (VmHWM) to the current one, and reads it after the call.
+    The growth includes the result, temporaries, and anything a library allocates by its own means.
+    It excludes the operands, which exist before the call, and pages of program files that the call
+    is the first to execute (RssFile). Freed memory goes back to the system before the call. Memory
+    that a library has kept from an earlier call and reuses is invisible, so measure the first call
+    of a fresh process.
 
-    Linux adds its counts up now and then, for each processor apart: some hundred KiB may be
-    missing. None on other systems, or where /proc does not let a process put its peak back.
+    Linux updates its counts only now and then, separately for each processor; some hundred KiB may
+    be missing. The growth is None on other systems, and where /proc does not allow the reset.
     """
     gc.collect()
-    _give_back()
+    _release_free_memory()
     if not memory_is_counted():
         return call(), None
-    before = _kib()
+    before = _memory_kib()
     value = call()
-    after = _kib()
+    after = _memory_kib()
     files = after["RssFile"] - before["RssFile"]
     return value, max(0, after["VmHWM"] - before["VmRSS"] - files) / 1024
 
 
 def memory_is_counted() -> bool:
-    """Whether this system lets a process count; it puts the peak back to what is held now."""
+    """Resets the peak to the current memory; returns whether this system allows that."""
     try:
         RESET.write_text("5")
     except OSError:
         return False
-    return {"VmHWM", "VmRSS", "RssFile"} <= set(_kib())
+    return {"VmHWM", "VmRSS", "RssFile"} <= set(_memory_kib())
 
 
-def _give_back() -> None:
-    """Gives free memory of the C library's heap back to the system, where it is glibc's."""
+def _release_free_memory() -> None:
+    """Returns free memory of the C library's heap to the system, if the library is glibc."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
-def _kib() -> dict[str, int]:
-    """Linux's counts of this process's memory."""
+def _memory_kib() -> dict[str, int]:
+    """Linux's memory counts of this process."""
     lines = (line.split() for line in STATUS.read_text().splitlines())
     return {words[0].rstrip(":"): int(words[1]) for words in lines if words[-1:] == ["kB"]}

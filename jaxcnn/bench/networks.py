@@ -1,14 +1,20 @@
-"""The distinct convolutions of known networks, at batch 8 and an input of 224 (DCGAN: its own)."""
+"""The distinct convolutions of known networks, with batch 8 and images of 224x224.
+
+DCGAN's generator makes images of 64x64.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from jaxcnn.bench.row import Row, depthwise, row
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 
 def resnet50() -> tuple[Row, ...]:
-    """He et al., arXiv:1512.03385; the stride on the 3x3, as every present version has it."""
+    """He et al., arXiv:1512.03385, with the stride in the 3x3 layers, as is now usual."""
     return _distinct(_resnet50())
 
 
@@ -55,7 +61,7 @@ def _mobilenetv2() -> Iterator[Row]:
 
 
 def convnext_t() -> tuple[Row, ...]:
-    """Liu et al., arXiv:2201.03545; its pointwise layers are matrix products in every version."""
+    """Liu et al., arXiv:2201.03545, without its pointwise layers, which are matrix products."""
     stem = row("dense", 4, 3, 96, 224, stride=4, padding=0)
     stages = tuple(zip((96, 192, 384, 768), (56, 28, 14, 7), strict=True))
     between = (row("dense", 2, c, 2 * c, size, stride=2) for c, size in stages[:-1])
@@ -63,7 +69,7 @@ def convnext_t() -> tuple[Row, ...]:
 
 
 def unet() -> tuple[Row, ...]:
-    """Ronneberger et al., arXiv:1505.04597, with padding, so that sizes are kept."""
+    """Ronneberger et al., arXiv:1505.04597, with padding that keeps the sizes."""
     return _distinct(_unet())
 
 
@@ -81,7 +87,7 @@ def _unet() -> Iterator[Row]:
 
 
 def dcgan() -> tuple[Row, ...]:
-    """The generator of Radford et al., arXiv:1511.06434, with 4x4 filters and images of 64."""
+    """The generator of Radford et al., arXiv:1511.06434, with 4x4 kernels and images of 64x64."""
     first = row("transposed", 4, 100, 512, 1, padding=0, operation="transposed")
     widths, sizes = (512, 256, 128, 64, 3), (4, 8, 16, 32)
     rest = (

@@ -1,23 +1,26 @@
-"""The picture of a run: a line a row, a dot a contender, drawn without a screen."""
+"""The picture of a benchmark run: a line for each row, a marker for each contender."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxcnn.bench.measure import CONTENDERS, Result
-from jaxcnn.bench.roster import ROADS
+from jaxcnn.bench.roster import XLA_BACKENDS
 from jaxcnn.bench.row import DIRECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 TITLES = {
     "forward": "forward",
     "input": "gradient of the input",
     "kernel": "gradient of the kernel",
 }
-# Colours told apart by those who see no red or green (Okabe and Ito), and marks besides.
+# The colour-blind safe palette of Okabe and Ito, and a marker for each contender.
 MARKS = {
     "lax": ("#D55E00", "s"),
     "lax-ynnpack": ("#009E73", "v"),
@@ -28,12 +31,15 @@ MARKS = {
     "torch": ("#E69F00", "^"),
 }
 FLOOR = "the machine's speed"
-SMALL = ("jaxcnn-plain", *ROADS)
-"""Who stands back in the picture."""
+SMALL = ("jaxcnn-plain", *XLA_BACKENDS)
+"""Contenders with small markers."""
 
 
 def draw(path: Path, results: Sequence[Result], title: str) -> None:
-    """Milliseconds on a log axis, a panel for each direction; a bar marks the machine's speed."""
+    """Draws milliseconds on a log axis, with a panel for each direction.
+
+    A bar marks the time at the machine's measured speeds.
+    """
     rows = list(dict.fromkeys(result.row for result in results))
     directions = [each for each in DIRECTIONS if any(r.direction == each for r in results)]
     figure = Figure(figsize=(4.2 * len(directions) + 2.6, 0.27 * len(rows) + 1.9))
@@ -41,8 +47,8 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
     panels = figure.subplots(1, len(directions), sharey=True, squeeze=False)[0]
     place = {row: -number for number, row in enumerate(rows)}
     for axes, direction in zip(panels, directions, strict=True):
-        of = [result for result in results if result.direction == direction]
-        for result in of:
+        shown = [result for result in results if result.direction == direction]
+        for result in shown:
             known = [result.seconds(name) for name in CONTENDERS]
             ends = [1e3 * seconds for seconds in known if seconds is not None]
             axes.plot(
@@ -51,7 +57,7 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
         for name, (color, mark) in MARKS.items():
             there = [
                 (1e3 * seconds, place[result.row])
-                for result in of
+                for result in shown
                 if (seconds := result.seconds(name)) is not None
             ]
             if there:
@@ -64,8 +70,8 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
                     zorder=3 if name == "jaxcnn" else 2,
                 )
         axes.scatter(
-            [1e3 * result.floor for result in of],
-            [place[result.row] for result in of],
+            [1e3 * result.floor for result in shown],
+            [place[result.row] for result in shown],
             s=70,
             c="black",
             marker="|",

@@ -1,39 +1,41 @@
-"""The same row by PyTorch, eager, in either of its memory layouts."""
+"""Rows computed by PyTorch in eager mode, in either of its memory layouts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxcnn.bench.contenders import Contender, Operands
-from jaxcnn.bench.row import Row
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+    from jaxcnn.bench.row import Row
 
 LAYOUTS = ("torch-contiguous", "torch-channels-last")
 
 
 def is_installed() -> bool:
-    """Whether there is a PyTorch to compare with; imports nothing."""
+    """Whether PyTorch is installed; does not import it."""
     return find_spec("torch") is not None
 
 
 def layouts(row: Row) -> tuple[str, ...]:
-    """Of :data:`LAYOUTS`, those that the row can lie in: 1-D has but the contiguous one."""
+    """The memory layouts PyTorch has for the row: in 1-D only the contiguous one."""
     return LAYOUTS if row.axes > 1 else LAYOUTS[:1]
 
 
 def torch_contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
     """PyTorch in one of :func:`layouts`.
 
-    A convolution's gradient is that of one operand alone, its forward pass done before; a pool's
-    is timed with it, as it is for the others.
+    A convolution's forward pass runs beforehand; the call computes the gradient of one operand. A
+    pool's forward pass is part of the call, as it is for the other contenders.
     """
     import torch
 
@@ -111,7 +113,7 @@ def _function(row: Row) -> Callable[..., torch.Tensor]:
         return lambda x: pool(x, row.kernel_size, padding=low, **windows)
     windows |= {"dilation": row.dilation, "groups": row.groups}
     if row.operation == "transposed":
-        # What is cut off less at the end is output padding there.
+        # Less padding at the end than at the start is PyTorch's output_padding.
         more = tuple(lo - hi for lo, hi in row.padding)
         transposed = named("conv_transpose")
         return lambda x, w: transposed(x, w, padding=low, output_padding=more, **windows)
@@ -131,24 +133,27 @@ def _from_channels_first(row: Row, image: np.ndarray) -> np.ndarray:
 
 
 def _kernel_to_torch(row: Row, kernel: np.ndarray) -> np.ndarray:
-    """(O, C // groups, *F); of a transposed convolution (C, O // groups, *F), its taps flipped."""
+    """The kernel as (O, C // groups, *F).
+
+    A transposed convolution has (C, O // groups, *F), with flipped taps.
+    """
     if row.layout == "last":
         kernel = np.moveaxis(kernel, (-1, -2), (0, 1))
     if row.operation != "transposed":
         return kernel
     kernel = np.flip(kernel, tuple(range(2, kernel.ndim)))
-    return _exchanged(row, kernel)
+    return _swap_channels(row, kernel)
 
 
 def _kernel_from_torch(row: Row, kernel: np.ndarray) -> np.ndarray:
     if row.operation == "transposed":
-        kernel = _exchanged(row, kernel)
+        kernel = _swap_channels(row, kernel)
         kernel = np.flip(kernel, tuple(range(2, kernel.ndim)))
     return kernel if row.layout == "first" else np.moveaxis(kernel, (0, 1), (-1, -2))
 
 
-def _exchanged(row: Row, kernel: np.ndarray) -> np.ndarray:
-    """(groups * a, b, *F) as (groups * b, a, *F): its own inverse."""
+def _swap_channels(row: Row, kernel: np.ndarray) -> np.ndarray:
+    """Turns (groups * a, b, *F) into (groups * b, a, *F); its own inverse."""
     split = kernel.reshape(row.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
     return split.reshape(-1, *split.shape[2:])
 

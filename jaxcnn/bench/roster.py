@@ -1,31 +1,38 @@
-"""Who can take part, by name, and the flags that open the roads XLA does not take by itself."""
+"""The contenders by name, and the flags that select XLA's convolution backends on a CPU."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxcnn.bench import pytorch
-from jaxcnn.bench.contenders import Contender, Operands, jax_contender, jax_names
-from jaxcnn.bench.row import Row
+from jaxcnn.bench.contenders import Contender, Operands, jax_contender, jax_contender_names
+
+if TYPE_CHECKING:
+    from jaxcnn.bench.row import Row
 
 OFF, ON = (f"--xla_cpu_experimental_ynn_fusion_type={sign}individual_convolution" for sign in "-+")
 
-ROADS = {
+XLA_BACKENDS = {
     "lax-ynnpack": ON,
     "lax-eigen": OFF,
     "lax-onednn": f"--xla_cpu_experimental_onednn_custom_call=true {OFF}",
 }
-"""XLA's own roads for a convolution on a CPU, and the flags that open each.
+"""XLA's convolution backends on a CPU, and the flags that select each.
 
-Which of the first two is taken unasked depends on the jaxlib; oneDNN gets what YNNPACK leaves.
+The jaxlib version decides whether YNNPACK or Eigen is the default.
 """
 
 
-def names(row: Row, *, torch: bool) -> tuple[str, ...]:
-    """Who can compute the row in one process; PyTorch once for each of its layouts."""
-    return jax_names(row) + (pytorch.layouts(row) if torch else ())
+def contender_names(row: Row, *, torch: bool) -> tuple[str, ...]:
+    """The contenders that share one process; PyTorch counts once for each of its layouts."""
+    return jax_contender_names(row) + (pytorch.layouts(row) if torch else ())
 
 
-def contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
-    """One of :func:`names` or :data:`ROADS`; the latter are lax where its flags are set."""
+def make_contender(name: str, row: Row, direction: str, dtype: str, given: Operands) -> Contender:
+    """A contender by name, from :func:`contender_names` or :data:`XLA_BACKENDS`.
+
+    A backend's contender is plain lax; its flags must have been set before JAX started.
+    """
     if name in pytorch.LAYOUTS:
         return pytorch.torch_contender(name, row, direction, dtype, given)
-    return jax_contender("lax" if name in ROADS else name, row, direction, dtype, given)
+    return jax_contender("lax" if name in XLA_BACKENDS else name, row, direction, dtype, given)

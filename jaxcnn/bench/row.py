@@ -1,4 +1,4 @@
-"""One problem of a suite: a convolution or a pool, in numbers."""
+"""One problem of a suite: the sizes of a convolution or a pool."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from jaxcnn.geometry import transposed_output_size, windows
+from jaxcnn.geometry import place_windows, transposed_output_size
 
 DTYPES = ("float32", "bfloat16")
-"""What a suite can be timed in."""
+"""The dtypes a suite can be timed in."""
 
 DIRECTIONS = ("forward", "input", "kernel")
-"""The result; its gradient with respect to the input; and with respect to the kernel."""
+"""The forward pass, and the gradients with respect to the input and to the kernel."""
 
 OPERATIONS = ("conv", "transposed", "max pool", "avg pool")
 
@@ -24,18 +24,18 @@ class Row:
         layout "last":   x: (N, *size, C_in)   kernel: (*F, C_in // groups, C_out)
         layout "first":  x: (N, C_in, *size)   kernel: (C_out, C_in // groups, *F)
 
-    Windows that would not end on the last cell leave the rest unread, as the networks that the rows
-    are taken from have it.
+    Output sizes are rounded down, as in the networks the rows come from.
 
     Attributes:
-      group: the class it stands for.
-      batch, size, in_channels, out_channels, groups: N, the input's cells on each axis, channels in
-        and out, and the parts they are divided into.
+      group: the class of convolution, such as ``"depthwise"``.
+      batch: N.
+      size: the input's cells on each axis.
+      in_channels, out_channels, groups: as in :func:`jaxcnn.conv`.
       kernel_size, stride, dilation: on each axis.
-      padding: (lo, hi) on each axis; of a transposed convolution, that of the convolution which it
+      padding: (lo, hi) on each axis. A transposed convolution has the padding of the convolution it
         transposes.
       operation: one of :data:`OPERATIONS`.
-      layout: where the channels are.
+      layout: ``"last"`` or ``"first"``, the position of the channels.
 
     >>> row = Row("dense", 8, (56, 56), 64, 64, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
     >>> row.name, row.output_shape, row.terms("forward")
@@ -57,8 +57,8 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The numbers in the order in which people say them."""
-        words = [f"{self.kernel_size[0]}-tap" if self.axes == 1 else _across(self.kernel_size)]
+        """The sizes in short, such as ``3x3 64-64 @56 b8``."""
+        words = [f"{self.kernel_size[0]}-tap" if self.axes == 1 else _joined(self.kernel_size)]
         if self.operation != "conv":
             words.append(self.operation)
         if self.is_pool:
@@ -69,34 +69,34 @@ class Row:
             words.append(f"{self.in_channels}-{self.out_channels}")
             words += [f"g{self.groups}"] if self.groups > 1 else []
         for letter, numbers in (("s", self.stride), ("d", self.dilation)):
-            words += [f"{letter}{_across(numbers, True)}"] if set(numbers) != {1} else []
-        words += [f"@{_across(self.size, True)}", f"b{self.batch}"]
+            words += [f"{letter}{_joined(numbers, True)}"] if set(numbers) != {1} else []
+        words += [f"@{_joined(self.size, True)}", f"b{self.batch}"]
         words += ["channels first"] if self.layout == "first" else []
         return " ".join(words)
 
     @property
     def is_pool(self) -> bool:
-        """Whether there is no kernel."""
+        """Whether the row is a pool, which has no kernel."""
         return self.operation.endswith("pool")
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether each channel has a filter of its own."""
+        """Whether each channel has its own kernel."""
         return 1 < self.groups == self.in_channels == self.out_channels
 
     @property
     def axes(self) -> int:
-        """How many spatial axes there are."""
+        """The number of spatial axes."""
         return len(self.size)
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """What can be timed of it."""
+        """The directions the row has: a pool has no kernel gradient."""
         return DIRECTIONS[:2] if self.is_pool else DIRECTIONS
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The result's spatial sizes."""
+        """The output's cells on each axis."""
         if self.operation == "transposed":
             numbers = zip(
                 self.size, self.kernel_size, self.stride, self.padding, self.dilation, strict=True
@@ -105,7 +105,7 @@ class Row:
                 transposed_output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
                 for size, taps, stride, pair, dilation in numbers
             )
-        laid = windows(
+        laid = place_windows(
             self.size,
             self.kernel_size,
             stride=self.stride,
@@ -135,25 +135,25 @@ class Row:
 
     @property
     def multiply_adds(self) -> int:
-        """The same in each direction: every tap at every place (of a pool, comparisons or adds)."""
+        """Multiply-adds, the same in each direction; for a pool, comparisons or additions."""
         places = math.prod(self.size if self.operation == "transposed" else self.output)
         inside = 1 if self.is_pool else self.in_channels // self.groups
         return self.batch * places * math.prod(self.kernel_size) * inside * self.out_channels
 
     def numbers_moved(self) -> int:
-        """How many numbers the operands and the result hold, together: the same each direction."""
+        """The sizes of operands and result together, the same in each direction."""
         shapes = (self.x_shape, self.kernel_shape or (0,), self.output_shape)
         return sum(map(math.prod, shapes))
 
     def terms(self, direction: str) -> int:
-        """The most products that are summed for one number of the result."""
+        """The largest number of products summed into one element of the result."""
         taps = math.prod(self.kernel_size)
         if self.is_pool:
             return taps
         if direction == "kernel":
             places = self.size if self.operation == "transposed" else self.output
             return self.batch * math.prod(places)
-        # Against the stride, a number meets only the taps that are whole strides apart.
+        # A transposed convolution sums only the taps that are whole strides apart.
         if (direction == "forward") == (self.operation == "transposed"):
             steps = (s // math.gcd(s, d) for s, d in zip(self.stride, self.dilation, strict=True))
             taps = math.prod(-(-f // step) for f, step in zip(self.kernel_size, steps, strict=True))
@@ -183,7 +183,7 @@ def row(
     operation: str = "conv",
     layout: str = "last",
 ) -> Row:
-    """A row whose axes are all alike; padding None puts half a filter on both sides.
+    """A row with equal axes; by default the padding is half the kernel on both sides.
 
     >>> row("dense", 3, 64, 64, 56).padding
     ((1, 1), (1, 1))
@@ -208,16 +208,18 @@ def row(
 
 
 def depthwise(kernel_size: int, channels: int, size: int, **more: Any) -> Row:
-    """A row with one filter for each channel."""
+    """A row of a depthwise convolution."""
     return row("depthwise", kernel_size, channels, channels, size, groups=channels, **more)
 
 
-def pool(kind: str, window: int, channels: int, size: int, stride: int, padding: int = 0) -> Row:
-    """A row of a max or avg pool."""
+def pool(
+    kind: str, kernel_size: int, channels: int, size: int, stride: int, padding: int = 0
+) -> Row:
+    """A row of a max or average pool; ``kind`` is ``"max"`` or ``"avg"``."""
     operation = f"{kind} pool"
     return row(
         "pool",
-        window,
+        kernel_size,
         channels,
         channels,
         size,
@@ -227,7 +229,7 @@ def pool(kind: str, window: int, channels: int, size: int, stride: int, padding:
     )
 
 
-def _across(numbers: tuple[int, ...], once: bool = False) -> str:
-    if once and len(set(numbers)) == 1:
+def _joined(numbers: tuple[int, ...], shorten: bool = False) -> str:
+    if shorten and len(set(numbers)) == 1:
         return str(numbers[0])
     return "x".join(map(str, numbers))

@@ -1,4 +1,4 @@
-"""The suites: one row for each class of convolution in which JAX was slow, and known networks."""
+"""The suites: an overview of the classes of convolution, and the layers of known networks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ OVERVIEW = (
     pool("max", 3, 64, 112, stride=2, padding=1),
     pool("avg", 2, 64, 112, stride=2),
 )
-"""A row or two for each class; the filter of 300 is as large as its image and pads to its size."""
+"""A few rows for each class of convolution in which JAX was slow, and for pools.
+
+The kernel of 300 is as large as its image, with padding that keeps the size.
+"""
 
 SUITES: dict[str, tuple[Row, ...]] = {
     "overview": OVERVIEW,
@@ -53,10 +56,10 @@ SUITES: dict[str, tuple[Row, ...]] = {
 
 
 def rows_of(suite: str, containing: str = "") -> tuple[Row, ...]:
-    """The rows of a suite; those alone whose name or group has ``containing`` in it.
+    """The rows of a suite whose name or group contains ``containing``.
 
     Raises:
-      InputError: where there is no such suite, or no such row in it.
+      InputError: if there is no such suite, or no such row in it.
 
     >>> [row.name for row in rows_of("overview", "@7")]
     ['3x3 512-512 @7 b8']

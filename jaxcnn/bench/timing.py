@@ -1,52 +1,61 @@
-"""Timing several functions by turns, so that a slow minute of the machine is everyone's."""
+"""Interleaved timing: contenders take turns, so a slow minute of the machine affects them all."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-SLOW = 2.0
-"""Seconds a call from which on it is called once."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-TURN, SETTLING, LONG = 0.03, 0.01, 0.3
-"""Seconds: of a turn; before it, uncounted; of a call that need not wait for that."""
+SLOW = 2.0
+"""A function whose call takes more seconds than this is called only once."""
+
+BURST = 0.03
+"""Seconds of calls in a row before the next contender's turn."""
+
+SETTLING = 0.01
+"""Seconds of untimed calls before each burst."""
+
+LONG = 0.3
+"""A function whose call takes more seconds than this needs no settling."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a function is timed.
+    """How much time to spend on one function.
 
     Attributes:
-      seconds: about how long in all.
-      least, most: calls.
+      seconds: approximate total.
+      min_calls, max_calls: bounds on the number of calls.
     """
 
     seconds: float = 0.4
-    least: int = 5
-    most: int = 300
+    min_calls: int = 5
+    max_calls: int = 300
 
     def calls(self, seconds: float) -> int:
-        """How many calls of so many seconds each.
+        """The number of calls for a function that takes ``seconds`` a call.
 
         >>> Effort().calls(0.001), Effort().calls(0.02), Effort().calls(1.0), Effort().calls(9.0)
         (300, 20, 5, 1)
         """
         if seconds > SLOW:
             return 1
-        return max(self.least, min(self.most, round(self.seconds / max(seconds, 1e-6))))
+        return max(self.min_calls, min(self.max_calls, round(self.seconds / max(seconds, 1e-6))))
 
 
 FULL = Effort()
-QUICK = Effort(seconds=0.1, least=3, most=100)
+QUICK = Effort(seconds=0.1, min_calls=3, max_calls=100)
 
 
 @dataclass(frozen=True)
 class Times:
-    """What the calls of one function took, in seconds."""
+    """The duration of each call of one function, in seconds."""
 
     seconds: tuple[float, ...]
 
@@ -56,76 +65,79 @@ class Times:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The first and the third."""
+        """The first and the third quartile."""
         low, high = np.quantile(self.seconds, (0.25, 0.75))
         return float(low), float(high)
 
 
-def once(function: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call gives, and the seconds it takes."""
+def time_once(function: Callable[[], Any]) -> tuple[Any, float]:
+    """Calls ``function``; returns its result and the seconds it took."""
     start = time.perf_counter()
     value = function()
     return value, time.perf_counter() - start
 
 
-Turn = Callable[[float, int], list[float]]
-"""Of the seconds that a call takes, and how many calls: what each took, after settling."""
+TimeCalls = Callable[[float, int], list[float]]
+"""Takes the seconds a call lasts and a number of calls; returns the seconds of each call."""
 
 
-def turn(function: Callable[[], Any], seconds: float, calls: int) -> list[float]:
-    """Times so many calls, in a row; those before, uncounted, let other threads go to sleep.
+def time_calls(function: Callable[[], Any], seconds: float, calls: int) -> list[float]:
+    """Times ``calls`` calls in a row, after a few untimed ones.
 
-    After a call the threads of another library spin on for some milliseconds, and what comes next
-    has fewer cores.
+    The threads of another library keep spinning for some milliseconds after its last call, and
+    occupy cores meanwhile. The untimed calls let them go to sleep.
 
     Args:
-      function: what is called; it has been called before.
-      seconds: about what a call takes.
-      calls: how many.
+      function: must have been called before, so that it is compiled.
+      seconds: the approximate duration of a call.
+      calls: how many to time.
     """
     if seconds <= LONG:
         start = time.perf_counter()
         function()
         while time.perf_counter() - start < SETTLING:
             function()
-    return [once(function)[1] for _ in range(calls)]
+    return [time_once(function)[1] for _ in range(calls)]
 
 
-def by_turns(
-    contenders: dict[str, Turn], warm: dict[str, float], effort: Effort
+def time_interleaved(
+    contenders: dict[str, TimeCalls], first_seconds: dict[str, float], effort: Effort
 ) -> dict[str, Times]:
-    """Times of each contender, called in rounds; one with fewer turns sits out evenly many rounds.
+    """Times all contenders in rounds; those with fewer bursts skip rounds at even intervals.
 
     Args:
-      contenders: a turn of each, by name.
-      warm: the seconds that an earlier call of each took, by which the number of calls is set.
-      effort: how long each is timed.
+      contenders: a function for each name that times its calls.
+      first_seconds: the duration of an earlier call of each.
+      effort: the time to spend on each.
     """
-    # The first call may have had pages to touch and caches to fill; it misleads, unless it is slow.
+    # The earlier call may have touched new pages and cold caches. It sets the number of calls only
+    # for slow functions; the others are measured once more.
     seconds = {
-        name: warm[name] if warm[name] > SLOW else take(warm[name], 1)[0]
-        for name, take in contenders.items()
+        name: first_seconds[name]
+        if first_seconds[name] > SLOW
+        else timer(first_seconds[name], 1)[0]
+        for name, timer in contenders.items()
     }
     calls = {name: effort.calls(seconds[name]) for name in contenders}
-    burst = {name: max(1, min(calls[name], round(TURN / seconds[name]))) for name in contenders}
-    turns = {name: -(-calls[name] // burst[name]) for name in contenders}
+    burst = {name: max(1, min(calls[name], round(BURST / seconds[name]))) for name in contenders}
+    bursts = {name: -(-calls[name] // burst[name]) for name in contenders}
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for names in rounds(turns):
+    for names in rounds(bursts):
         for name in names:
             taken[name] += contenders[name](seconds[name], burst[name])
-    return {name: Times(tuple(all)) for name, all in taken.items()}
+    return {name: Times(tuple(each)) for name, each in taken.items()}
 
 
-def rounds(calls: dict[str, int]) -> Iterator[list[str]]:
-    """Who is called in each round: each as often as ``calls`` says, spread evenly.
+def rounds(turns: dict[str, int]) -> Iterator[list[str]]:
+    """Yields the names of each round: each name as often as ``turns`` says, evenly spread.
 
     >>> list(rounds({"slow": 2, "fast": 4}))
     [['fast'], ['slow', 'fast'], ['fast'], ['slow', 'fast']]
     """
-    most = max(calls.values())
+    most = max(turns.values())
     for number in range(most):
         yield [
             name
-            for name, count in calls.items()
+            for name, count in turns.items()
             if (number + 1) * count // most > number * count // most
         ]

@@ -1,4 +1,4 @@
-"""``jaxcnn bench``: how fast convolutions are here, by lax, by jaxcnn and by PyTorch."""
+"""``jaxcnn bench``: times convolutions in lax, jaxcnn and PyTorch on this machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from jaxcnn.bench import DTYPES, SUITES, rows_of
 from jaxcnn.errors import InputError
+from jaxcnn.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,26 +22,28 @@ if TYPE_CHECKING:
     from jaxcnn.bench.measure import Result
 
 Cell = Callable[["Result"], str]
-"""What a table's column has for a result."""
+"""The text of a table cell, for a result."""
 
 Suite = Annotated[str, typer.Option("--suite", help=f"One of {', '.join(SUITES)}.")]
 Dtype = Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")]
 Rows = Annotated[
-    str, typer.Option("--rows", help="Only rows with this in their name or group, as in depthwise.")
+    str, typer.Option("--rows", help="Only rows whose name or group contains this: depthwise.")
 ]
-Roads = Annotated[
+Backends = Annotated[
     bool,
     typer.Option(
-        "--xla-roads", help="Also time lax by YNNPACK, Eigen and oneDNN, as XLA's flags open them."
+        "--xla-backends", help="Also time lax with XLA's backends: YNNPACK, Eigen, oneDNN."
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds: a first look.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Time fewer calls, for a first look.")]
 Json = Annotated[
-    Path | None, typer.Option("--json", help="Write the run to this file.", show_default=False)
+    Path | None, typer.Option("--json", help="Write the run to this JSON file.", show_default=False)
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option("--picture", help="Draw the run into this PNG file.", show_default=False),
+    typer.Option(
+        "--picture", help="Write a chart of the run to this PNG file.", show_default=False
+    ),
 ]
 
 
@@ -48,20 +51,20 @@ def bench(
     suite: Suite = "overview",
     dtype: Dtype = "float32",
     rows: Rows = "",
-    xla_roads: Roads = False,
+    xla_backends: Backends = False,
     quick: Quick = False,
     json: Json = None,
     picture: Picture = None,
 ) -> None:
     """Time convolutions and pools: forward, and the gradients of input and kernel.
 
-    Contenders take turns in one process: lax, jaxcnn, jaxcnn-plain (oneDNN closed) and, where it is
-    installed, PyTorch (eager, the faster of its two memory layouts). With --xla-roads lax takes
-    part by each of XLA's roads for a processor as well, each in a process with the flags that open
-    it; one that ends is told and left out. Each result is checked against lax's before it is timed;
-    times are medians. The ceiling is this machine's own matrix product and copy. Peak memory is
-    what a call adds to a fresh process, its result included (on Linux). Ctrl-C shows what is there
-    so far, with exit code 130.
+    The contenders take turns: lax, jaxcnn, jaxcnn-plain (without oneDNN) and, if it is installed,
+    PyTorch (eager, in the faster of its two memory layouts). --xla-backends adds lax with each of
+    XLA's CPU backends, in a process of its own; a backend that fails is reported and left out.
+    Every result is checked against lax's before it is timed. Times are medians. The ceiling is the
+    measured speed of this machine's matrix product and memory copy. Peak memory (Linux only) is
+    what a call adds to a fresh process, its result included. Ctrl-C prints the results so far and
+    exits with code 130.
     """
     chosen = rows_of(suite, rows)
     if dtype not in DTYPES:
@@ -69,20 +72,20 @@ def bench(
     for option, path in (("--json", json), ("--picture", picture)):
         _require_writable(option, path)
 
-    # Here, not above: JAX takes a second to import, which mistakes need not wait for.
+    # Imported here: JAX takes a second to import, and usage errors should not wait for it.
     import jax
 
     from jaxcnn.bench.ceiling import measure_ceilings
-    from jaxcnn.bench.check import WrongResult
+    from jaxcnn.bench.check import WrongResultError
     from jaxcnn.bench.measure import measure, record
+    from jaxcnn.bench.picture import draw
     from jaxcnn.bench.pytorch import is_installed
     from jaxcnn.bench.timing import FULL, QUICK
     from jaxcnn.environment import device_name
-    from jaxcnn.train.run import atomic_write
 
     if jax.default_backend() != "cpu":
         raise InputError(
-            f"bench compares processors, and JAX is on {jax.default_backend()}; set "
+            f"bench times convolutions on a CPU, but JAX runs on {jax.default_backend()}; set "
             f"JAX_PLATFORMS=cpu"
         )
     torch = is_installed()
@@ -91,28 +94,19 @@ def bench(
     ceilings = measure_ceilings(dtype, torch)
     typer.echo(
         f"matrix product {ceilings.gflops:.0f} GFLOP/s, copy {ceilings.copy_gbs:.0f} GB/s; "
-        + ("with PyTorch" if torch else "PyTorch is not installed, so it is left out")
+        + ("with PyTorch" if torch else "PyTorch is not installed")
     )
     todo = [(row, direction) for row in chosen for direction in row.directions]
+    options: dict[str, Any] = {"torch": torch, "xla_backends": xla_backends}
+    options["effort"] = QUICK if quick else FULL
     results: list[Result] = []
     interrupted = False
     try:
-        with _bar(len(todo)) as tell:
+        with _progress_bar(len(todo)) as advance:
             for row, direction in todo:
-                tell(f"{row.name}, {direction}")
-                effort = QUICK if quick else FULL
-                results.append(
-                    measure(
-                        row,
-                        direction,
-                        dtype,
-                        ceilings,
-                        torch=torch,
-                        roads=xla_roads,
-                        effort=effort,
-                    )
-                )
-    except WrongResult as error:
+                advance(f"{row.name}, {direction}")
+                results.append(measure(row, direction, dtype, ceilings, **options))
+    except WrongResultError as error:
         raise InputError(f"wrong result: {error}") from None
     except KeyboardInterrupt:
         interrupted = True
@@ -123,8 +117,6 @@ def bench(
             with atomic_write(json) as path:
                 path.write_text(json_format.dumps(data, indent=1) + "\n")
         if picture is not None:
-            from jaxcnn.bench.picture import draw
-
             with atomic_write(picture) as path:
                 draw(path, results, title)
     if interrupted:
@@ -132,7 +124,7 @@ def bench(
 
 
 def _require_writable(option: str, path: Path | None) -> None:
-    """Refuses a file that could not be written once the minutes of timing are over."""
+    """Raises if the file cannot be written, before minutes of timing are spent."""
     if path is None:
         return
     if path.is_dir():
@@ -150,8 +142,8 @@ def _require_writable(option: str, path: Path | None) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Any]:
-    """A progress bar; what it gives is told what comes next."""
+def _progress_bar(total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar; yields a function that starts the next step under a name."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -162,29 +154,29 @@ def _bar(total: int) -> Iterator[Any]:
     )
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("", total=total)
-        begun = False
+        started = False
 
-        def tell(what: str) -> None:
-            nonlocal begun
-            progress.update(task, description=what, advance=int(begun))
-            begun = True
+        def advance(name: str) -> None:
+            nonlocal started
+            progress.update(task, description=name, advance=int(started))
+            started = True
 
-        yield tell
+        yield advance
 
 
 def _print(results: Sequence[Result]) -> None:
-    """Tables of times, of memory and of geometric means, and what is to be said of them."""
+    """Prints tables of times, peak memory and geometric means, and notes on them."""
     from rich.console import Console
 
     from jaxcnn.bench.measure import CONTENDERS, RATIOS, geometric_means
-    from jaxcnn.bench.roster import ROADS
+    from jaxcnn.bench.roster import XLA_BACKENDS
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     timed = [name for name in CONTENDERS if any(r.seconds(name) is not None for r in results)]
-    roads = [name for name in timed if name in ROADS]
-    names = [name for name in timed if name not in roads]
+    backends = [name for name in timed if name in XLA_BACKENDS]
+    names = [name for name in timed if name not in backends]
 
     def times(names: Sequence[str]) -> dict[str, Cell]:
         return {name: lambda r, name=name: _milliseconds(r.seconds(name)) for name in names}
@@ -199,28 +191,29 @@ def _print(results: Sequence[Result]) -> None:
     ceiling: dict[str, Cell] = {"of ceiling": lambda r: f"{r.share:.0%}"}
     columns = times(names) | ratios(("lax", "jaxcnn"), ("jaxcnn", "torch")) | ceiling
     console.print(_table("Milliseconds", results, columns))
-    if roads:
-        columns = times(["lax", *roads, "jaxcnn"]) | ratios(*((road, "jaxcnn") for road in roads))
-        there = [r for r in results if any(road in r.times for road in roads)]
-        console.print(_table("XLA's roads, milliseconds", there, columns))
+    if backends:
+        columns = times(["lax", *backends, "jaxcnn"])
+        columns |= ratios(*((name, "jaxcnn") for name in backends))
+        with_backends = [r for r in results if any(name in r.times for name in backends)]
+        console.print(_table("XLA's backends, milliseconds", with_backends, columns))
     if any(result.peaks for result in results):
         columns = {name: lambda r, name=name: _mebibytes(r.peak(name)) for name in timed}
         console.print(_table("Peak memory of a call, MiB", results, columns))
     means = geometric_means(results)
-    table = _ruled("Geometric means")
+    table = _empty_table("Geometric means")
     table.add_column("ratio")
     for direction in means:
         table.add_column(direction, justify="right")
     for over, under in RATIOS:
         if {over, under} <= set(timed):
-            of = (ratios.get(f"{over}/{under}") for ratios in means.values())
-            table.add_row(f"{over} / {under}", *map(_times, of))
+            cells = (ratios.get(f"{over}/{under}") for ratios in means.values())
+            table.add_row(f"{over} / {under}", *map(_times, cells))
     console.print(table)
     for line in (*_left_out(results), *_torch_alone(results)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _ruled(title: str) -> Table:
+def _empty_table(title: str) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -228,38 +221,38 @@ def _ruled(title: str) -> Table:
 
 
 def _table(title: str, results: Sequence[Result], columns: dict[str, Cell]) -> Table:
-    """A line a result, with a cell for each column; heads break before a word."""
-    table = _ruled(title)
+    """A table with a line for each result; column heads break between words."""
+    table = _empty_table(title)
     table.add_column("row", overflow="fold")
     table.add_column("direction")
     for name in columns:
         table.add_column(name.replace("-", "-\n").replace(" / ", " /\n"), justify="right")
-    seen = None
+    previous = None
     for result in results:
-        name = result.row.name if result.row != seen else ""
-        seen = result.row
+        name = result.row.name if result.row != previous else ""
+        previous = result.row
         table.add_row(name, result.direction, *(cell(result) for cell in columns.values()))
     return table
 
 
 def _left_out(results: Sequence[Result]) -> Iterator[str]:
-    """Who was left out how often, and why; the same once."""
+    """A line for each contender that was left out, with how often and the reason."""
     reasons = Counter(reason for result in results for reason in result.left_out.items())
-    for (name, why), times in reasons.items():
-        yield f"{name} was left out in {times} of {len(results)}: {why}"
+    for (name, reason), count in reasons.items():
+        yield f"{name} was left out in {count} of {len(results)}: {reason}"
 
 
 def _torch_alone(results: Sequence[Result]) -> Iterator[str]:
-    """Whether the machine was left alone."""
-    apart = sorted(
-        by_turns / r.torch_alone
+    """PyTorch's times in turns compared with its times alone, to see if the machine is idle."""
+    ratios = sorted(
+        in_turns / r.torch_alone
         for r in results
-        if r.torch_alone is not None and (by_turns := r.seconds("torch")) is not None
+        if r.torch_alone is not None and (in_turns := r.seconds("torch")) is not None
     )
-    if apart:
+    if ratios:
         yield (
-            f"PyTorch by turns took {apart[len(apart) // 2]:.2f} times as long as alone (median), "
-            f"{apart[-1]:.2f} at most; far from 1, something else is running here."
+            f"PyTorch in turns took {ratios[len(ratios) // 2]:.2f} times as long as alone "
+            f"(median), {ratios[-1]:.2f} at most; if this is far from 1, the machine is not idle."
         )
 
 

@@ -1,4 +1,4 @@
-"""``jaxcnn doctor``: what this machine has, which fast roads are open on it, and why."""
+"""``jaxcnn doctor``: the machine, and which ways to compute a convolution it can use."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ ENVIRONMENT = (
     *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"),
     *("XLA_FLAGS", "JAX_PLATFORMS"),
 )
-"""Variables that change what is computed with, or how fast."""
+"""Environment variables that affect how, or how fast, convolutions are computed."""
 
 
 def doctor() -> None:
-    """Say what this machine has, which roads a convolution can take on it, and why.
+    """Report the machine, the versions, and which ways to compute a convolution are available.
 
-    Where oneDNN is closed, its row says what is missing and what to type.
+    If oneDNN is not available, its row says what is missing and what to type.
     """
     rows = state()
     width = max(len(name) for name, _ in rows)
-    for name, what in rows:  # unbroken lines: what is to be typed can be copied
-        print(f"{name:<{width}}  {what}")
+    for name, value in rows:  # lines are not wrapped, so that commands in them can be copied
+        print(f"{name:<{width}}  {value}")
 
 
 def state() -> list[tuple[str, str]]:
-    """What the table shows: a word and what is so."""
+    """The rows of the report: name and value."""
     import os
     import platform
     from importlib.metadata import version
@@ -36,8 +36,8 @@ def state() -> list[tuple[str, str]]:
         ),
         ("jax, jaxlib", f"{version('jax')}, {version('jaxlib')}"),
         ("device", device_name()),
-        ("XLA's own convolution", "open"),
-        ("plain JAX algorithms", "open"),
+        ("XLA's convolution", "available"),
+        ("plain JAX algorithms", "available"),
         *_onednn(),
         ("XLA's reductions", _reductions()),
         *((name, os.environ.get(name, "not set")) for name in ENVIRONMENT),
@@ -47,16 +47,17 @@ def state() -> list[tuple[str, str]]:
 def _onednn() -> list[tuple[str, str]]:
     from jaxcnn import onednn
 
-    if reason := onednn.closed_because():
-        return [("oneDNN", f"not asked: {reason}")]
+    if reason := onednn.unavailable_reason():
+        return [("oneDNN", f"not used: {reason}")]
     return [
-        ("oneDNN", f"open: {onednn.version()}, {onednn.path()}"),
-        ("oneDNN computes with", f"{onednn.instruction_set()}, threads: {onednn.threads()}"),
+        ("oneDNN", f"available: {onednn.version()}, {onednn.path()}"),
+        ("oneDNN instruction set", onednn.instruction_set()),
+        ("oneDNN threads", str(onednn.threads())),
     ]
 
 
 def _reductions() -> str:
-    """Whether XLA's fault with them shows in this process, and what to type then."""
+    """Whether XLA's bug in reductions affects this process, and the flag that avoids it."""
     from jaxcnn.convolve.known_faults import WITHOUT_YNNPACK, reduces_rightly
 
     if reduces_rightly():

@@ -1,4 +1,4 @@
-"""``jaxcnn evaluate``: restores a run and scores it."""
+"""``jaxcnn evaluate``: restores a run's checkpoint and scores it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``jaxcnn lint``: what a model loses, shifts and wastes, layer by layer."""
+"""``jaxcnn lint``: what a model's convolutions lose, shift and waste, layer by layer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jaxcnn.geometry.text import format_count
 Model = Annotated[
     str,
     typer.Argument(
-        help="module:function, a function of no arguments that makes the model; modules of the "
+        help="module:function, a function without arguments that returns the model; modules in the "
         "current folder are found.",
         show_default=False,
     ),
 ]
-Input = Annotated[
+InputShape = Annotated[
     str,
     typer.Option(
         "--input",
@@ -28,19 +28,18 @@ Input = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-Select = Annotated[str, typer.Option("--select", help="Apply these rules only, as in JC001,JC004.")]
+Select = Annotated[str, typer.Option("--select", help="Apply only these rules: JC001,JC004.")]
 Ignore = Annotated[
     str,
     typer.Option(
-        "--ignore",
-        help="Leave these rules out, as in JC010, or for one layer alone, as in JC001@conv1.",
+        "--ignore", help="Leave these rules out: JC010, or for one layer alone, JC001@conv1."
     ),
 ]
 Baseline = Annotated[
-    str, typer.Option("--baseline", help="Leave the findings in this file out: they are known.")
+    str, typer.Option("--baseline", help="Leave out the findings in this file: they are known.")
 ]
 WriteBaseline = Annotated[
-    str, typer.Option("--write-baseline", help="Write the findings to this file, as known.")
+    str, typer.Option("--write-baseline", help="Write the findings to this file as known.")
 ]
 ListRules = Annotated[
     bool,
@@ -48,41 +47,42 @@ ListRules = Annotated[
         "--list-rules",
         help="List the rules, with reasons and examples, and exit.",
         is_eager=True,
-        callback=lambda asked: _list_rules() if asked else None,
+        callback=lambda given: _list_rules() if given else None,
     ),
 ]
 
 
 def lint(
     model: Model,
-    input: Input,
+    input_shape: InputShape,
     json: Json = False,
     select: Select = "",
     ignore: Ignore = "",
     dtype: Dtype = "float32",
     baseline: Baseline = "",
     write_baseline: WriteBaseline = "",
-    list_rules: ListRules = False,
+    list_rules: ListRules = False,  # noqa: ARG001 (typer acts on its callback)
 ) -> None:
-    """Say, layer by layer, what a model's convolutions lose, shift and waste.
+    """Report what a model's convolutions lose, shift and waste, layer by layer.
 
-    The model, in Flax, Equinox or plain JAX, is traced, not run. Exit code 0 where nothing is
-    found, or all is written to a baseline, 1 where something is, 2 where the model, a file or an
-    option cannot be read.
+    The model, in Flax, Equinox or plain JAX, is traced, not run. The exit code is 0 without
+    findings, or where all are written to a baseline; 1 with findings; 2 where the model, a file or
+    an option cannot be read.
     """
+    # inspect imports JAX and Flax, which take long, and --help needs none of them.
     from jaxcnn.inspect import lint as lint_model
     from jaxcnn.inspect import read_baseline
     from jaxcnn.inspect import write_baseline as write
 
     if baseline and write_baseline:
         raise InputError(
-            "--baseline and --write-baseline were both given; to write all findings anew, leave "
-            "--baseline out"
+            "--baseline and --write-baseline were both given; leave --baseline out to write all "
+            "findings anew"
         )
     known = read_baseline(baseline) if baseline else []
     report = lint_model(
         load_model(model),
-        example_shape(input),
+        example_shape(input_shape),
         select=_codes(select) or None,
         ignore=_codes(ignore),
         dtype=dtype,

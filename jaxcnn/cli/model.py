@@ -1,31 +1,35 @@
-"""Models by name: ``module:function``, a function of no arguments that makes one."""
+"""Models by name: ``module:function``, a function without arguments that returns a model."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jaxcnn.errors import InputError
 
-Dtype = Annotated[str, typer.Option("--dtype", help="Number format of the model's input.")]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+Dtype = Annotated[str, typer.Option("--dtype", help="Dtype of the model's input.")]
 
 _FORM = "write module:function, such as nets:resnet for the function resnet in nets.py"
 
 
 def load_model(name: str) -> Callable[..., Any]:
-    """The model that the function called ``name`` makes; modules of the current folder are found.
+    """Calls the function ``name`` (module:function), and returns the model it makes.
+
+    Modules in the current folder can be imported.
 
     Raises:
-      InputError: where there is no such module or function, it does not run without arguments, or
-        what it gives cannot be called.
+      InputError: if there is no such module or function, if the function fails without arguments,
+        or if its result is not callable.
     """
     module_name, colon, function_name = name.partition(":")
     if not (colon and module_name and function_name):
@@ -35,18 +39,18 @@ def load_model(name: str) -> Callable[..., Any]:
         raise InputError(f"model {name!r} names a file; write {dotted}:{function_name}")
     factory = _attribute(_module(module_name, name), function_name, name)
     if not callable(factory):
-        raise InputError(f"{name} is a {type(factory).__name__}, no function; {_FORM}")
+        raise InputError(f"{name} is not a function but a {type(factory).__name__}; {_FORM}")
     try:
         model = factory()
-    except Exception as error:  # the function's own, of whatever kind it raises
+    except Exception as error:  # a person's code may raise anything
         raise InputError(
-            f"{name}() failed, {type(error).__name__}: {error}; it must take no arguments and give "
-            f"a model"
+            f"{name}() failed, {type(error).__name__}: {error}; it must take no arguments and "
+            f"return a model"
         ) from error
     if not callable(model):
         raise InputError(
-            f"{name}() gave a {type(model).__name__}; it must give a Flax NNX module or a function "
-            f"of one array"
+            f"{name}() returned a {type(model).__name__}; it must return a Flax NNX module or a "
+            f"function of one array"
         )
     return model
 
@@ -55,11 +59,11 @@ def example_shape(text: str) -> tuple[int, ...]:
     """The shape in a text such as ``224x224x3``, or ``100`` for a vector.
 
     Raises:
-      InputError: where the text is no shape.
+      InputError: if the text is not a shape.
     """
     if not re.fullmatch(r"\d+(x\d+)*", text):
         raise InputError(
-            f"input {text!r} is no shape; write the sizes of one example joined by x, as in "
+            f"input {text!r} is not a shape; write the sizes of one example joined by x, as in "
             f"224x224x3"
         )
     return tuple(map(int, text.split("x")))
@@ -75,7 +79,7 @@ def _module(module_name: str, name: str) -> ModuleType:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(
                 f"model {name!r}: there is no module {error.name} in {here} or among the installed "
-                f"ones; {_FORM}"
+                f"packages; {_FORM}"
             ) from None
         raise InputError(f"model {name!r}: importing {module_name} failed: {error}") from error
     except Exception as error:

@@ -1,15 +1,18 @@
-"""Tables as the commands print them."""
+"""Tables that several commands print."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jaxcnn.geometry import Plan
-from jaxcnn.geometry.plan import COLUMNS
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.inspect import Plan
 
 
 def print_plan(plan: Plan) -> None:
-    """The plan as a table: ruled on a terminal, plain text where it is piped."""
+    """Prints a plan as a table: with rules on a terminal, as plain text where it is piped."""
+    # Rich takes long to import, and a command's --help needs none of it.
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -19,9 +22,9 @@ def print_plan(plan: Plan) -> None:
         print(plan)
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for number, name in enumerate(COLUMNS):
+    columns, *lines, total = plan.lines()
+    for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
-    *lines, total = plan.lines()
     for line in lines:
         table.add_row(*line)
     table.add_section()
@@ -32,7 +35,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows of text, wrapped to the terminal's width, or to 120 characters where it is piped."""
+    """Prints rows of text, wrapped to the terminal's width, or to 120 characters where piped."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -52,5 +55,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     with console.capture() as printed:
         console.print(table)
-    for line in printed.get().splitlines():  # Rich fills every column, the last one too
+    for line in printed.get().splitlines():  # Rich pads every column, the last one too
         print(line.rstrip())

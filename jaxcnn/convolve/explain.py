@@ -1,19 +1,22 @@
-"""Which algorithm is taken for a convolution, in each direction, and what the others would cost."""
+"""Explanations: the algorithm for each direction of a convolution, and what others would cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from jaxcnn.convolve.algorithms import ALGORITHMS
-from jaxcnn.convolve.choose import AS_USUAL, choose, costs, laying
-from jaxcnn.convolve.layout import Operation, channels_last, operation
+from jaxcnn.convolve.choose import NO_LAYOUT_COST, choose, costs, layout_cost
+from jaxcnn.convolve.layout import Operation, channels_last, describe
 from jaxcnn.convolve.primitive import LAX, conv_p
-from jaxcnn.convolve.problem import Problem
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxcnn.convolve.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Direction:
       name: ``"forward"``, ``"input gradient"`` or ``"kernel gradient"``.
       problem: what is computed, in canonical form.
       chosen: the algorithm's name.
-      costs: for each algorithm the predicted milliseconds, or why it does not take the problem.
+      costs: for each algorithm the predicted milliseconds, or why it is not used.
     """
 
     name: str
@@ -35,7 +38,7 @@ class Direction:
     def lines(self) -> list[tuple[str, str]]:
         """(algorithm, milliseconds or reason), the chosen one first, then by cost.
 
-        What is taken only by name is marked.
+        Algorithms that are used only by name are marked.
         """
         order = sorted(
             self.costs.items(),
@@ -46,25 +49,25 @@ class Direction:
             ),
         )
 
-        def says(name: str, cost: float | str) -> str:
+        def text(name: str, cost: float | str) -> str:
             if isinstance(cost, str):
                 return f"no: {cost}"
             return f"{cost:.3f} ms{'' if ALGORITHMS[name].local else ', by name alone'}"
 
-        return [(name, says(name, cost)) for name, cost in order]
+        return [(name, text(name, cost)) for name, cost in order]
 
     def __str__(self) -> str:
         width = max(map(len, self.costs))
         rows = [
-            f"  {'*' if name == self.chosen else ' '} {name:<{width}}  {says}"
-            for name, says in self.lines()
+            f"  {'*' if name == self.chosen else ' '} {name:<{width}}  {text}"
+            for name, text in self.lines()
         ]
         return "\n".join([f"{self.name}: {self.problem}", *rows])
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The three directions of one convolution, or of several of a program, in their order."""
+    """The three directions of each convolution of a program, in the program's order."""
 
     directions: tuple[Direction, ...]
 
@@ -75,6 +78,7 @@ class Explanation:
 def explain_problem(problem: Problem) -> Explanation:
     """Forward, input gradient and kernel gradient of a canonical problem.
 
+    >>> from jaxcnn.convolve import Problem
     >>> found = explain_problem(Problem(1, (7,), 3, (3,), 6, dtype="int32"))
     >>> found.directions[0].chosen, found.directions[0].costs["taps"]
     ('direct', 'dtype int32')
@@ -82,31 +86,31 @@ def explain_problem(problem: Problem) -> Explanation:
     return Explanation(_directions(Operation(problem, channels_last(problem.axes), 1)))
 
 
-def _directions(described: Operation) -> tuple[Direction, ...]:
-    problem, backward = described.problem, described.of_input_gradient()
+def _directions(operation: Operation) -> tuple[Direction, ...]:
+    problem, backward = operation.problem, operation.input_gradient()
     named = (
-        ("forward", problem, laying(described)),
-        ("input gradient", backward.problem, laying(backward)),
-        ("kernel gradient", problem.kernel_gradient(), AS_USUAL),
+        ("forward", problem, layout_cost(operation)),
+        ("input gradient", backward.problem, layout_cost(backward)),
+        ("kernel gradient", problem.kernel_gradient(), NO_LAYOUT_COST),
     )
     return tuple(
-        Direction(name, each, choose(each, laid=laid), costs(each, laid=laid))
-        for name, each, laid in named
+        Direction(name, each, choose(each, layout=layout), costs(each, layout=layout))
+        for name, each, layout in named
     )
 
 
 def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
     """How the convolutions of a function are computed on a CPU, each in all three directions.
 
-    The function is traced, not run. Convolutions by jaxcnn and by lax are explained alike: what is
-    said of lax's holds under :func:`jaxcnn.install`.
+    The function is traced, not run. lax's convolutions are explained like jaxcnn's, as they are
+    computed under :func:`jaxcnn.install`.
 
     Args:
       function: a function of arrays.
       arguments: its arguments: arrays, or :class:`jax.ShapeDtypeStruct`.
 
     Raises:
-      InputError: (a ValueError) where it holds no convolution.
+      InputError: (a ValueError) if it holds no convolution of known sizes.
 
     >>> import jax.numpy as jnp, jaxcnn
     >>> x, kernel = jnp.ones((8, 14, 14, 576)), jnp.ones((3, 3, 1, 576))
@@ -116,7 +120,7 @@ def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
     """
     jaxpr = jax.make_jaxpr(function)(*arguments)
     directions = tuple(
-        direction for described in _operations(jaxpr.jaxpr) for direction in _directions(described)
+        direction for operation in _operations(jaxpr.jaxpr) for direction in _directions(operation)
     )
     if not directions:
         raise InputError(
@@ -127,14 +131,14 @@ def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
 
 
 def _operations(jaxpr: Any) -> list[Operation]:
-    """Those of a program and of the programs inside it, in their order."""
+    """The convolutions of a program and of the programs inside it, in order."""
     found = []
     for equation in jaxpr.eqns:
         if equation.primitive in (LAX, conv_p):
             x, kernel = (variable.aval for variable in equation.invars)
-            described = operation(x, kernel, equation.params)
-            if described is not None:
-                found.append(described)
+            operation = describe(x, kernel, equation.params)
+            if operation is not None:
+                found.append(operation)
         for inner in jax.tree.leaves(
             list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
         ):

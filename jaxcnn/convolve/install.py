@@ -1,31 +1,33 @@
-"""The choice for every convolution and pool that is compiled in this process, whoever asks for it.
+"""The choice for every convolution and pool that this process compiles, whatever calls it.
 
-lax's own primitives keep their derivatives and their batching; what changes is how they are lowered
-for CPUs. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
-are the same canonical problems and get their own choice.
+lax's own primitives keep their derivatives and their batching; only their lowering for CPUs is
+replaced. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
+are canonical problems too, and get a choice of their own.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-from jax.extend.core import Primitive
-from jax.interpreters import mlir
 
-from jaxcnn.convolve import pool_lowerings
-from jaxcnn.convolve.lower import LAX_RULES, lower_on
+from jaxcnn.convolve import lower, pool_lowerings
+from jaxcnn.convolve.jax_internals import register_lowering
 from jaxcnn.convolve.primitive import LAX
 
-_RULES: dict[Primitive, Any] = {LAX: partial(lower_on, "cpu"), **pool_lowerings.RULES}
-_BEFORE: dict[Primitive, Any] = {LAX: LAX_RULES["cpu"], **pool_lowerings.LAX_RULES}
-_in_place = _BEFORE
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from jax.extend.core import Primitive
+
+_OURS: dict[Primitive, Any] = {LAX: partial(lower.lower_conv, "cpu"), **pool_lowerings.RULES}
+_LAXS: dict[Primitive, Any] = {LAX: lower.LAX_RULES["cpu"], **pool_lowerings.LAX_RULES}
+_in_place = _LAXS
 
 
 class Installed:
-    """What :func:`install` returns: a context manager that leaves what it found."""
+    """The result of :func:`install`: a context manager that restores what was there before."""
 
     def __init__(self, before: dict[Primitive, Any]) -> None:
         self._before = before
@@ -43,11 +45,12 @@ class Installed:
 
 
 def install() -> Installed:
-    """From now on every convolution compiled for a CPU goes by the algorithm that fits.
+    """Compute every convolution that is compiled for a CPU by the algorithm that fits.
 
-    Whoever asks for it: Flax, Equinox, Haiku, Keras, or ``lax.conv_general_dilated`` itself, and
-    their gradients. What JAX has compiled already is forgotten (:func:`jax.clear_caches`), so that
-    it is compiled anew. Other platforms keep lax's lowering. Importing jaxcnn installs nothing.
+    This includes the convolutions of Flax, Equinox, Haiku and Keras, ``lax.conv_general_dilated``
+    itself, and their gradients. Whatever JAX has compiled before is forgotten
+    (:func:`jax.clear_caches`) and compiled anew. Other platforms keep lax's lowering. Importing
+    jaxcnn installs nothing.
 
     Returns:
       A context manager; leaving it uninstalls, unless it was installed before.
@@ -58,19 +61,19 @@ def install() -> Installed:
     >>> y.shape
     (1, 6, 5, 5)
     """
-    return Installed(_register(_RULES))
+    return Installed(_register(_OURS))
 
 
 def uninstall() -> None:
-    """lax's own lowering again; nothing happens where nothing is installed."""
-    _register(_BEFORE)
+    """Restore lax's own lowering; does nothing if nothing is installed."""
+    _register(_LAXS)
 
 
 def _register(rules: dict[Primitive, Any]) -> dict[Primitive, Any]:
-    """Puts these rules in place; returns those that were."""
+    """Put these rules in place and return the previous ones."""
     global _in_place
     before, _in_place = _in_place, rules
     for primitive, rule in rules.items():
-        mlir.register_lowering(primitive, rule, platform="cpu")
+        register_lowering(primitive, rule, platform="cpu")
     jax.clear_caches()
     return before

@@ -1,28 +1,30 @@
-"""Where XLA is known to compute wrong numbers or to end the process, and the way round each.
+"""XLA's known faults, wrong numbers or a crash of the process, and the way around each.
 
-The one list of them: with the thread, the jaxlib versions it was seen in, and what is done instead.
-``tests/convolve/test_known_faults.py`` runs each, in a process of its own, by lax (where it shows
-whether the fault is still there) and by ours. What is handed on to lax goes through :func:`cropped`
-and :func:`undivided` first, whoever asks for it. The latter needs Shardy, JAX's default
-partitioner: with ``jax_use_shardy_partitioner`` off nothing is kept whole.
+The only list of them: with the report, the jaxlib versions in which it was seen, and the remedy.
+``tests/convolve/test_known_faults.py`` runs each in a process of its own, by lax (which shows
+whether the fault is still there) and by ours. Every call that goes to lax passes :func:`crop` and
+:func:`keep_whole` first. The latter needs Shardy, JAX's default partitioner: with
+``jax_use_shardy_partitioner`` off nothing is kept whole.
 
-Reductions are no convolutions, and nothing here can put a person's own right; but a network has
-both, so :func:`reduces_rightly` asks the installed jaxlib, for ``jaxcnn doctor`` to tell.
+Two faults are of reductions. jaxcnn cannot repair a user's own reductions, but most networks have
+some, so :func:`reduces_rightly` tests the installed jaxlib, and ``jaxcnn doctor`` reports it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxlib.mlir.dialects import sdy
 
-from jaxcnn.convolve.problem import cut
+from jaxcnn.convolve.jax_internals import partition_only
+from jaxcnn.convolve.problem import crop_axis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class Fault:
 
     Attributes:
       name: what it is called here.
-      what: when it shows, and what then comes out.
+      what: when it shows, and what happens.
       threads: where it is reported.
-      seen: jaxlib versions in which it was seen, by the test of it.
-      instead: what is done here.
+      seen: jaxlib versions in which its test saw it.
+      instead: what jaxcnn does.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Fault:
 
 
 WITHOUT_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
-"""What XLA_FLAGS must hold for XLA to hand nothing to YNNPACK; read once a process."""
+"""The entry of XLA_FLAGS that keeps XLA from calling YNNPACK; XLA reads it once a process."""
 
 FAULTS = (
     Fault(
@@ -58,7 +60,7 @@ FAULTS = (
             "https://github.com/openxla/xla/issues/48715",
         ),
         ("0.10.2",),
-        "Cells are cut off by a slice, and no padding is negative: cropped, Problem.trimmed.",
+        "A slice crops the cells, and no padding is negative: crop, Problem.trimmed.",
     ),
     Fault(
         "cropped pool of one cell",
@@ -66,7 +68,7 @@ FAULTS = (
         "there is any ends the process, on CPUs and on NVIDIA's devices.",
         ("https://github.com/openxla/xla/issues/48719",),
         ("0.10.2", "0.11.2"),
-        "The same slice, before lax's own pool is lowered for CPUs: cropped.",
+        "The same slice, before lax's own pool is lowered for CPUs: crop.",
     ),
     Fault(
         "spread pool",
@@ -74,40 +76,41 @@ FAULTS = (
         "on one axis, forgets the base dilation of another on which its window is of one cell.",
         ("https://github.com/openxla/xla/issues/48714",),
         ("0.10.2", "0.12.0.1"),
-        "Such an axis is laid apart in the result, after lax's own pool: _by_lax in pooling.py.",
+        "The result of lax's own pool is dilated on such an axis: pool_lowerings.py.",
     ),
     Fault(
-        "divided filter",
-        "Where a program is divided among devices and x along a spatial axis, the gradient of the "
-        "kernel is wrong for strides, dilations and paddings that do not match the parts, or the "
-        "process ends: both its operands are divided along the axis that is summed over, and the "
-        "parts meet wrongly.",
+        "partitioned filter",
+        "In a program that is partitioned among devices, with x along a spatial axis, the gradient "
+        "of the kernel is wrong for strides, dilations and paddings that do not match the parts, "
+        "or the process ends: both its operands are partitioned along the axis that is summed "
+        "over, and the parts are paired wrongly.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "No filter is divided along its spatial axes, and no x along those of which the filter "
-        "reaches over half: undivided. Images stay divided forward and in the gradient of x.",
+        "No kernel is partitioned along its spatial axes, and no x along an axis of which the "
+        "kernel spans over half: keep_whole. Images stay partitioned forward and in the gradient "
+        "of x.",
     ),
     Fault(
-        "divided groups",
-        "Where the channels of a convolution in groups are divided among devices and the groups "
+        "partitioned groups",
+        "If the channels of a convolution in groups are partitioned among devices and the groups "
         "are not a multiple of the parts, the results and the gradient of x are wrong, or the "
         "process ends (CreateShardedConvolution: new_input_batch_size % new_output_batch_size). "
         "On a mesh of two axes a gradient of the kernel is added up once for each part of the "
         "channels.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "The channels of convolutions in groups are not divided: undivided. Batch and space are. "
-        "Gradients of their kernels are put as products: kernel_gradient in divided.py.",
+        "The channels of convolutions in groups are not partitioned: keep_whole. Batch and space "
+        "are. The gradients of their kernels are matrix products: partitioned.py.",
     ),
     Fault(
         "reduction of a product",
-        "On CPUs, where the entries of a matrix product are squared and summed in one program, the "
-        "sums after the 32,768th are wrong where there are up to some 43,000 (in float64, half as "
-        "many): XLA hands both to YNNPACK as one fusion.",
+        "On CPUs, if one program squares and sums the entries of a matrix product, the sums after "
+        "the 32,768th are wrong when there are up to some 43,000 (in float64, half as many): XLA "
+        "passes both to YNNPACK as one fusion.",
         ("https://github.com/jax-ml/jax/issues/39103",),
         ("0.10.2",),
-        f"Convolutions and pools are not met by it; XLA_FLAGS={WITHOUT_YNNPACK} keeps XLA from "
-        f"such fusions, and jaxcnn doctor says where that is needed: reduces_rightly.",
+        f"Convolutions and pools are not affected. XLA_FLAGS={WITHOUT_YNNPACK} keeps XLA from "
+        f"such fusions, and jaxcnn doctor says if that is needed: reduces_rightly.",
     ),
     Fault(
         "reduction of seven axes",
@@ -118,34 +121,34 @@ FAULTS = (
             "https://github.com/jax-ml/jax/issues/40412",
         ),
         ("0.10.2",),
-        "Nothing of ours sums over so many axes; the same flag.",
+        "jaxcnn sums over fewer axes; the same flag.",
     ),
 )
-"""Every fault that is known here."""
+"""Every known fault."""
 
 
 ROWS = 40_001
-"""Of the product that is probed; jaxlib 0.10.2 has 7,233 of them wrong."""
+"""Rows of the product that is probed; jaxlib 0.10.2 has 7,233 of them wrong."""
 
 
 def reduces_rightly() -> bool:
-    """Whether this process's XLA sums the squares of a matrix product rightly.
+    """Whether XLA in this process sums the squares of a matrix product rightly.
 
-    A probe: one small program, a twentieth of a second to compile and a millisecond to run, on the
-    default device. Small whole numbers, so that any order of the sums gives the same.
+    Compiles and runs one small program on the default device: a twentieth of a second and a
+    millisecond. Its numbers are small integers, so any order of the sums gives the same.
     """
     x = (np.arange(3 * ROWS, dtype=np.int32) % 7).reshape(ROWS, 3).astype(np.float32)
     with jax.disable_jit(False):
-        sums = jax.jit(_squares_summed)(np.eye(3, dtype=np.float32), x)
+        sums = jax.jit(_row_sums_of_squares)(np.eye(3, dtype=np.float32), x)
     return np.array_equal(sums, np.sum(x * x, axis=1))
 
 
-def _squares_summed(matrix: jax.Array, x: jax.Array) -> jax.Array:
+def _row_sums_of_squares(matrix: jax.Array, x: jax.Array) -> jax.Array:
     return jax.vmap(lambda row: jnp.sum(jnp.square(jnp.matmul(matrix, row))))(x)
 
 
 def crops(shape: Sequence[Any], axes: Sequence[int], padding: Sequence[Any]) -> bool:
-    """Whether padding cuts cells off an axis of known size, so that :func:`cropped` has work."""
+    """Whether padding crops an axis of known size, so that :func:`crop` has work."""
     return any(
         _known(shape[axis], lo, hi) and min(lo, hi) < 0
         for axis, (lo, hi) in zip(axes, padding, strict=True)
@@ -156,21 +159,21 @@ def _known(*sizes: Any) -> bool:
     return all(isinstance(size, (int, np.integer)) for size in sizes)
 
 
-def cropped(
+def crop(
     x: jax.Array, axes: Sequence[int], padding: Sequence[Any], base_dilation: Sequence[int]
 ) -> tuple[jax.Array, list[Any]]:
-    """x without the cells that negative padding cuts off, and what is left of the padding.
+    """x without the cells that negative padding crops, and the padding that is left.
 
-    Axes whose size or padding is no known number stay as they are.
+    Axes whose size or padding is a symbol are left unchanged.
 
     Args:
       x: the array.
-      axes: those of x that the other two speak of.
+      axes: the axes of x that ``padding`` and ``base_dilation`` are for.
       padding: (lo, hi) on each of them.
-      base_dilation: how far its cells are apart on each of them.
+      base_dilation: on each of them.
 
     >>> import jax.numpy as jnp
-    >>> x, padding = cropped(jnp.arange(5), [0], [(-2, 1)], [1])
+    >>> x, padding = crop(jnp.arange(5), [0], [(-2, 1)], [1])
     >>> x, padding
     (Array([2, 3, 4], dtype=int32), [(0, 1)])
     """
@@ -180,21 +183,20 @@ def cropped(
         if not _known(n, lo, hi) or min(lo, hi) >= 0:
             pairs.append((lo, hi))
             continue
-        first, last, pair = cut(n, base, lo, hi)
+        first, last, pair = crop_axis(n, base, lo, hi)
         pairs.append(pair)
         x = lax.slice_in_dim(x, first, n - last, axis=axis)
     return x, pairs
 
 
-def undivided(
+def keep_whole(
     x: Any, kernel: Any, shapes: tuple[tuple[Any, ...], tuple[Any, ...]], params: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """Both operands of lax's convolution, kept whole along the axes that XLA divides wrongly.
+    """Both operands of lax's convolution, kept whole along the axes that XLA partitions wrongly.
 
-    The filter's spatial axes; those of x where the filter reaches over half of one, as in kernel
-    gradients; and all axes that groups lie on. The examples, the spatial axes of x under small
-    filters, and the channels of a convolution without groups are left to whoever divides the
-    program.
+    These are the kernel's spatial axes; those of x if the kernel spans over half of one, as in
+    kernel gradients; and all axes of groups. The examples, the spatial axes of x under small
+    kernels, and the channels of a convolution without groups may still be partitioned.
 
     Args:
       x, kernel: values of a program that several devices share.
@@ -213,17 +215,7 @@ def undivided(
     )
     free = set(space) if small else set()
     if params["feature_group_count"] > 1:
-        return _whole(x, {batch, *free}), _whole(kernel, set())
+        return partition_only(x, {batch, *free}), partition_only(kernel, set())
     if params["batch_group_count"] > 1:
-        return _whole(x, {channels, *free}), _whole(kernel, {inputs})
-    return _whole(x, {batch, channels, *free}), _whole(kernel, {filters, inputs})
-
-
-def _whole(value: Any, free: set[int]) -> Any:
-    """The value, divided along the free axes alone; the empty mesh is part of every mesh."""
-    axes = range(len(value.type.shape))
-    sharding = sdy.TensorShardingAttr.get(
-        sdy.MeshAttr.get([]),
-        [sdy.DimensionShardingAttr.get([], is_closed=axis not in free) for axis in axes],
-    )
-    return sdy.ShardingConstraintOp(value, sharding).result
+        return partition_only(x, {channels, *free}), partition_only(kernel, {inputs})
+    return partition_only(x, {batch, channels, *free}), partition_only(kernel, {filters, inputs})

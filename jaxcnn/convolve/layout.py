@@ -1,4 +1,4 @@
-"""Between the layouts that lax's convolution takes and the one in which a problem is solved."""
+"""Layouts: from the orders of axes that lax's convolution takes to channels last, and back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jaxcnn.convolve.problem import Problem
 
 
 class Operation(NamedTuple):
-    """A call of lax's convolution: its problem, and the way there and back.
+    """A call of lax's convolution: its problem, and the layout of its arrays.
 
     Attributes:
       problem: what is computed, channels last.
       numbers: lax's dimension numbers.
-      batch_groups: parts into which lax divides the batch; each sees its part of the filters.
+      batch_groups: parts into which lax divides the batch; each meets its part of the filters.
     """
 
     problem: Problem
@@ -27,7 +27,7 @@ class Operation(NamedTuple):
     def canonical(self, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
         """x (N, *size, C) and kernel (*F, C // groups, O) from operands in lax's layout.
 
-        A batch group is a feature group whose channels were laid along the batch: (g*N, *size, C)
+        A batch group is a feature group whose channels are part of the batch axis: (g*N, *size, C)
         becomes (N, *size, g*C), and the kernel stays as it is.
         """
         x_spec, kernel_spec, _ = self.numbers
@@ -39,47 +39,48 @@ class Operation(NamedTuple):
             x = lax.transpose(x, (*range(1, axes + 2), 0, axes + 2)).reshape(self.problem.x_shape)
         return x, kernel
 
-    def of_forward(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """x (N, *size, C) and output gradient (N, *k, O) of what this is the kernel gradient of.
+    def forward_operands(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """x (N, *size, C) and output gradient (N, *k, O) of the convolution whose kernel gradient
+        this is.
 
-        The canonical operands with the exchange undone, in one step. As lax puts the gradient: all
-        groups along the batch.
+        The same as :func:`forward_operands` of the canonical operands, in one transpose each. All
+        groups must be part of the batch axis, as in lax's own gradients.
         """
         x_spec, kernel_spec, _ = self.numbers
         x = lax.transpose(x, (x_spec[1], *x_spec[2:], x_spec[0]))
         return x, lax.transpose(g, (kernel_spec[1], *kernel_spec[2:], kernel_spec[0]))
 
-    def restored(self, y: jax.Array) -> jax.Array:
-        """lax's output from y (N, *k, O)."""
+    def lax_output(self, y: jax.Array) -> jax.Array:
+        """y (N, *k, O) in lax's layout."""
         out_spec = self.numbers.out_spec
-        return _laid(y, (out_spec[0], *out_spec[2:], out_spec[1]))
+        return _with_axes_at(y, (out_spec[0], *out_spec[2:], out_spec[1]))
 
-    def of_input_gradient(self) -> Operation:
-        """The operation that lax makes of the gradient of x, the kernel flipped before."""
+    def input_gradient(self) -> Operation:
+        """The call by which lax computes the gradient of x, from the flipped kernel."""
         x_spec, kernel_spec, out_spec = self.numbers
         swapped = (kernel_spec[1], kernel_spec[0], *kernel_spec[2:])
         numbers = lax.ConvDimensionNumbers(out_spec, swapped, x_spec)
         return Operation(self.problem.input_gradient(), numbers, self.batch_groups)
 
 
-def laid(
+def lax_operands(
     x: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers
 ) -> tuple[jax.Array, jax.Array]:
-    """x (N, *size, C) and kernel (*F, C // groups, O) in lax's layout: the canonical, undone."""
+    """x (N, *size, C) and kernel (*F, C // groups, O) in lax's layout, without batch groups."""
     x_spec, kernel_spec, _ = numbers
-    x = _laid(x, (x_spec[0], *x_spec[2:], x_spec[1]))
-    return x, _laid(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
+    x = _with_axes_at(x, (x_spec[0], *x_spec[2:], x_spec[1]))
+    return x, _with_axes_at(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
 
 
-def _laid(array: jax.Array, places: tuple[int, ...]) -> jax.Array:
+def _with_axes_at(array: jax.Array, places: tuple[int, ...]) -> jax.Array:
     """The array with its first axis at the first of the places, and so on."""
     return lax.transpose(array, tuple(int(axis) for axis in np.argsort(places)))
 
 
-def operation(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
-    """What a call of lax's convolution computes; None where sizes are not known numbers.
+def describe(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
+    """What a call of lax's convolution computes; None if a size is a symbol or dtypes differ.
 
-    None also where strides or dilations are none, which lax lets pass until it is compiled.
+    None also for strides or dilations below 1, which lax rejects only when it compiles.
 
     Args:
       x, kernel: anything with shape and dtype.
@@ -124,12 +125,12 @@ def channels_last(axes: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(image, (axes + 1, axes, *range(axes)), image)
 
 
-def forward_laid(axes: int) -> lax.ConvDimensionNumbers:
-    """lax's description of a kernel gradient whose operands lie as the forward convolution's.
+def kernel_gradient_numbers(axes: int) -> lax.ConvDimensionNumbers:
+    """lax's description of a kernel gradient in the layout of the forward convolution's arrays.
 
-    x (N, *size, C) and output gradient (N, *k, O), all groups along the batch; it gives (c, *F, O).
+    x (N, *size, C) and output gradient (N, *k, O), all groups in the batch axis, to (c, *F, O).
 
-    >>> forward_laid(1)
+    >>> kernel_gradient_numbers(1)
     ConvDimensionNumbers(lhs_spec=(2, 0, 1), rhs_spec=(2, 0, 1), out_spec=(0, 2, 1))
     """
     spatial = tuple(range(1, axes + 1))
@@ -142,25 +143,33 @@ def split_groups(w: jax.Array, groups: int) -> jax.Array:
     return w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
 
 
-def as_kernel_gradient(problem: Problem, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """x (N, *size, g*c) and output gradient (N, *k, O) of ``problem``, put as the exchange asks.
+def kernel_gradient_operands(
+    forward: Problem, x: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The operands of :meth:`.Problem.kernel_gradient` from those of the forward convolution.
 
-    Returns x as (c, *size, g*N) and the output gradient as a kernel (*k, N, O).
+    Args:
+      forward: the convolution.
+      x: (N, *size, g*c)
+      g: its output gradient, (N, *k, O)
+
+    Returns:
+      x as (c, *size, g*N) and the output gradient as a kernel (*k, N, O).
     """
-    axes, (c, _) = problem.axes, problem.group_channels
+    axes, (c, _) = forward.axes, forward.group_channels
     spatial = tuple(range(1, axes + 1))
-    x = x.reshape(*x.shape[:-1], problem.groups, c)
+    x = x.reshape(*x.shape[:-1], forward.groups, c)
     x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0))
-    x = x.reshape(c, *problem.size, problem.groups * problem.batch)
+    x = x.reshape(c, *forward.size, forward.groups * forward.batch)
     return x, lax.transpose(g, (*spatial, 0, axes + 1))
 
 
-def from_kernel_gradient(
-    exchanged: Problem, x: jax.Array, kernel: jax.Array
+def forward_operands(
+    forward: Problem, x: jax.Array, kernel: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The way back: x (N, *size, g*c) and the output gradient (N, *k, O) of ``exchanged``."""
-    axes, groups = exchanged.axes, exchanged.groups
+    """The inverse of :func:`kernel_gradient_operands`."""
+    axes, groups = forward.axes, forward.groups
     spatial = tuple(range(1, axes + 1))
-    x = x.reshape(*x.shape[:-1], groups, exchanged.batch)
-    x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0)).reshape(exchanged.x_shape)
+    x = x.reshape(*x.shape[:-1], groups, forward.batch)
+    x = lax.transpose(x, (axes + 2, *spatial, axes + 1, 0)).reshape(forward.x_shape)
     return x, lax.transpose(kernel, (axes, *range(axes), axes + 1))

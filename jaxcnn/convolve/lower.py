@@ -1,166 +1,151 @@
-"""Where a convolution is compiled: what is known there, and what is made of it.
+"""CPU lowering: describe the call, choose an algorithm, emit it.
 
-On CPUs the choice is made; elsewhere lax's own lowering stands where no algorithm is asked for by
-name, but for what :mod:`.nvidia` does better. What is handed on to it goes around XLA's known
-faults.
+On other platforms lax's own lowering is used unless an algorithm is named, or unless :mod:`.nvidia`
+has a better program. Calls that go to lax avoid XLA's known faults (:mod:`.known_faults`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import jax
-from jax.core import ShapedArray
-from jax.interpreters import mlir
-
-from jaxcnn.convolve import divided, nvidia
-from jaxcnn.convolve.algorithms import ALGORITHMS, onednn
-from jaxcnn.convolve.choose import AS_USUAL, ONEDNN, laying, named_or_chosen, solve
-from jaxcnn.convolve.known_faults import cropped, crops, undivided
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve import nvidia, partitioned
+from jaxcnn.convolve.algorithms import ALGORITHMS
+from jaxcnn.convolve.choose import (
+    KERNELS,
+    NO_LAYOUT_COST,
+    layout_cost,
+    named_or_chosen,
+    program_in_layout,
+    solve,
+)
+from jaxcnn.convolve.jax_internals import (
+    Context,
+    is_exported,
+    is_partitioned,
+    lax_lowerings,
+    lower_program,
+    operand_types,
+    register_lowering,
+)
+from jaxcnn.convolve.known_faults import crop, crops, keep_whole
+from jaxcnn.convolve.layout import describe
 from jaxcnn.convolve.primitive import LAX, conv_p, direct_p
 
-LAX_RULES: dict[str | None, Any] = {
-    platform: rules[LAX].rule
-    for platform, rules in mlir._platform_specific_lowerings.items()
-    if LAX in rules
-}
+if TYPE_CHECKING:
+    import jax
+
+    from jaxcnn.convolve.layout import Operation
+
+LAX_RULES = lax_lowerings(LAX)
 """lax's own lowerings, as they are before anything is installed; None is the common one."""
-LAX_RULES[None] = mlir._lowerings[LAX].rule
+
+HOST_ONLY = frozenset(name for name, kernel in KERNELS.items() if kernel.host_only)
+LAYOUT_READERS = frozenset(name for name, kernel in KERNELS.items() if kernel.in_layout)
 
 
-def lower_on(
+def lower_conv(
     platform: str | None,
-    context: mlir.LoweringRuleContext,
+    context: Context,
     x: Any,
     kernel: Any,
     *,
     algorithm: str | None = None,
     **params: Any,
 ) -> Any:
-    """The chosen algorithm's program, or lax's where that is the choice.
+    """The chosen algorithm's program, or lax's if the direct call is chosen.
 
     Args:
-      platform: for which it is lowered; None where no rule knows it.
-      context, x, kernel, params: as lax's own rule has them.
-      algorithm: a name that is asked for.
+      platform: for which the program is lowered; None for one without rules of its own.
+      context, x, kernel, params: as for lax's own rule.
+      algorithm: the name of an algorithm to use if it supports the call.
     """
     rule = LAX_RULES.get(platform, LAX_RULES[None])
-    x_type, kernel_type = arrays_in(context)
-    described = operation(x_type, kernel_type, params)
-    if described is None or described.problem.is_empty or is_partitioned(context):
-        return _by_lax(rule, context, x, kernel, **params)
-    problem, _ = described.problem.trimmed()
-    if platform == "cuda":
-        # oneDNN is not there.
-        others = {name: each for name, each in ALGORITHMS.items() if name not in ONEDNN}
-        named = algorithm in others and not others[algorithm].unsupported_reason(problem)
-        instead = None if named else nvidia.program(described, params)
+    x_type, kernel_type = operand_types(context)
+    operation = describe(x_type, kernel_type, params)
+    if operation is None or operation.problem.is_empty or is_partitioned(context):
+        return _lower_by_lax(rule, context, x, kernel, **params)
+    problem, excluded = operation.problem, excluded_in(context, platform, algorithm)
+    if platform == "cuda" and not _is_used(algorithm, operation, excluded):
+        instead = nvidia.program(operation, params)
         if instead is not None:
-            return lowered(instead, context, x, kernel)
-    problem, closed = described.problem, closed_in(context, platform, algorithm)
-    laid = AS_USUAL if closed >= ONEDNN else laying(described)
-    name = named_or_chosen(problem, algorithm, closed, laid)
-    # Batch groups are put otherwise on CPUs: up to a hundred times slower than feature groups.
-    if name == "direct" and (described.batch_groups == 1 or platform != "cpu"):
-        return _by_lax(rule, context, x, kernel, **params)
+            return lower_program(instead, context, x, kernel)
+    layout = NO_LAYOUT_COST if excluded >= LAYOUT_READERS else layout_cost(operation)
+    name = named_or_chosen(problem, algorithm, excluded, layout)
+    # On CPUs batch groups become feature groups: lax is up to a hundred times slower with them.
+    if name == "direct" and (operation.batch_groups == 1 or platform != "cpu"):
+        return _lower_by_lax(rule, context, x, kernel, **params)
+    in_layout = program_in_layout(name, operation) if name in layout.exempt else None
+    if in_layout is not None:
+        return lower_program(in_layout, context, x, kernel)
+    takes_forward = ALGORITHMS[name].takes_forward_operands
+    to_forward = takes_forward and operation.batch_groups == problem.groups
+    to_canonical = operation.forward_operands if to_forward else operation.canonical
 
     def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if name in laid.readers:
-            return onednn.DIRECTIONS[name].emit(problem, x, kernel, described.numbers)
-        of_forward = ALGORITHMS[name].of_forward and described.batch_groups == problem.groups
-        put = described.of_forward if of_forward else described.canonical
-        y = solve(problem, *put(x, kernel), name=name, closed=closed, of_forward=of_forward)
-        return described.restored(y)
+        y = solve(
+            problem,
+            *to_canonical(x, kernel),
+            name=name,
+            excluded=excluded,
+            given_forward_operands=to_forward,
+        )
+        return operation.lax_output(y)
 
-    return lowered(program, context, x, kernel)
+    return lower_program(program, context, x, kernel)
 
 
-def closed_in(
-    context: mlir.LoweringRuleContext, platform: str | None, algorithm: str | None
-) -> frozenset[str]:
-    """The algorithms that may not be taken where this is compiled.
+def excluded_in(context: Context, platform: str | None, algorithm: str | None) -> frozenset[str]:
+    """The algorithms that may not be used in a program.
 
-    On CPUs oneDNN in an exported artefact, which would be loaded on other machines, by other
-    versions. Elsewhere all but the direct call and the one that is named: what they cost there has
-    not been measured.
+    On CPUs: in exported programs those that are bound to this machine. On other platforms: all but
+    the direct call and the named one, for their costs have not been measured there.
     """
     if platform != "cpu":
-        return ONEDNN | (frozenset(ALGORITHMS) - {"direct", algorithm})
-    return ONEDNN if context.module_context.lowering_parameters.for_export else frozenset()
+        return HOST_ONLY | (frozenset(ALGORITHMS) - {"direct", algorithm})
+    return HOST_ONLY if is_exported(context) else frozenset()
 
 
-def arrays_in(context: mlir.LoweringRuleContext) -> Sequence[ShapedArray]:
-    """The operands' types: arrays all, of which JAX's own annotation says less."""
-    return cast(Sequence[ShapedArray], context.avals_in)
-
-
-_NO_MESH = jax.sharding.AbstractMesh((), ())
-
-
-def lowered(
-    program: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any
-) -> Sequence[Any]:
-    """The operations of a program of one result; how they are divided is left to XLA.
-
-    The program knows its operands by shape and dtype alone, and no mesh. On a mesh with explicit
-    axes each new array would else be pinned as one that every device holds whole.
-    """
-
-    def alone(*arrays: jax.Array) -> Any:
-        with jax.sharding.use_abstract_mesh(_NO_MESH):
-            return program(*arrays)
-
-    bare = [ShapedArray(aval.shape, aval.dtype) for aval in arrays_in(context)]
-    context = context.replace(avals_in=bare)
-    return mlir.lower_fun(alone, multiple_results=False)(context, *operands)
-
-
-def is_partitioned(context: mlir.LoweringRuleContext) -> bool:
-    """Whether several devices share the program and XLA divides it among them.
-
-    XLA knows how to divide lax's convolution, and nothing of a custom call.
-    """
-    axes = context.module_context.axis_context
-    if isinstance(axes, mlir.ShardingContext):
-        return axes.num_devices > 1
-    mesh = getattr(axes, "mesh", None)
-    if mesh is None:
+def _is_used(algorithm: str | None, operation: Operation, excluded: frozenset[str]) -> bool:
+    """Whether an algorithm is named that may be used and supports the call."""
+    if algorithm is None or algorithm in excluded:
         return False
-    return any(size > 1 for name, size in mesh.shape.items() if name not in axes.manual_axes)
+    problem, _ = operation.problem.trimmed()
+    return not ALGORITHMS[algorithm].unsupported_reason(problem)
 
 
-def _by_lax(
+def _lower_by_lax(
     rule: Any,
-    context: mlir.LoweringRuleContext,
+    context: Context,
     x: Any,
     kernel: Any,
     *,
     algorithm: str | None = None,
     **params: Any,
 ) -> Any:
-    """A rule of lax's for its primitive or ours, around XLA's known faults."""
+    """lax's lowering rule for its primitive or ours, without XLA's known faults."""
     del algorithm
-    x_type, kernel_type = arrays_in(context)
+    x_type, kernel_type = operand_types(context)
     axes, padding = params["dimension_numbers"].lhs_spec[2:], params["padding"]
     if crops(x_type.shape, axes, padding):
 
         def program(x: jax.Array, kernel: jax.Array) -> jax.Array:
-            x, left = cropped(x, axes, padding, params["lhs_dilation"])
+            x, left = crop(x, axes, padding, params["lhs_dilation"])
             return direct_p.bind(x, kernel, **{**params, "padding": tuple(left)})
 
-        return lowered(program, context, x, kernel)
+        return lower_program(program, context, x, kernel)
     if not is_partitioned(context):
         return rule(context, x, kernel, **params)
-    described = operation(x_type, kernel_type, params)
-    if described is not None and divided.serves(described):
-        return lowered(partial(divided.kernel_gradient, described), context, x, kernel)
-    x, kernel = undivided(x, kernel, (x_type.shape, kernel_type.shape), params)
+    operation = describe(x_type, kernel_type, params)
+    if operation is not None and partitioned.supports(operation):
+        gradient = partial(partitioned.kernel_gradient, operation)
+        return lower_program(gradient, context, x, kernel)
+    x, kernel = keep_whole(x, kernel, (x_type.shape, kernel_type.shape), params)
     return rule(context, x, kernel, **params)
 
 
-for _platform, _rule in LAX_RULES.items():
-    mlir.register_lowering(direct_p, partial(_by_lax, _rule), platform=_platform)
-    mlir.register_lowering(conv_p, partial(lower_on, _platform), platform=_platform)
+def register() -> None:
+    """Register the lowerings of our two primitives, on every platform that lax has rules for."""
+    for platform, rule in LAX_RULES.items():
+        register_lowering(direct_p, partial(_lower_by_lax, rule), platform=platform)
+        register_lowering(conv_p, partial(lower_conv, platform), platform=platform)

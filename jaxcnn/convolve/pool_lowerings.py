@@ -1,169 +1,167 @@
 """Lowerings of lax's own pools and of their gradients, by taps.
 
-:data:`RULES` are for those who use lax's pools, as Flax does; nothing is registered here.
+:func:`.install` registers :data:`RULES`, for users of lax's pools such as Flax.
 """
 
 from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import mlir
 
-from jaxcnn.convolve.known_faults import cropped, crops
-from jaxcnn.convolve.lower import arrays_in, lowered
-from jaxcnn.convolve.pool_primitives import picked
-from jaxcnn.convolve.taps import (
-    TOGETHER,
-    Layout,
-    add_up,
-    branching,
-    choose,
-    find_without_nans,
-    highest,
-    layout_of,
-    lowest,
-    number_type,
-    taps,
+from jaxcnn.convolve import tuning
+from jaxcnn.convolve.jax_internals import (
+    Context,
+    lax_lowerings,
+    lower_program,
+    operand_types,
+    result_types,
 )
+from jaxcnn.convolve.known_faults import crop, crops
+from jaxcnn.convolve.pool_primitives import pick_taps
+from jaxcnn.convolve.pool_programs import (
+    branch_on_nans,
+    extremum,
+    first_tap_equal_without_nans,
+    highest,
+    lowest,
+    sum_taps,
+    tap_number_dtype,
+)
+from jaxcnn.convolve.taps import ArrayWindow, tap_slices, window_of
+
+if TYPE_CHECKING:
+    from jax.extend.core import Primitive
 
 MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
 SCATTER = lax.select_and_scatter_add_p
 START = {MAX: -math.inf, MIN: math.inf, SUM: 0.0}
-"""Of a window without a cell."""
+"""The output of a window without a cell."""
 
 
-def _rule_of(primitive: Primitive) -> Any:
-    special = mlir._platform_specific_lowerings["cpu"]
-    return (special.get(primitive) or mlir._lowerings[primitive]).rule
+def _cpu_rule(primitive: Primitive) -> Any:
+    rules = lax_lowerings(primitive)
+    return rules.get("cpu") or rules[None]
 
 
-LAX_RULES = {primitive: _rule_of(primitive) for primitive in (SCATTER, MAX, MIN, SUM)}
+LAX_RULES = {primitive: _cpu_rule(primitive) for primitive in (SCATTER, MAX, MIN, SUM)}
 """lax's own lowerings on CPUs, as they are before anything is installed."""
 
 
-def lower_select_and_scatter_add(
-    context: mlir.LoweringRuleContext, source: Any, operand: Any, **params: Any
-) -> Any:
-    """The gradient of lax's maximum and minimum over windows, to the bit what lax computes.
+def lower_select_and_scatter_add(context: Context, source: Any, operand: Any, **params: Any) -> Any:
+    """The gradient of lax's maximum and minimum over windows, bit for bit as lax computes it.
 
-    Of 16-bit numbers lax rounds each sum, and this rounds once.
-
-    There as here of equal cells the first takes it all, the padding is cells that can be equal, and
-    after a NaN the search starts anew.
+    The first of equal cells gets the whole cotangent, cells of padding can be equal to it, and the
+    search starts anew after a NaN. Only for 16-bit numbers does lax differ: it rounds each sum, and
+    this rounds once.
     """
-    g, x = arrays_in(context)
-    layout = _layout_of(x.shape, g.shape, params)
-    if layout is None or not _floating(x):
+    g, x = operand_types(context)
+    window = _window_of(x.shape, g.shape, params)
+    if window is None or not _is_floating(x):
         return LAX_RULES[SCATTER](context, source, operand, **params)
-    upward = params["select_prim"] is lax.ge_p
+    is_max = params["select_prim"] is lax.ge_p
 
     def program(g: jax.Array, x: jax.Array) -> jax.Array:
-        at = _found_by_lax(x, layout, upward)
-        (dx,) = jax.linear_transpose(partial(picked, at=at, layout=layout), x)(g)
+        at = _first_tap_as_lax(x, window, is_max)
+        (dx,) = jax.linear_transpose(partial(pick_taps, at=at, window=window), x)(g)
         return dx
 
-    return lowered(program, context, source, operand)
+    return lower_program(program, context, source, operand)
 
 
-def _lower_best(
-    primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
-) -> Any:
-    """The maximum or minimum itself: the program that its gradient asks for too, run once."""
-    (x,), (y,) = arrays_in(context), context.avals_out
-    layout = _layout_of(x.shape, y.shape, params)
-    if layout is None or not _floating(x):
-        return _by_lax(primitive, context, operand, **params)
-    return lowered(partial(choose, layout=layout, upward=primitive is MAX), context, operand)
+def _lower_extremum(primitive: Primitive, context: Context, operand: Any, **params: Any) -> Any:
+    """The maximum or minimum itself: the program that its gradient contains too, run once."""
+    (x,), (y,) = operand_types(context), result_types(context)
+    window = _window_of(x.shape, y.shape, params)
+    if window is None or not _is_floating(x):
+        return _lower_by_lax(primitive, context, operand, **params)
+    program = partial(extremum, window=window, is_max=primitive is MAX)
+    return lower_program(program, context, operand)
 
 
-def _by_lax(
-    primitive: Primitive, context: mlir.LoweringRuleContext, operand: Any, **params: Any
-) -> Any:
-    """lax's own lowering, around XLA's faults with negative padding and with cells apart.
+def _lower_by_lax(primitive: Primitive, context: Context, operand: Any, **params: Any) -> Any:
+    """lax's own lowering, without XLA's faults with negative padding and with base dilation.
 
-    Along an axis of which a window reads one cell at every place, cells that lie apart give results
-    that lie apart: those are laid so afterwards. (Before, XLA would put the two together again.)
+    On an axis with windows of one cell and stride 1 the result is dilated instead of x, which is
+    the same. (If x were dilated by itself, XLA would move that into the reduction again.)
     """
-    (x,), padding, base = arrays_in(context), params["padding"], params["base_dilation"]
+    (x,), padding, base = operand_types(context), params["padding"], params["base_dilation"]
     axes = range(len(x.shape))
     reads = zip(params["window_dimensions"], params["window_strides"], base, strict=True)
-    apart = [axis for axis, (f, s, b) in enumerate(reads) if f == s == 1 < b and _floating(x)]
-    if not apart and not crops(x.shape, axes, padding):
+    dilated = [axis for axis, (f, s, b) in enumerate(reads) if f == s == 1 < b and _is_floating(x)]
+    if not dilated and not crops(x.shape, axes, padding):
         return LAX_RULES[primitive](context, operand, **params)
 
     def program(x: jax.Array) -> jax.Array:
         pairs, left, after = list(padding), list(base), [(0, 0, 0)] * x.ndim
-        for axis in apart:
+        for axis in dilated:
             after[axis] = (*padding[axis], base[axis] - 1)
             pairs[axis], left[axis] = (0, 0), 1
-        x, pairs = cropped(x, axes, pairs, left)
+        x, pairs = crop(x, axes, pairs, left)
         y = primitive.bind(x, **params | {"padding": tuple(pairs), "base_dilation": tuple(left)})
         return lax.pad(y, jnp.asarray(START[primitive], y.dtype), after)
 
-    return lowered(program, context, operand)
+    return lower_program(program, context, operand)
 
 
-def _lower_sum(context: mlir.LoweringRuleContext, operand: Any, **params: Any) -> Any:
-    """A sum over windows; its gradient is one too, of an array with zeros between its cells."""
-    (x,), (y,) = arrays_in(context), context.avals_out
-    layout = _layout_of(x.shape, y.shape, params)
-    if layout is None or not _floating(x):
-        return _by_lax(SUM, context, operand, **params)
-    return lowered(partial(add_up, layout=layout), context, operand)
+def _lower_sum(context: Context, operand: Any, **params: Any) -> Any:
+    """A sum over windows; its gradient is one too, with base dilation."""
+    (x,), (y,) = operand_types(context), result_types(context)
+    window = _window_of(x.shape, y.shape, params)
+    if window is None or not _is_floating(x):
+        return _lower_by_lax(SUM, context, operand, **params)
+    return lower_program(partial(sum_taps, window=window), context, operand)
 
 
 RULES = {
     SCATTER: lower_select_and_scatter_add,
-    MAX: partial(_lower_best, MAX),
-    MIN: partial(_lower_best, MIN),
+    MAX: partial(_lower_extremum, MAX),
+    MIN: partial(_lower_extremum, MIN),
     SUM: _lower_sum,
 }
-"""For each of lax's primitives the lowering that is quicker on CPUs.
+"""For each of lax's primitives a lowering that is faster on CPUs.
 
-Where sizes are unknown, numbers are not floating, windows have many taps or channels are not the
-last axis, each is lax's own.
+It is lax's own if sizes are symbols, numbers are not floating, windows have many taps or channels
+are not the last axis.
 """
 
 
-def _floating(x: Any) -> bool:
+def _is_floating(x: Any) -> bool:
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
-def _layout_of(
+def _window_of(
     size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]
-) -> Layout | None:
-    """How lax's window reads each axis; None where that is no case for taps."""
-    ones = (1,) * len(size)
-    if not _is_case(size, output, params) or params.get("base_dilation", ones) != ones:
-        return None
-    return layout_of(size, output, params)
+) -> ArrayWindow | None:
+    """How lax's window reads each axis; None if lax's own lowering is used."""
+    kernel_size, ones = params["window_dimensions"], (1,) * len(size)
+    if (
+        params.get("base_dilation", ones) == ones
+        and all(isinstance(n, int) for n in (*size, *output))
+        and 1 < math.prod(kernel_size) <= tuning.POOL_JOINT_TAPS
+        and kernel_size[-1] == 1
+    ):
+        return window_of(size, output, params)
+    return None
 
 
-def _is_case(size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]) -> bool:
-    window = params["window_dimensions"]
-    known = all(isinstance(n, int) for n in (*size, *output))
-    return known and 1 < math.prod(window) <= TOGETHER and window[-1] == 1
+def _first_tap_as_lax(x: jax.Array, window: ArrayWindow, is_max: bool) -> jax.Array:
+    """The number of the tap that lax takes for the extremum."""
+    fill, keeps = (lowest(x.dtype), lax.ge) if is_max else (highest(x.dtype), lax.le)
+    y = extremum(x, window, is_max)
 
-
-def _found_by_lax(x: jax.Array, layout: Layout, upward: bool) -> jax.Array:
-    fill, keeps = (lowest(x.dtype), lax.ge) if upward else (highest(x.dtype), lax.le)
-    y = choose(x, layout, upward)
-
-    def in_turn(x: jax.Array, y: jax.Array) -> jax.Array:
-        del y
-        best, *others = taps(x, layout, fill)
-        at = jnp.zeros(best.shape, number_type(layout))
+    def in_turn(x: jax.Array, _: jax.Array) -> jax.Array:
+        best, *others = tap_slices(x, window, fill)
+        at = jnp.zeros(best.shape, tap_number_dtype(window))
         for number, cells in enumerate(others, 1):
             stays = keeps(best, cells)
             best = lax.select(stays, best, cells)
             at = lax.select(stays, at, lax.full_like(at, number))
         return at
 
-    quick = partial(find_without_nans, layout=layout, fill=fill)
-    return branching(y, in_turn, quick)(x, y)
+    quick = partial(first_tap_equal_without_nans, window=window, fill=fill)
+    return branch_on_nans(y, in_turn, quick)(x, y)

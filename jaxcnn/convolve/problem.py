@@ -1,14 +1,16 @@
 """One convolution, described by numbers alone: canonical, hashable, in one layout.
 
-Everything that decides how a convolution is computed reads this description and touches no array.
+Whatever decides how a convolution is computed reads this description and touches no array.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -21,17 +23,17 @@ class Problem:
         k = (D + lo + hi - F')//stride + 1,   D = base_dilation*(size - 1) + 1,
         F' = dilation*(F - 1) + 1
 
-    A kernel gradient is such a problem too, with batch and channels exchanged
+    A kernel gradient is a problem too, with batch and channels exchanged
     (:meth:`kernel_gradient`); so is an input gradient, whose base dilation is the stride.
 
     Attributes:
-      batch, in_channels, out_channels, groups: N, C, O and the parts the channels are divided into.
-      size, filter: cells on each spatial axis.
-      stride, dilation, base_dilation: cells from one to the next, of windows, taps and inputs.
-      padding: (lo, hi) on each axis; negative numbers cut cells off.
+      batch, in_channels, out_channels, groups: N, C, O and the number of groups.
+      size, kernel_size: cells on each spatial axis of x and of the kernel.
+      stride, dilation, base_dilation: cells from one window, tap or input to the next.
+      padding: (lo, hi) on each axis; negative numbers crop.
       dtype: of x and kernel, by name.
       out_dtype: of the result, by name.
-      precision: as :func:`jax.lax.conv_general_dilated` holds it: None or a pair.
+      precision: None or a pair, as in the parameters of ``lax.conv_general_dilated_p``.
 
     >>> Problem(1, (7,), 3, (3,), 6, stride=(2,)).output
     (3,)
@@ -63,17 +65,17 @@ class Problem:
 
     @property
     def axes(self) -> int:
-        """How many spatial axes there are."""
+        """The number of spatial axes."""
         return len(self.size)
 
     @property
     def extent(self) -> tuple[int, ...]:
-        """F' on each axis: the cells a window spans."""
+        """F' on each axis: cells from the first tap of a window to its last."""
         return tuple(d * (f - 1) + 1 for f, d in zip(self.kernel_size, self.dilation, strict=True))
 
     @property
-    def spread(self) -> tuple[int, ...]:
-        """D on each axis: the size once base dilation has put zeros between the cells."""
+    def dilated_size(self) -> tuple[int, ...]:
+        """D on each axis: the size with the zeros that base dilation puts between cells."""
         return tuple(
             b * (n - 1) + 1 if n else 0 for n, b in zip(self.size, self.base_dilation, strict=True)
         )
@@ -84,7 +86,7 @@ class Problem:
         return tuple(
             max(0, (size + lo + hi - extent) // stride + 1)
             for size, (lo, hi), extent, stride in zip(
-                self.spread, self.padding, self.extent, self.stride, strict=True
+                self.dilated_size, self.padding, self.extent, self.stride, strict=True
             )
         )
 
@@ -102,23 +104,25 @@ class Problem:
 
     @property
     def group_channels(self) -> tuple[int, int]:
-        """Channels in and out of one group."""
+        """Input and output channels of one group."""
         return self.in_channels // self.groups, self.out_channels // self.groups
 
     @property
     def taps(self) -> int:
-        """Cells of one filter on one channel."""
+        """Taps of the kernel: F_1 * F_2 * ..."""
         return math.prod(self.kernel_size)
 
     @property
-    def places(self) -> int:
-        """Outputs of one filter on one example."""
+    def output_cells(self) -> int:
+        """Outputs of one filter for one example: k_1 * k_2 * ..."""
         return math.prod(self.output)
 
     @property
     def multiply_adds(self) -> int:
-        """As the definition counts them, padding included."""
-        return self.batch * self.places * self.out_channels * self.taps * self.group_channels[0]
+        """Multiply-adds of the definition, padding included."""
+        return (
+            self.batch * self.output_cells * self.out_channels * self.taps * self.group_channels[0]
+        )
 
     @property
     def itemsize(self) -> int:
@@ -127,60 +131,57 @@ class Problem:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to read or nothing to write."""
+        """Whether an operand or the output has no entries."""
         return 0 in self.x_shape or 0 in self.kernel_shape or 0 in self.output_shape
 
     @property
     def is_plain(self) -> bool:
-        """Whether no input cell is dilated and none is cut off."""
+        """Whether there is neither base dilation nor negative padding."""
         return all(b == 1 for b in self.base_dilation) and min(map(min, self.padding)) >= 0
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether each channel has filters of its own: one channel in a group."""
+        """Whether each input channel is a group of its own."""
         return self.group_channels[0] == 1 and self.groups > 1
 
     @property
     def is_thin(self) -> bool:
-        """Whether a filter of many taps is slid to fewer places than it has taps.
-
-        So it is in kernel gradients: the sums are long and the outputs few.
-        """
-        return self.taps > self.places
+        """Whether there are more taps than outputs, as in kernel gradients: few but long sums."""
+        return self.taps > self.output_cells
 
     def with_padding_for(self, output: Sequence[int]) -> Problem:
-        """The problem with the padding after each axis that makes exactly ``output`` outputs."""
+        """The problem with the padding ``hi`` changed so that it has exactly ``output`` outputs."""
         pairs = tuple(
             (lo, (k - 1) * stride + extent - size - lo)
             for k, stride, extent, size, (lo, _) in zip(
-                output, self.stride, self.extent, self.spread, self.padding, strict=True
+                output, self.stride, self.extent, self.dilated_size, self.padding, strict=True
             )
         )
         return replace(self, padding=pairs)
 
     def trimmed(self) -> tuple[Problem, Pairs]:
-        """The problem without cells that no window reads, and the range kept on each axis.
+        """The problem without the cells that no window reads, and the range kept on each axis.
 
-        No padding is negative then. What is empty stays as it is, and base dilation stays.
+        The trimmed problem has no negative padding. An empty problem is returned unchanged.
         """
         if self.is_empty:
             return self, tuple((0, n) for n in self.size)
         exact = self.with_padding_for(self.output)
         size, pairs, kept = [], [], []
         for n, base, (lo, hi) in zip(exact.size, exact.base_dilation, exact.padding, strict=True):
-            first, last, pair = cut(n, base, lo, hi)
+            first, last, pair = crop_axis(n, base, lo, hi)
             size.append(n - first - last)
             pairs.append(pair)
             kept.append((first, n - last))
         return replace(exact, size=tuple(size), padding=tuple(pairs)), tuple(kept)
 
     def kernel_gradient(self) -> Problem:
-        """The problem whose kernel gradient this is, its output as large as this filter.
+        """The convolution that computes the gradient with respect to the kernel.
 
         With x: (N, *size, g*c) and output gradient (N, *k, O), the kernel gradient is the
         convolution of x as (c, *size, g*N) with the output gradient as a kernel (*k, N, O), its
-        dilation the stride and its stride the dilation, giving (c, *F, O). The exchange is its own
-        inverse.
+        dilation the stride and its stride the dilation, giving (c, *F, O). The map is its own
+        inverse: for a kernel gradient this is the forward convolution.
         """
         c, _ = self.group_channels
         other = replace(
@@ -194,7 +195,7 @@ class Problem:
         return other.with_padding_for(self.kernel_size)
 
     def input_gradient(self) -> Problem:
-        """The problem that is the gradient with respect to x: the transposed convolution."""
+        """The convolution that computes the gradient with respect to x: the transposed one."""
         other = replace(
             self,
             size=self.output,
@@ -228,22 +229,25 @@ class Problem:
         return ", ".join(words)
 
 
-def cut(n: int, base: int, lo: int, hi: int) -> tuple[int, int, tuple[int, int]]:
-    """How many cells negative padding cuts off n cells that lie ``base`` apart, and what is left.
+def crop_axis(n: int, base: int, lo: int, hi: int) -> tuple[int, int, tuple[int, int]]:
+    """Negative padding of an axis as a number of cells to crop, and the padding that is left.
 
-    A cut of a cells off spread-out ones is a cut of ceil(a/base) cells, and what that took too much
-    is padding.
+    Args:
+      n: cells on the axis.
+      base: base dilation. Cropping a dilated axis by a takes ceil(a/base) cells away; what that
+        takes too much becomes padding.
+      lo, hi: the padding.
 
     Returns:
-      cells cut off before and after, and a pair of padding that is not negative. Where all cells
-      are cut off, padding alone is left.
+      cells to crop before and after, and (lo, hi), not negative. If no cell is left, there is only
+      padding.
 
-    >>> cut(5, 1, -2, 1), cut(3, 2, -1, 0)
+    >>> crop_axis(5, 1, -2, 1), crop_axis(3, 2, -1, 0)
     ((2, 0, (0, 1)), (1, 0, (1, 0)))
     """
     first = min(n, max(0, -(lo // base)))
     last = min(n - first, max(0, -(hi // base)))
     if first + last < n:
         return first, last, (lo + first * base, hi + last * base)
-    spread = base * (n - 1) + 1 if n else 0
-    return first, last, (max(0, spread + lo + hi), 0)
+    dilated = base * (n - 1) + 1 if n else 0
+    return first, last, (max(0, dilated + lo + hi), 0)

@@ -1,4 +1,4 @@
-"""MNIST, the handwritten digits of LeCun, Cortes and Burges, embedded in the package.
+"""MNIST, the handwritten digits of LeCun, Cortes and Burges, which come with the package.
 
 Licence of the four data files: CC BY-SA 3.0; see ``mnist_files/README.md``.
 """
@@ -17,7 +17,7 @@ from jaxcnn.geometry.check import choice
 
 FOLDER = Path(__file__).parent / "mnist_files"
 
-# The files as published, by the SHA-256 of their compressed bytes.
+# SHA-256 of the compressed files, as published.
 DIGESTS = {
     "train-images": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
     "train-labels": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
@@ -28,7 +28,6 @@ DIGESTS = {
 _SPLITS = {"train": ("train", 0, 55_000), "validation": ("train", 55_000, 60_000)}
 _SPLITS["test"] = ("t10k", 0, 10_000)
 
-
 IMAGE, CLASSES = (28, 28, 1), 10
 
 
@@ -38,11 +37,11 @@ class Digits:
 
     Attributes:
       images: (N, 28, 28, 1), uint8, 0 for paper and 255 for ink.
-      labels: (N,), integers, the digit.
+      labels: (N,), integers from 0 to 9.
 
     Raises:
-      InputError: (a ValueError) where shapes do not fit, or a label is no digit.
-      TypeError: where one is no NumPy array, or of another dtype.
+      InputError: (a ValueError) if the shapes do not fit, or if a label is not a digit.
+      TypeError: if an argument is not a NumPy array, or has another dtype.
     """
 
     images: np.ndarray
@@ -58,8 +57,8 @@ class Digits:
                 )
         if images.dtype != np.uint8:
             raise TypeError(
-                f"images must be uint8, 0 for paper and 255 for ink, got {images.dtype}; where "
-                f"they are from 0 to 1, use (255 * images).round().astype(np.uint8)"
+                f"images must be uint8, 0 for paper and 255 for ink, got {images.dtype}; if they "
+                f"are from 0 to 1, use (255 * images).round().astype(np.uint8)"
             )
         if images.ndim != 4 or images.shape[1:] != IMAGE:
             fits = images.ndim == 3 and images.shape[1:] == IMAGE[:2]
@@ -93,10 +92,10 @@ def load_mnist(split: str = "train", *, folder: Path | str = FOLDER) -> Digits:
     Args:
       split: ``"train"``, the first 55,000 of the 60,000 training digits; ``"validation"``, the
         last 5,000, to choose settings by; ``"test"``, the 10,000 test digits, to report.
-      folder: where the four compressed IDX files lie.
+      folder: the folder of the four compressed IDX files.
 
     Raises:
-      InputError: (a ValueError) where a file is missing or is not what was published.
+      InputError: (a ValueError) if a file is missing or differs from the published one.
 
     >>> digits = load_mnist("test")
     >>> digits.images.shape, digits.labels[:4].tolist()
@@ -109,21 +108,21 @@ def load_mnist(split: str = "train", *, folder: Path | str = FOLDER) -> Digits:
 
 
 def _read(path: Path) -> np.ndarray:
-    """The array in a compressed IDX file of unsigned bytes, once its digest has been checked."""
+    """Checks the digest of a compressed IDX file of unsigned bytes, and returns its array."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); reinstall jaxcnn to have it back"
+            f"{path} cannot be read ({error.strerror}); reinstall jaxcnn to restore it"
         ) from None
     digest = hashlib.sha256(content).hexdigest()
     expected = DIGESTS[path.name.split("-idx")[0]]
     if digest != expected:
         raise InputError(
             f"{path} is damaged or altered: its {len(content)} bytes have SHA-256 "
-            f"{digest[:16]}..., not {expected[:16]}...; reinstall jaxcnn to have it back"
+            f"{digest[:16]}..., not {expected[:16]}...; reinstall jaxcnn to restore it"
         )
     plain = gzip.decompress(content)
-    axes = plain[3]  # the header: two zeros, the type, the number of axes, then a size for each
+    axes = plain[3]  # the header: two zeros, the type, the number of axes, the size of each
     sizes = np.frombuffer(plain, ">u4", count=axes, offset=4)
     return np.frombuffer(plain, np.uint8, offset=4 + 4 * axes).reshape(sizes)

@@ -1,11 +1,13 @@
-"""Integers only: sizes, paddings, receptive fields and plans of sliding windows.
+"""The arithmetic of sliding windows: sizes, paddings, receptive fields, the cells an output reads.
 
-Imports no JAX, and nothing of jaxcnn but its errors. Everything else in the package gets its
-sizes here; nothing else computes one.
+Imports no JAX, and nothing of jaxcnn but its errors. Operations, layers and the tools that inspect
+programs get their sizes here. :mod:`jaxcnn.convolve` alone restates the formula of the output size,
+for lax's convolutions: these round down and may have no output.
 """
 
 from jaxcnn.geometry import conventions
 from jaxcnn.geometry.axis_maps import IndexedAxis, StridedAxis
+from jaxcnn.geometry.coverage import padded_cells, real_cells
 from jaxcnn.geometry.feature_map import FeatureMap
 from jaxcnn.geometry.padding import (
     Padding,
@@ -17,25 +19,17 @@ from jaxcnn.geometry.padding import (
     size_preserving_padding,
 )
 from jaxcnn.geometry.padding_mode import PADDING_MODES, source_cell
-from jaxcnn.geometry.plan import Plan, PlanRow
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.receptive_field import ReceptiveField, receptive_field
-from jaxcnn.geometry.sizes import (
-    exact_sizes,
-    output_size,
-    output_sizes,
-    transposed_output_size,
-    transposed_window,
-    windows,
-)
-from jaxcnn.geometry.window import Window, effective_kernel_size, padded_cells, real_cells
+from jaxcnn.geometry.sizes import exact_sizes, output_size, output_sizes
+from jaxcnn.geometry.transposed_sizes import transposed_output_size, transposed_window
+from jaxcnn.geometry.window import Window, effective_kernel_size
 
 __all__ = [
     "PADDING_MODES",
     "FeatureMap",
     "IndexedAxis",
     "Padding",
-    "Plan",
-    "PlanRow",
     "ReceptiveField",
     "StridedAxis",
     "Window",
@@ -49,6 +43,7 @@ __all__ = [
     "padded_cells",
     "padding_for_output",
     "padding_total",
+    "place_windows",
     "real_cells",
     "receptive_field",
     "resolve_padding",
@@ -56,5 +51,4 @@ __all__ = [
     "source_cell",
     "transposed_output_size",
     "transposed_window",
-    "windows",
 ]

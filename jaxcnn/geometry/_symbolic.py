@@ -1,24 +1,26 @@
-"""Sizes that are not numbers yet: JAX's symbolic dimensions, known here by their arithmetic alone.
+"""Symbolic sizes: JAX's dimensions without a known value, seen here as integers with arithmetic.
 
-They are added, multiplied and divided like integers; a comparison either holds for every value that
-they may take, or for none, or raises.
+They are added, multiplied and divided like integers. A comparison returns a bool where the answer
+is the same for every value, and raises otherwise. JAX itself is not imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def is_symbolic(value: Any) -> bool:
-    """Whether ``value`` is a size that is not known as a number."""
+    """Whether ``value`` is a symbolic size."""
     return hasattr(value, "dimension_as_value")
 
 
 def known(condition: Callable[[], bool]) -> bool | None:
-    """Whether a comparison holds, for whatever sizes; None where that depends on them.
+    """The answer of a comparison; None where it depends on the value of a symbolic size.
 
     >>> known(lambda: 2 > 1)
     True
@@ -26,19 +28,21 @@ def known(condition: Callable[[], bool]) -> bool | None:
     try:
         return bool(condition())
     except Exception as error:
-        # By its name: nothing here imports JAX.
+        # Recognised by name, since the geometry does not import JAX.
         if type(error).__name__ != "InconclusiveDimensionOperation":
             raise
         return None
 
 
-def at_least(name: str, size: Any, least: int) -> Any:
-    """A symbolic ``size``, if it is known to be so large."""
+def require_at_least(name: str, size: Any, least: int) -> Any:
+    """Returns a symbolic ``size`` that is known to be ``least`` or more; refuses any other."""
     if known(lambda: size >= least):
         return size
-    raise InputError(f"{name} {size} is not known to be {least} or more; {state(size, least)}")
+    raise InputError(
+        f"{name} {size} is not known to be {least} or more; {constraint_advice(size, least)}"
+    )
 
 
-def state(size: Any, least: int) -> str:
-    """How to say that a symbolic size is ``least`` or more."""
+def constraint_advice(size: Any, least: int) -> str:
+    """Advice: the constraint with which a symbolic size is known to be ``least`` or more."""
     return f'use symbolic_shape(..., constraints=["{size} >= {least}"])'

@@ -1,8 +1,8 @@
-"""What one layer reads of its input along one axis, whatever kind of layer it is.
+"""The cells that one layer reads along one axis, for layers of every kind.
 
-A :class:`StridedAxis` is every regular layout: convolutions, pools, transposed convolutions, paddings,
-slices, repetitions, global pools. A :class:`IndexedAxis` lists the cells of each output where there is no
-such rule (reflected borders, resizing).
+:class:`StridedAxis` describes every regular layout: convolutions, pools, transposed convolutions,
+paddings, slices, repetitions, global pools. :class:`IndexedAxis` lists the cells of each output
+where there is no such rule (reflected borders, resizing).
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from functools import cached_property
 from itertools import pairwise
 from math import gcd
 
-from jaxcnn.errors import InputError
-from jaxcnn.geometry._runs import Runs, merged, places, within
-from jaxcnn.geometry.window import Window, effective_kernel_size
+from jaxcnn.geometry._intervals import Intervals, clip, positions, union
+from jaxcnn.geometry.window import Window
 
 OUTSIDE = -(2**62)
-"""A cell that lies in no input: padding that no regular layout gives a place."""
+"""Stands for padding whose position does not matter: a cell of no input."""
 
 
 @dataclass(frozen=True)
 class StridedAxis:
-    """Output o reads the cell (o*stride + t - low)/up for every tap t for which that is whole.
+    """Output o reads the cells (o*stride + t - low)/input_dilation, for the taps t that divide.
 
     Cells below 0 or from ``size`` on are padding.
 
     Attributes:
       size: cells of the input.
       output: number of outputs.
-      taps: the filter's taps, the first one 0: (0, d, 2d, ...) for a filter of dilation d.
-      stride: s, 0 where every output reads the same cells (a broadcast).
-      low, high: cells added before and after; negative where cells are cut off.
-      up: the input's cells are laid this far apart, with zeros between (a transposed convolution).
+      taps: the kernel's taps, the first one 0: (0, d, 2d, ...) for a kernel of dilation d.
+      stride: s; 0 where every output reads the same cells (a broadcast).
+      low, high: cells added before and after; negative numbers cut cells off.
+      input_dilation: from one input cell to the next, with zeros between (a transposed
+        convolution); ``lhs_dilation`` in lax.
 
-    >>> StridedAxis.of(Window(7, 3, 2, (1, 1))).cells(0)
+    >>> StridedAxis.from_window(Window(7, 3, 2, (1, 1))).cells(0)
     (-1, 0, 1)
     """
 
@@ -45,22 +45,28 @@ class StridedAxis:
     stride: int = 1
     low: int = 0
     high: int = 0
-    up: int = 1
+    input_dilation: int = 1
 
     @classmethod
-    def of(cls, window: Window) -> StridedAxis:
-        """What a window of a convolution or a pool reads."""
+    def from_window(cls, window: Window, *, input_dilation: int = 1) -> StridedAxis:
+        """The map of a convolution or a pool.
+
+        Args:
+          window: on the dilated input, of ``(size - 1)*input_dilation + 1`` cells.
+        """
+        low, high = window.padding
         return cls(
-            window.size,
+            (window.size - 1) // input_dilation + 1,
             window.output,
             tuple(range(0, window.extent, window.dilation)),
             window.stride,
-            window.padding[0],
-            window.padding[1] + window.overhang,
+            low,
+            high + window.overhang,
+            input_dilation,
         )
 
     @classmethod
-    def laid(
+    def sliding_window(
         cls,
         size: int,
         kernel_size: int,
@@ -68,46 +74,44 @@ class StridedAxis:
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
         dilation: int = 1,
-        up: int = 1,
+        input_dilation: int = 1,
     ) -> StridedAxis:
-        """A filter over cells that lie ``up`` apart, as many outputs as fit (rounded down).
+        """The map of a convolution or a pool in lax's terms, which rounds the outputs down.
 
-        >>> StridedAxis.laid(224, 7, stride=2, padding=(3, 3)).output
+        Raises:
+          InputError: where the kernel is larger than the padded input.
+
+        >>> StridedAxis.sliding_window(224, 7, stride=2, padding=(3, 3)).output
         112
         """
-        extent = effective_kernel_size(kernel_size, dilation)
-        room = (size - 1) * up + 1 + sum(padding) - extent
-        if room < 0:
-            raise InputError(
-                f"kernel_size {kernel_size}, which spans {extent} cells, is larger than the padded size "
-                f"{room + extent}; use padding of {sum(padding) - room} or more in all"
-            )
-        taps = tuple(range(0, extent, dilation))
-        return cls(size, room // stride + 1, taps, stride, *padding, up)
+        dilated = (size - 1) * input_dilation + 1
+        window = Window(dilated, kernel_size, stride, padding, dilation, "floor")
+        return cls.from_window(window, input_dilation=input_dilation)
 
     @classmethod
-    def transposed(
-        cls,
-        size: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: tuple[int, int] = (0, 0),
-        dilation: int = 1,
-        output_padding: int = 0,
-    ) -> StridedAxis:
-        """What a transposed convolution reads; sizes as in ``transposed_output_size``.
+    def transposed(cls, window: Window) -> StridedAxis:
+        """The map of a transposed convolution: output o reads the cells whose windows read o.
 
-        >>> StridedAxis.transposed(4, 4, stride=2, padding=(1, 1)).output
+        Args:
+          window: of the convolution, from :func:`jaxcnn.geometry.transposed_window`.
+
+        >>> StridedAxis.transposed(Window(8, 4, 2, (1, 1))).output
         8
         """
-        full = effective_kernel_size(kernel_size, dilation) - 1
-        around = (full - padding[0], full - padding[1] + output_padding)
-        return cls.laid(size, kernel_size, padding=around, dilation=dilation, up=stride)
+        before = window.extent - 1 - window.padding[0]
+        dilated = (window.output - 1) * window.stride + 1
+        after = window.size + window.extent - 1 - before - dilated
+        return cls.sliding_window(
+            window.output,
+            window.kernel_size,
+            padding=(before, after),
+            dilation=window.dilation,
+            input_dilation=window.stride,
+        )
 
     @classmethod
-    def whole(cls, size: int) -> StridedAxis:
-        """One output that reads every cell: a global pool, a dense layer."""
+    def reduction(cls, size: int) -> StridedAxis:
+        """The map with one output that reads every cell: a global pool, a dense layer."""
         return cls(size, 1, tuple(range(size)))
 
     @property
@@ -122,59 +126,62 @@ class StridedAxis:
 
     @property
     def unread(self) -> int:
-        """Cells at the end of the padded input that no output reaches."""
-        spread = (self.size - 1) * self.up + 1
-        return max(0, spread + self.low + self.high - self.extent - (self.output - 1) * self.stride)
+        """Cells at the end of the padded input that no output reads."""
+        padded = (self.size - 1) * self.input_dilation + 1 + self.low + self.high
+        return max(0, padded - self.extent - (self.output - 1) * self.stride)
 
     @property
     def lost(self) -> int:
         """The cells among :attr:`unread` that belong to the input rather than to its padding."""
-        return max(0, self.unread - max(0, self.high)) if self.up == 1 else 0
+        return max(0, self.unread - max(0, self.high)) if self.input_dilation == 1 else 0
 
     @property
-    def width(self) -> int:
+    def most_cells(self) -> int:
         """No output reads more cells than this."""
         return len(self.taps)
 
     @property
     def jump(self) -> Fraction:
         """Input cells from one output to the next."""
-        return Fraction(self.stride, self.up)
+        return Fraction(self.stride, self.input_dilation)
 
     def period(self, before: int) -> int:
-        """After how many outputs a pattern that repeats every ``before`` inputs repeats itself."""
-        spread = before * self.up
-        return spread // gcd(spread, self.stride) if self.stride else 1
+        """The period, in outputs, of a pattern that repeats every ``before`` inputs."""
+        dilated = before * self.input_dilation
+        return dilated // gcd(dilated, self.stride) if self.stride else 1
 
     def cells(self, output: int) -> tuple[int, ...]:
-        """The cells that an output reads, padding included; ``output`` may lie outside."""
-        start = output * self.stride - self.low
-        if self.up == 1:
+        """The cells that an output reads, padding included; ``output`` may lie outside the axis."""
+        start, step = output * self.stride - self.low, self.input_dilation
+        if step == 1:
             return tuple(start + tap for tap in self.taps)
-        return tuple((start + tap) // self.up for tap in self.taps if (start + tap) % self.up == 0)
+        return tuple((start + tap) // step for tap in self.taps if (start + tap) % step == 0)
 
-    def read_by(self, outputs: Runs) -> Runs:
+    def read_by(self, outputs: Intervals) -> Intervals:
         """The cells that any of ``outputs`` reads, padding included.
 
-        >>> StridedAxis.of(Window(9, 3, 2)).read_by(((0, 4),))
+        >>> StridedAxis.from_window(Window(9, 3, 2)).read_by(((0, 4),))
         ((0, 9),)
         """
-        spread: list[tuple[int, int]] = []
+        dilated: list[tuple[int, int]] = []
         for first, end in outputs:
-            for tap, after in self._tap_runs:
-                if self.stride <= after - tap:  # one output's run meets the next one's
-                    spread.append((first * self.stride + tap, (end - 1) * self.stride + after))
+            for tap, after in self._tap_intervals:
+                if self.stride <= after - tap:  # consecutive outputs read adjacent cells
+                    dilated.append((first * self.stride + tap, (end - 1) * self.stride + after))
                 else:
                     starts = range(first * self.stride, end * self.stride, self.stride)
-                    spread.extend((start + tap, start + after) for start in starts)
-        return merged(
-            (-((self.low - first) // self.up), -((self.low - end) // self.up))
-            for first, end in spread
+                    dilated.extend((start + tap, start + after) for start in starts)
+        return union(
+            (
+                -((self.low - first) // self.input_dilation),
+                -((self.low - end) // self.input_dilation),
+            )
+            for first, end in dilated
         )
 
     @cached_property
-    def _tap_runs(self) -> Runs:
-        return merged((tap, tap + 1) for tap in self.taps)
+    def _tap_intervals(self) -> Intervals:
+        return union((tap, tap + 1) for tap in self.taps)
 
 
 @dataclass(frozen=True)
@@ -190,17 +197,20 @@ class IndexedAxis:
 
     @property
     def output(self) -> int:
+        """Number of outputs."""
         return len(self.rows)
 
     @property
-    def width(self) -> int:
+    def most_cells(self) -> int:
         """No output reads more cells than this."""
         return max(map(len, self.rows))
 
     @property
     def jump(self) -> Fraction:
-        """Input cells from one output to the next: one where cells are only moved about, as at a
-        reflected border, else the size by the number of outputs.
+        """Input cells from one output to the next.
+
+        This is 1 where the middle outputs read consecutive cells, as with a reflected border; else
+        the input's size divided by the number of outputs.
         """
         quarter = len(self.rows) // 4
         middle = self.rows[quarter : len(self.rows) - quarter]
@@ -209,57 +219,74 @@ class IndexedAxis:
             return Fraction(1)
         return Fraction(self.size, len(self.rows))
 
-    def period(self, before: int) -> int:
-        """As for :class:`StridedAxis`: no output need be like another."""
+    def period(self, _before: int) -> int:
+        """The number of outputs: a table need not repeat itself."""
         return self.output
 
     def cells(self, output: int) -> tuple[int, ...]:
-        """The cells that an output reads; none for outputs that do not exist."""
+        """The cells that an output reads; none where ``output`` lies outside the axis."""
         return self.rows[output] if 0 <= output < len(self.rows) else ()
 
-    def read_by(self, outputs: Runs) -> Runs:
-        """As for :class:`StridedAxis`; padding that has no place is left out."""
-        rows = (self.rows[o] for o in places(within(outputs, len(self.rows))))
-        return merged((cell, cell + 1) for row in rows for cell in row if cell != OUTSIDE)
+    def read_by(self, outputs: Intervals) -> Intervals:
+        """The cells that any of ``outputs`` reads, without :data:`OUTSIDE`."""
+        rows = (self.rows[o] for o in positions(clip(outputs, len(self.rows))))
+        return union((cell, cell + 1) for row in rows for cell in row if cell != OUTSIDE)
 
 
 AxisMap = StridedAxis | IndexedAxis
 
 
 def axis_map_of(size: int, rows: tuple[tuple[int, ...], ...]) -> AxisMap:
-    """The regular layout in which output o reads the cells ``rows[o]``, or the table of them.
+    """The map whose output o reads the cells ``rows[o]``: a regular one if any fits, else a table.
 
     >>> axis_map_of(4, ((-1, 0), (1, 2), (3, 4)))
-    StridedAxis(size=4, output=3, taps=(0, 1), stride=2, low=1, high=1, up=1)
-    >>> axis_map_of(2, ((0,), (OUTSIDE,), (1,))).up
+    StridedAxis(size=4, output=3, taps=(0, 1), stride=2, low=1, high=1, input_dilation=1)
+    >>> axis_map_of(2, ((0,), (OUTSIDE,), (1,))).input_dilation
     2
     """
+    return (
+        _as_window(size, rows)
+        or _as_repetition(size, rows)
+        or _as_dilation(size, rows)
+        or IndexedAxis(size, rows)
+    )
+
+
+def _as_window(size: int, rows: tuple[tuple[int, ...], ...]) -> StridedAxis | None:
+    """The map of a window that moves by a constant stride."""
     first = rows[0]
     stride = rows[1][0] - first[0] if len(rows) > 1 and first and rows[1] else 1
-    if first and OUTSIDE not in first and stride >= 0:
-        taps = tuple(cell - first[0] for cell in first)
-        if all(
-            row == tuple(first[0] + o * stride + tap for tap in taps) for o, row in enumerate(rows)
-        ):
-            end = first[0] + (len(rows) - 1) * stride + taps[-1] + 1
-            return StridedAxis(size, len(rows), taps, stride, -first[0], end - size)
-    if len(rows) % size == 0:  # every cell so many times
-        times = len(rows) // size
-        taps = tuple(range(times))
-        repeated = StridedAxis(size, len(rows), taps, 1, times - 1, times - 1, times)
-        if all(row == repeated.cells(o) for o, row in enumerate(rows)):
-            return repeated
+    if not first or OUTSIDE in first or stride < 0:
+        return None
+    taps = tuple(cell - first[0] for cell in first)
+    if any(row != tuple(first[0] + o * stride + t for t in taps) for o, row in enumerate(rows)):
+        return None
+    end = first[0] + (len(rows) - 1) * stride + taps[-1] + 1
+    return StridedAxis(size, len(rows), taps, stride, -first[0], end - size)
+
+
+def _as_repetition(size: int, rows: tuple[tuple[int, ...], ...]) -> StridedAxis | None:
+    """The map that repeats every cell equally often."""
+    times, rest = divmod(len(rows), size)
+    if rest:
+        return None
+    repeated = StridedAxis(
+        size, len(rows), tuple(range(times)), 1, times - 1, times - 1, input_dilation=times
+    )
+    return repeated if all(row == repeated.cells(o) for o, row in enumerate(rows)) else None
+
+
+def _as_dilation(size: int, rows: tuple[tuple[int, ...], ...]) -> StridedAxis | None:
+    """The map that puts equally many zeros between any two cells."""
     real = [o for o, row in enumerate(rows) if row != (OUTSIDE,)]
-    if len(real) > 1:  # zeros between cells
-        low, up = real[0], real[1] - real[0]
-        spread = StridedAxis(
-            size, len(rows), (0,), 1, low, len(rows) - low - (size - 1) * up - 1, up
-        )
-        if all(row == _within(spread, o) for o, row in enumerate(rows)):
-            return spread
-    return IndexedAxis(size, rows)
+    if len(real) < 2:
+        return None
+    low, step = real[0], real[1] - real[0]
+    high = len(rows) - low - (size - 1) * step - 1
+    dilated = StridedAxis(size, len(rows), (0,), 1, low, high, input_dilation=step)
+    return dilated if all(row == _real_cells(dilated, o) for o, row in enumerate(rows)) else None
 
 
-def _within(step: StridedAxis, output: int) -> tuple[int, ...]:
+def _real_cells(step: StridedAxis, output: int) -> tuple[int, ...]:
     inside = tuple(cell for cell in step.cells(output) if 0 <= cell < step.size)
     return inside or (OUTSIDE,)

@@ -1,4 +1,4 @@
-"""Checks that turn what a person typed into the integers the geometry works with."""
+"""Checks of arguments: integers, one value for each axis, names."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._symbolic import at_least, is_symbolic
+from jaxcnn.geometry._symbolic import is_symbolic, require_at_least
 
 
 def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False) -> int:
-    """``value`` as a Python int, or an error that names the argument and its bound, if any.
+    """``value`` as a Python int.
 
-    With ``symbolic`` it may be one of JAX's symbolic sizes, and is handed on as it is.
+    Args:
+      name: what errors call the argument.
+      value: anything with ``__index__``, also an array with one integer and no axes.
+      least: the smallest value allowed; None allows any.
+      symbolic: returns one of JAX's symbolic sizes as it is.
+
+    Raises:
+      InputError: where the value is below ``least``.
+      TypeError: where it is not an integer.
+
+    >>> integer("stride", 2, least=1)
+    2
     """
     if symbolic and is_symbolic(value):
-        return value if least is None else at_least(name, value, least)
+        return value if least is None else require_at_least(name, value, least)
     kind = "an integer" if least is None else f"an integer >= {least}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be {kind}, got {value!r} of type {type(value).__name__}")
     try:
         number = operator.index(value)
-    except TypeError:  # an array that is not an integer scalar, or a size not known yet
+    except TypeError:  # an array that is no integer scalar, or a traced one
         raise TypeError(f"{name} must be {kind}, got {value!r}") from None
     if least is not None and number < least:
         raise InputError(f"{name} must be an integer >= {least}, got {number}; use {least} or more")
@@ -33,12 +44,18 @@ def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False)
 def per_axis(
     name: str, value: Any, axes: int, *, least: int, symbolic: bool = False
 ) -> tuple[int, ...]:
-    """One integer for each of ``axes`` axes: an int serves them all, a sequence gives one each."""
+    """One integer for each of ``axes`` axes, from one for all or a sequence with one each.
+
+    The other arguments and the errors are those of :func:`integer`.
+
+    >>> per_axis("stride", 2, 3, least=1), per_axis("stride", (1, 2), 2, least=1)
+    ((2, 2, 2), (1, 2))
+    """
     if not is_sequence(value):
         return (integer(name, value, least=least, symbolic=symbolic),) * axes
     if len(value) != axes:
         given = tuple(value)
-        around = len(given) == axes + 2 and given[0] == given[-1] == 1  # as TensorFlow has it
+        around = len(given) == axes + 2 and given[0] == given[-1] == 1  # TensorFlow's form
         hint = f", as in {name}={given[1:-1]}, without batch and channels" if around else ""
         raise InputError(
             f"{name} {given!r} has {len(given)} entries for {axes} spatial "
@@ -51,7 +68,11 @@ def per_axis(
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """``value`` if it is one of ``choices``; else an error, with the one that is likest."""
+    """``value`` if it is one of ``choices``; else an InputError with the most similar one.
+
+    >>> choice("rounding", "floor", ("exact", "floor"))
+    'floor'
+    """
     if isinstance(value, str) and value in choices:
         return value
     known = {each.upper(): each for each in choices}
@@ -63,10 +84,12 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Whether ``value`` lists things, in an order.
+    """Whether ``value`` is an ordered collection: a tuple, a list, an array with axes.
 
-    A name does not, though it has a length; nor do bytes, a set or a mapping; nor does an array
-    without axes, which is one number.
+    Strings, bytes, sets, mappings and arrays without axes are not.
+
+    >>> is_sequence([1, 2]), is_sequence("12"), is_sequence({1, 2})
+    (True, False, False)
     """
     if isinstance(value, str | bytes | bytearray | Mapping) or getattr(value, "shape", 0) == ():
         return False

@@ -1,15 +1,14 @@
-"""Which cells of the input an output reads, how often, and how much of what it reads is padding.
+"""The cells of a network's input that an output reads, how often, and how much is padding.
 
-A network is a graph: every feature map is the input, or is read from others by one
-:class:`~jaxcnn.geometry.axis_maps.AxisMap` an axis. What an output reads is found by walking the graph
-back to the input; what padding lets in, by walking it forward. A path is a way from an output to a
-cell, tap by tap and branch by branch: in a linear network whose weights are all one, the gradient
-of the output with respect to the cell is the number of paths between them.
+A network is a graph: a feature map is the input, or is read from other maps by one
+:class:`~jaxcnn.geometry.axis_maps.AxisMap` for each axis. Walking the graph backwards finds what an
+output reads; walking it forwards finds how much of that is padding. A path leads from an output to
+a cell, by one tap of every layer on the way. In a linear network whose weights are all one, the
+gradient of the output with respect to the cell is the number of paths between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -18,12 +17,14 @@ from math import lcm, prod
 from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry._runs import Runs, merged, places, within
+from jaxcnn.geometry._intervals import Intervals, clip, positions, union
 from jaxcnn.geometry.axis_maps import AxisMap, IndexedAxis, StridedAxis
 from jaxcnn.geometry.receptive_field import ReceptiveField
 from jaxcnn.geometry.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
 
 _serials = count()
@@ -31,18 +32,18 @@ _serials = count()
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """A feature map of a network, by what it reads.
+    """A feature map of a network, described by the cells it reads.
 
-    Made by :meth:`of_input`, :meth:`apply` and :meth:`merge`.
+    :meth:`of_input`, :meth:`apply` and :meth:`merge` make one.
 
     Attributes:
       sizes: cells on each axis.
-      sources: the maps it is read from, each with the step on every axis, None where the axis is
-        taken as it is; empty for the input.
-      jumps: input cells from one output to the next on each axis; a fraction after a transposed
-        convolution. Where branches differ, the largest.
-      periods: after how many outputs on each axis the pattern of what is read repeats.
-      most_paths: no output has more paths to the input than this.
+      sources: the maps it is read from, each with its axis maps; None in place of an axis map
+        leaves the axis unchanged. Empty for the input.
+      jumps: input cells from one output to the next on each axis, a fraction after a transposed
+        convolution; the largest where branches differ.
+      periods: on each axis, the number of outputs after which the pattern of cells read repeats.
+      most_paths: an upper bound of the paths from one output to the input.
 
     >>> image = FeatureMap.of_input((9,))
     >>> dilated = image.apply(Window(9, 3, dilation=2))
@@ -69,7 +70,7 @@ class FeatureMap:
                 p.periods[axis] if s is None else s.period(p.periods[axis]) for p, s in steps
             ]
             periods.append(lcm(*repeats))
-        paths = [p.most_paths * prod(s.width for s in steps if s) for p, steps in self.sources]
+        paths = [p.most_paths * prod(s.most_cells for s in steps if s) for p, steps in self.sources]
         put = object.__setattr__
         put(self, "jumps", tuple(jumps))
         put(self, "periods", tuple(periods))
@@ -77,42 +78,47 @@ class FeatureMap:
 
     @classmethod
     def of_input(cls, sizes: Sequence[int]) -> FeatureMap:
-        """The network's input: every cell reads itself."""
+        """The network's input. Every cell reads itself."""
         return cls(tuple(sizes))
 
-    def apply(self, *layout: Window | AxisMap | None) -> FeatureMap:
-        """The map that a layer makes of this one, given its layout on each axis.
+    def apply(self, *axes: Window | AxisMap | None) -> FeatureMap:
+        """The feature map that a layer computes from this one.
+
+        Args:
+          axes: the layer's window or axis map on each axis; None leaves the axis unchanged.
 
         Raises:
-          InputError: where the layout is for another number of axes, or for other sizes.
+          InputError: where they are for another number of axes, or for other sizes.
         """
-        steps = tuple(StridedAxis.of(s) if isinstance(s, Window) else s for s in layout)
+        steps = tuple(StridedAxis.from_window(a) if isinstance(a, Window) else a for a in axes)
         expected = tuple(
             n if s is None else s.size for n, s in zip(self.sizes, steps, strict=False)
         )
         if len(steps) != len(self.sizes) or expected != self.sizes:
             raise InputError(
-                f"a layer laid over sizes {tuple(s and s.size for s in steps)} cannot read a map "
-                f"of sizes {self.sizes}; give one layout for each axis, of that axis's size"
+                f"a layer for sizes {tuple(s and s.size for s in steps)} cannot read a map of "
+                f"sizes {self.sizes}; give one window or axis map for each axis, of its size"
             )
         sizes = tuple(n if s is None else s.output for n, s in zip(self.sizes, steps, strict=True))
         return FeatureMap(sizes, ((self, steps),))
 
     @classmethod
     def merge(cls, *maps: FeatureMap) -> FeatureMap:
-        """The map whose every cell reads the cell at its place in each of ``maps``: a sum, or a
-        concatenation of channels.
+        """The map of a sum or of concatenated channels: a cell reads its like in each of ``maps``.
+
+        Raises:
+          InputError: where there is no map, or their sizes differ.
         """
         if not maps or len({m.sizes for m in maps}) != 1:
             raise InputError(
-                f"maps of sizes {[m.sizes for m in maps]} cannot be joined; give one or more, all "
+                f"maps of sizes {[m.sizes for m in maps]} cannot be merged; give one or more, all "
                 f"of one size"
             )
         return cls(maps[0].sizes, tuple((m, (None,) * len(m.sizes)) for m in maps))
 
     @cached_property
     def order(self) -> tuple[FeatureMap, ...]:
-        """Every map this one depends on, itself included, each after what it is read from."""
+        """Every map this one depends on and itself, sources first."""
         found: set[FeatureMap] = {self}
         waiting: list[FeatureMap] = [self]
         while waiting:
@@ -125,20 +131,23 @@ class FeatureMap:
     def cells_read(
         self, axis: int, output: int, *, until: Callable[[FeatureMap], bool] | None = None
     ) -> tuple[int, ...]:
-        """The cells of the input's axis that ``output`` reads, those in its padding included.
+        """The cells of the input that ``output`` reads along one axis, with those in its padding.
 
-        Padding inside the network is no cell of the input and leads to none: nothing is read
-        through it, as :meth:`counts` has it too. With ``until``, the cells of the first maps on the
-        way back for which it is true.
+        The padding of an inner map leads to no cell of the input, as in :meth:`counts`.
+
+        Args:
+          axis: the axis's number.
+          output: the output's number on that axis.
+          until: stops the walk at maps for which it is true; their cells are returned then.
 
         >>> dilated = FeatureMap.of_input((3,)).apply(Window(3, 2, dilation=2, padding=(1, 1)))
         >>> dilated.apply(Window(3, 2, padding=(1, 1))).cells_read(0, 0)
         (-1, 1)
         """
-        return places(self._walk(axis, output, until))
+        return positions(self._walk(axis, output, until))
 
     def span(self, axis: int, output: int) -> tuple[int, int] | None:
-        """The first and the last of :meth:`cells_read`; None where nothing is read."""
+        """The first and the last of :meth:`cells_read`; None where there are none."""
         return _ends(self._walk(axis, output))
 
     def _walk(
@@ -148,30 +157,30 @@ class FeatureMap:
         until: Callable[[FeatureMap], bool] | None = None,
         *,
         borders: bool = True,
-    ) -> Runs:
-        """The cells that ``output`` reads; without ``borders``, as if every map went on."""
-        found: dict[FeatureMap, Runs] = {self: ((output, output + 1),)}
-        reached: Runs = ()
+    ) -> Intervals:
+        """The cells that ``output`` reads; without ``borders``, maps extend beyond their ends."""
+        found: dict[FeatureMap, Intervals] = {self: ((output, output + 1),)}
+        reached: Intervals = ()
         for m in reversed(self.order):
             cells = found.pop(m, ())
             if not m.sources or (until is not None and until(m)):
-                reached = merged((*reached, *cells))
+                reached = union((*reached, *cells))
                 continue
             if borders:
-                cells = within(cells, m.sizes[axis])
+                cells = clip(cells, m.sizes[axis])
             for parent, steps in m.sources:
                 step = steps[axis]
                 back = cells if step is None else step.read_by(cells)
-                found[parent] = merged((*found.get(parent, ()), *back))
+                found[parent] = union((*found.get(parent, ()), *back))
         return reached
 
     @cached_property
     def fields(self) -> tuple[ReceptiveField, ...]:
-        """The receptive field on each axis, which is stated for maps that go on beyond the borders.
+        """The receptive field on each axis, as if the maps had no borders.
 
-        Outputs whose field reaches over a border read less: see :meth:`cells_read`. Where outputs
-        differ in phase (after transposed convolutions) the size is the largest; where there is no
-        regular layout (borders that wrap around), the largest of the middle half.
+        Outputs near a border may read less: see :meth:`cells_read`. After transposed convolutions
+        outputs may differ, and the size is the largest one. Where a layout is irregular (borders
+        that wrap around), it is the largest one in the middle half.
         """
         return tuple(map(self._field, range(len(self.sizes))))
 
@@ -190,32 +199,32 @@ class FeatureMap:
         )
 
     def counts(self, output: Sequence[int]) -> np.ndarray:
-        """How many paths lead from one output to each cell of the input; zero where none does."""
-        from jaxcnn.geometry import _sweeps
+        """The number of paths from one output to each cell of the input: ``sizes`` of the input."""
+        from jaxcnn.geometry import _path_counts  # needs NumPy
 
-        return _sweeps.counts(self, tuple(output))
+        return _path_counts.counts(self, tuple(output))
 
     def read(self) -> np.ndarray:
-        """For each cell of the input, whether any output reads it."""
-        from jaxcnn.geometry import _sweeps
+        """Whether any output reads each cell of the input, as an array of bools."""
+        from jaxcnn.geometry import _path_counts  # needs NumPy
 
-        return _sweeps.read(self)
+        return _path_counts.read(self)
 
     def unread(self) -> tuple[tuple[int, ...], ...]:
-        """On each axis of the input, the rows (columns, ...) of which no cell is ever read.
+        """On each axis of the input, the rows (columns, ...) without a cell that is read.
 
         >>> FeatureMap.of_input((6, 6)).apply(Window(6, 1, 2, rounding="floor"), None).unread()
         ((1, 3, 5), ())
         """
-        from jaxcnn.geometry import _sweeps
+        from jaxcnn.geometry import _path_counts  # needs NumPy
 
-        return _sweeps.unread(self)
+        return _path_counts.unread(self)
 
     def padding_share(self) -> np.ndarray:
-        """For each output, the share of its paths that end in padding instead of in the input.
+        """For each output, the share of its paths that end in padding.
 
-        Paths are counted as on an input without borders: a padding cell inside the network stands
-        for all that would have led on from it.
+        All paths are counted as in a network without borders: a padding cell of an inner map stands
+        for all the paths that would continue from it.
 
         >>> [round(float(share), 2) for share in FeatureMap.of_input((4,)).apply(
         ...     Window(4, 3, padding=(1, 1))).padding_share()]
@@ -224,11 +233,11 @@ class FeatureMap:
         return self.padding_shares()[self]
 
     def padding_shares(self) -> dict[FeatureMap, np.ndarray]:
-        """:meth:`padding_share` of this map and of every map it depends on, in one walk."""
-        from jaxcnn.geometry import _sweeps
+        """:meth:`padding_share` of this map and of every map it depends on, computed together."""
+        from jaxcnn.geometry import _path_counts  # needs NumPy
 
-        return _sweeps.padding_shares(self)
+        return _path_counts.padding_shares(self)
 
 
-def _ends(runs: Runs) -> tuple[int, int] | None:
-    return (runs[0][0], runs[-1][1] - 1) if runs else None
+def _ends(cells: Intervals) -> tuple[int, int] | None:
+    return (cells[0][0], cells[-1][1] - 1) if cells else None

@@ -1,10 +1,10 @@
-"""Paddings by name and by number, resolved to the pair (lo, hi) that the formula takes.
+"""Paddings by name and by number, resolved to pairs (lo, hi).
 
 VALID        (0, 0)                   every window lies inside the input
 SAME         outputs = ceil(N/s)      an odd cell goes after (TensorFlow, lax)
 SAME_LOWER   outputs = ceil(N/s)      an odd cell goes before (ONNX)
 FULL         (F'-1, F'-1)             every window that meets the input
-CAUSAL       (F'-1, 0)                no output sees a later cell
+CAUSAL       (F'-1, 0)                no output reads a later cell
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.window import decimal, effective_kernel_size
 
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
-"""How padding is given: a name, one int for all, an int for each axis, or a pair for each axis."""
+"""A name, one int for all sides, an int for each axis, or a pair (before, after) for each axis."""
 
-NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
+PADDING_NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
 
 
 def padding_total(
     size: int, kernel_size: int, output: int, *, stride: int = 1, dilation: int = 1
 ) -> int:
-    """lo + hi for which the window has exactly ``output`` outputs: (k-1)s + F' - N.
+    """The lo + hi with which a window has exactly ``output`` outputs: (k-1)s + F' - N.
 
-    A negative number counts the cells that would have to be cut off.
+    Where it is negative, so many cells must be cut off.
 
     >>> padding_total(7, 3, 7), padding_total(7, 3, 4)
     (2, -1)
@@ -46,7 +46,7 @@ def padding_for_output(
     """The pair (lo, hi) that gives ``output`` outputs; an odd cell goes after.
 
     Raises:
-      InputError: where even without padding there are more outputs, or cells are left over.
+      InputError: where cells would have to be cut off.
 
     >>> padding_for_output(7, 3, 7)
     (1, 1)
@@ -56,9 +56,9 @@ def padding_for_output(
     total = padding_total(size, kernel_size, output, stride=stride, dilation=dilation)
     if total < 0:
         raise InputError(
-            f"size {size} with kernel_size {kernel_size}, stride {stride}, dilation {dilation} reaches "
+            f"size {size} with kernel_size {kernel_size}, stride {stride}, dilation {dilation} has "
             f"{output} outputs only if {-total} of its cells are cut off; use size {size + total}, "
-            f"a larger filter or stride, or ask for more outputs"
+            f"a larger kernel or stride, or ask for more outputs"
         )
     return total // 2, total - total // 2
 
@@ -66,10 +66,10 @@ def padding_for_output(
 def size_preserving_padding(
     size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """The pair (lo, hi) for which there are as many outputs as inputs, k = N.
+    """The pair (lo, hi) that gives as many outputs as inputs, k = N.
 
-    On both sides alike iff p = ((N-1)s + F' - N)/2 is whole; otherwise (at stride 1: for even
-    filters) the pair is uneven, with the odd cell after.
+    Both sides are equal iff p = ((N-1)s + F' - N)/2 is a whole number. Otherwise (at stride 1: for
+    even kernels) the odd cell goes after.
 
     >>> size_preserving_padding(7, 3)
     (1, 1)
@@ -82,7 +82,7 @@ def size_preserving_padding(
 def describe_size_preserving_padding(
     size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> str:
-    """What keeps the size, in words, with the formula filled in.
+    """The size-preserving padding in words, with its formula filled in.
 
     >>> describe_size_preserving_padding(7, 3)
     'padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7'
@@ -107,7 +107,7 @@ def named_padding(
     ((2, 3), (4, 0))
     """
     _refuse_padding_mode(name)
-    name = choice("padding", name.upper() if isinstance(name, str) else name, NAMES)
+    name = choice("padding", name.upper() if isinstance(name, str) else name, PADDING_NAMES)
     extent = effective_kernel_size(kernel_size, dilation)
     if name == "VALID":
         return 0, 0
@@ -122,7 +122,7 @@ def named_padding(
             f'not known; use a multiple, as in "{stride}*h", symbolic_shape(..., constraints='
             f'["{rest} == 0"]), or padding in numbers'
         )
-    # (k - 1)s + F' - N, where the last of the k = ceil(N/s) windows starts at its share of N.
+    # (k - 1)s + F' - N with k = ceil(N/s), so that N = (k - 1)s + (rest or s).
     total = max(0, extent - (rest or stride))
     small, large = total // 2, total - total // 2
     return (small, large) if name == "SAME" else (large, small)
@@ -131,16 +131,24 @@ def named_padding(
 def resolve_padding(
     padding: Padding,
     sizes: Sequence[int],
-    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
     *,
     stride: int | Sequence[int] = 1,
     dilation: int | Sequence[int] = 1,
     least: int | None = 0,
 ) -> tuple[tuple[int, int], ...]:
-    """One (lo, hi) pair for each axis, from any of the ways to give padding.
+    """One pair (lo, hi) for each axis, from any form of :data:`Padding`.
 
-    An int pads every side of every axis; a sequence has one entry for each axis, an int for
-    both sides or a pair (before, after). No number is below ``least``.
+    Args:
+      padding: a name; an int for every side of every axis; or a sequence with an entry for each
+        axis, an int for both sides or a pair (before, after).
+      sizes, kernel_sizes: N and F of each axis.
+      stride, dilation: one for all axes or one each.
+      least: the smallest number allowed; None allows any.
+
+    Raises:
+      InputError: where the name or the number of entries is wrong, or a number is too small.
+      TypeError: where an entry is of another type.
 
     >>> resolve_padding("SAME", (7, 8), (3, 4))
     ((1, 1), (1, 2))
@@ -153,7 +161,7 @@ def resolve_padding(
         dilations = per_axis("dilation", dilation, axes, least=1)
         return tuple(
             named_padding(padding, size, kernel_size, stride=s, dilation=d)
-            for size, kernel_size, s, d in zip(sizes, filters, strides, dilations, strict=True)
+            for size, kernel_size, s, d in zip(sizes, kernel_sizes, strides, dilations, strict=True)
         )
     if not is_sequence(padding):
         low = _padding_entry("padding", padding, least)
@@ -163,13 +171,34 @@ def resolve_padding(
         raise InputError(
             f"padding {given!r} has {len(given)} entries for {axes} spatial "
             f"{'axis' if axes == 1 else 'axes'}; give a name, one integer, or for each axis an "
-            f"integer or a pair (before, after){_as_meant(given, axes)}"
+            f"integer or a pair (before, after){_foreign_form_advice(given, axes)}"
         )
     return tuple(_padding_entry(f"padding[{i}]", entry, least) for i, entry in enumerate(padding))
 
 
-def _as_meant(given: tuple[Any, ...], axes: int) -> str:
-    """What a padding with the wrong number of entries was surely meant to say, to be typed."""
+def resolve_axis_padding(
+    padding: Any,
+    size: int,
+    kernel_size: int,
+    *,
+    stride: int,
+    dilation: int,
+    least: int | None = 0,
+) -> tuple[int, int]:
+    """:func:`resolve_padding` on one axis, where a flat pair is (before, after).
+
+    >>> resolve_axis_padding((1, 2), 7, 3, stride=1, dilation=1)
+    (1, 2)
+    """
+    if is_sequence(padding) and len(padding) == 2:
+        padding = [padding]
+    return resolve_padding(
+        padding, (size,), (kernel_size,), stride=stride, dilation=dilation, least=least
+    )[0]
+
+
+def _foreign_form_advice(given: tuple[Any, ...], axes: int) -> str:
+    """Advice for a padding with the wrong number of entries, in PyTorch's or TensorFlow's form."""
     numbers = not any(map(is_sequence, given))
     if numbers and len(given) == 2 * axes:
         pairs = tuple(zip(given[::2], given[1::2], strict=True))
@@ -196,16 +225,16 @@ _PADDING_MODES = {
     "ZEROS": "zeros",
     "CONSTANT": "zeros",
 }
-"""What others call, among their paddings, what the padding is filled with; and our word for it."""
+"""Other libraries' names of padding modes that they pass as ``padding``, and ours."""
 
 
 def _refuse_padding_mode(name: Any) -> None:
-    filled = _PADDING_MODES.get(name.upper()) if isinstance(name, str) else None
-    if filled is not None:
+    mode = _PADDING_MODES.get(name.upper()) if isinstance(name, str) else None
+    if mode is not None:
         raise InputError(
-            f"padding {name!r} says what the padding is filled with, not how much there is; use "
-            f'padding="SAME" and, in a convolution, padding_mode="{filled}"; for others there is '
-            f'jaxcnn.pad(x, cells, padding_mode="{filled}")'
+            f"padding {name!r} is a padding mode, what the padding is filled with, and not a size; "
+            f'use padding="SAME" and, in a convolution, padding_mode="{mode}"; in other '
+            f'operations use jaxcnn.pad(x, cells, padding_mode="{mode}") before'
         )
 
 
@@ -213,8 +242,8 @@ def _padding_entry(name: str, entry: Any, least: int | None) -> tuple[int, int]:
     if not is_sequence(entry):
         if not hasattr(entry, "__index__") and not isinstance(entry, float):
             raise TypeError(
-                f"{name} must be a name ({', '.join(NAMES)}), an integer or a pair (before, after) "
-                f"for each axis, got {entry!r}"
+                f"{name} must be a name ({', '.join(PADDING_NAMES)}), an integer or a pair "
+                f"(before, after) for each axis, got {entry!r}"
             )
         cells = _cells(name, entry, least)
         return cells, cells

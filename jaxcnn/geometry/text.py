@@ -1,35 +1,41 @@
-"""Paddings as one word, as the command line and the text form of layers take them.
+"""Paddings and sizes as words: the form of the command line and of layers in text.
 
 1          one cell on every side
-3-2        before and after, on every axis
-1x2        an axis each: 1 on both sides of the first, 2 of the second
-3-2x0-1    before and after on each axis
-same       by name
+3-2        3 before and 2 after, on every axis
+1x2        1 on both sides of the first axis, 2 of the second
+3-2x0-1    before and after, for each axis
+same       a name
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
-from jaxcnn.geometry.padding import NAMES, Padding
+from jaxcnn.geometry.padding import PADDING_NAMES, Padding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
 
 
-def read_padding(word: str) -> Padding:
-    """The padding that a word describes; one pair, for every axis, is the only entry of a tuple.
+def parse_padding(word: str) -> Padding:
+    """The padding that a word describes; one pair for every axis becomes a tuple of one entry.
 
-    >>> read_padding("1"), read_padding("3-2"), read_padding("1x0-2"), read_padding("same")
+    Raises:
+      InputError: where the word has another form.
+
+    >>> parse_padding("1"), parse_padding("3-2"), parse_padding("1x0-2"), parse_padding("same")
     (1, ((3, 2),), ((1, 1), (0, 2)), 'SAME')
     """
-    if word.upper() in NAMES:
+    if word.upper() in PADDING_NAMES:
         return word.upper()
     if not re.fullmatch(r"[0-9]+(-[0-9]+)?(x[0-9]+(-[0-9]+)?)*", word):
         raise InputError(
             f"padding {word!r} is not understood; write 1 for every side, 3-2 for before and "
-            f"after, 3-2x0-1 for each axis, or a name: {', '.join(NAMES).lower()}"
+            f"after, 3-2x0-1 for each axis, or a name: {', '.join(PADDING_NAMES).lower()}"
         )
     sides = [tuple(map(int, axis.split("-"))) for axis in word.split("x")]
     if len(sides) == 1 and len(sides[0]) == 1:
@@ -37,10 +43,10 @@ def read_padding(word: str) -> Padding:
     return tuple((side[0], side[-1]) for side in sides)
 
 
-def write_padding(padding: Padding) -> str:
+def format_padding(padding: Padding) -> str:
     """The word for a padding.
 
-    >>> write_padding(((0, 2), (1, 1))), write_padding(2), write_padding("SAME")
+    >>> format_padding(((0, 2), (1, 1))), format_padding(2), format_padding("SAME")
     ('0-2x1-1', '2', 'same')
     """
     if isinstance(padding, str):
@@ -51,17 +57,17 @@ def write_padding(padding: Padding) -> str:
     return "x".join(words)
 
 
-def write_value(value: object) -> str:
-    """The word for a number, a name, or sizes, one an axis.
+def format_value(value: object) -> str:
+    """The word for a number, a name, or a number for each axis.
 
-    >>> write_value(3), write_value((6, 9))
+    >>> format_value(3), format_value((6, 9))
     ('3', '6x9')
     """
     return "x".join(map(str, value)) if is_sequence(value) else str(value)
 
 
 def for_axes(padding: Padding, axes: int) -> Padding:
-    """``padding`` with its only pair, where it has one alone, for each of ``axes`` axes.
+    """``padding`` for ``axes`` axes: repeats the pair of a tuple of one entry.
 
     >>> for_axes(((3, 2),), 2), for_axes(1, 2)
     (((3, 2), (3, 2)), 1)
@@ -72,10 +78,18 @@ def for_axes(padding: Padding, axes: int) -> Padding:
 
 
 def format_shape(sizes: Iterable[int | Fraction]) -> str:
-    """Sizes as they are spoken of: ``28x28x1``."""
+    """Sizes as one word.
+
+    >>> format_shape((28, 28, 1))
+    '28x28x1'
+    """
     return "x".join(map(str, sizes))
 
 
 def format_count(number: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
+    """A number with its noun, in the plural unless it is 1.
+
+    >>> format_count(1, "row"), format_count(1200, "row")
+    ('1 row', '1,200 rows')
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,22 +2,24 @@
 
     k = (N + lo + hi - F')/s + 1,     F' = d(F - 1) + 1
 
-N is the size of the axis, F the size of the filter, s the stride, d the dilation, (lo, hi) the
+N is the size of the axis, F the size of the kernel, s the stride, d the dilation, (lo, hi) the
 zero cells added before and after; k, the number of outputs, must be a whole number >= 1.
 Derivation: V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning",
-arXiv:1603.07285, relationships 1 to 6 (which floor where this module refuses).
+arXiv:1603.07285, relationships 1 to 6. The paper rounds k down; this module refuses instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._symbolic import is_symbolic, known, state
+from jaxcnn.geometry._symbolic import constraint_advice, is_symbolic, known
 from jaxcnn.geometry.check import choice, integer, is_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROUNDINGS = ("exact", "floor", "ceil")
 
@@ -25,7 +27,7 @@ _NOUNS = {"width": "column", "depth": "slice", "length": "cell"}
 
 
 def effective_kernel_size(kernel_size: int, dilation: int = 1) -> int:
-    """The cells a filter spans from its first tap to its last: F' = d(F - 1) + 1.
+    """The cells a kernel spans from its first tap to its last: F' = d(F - 1) + 1.
 
     >>> effective_kernel_size(3, 2)
     5
@@ -36,18 +38,18 @@ def effective_kernel_size(kernel_size: int, dilation: int = 1) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """A filter laid along one axis; one that exists has a legal layout, for it is checked here.
+    """A kernel sliding along one axis. The constructor checks it, so every Window is legal.
 
     Attributes:
-      size: N, cells on the axis; it may be one of JAX's symbolic sizes, where all that is asked
-        here has the same answer for whatever number it stands for.
-      kernel_size: F, taps of the filter.
-      stride: s, cells from one placement of the filter to the next.
-      padding: (lo, hi), cells added before and after; below 0, as many are cut off.
+      size: N, cells on the axis; one of JAX's symbolic sizes is accepted where the layout does not
+        depend on its value.
+      kernel_size: F, taps of the kernel.
+      stride: s, cells from one placement of the kernel to the next.
+      padding: (lo, hi), cells added before and after; negative numbers cut cells off.
       dilation: d, cells from one tap to the next.
-      rounding: ``"exact"`` refuses a layout that leaves cells at the end unread, ``"floor"``
-        drops them, ``"ceil"`` reads them with one placement more, which overhangs the padded end
-        (unless it would start beyond the input: then it is left out, as in PyTorch).
+      rounding: ``"exact"`` refuses a layout that leaves cells at the end unread. ``"floor"`` drops
+        them. ``"ceil"`` reads them with one placement more, which overhangs the padded end; it is
+        left out, as in PyTorch, if it would start beyond the input.
       axis: what the axis is called in errors.
 
     Raises:
@@ -69,7 +71,7 @@ class Window:
     axis: str = "size"
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
+        put = object.__setattr__  # the way to set fields of a frozen dataclass
         put(self, "size", integer(self.axis, self.size, least=1, symbolic=True))
         put(self, "kernel_size", integer("kernel_size", self.kernel_size, least=1))
         put(self, "stride", integer("stride", self.stride, least=1))
@@ -90,7 +92,7 @@ class Window:
 
     @property
     def extent(self) -> int:
-        """F', the cells the filter spans."""
+        """F', the cells the kernel spans."""
         return effective_kernel_size(self.kernel_size, self.dilation)
 
     @property
@@ -105,12 +107,12 @@ class Window:
 
     @property
     def _room(self) -> int:
-        """Cells by which the filter can be moved on."""
+        """Cells by which the kernel can move on from its first placement."""
         return self.padded - self.extent
 
     @property
     def output(self) -> int:
-        """k, the number of placements of the filter."""
+        """k, the number of placements of the kernel."""
         if self.rounding != "ceil":
             return self._room // self.stride + 1
         return self._ceil_steps + 1 - bool(self._one_too_many)
@@ -121,7 +123,7 @@ class Window:
 
     @property
     def _one_too_many(self) -> bool | None:
-        """Whether the placement that would overhang starts beyond the input; None: not known."""
+        """Whether the overhanging placement starts beyond the input; None where not known."""
         if self.padding[1] + self.stride <= self.extent:
             return False
         beyond = self._ceil_steps * self.stride - self.size - self.padding[0]
@@ -129,12 +131,12 @@ class Window:
 
     @property
     def end(self) -> int:
-        """The cell of the padded axis after the last one that is read."""
+        """The number of cells of the padded axis up to the last one that is read."""
         return (self.output - 1) * self.stride + self.extent
 
     @property
     def unread(self) -> int:
-        """Cells at the end of the padded axis that no placement reaches."""
+        """Cells at the end of the padded axis that no placement reads."""
         if self.rounding != "ceil":
             return self._room % self.stride
         return max(0, self.padded - self.end)
@@ -157,38 +159,38 @@ class Window:
         exact = symbolic or self.quotient == self.output
         return line if exact else f"{line}, rounded to {self.output}"
 
-    def _asked(self) -> str:
+    def _layout(self) -> str:
         dilated = f", dilation {self.dilation}" if self.dilation != 1 else ""
         return (
-            f"{self.axis} {self.size} with kernel_size {self.kernel_size}{dilated}, stride {self.stride}, "
-            f"padding {self.padding}"
+            f"{self.axis} {self.size} with kernel_size {self.kernel_size}{dilated}, "
+            f"stride {self.stride}, padding {self.padding}"
         )
 
     def _require_known(self) -> None:
-        """Refuses a symbolic size on which the layout would depend."""
+        """Refuses a symbolic size if the layout depends on its value."""
         room, needs = self._room, (self.extent - sum(self.padding)) % self.stride
         rest = (self.size % self.stride - needs) % self.stride
         if not known(lambda: room >= 0):
             raise InputError(
-                f"{self._asked()}: the filter, which spans {self.extent} cells, is not known to "
-                f"fit; {state(self.size, self.extent - sum(self.padding))}"
+                f"{self._layout()}: the kernel, which spans {self.extent} cells, is not known "
+                f"to fit; {constraint_advice(self.size, self.extent - sum(self.padding))}"
             )
         if self.rounding == "exact" and is_symbolic(rest):
             raise InputError(
-                f"{self._asked()}: whether cells at the end are left unread is not known; use "
+                f"{self._layout()}: whether cells at the end stay unread is not known; use "
                 f'symbolic_shape(..., constraints=["{self.size % self.stride} == {needs}"]), or '
                 f'rounding="floor" to drop them'
             )
         if self.rounding == "exact" and rest:
-            low, high = self.padding
             raise InputError(
-                f"{self._asked()} leaves {rest} at the end unread, whatever the size.",
-                Advice("padding", ((low, high + self.stride - rest),)),
+                f"{self._layout()} leaves {rest} {'cell' if rest == 1 else 'cells'} at the end "
+                f"unread, whatever the size.",
+                Advice("padding", (add_padding(self.padding, self.stride - rest),)),
                 Advice("rounding", ("floor",), "to drop them"),
             )
         if self.rounding == "ceil" and self._one_too_many is None:
             raise InputError(
-                f'{self._asked()}, rounding "ceil": whether the last window begins beyond the '
+                f'{self._layout()}, rounding "ceil": whether the last window begins beyond the '
                 f'input is not known; use less padding after it, or rounding="floor"'
             )
 
@@ -199,11 +201,11 @@ class Window:
         more = "or more" if self.stride == 1 or self.rounding != "exact" else ""
         spans = f" (which spans {self.extent} cells)" if self.dilation != 1 else ""
         return InputError(
-            f"{self._asked()} has no output: the filter{spans} is larger than the padded "
+            f"{self._layout()} has no output: the kernel{spans} is larger than the padded "
             f"{self.axis} {self.padded}.",
             Advice("padding", (wider,)),
             Advice(self.axis, (self.size + missing,), more),
-            f"a smaller filter{' or dilation' if self.dilation != 1 else ''}",
+            f"a smaller kernel{' or dilation' if self.dilation != 1 else ''}",
         )
 
     def _inexact(self) -> InputError:
@@ -213,28 +215,39 @@ class Window:
         unread = f"{rest} {noun}{'s' if rest > 1 else ''} at the end"
         if self.lost < rest:
             unread += " (of padding)" if self.lost == 0 else f" ({rest - self.lost} of padding)"
-        pairs = [(low, high + stride - rest)]
+        pairs = [add_padding(self.padding, stride - rest)]
         if high >= rest:
-            pairs.insert(0, (low, high - rest))
+            pairs.insert(0, add_padding(self.padding, -rest))
         sizes = [self.size + stride - rest]
         if self.size > rest and self.padded - rest >= self.extent:
             sizes.insert(0, self.size - rest)
         return InputError(
-            f"{self._asked()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} + 1 = "
-            f"{k} outputs; {k} is not an integer: {unread} would never be read.",
+            f"{self._layout()} gives ({self.size} + {low} + {high} - {self.extent})/{stride} "
+            f"+ 1 = {k} outputs; {k} is not an integer: {unread} would never be read.",
             Advice("padding", tuple(pairs)),
             Advice(self.axis, tuple(sizes)),
             Advice("rounding", ("floor",), f"to drop {'it' if rest == 1 else 'them'}"),
         )
 
 
+def add_padding(padding: tuple[int, int], cells: int) -> tuple[int, int]:
+    """``padding`` with so many more cells, or fewer if negative, at the end where possible.
+
+    >>> add_padding((1, 1), 2), add_padding((2, 1), -2)
+    ((1, 3), (1, 0))
+    """
+    total = sum(padding) + cells
+    low = min(padding[0], total)
+    return low, total - low
+
+
 def decimal(number: Fraction) -> str:
-    """A fraction as a person writes it: exact where it ends within four places, else cut off.
+    """A fraction in decimals: exact where it ends within four places, else cut off.
 
     >>> decimal(Fraction(225, 2)), decimal(Fraction(7, 3)), decimal(Fraction(5))
     ('112.5', '2.333...', '5')
     """
-    # In integers throughout: a float has 16 digits, and sizes may have more.
+    # Integer arithmetic: a float has 16 digits, and sizes may have more.
     ends = (number * 10**4).denominator == 1
     places = 4 if ends else 3
     whole, rest = divmod(int(number * 10**places), 10**places)
@@ -243,7 +256,7 @@ def decimal(number: Fraction) -> str:
 
 
 def axis_names(axes: int) -> tuple[str, ...]:
-    """What the spatial axes of an array are called.
+    """The names of an array's spatial axes.
 
     >>> axis_names(2)
     ('height', 'width')
@@ -252,69 +265,8 @@ def axis_names(axes: int) -> tuple[str, ...]:
     return known.get(axes) or tuple(f"axis {i}" for i in range(axes))
 
 
-def real_cells(window: Window, outputs: Any) -> Any:
-    """For each of ``outputs``, how many of the cells it reads belong to the input, not to padding.
-
-    Args:
-      outputs: an array of their numbers; NumPy's or JAX's, as is what is returned.
-
-    >>> import numpy as np
-    >>> real_cells(Window(7, 3, padding=(1, 1)), np.arange(7)).tolist()
-    [2, 3, 3, 3, 3, 3, 2]
-    """
-    return _taps_between(window, outputs, 0, window.size)
-
-
-def padded_cells(window: Window, outputs: Any) -> Any:
-    """For each of ``outputs``, how many of the cells it reads lie on the padded axis.
-
-    Less than the filter's taps only where ``rounding="ceil"`` lets the last window overhang.
-
-    >>> import numpy as np
-    >>> padded_cells(Window(6, 3, stride=2, rounding="ceil"), np.arange(3)).tolist()
-    [3, 3, 2]
-    """
-    low, high = window.padding
-    return _taps_between(window, outputs, -low, window.size + high)
-
-
-def _taps_between(window: Window, outputs: Any, first: int, end: int) -> Any:
-    """How many taps lie on the cells from ``first`` up to ``end``: tap t is at start + t*d."""
-    start = outputs * window.stride - window.padding[0]
-    before, until = (-((start - cell) // window.dilation) for cell in (first, end))
-    return until.clip(0, window.kernel_size) - before.clip(0, window.kernel_size)
-
-
-def first_empty(window: Window) -> int | None:
-    """The first output that reads no cell of the input; None where each reads one.
-
-    >>> first_empty(Window(2, 3, padding=(0, 3))), first_empty(Window(2, 1))
-    (2, None)
-    """
-    low, high = window.padding
-    if low >= window.extent:
-        return 0
-    if low and window.dilation > 1 and not known(lambda: window.dilation <= window.size):
-        # The input may lie between two taps.
-        integer(window.axis, window.size, least=1)
-        for output in range(min(window.output, -(-low // window.stride))):
-            if (output * window.stride - low) % window.dilation >= window.size:
-                return output
-    if high >= window.extent:
-        beyond = -(-(window.size + low) // window.stride)
-        past = known(lambda: beyond < window.output)
-        if past is None:
-            raise InputError(
-                f"{window.axis} {window.size} with padding {window.padding}, as wide as the "
-                f"{window.extent} cells of a window: whether each reads the input is not known; "
-                f"use less padding"
-            )
-        return beyond if past else None
-    return None
-
-
-def as_sizes(name: str, value: Any) -> Sequence[int]:
-    """A sequence of sizes, or an error that says so."""
+def size_tuple(name: str, value: Any) -> Sequence[int]:
+    """``value`` as a tuple of sizes; a TypeError if it is not a sequence."""
     if not is_sequence(value):
         use = f"({value!r},)" if hasattr(value, "__index__") else "a tuple, as in (28, 28)"
         raise TypeError(f"{name} must list one size for each axis, got {value!r}; use {use}")

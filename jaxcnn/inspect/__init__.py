@@ -1,13 +1,14 @@
-"""What a network is, read from the program it is traced to: its layers, its plan, its flaws.
+"""Inspect any model through the program that JAX traces it to: its layers, its plan, its flaws.
 
-Imports geometry, JAX and Flax; of jaxcnn's own operations and layers it knows nothing, so that it
-reads any library's.
+Imports geometry, JAX and Flax, but none of jaxcnn's operations and layers: models of any library
+are read alike. ``trace`` gives the layers, ``plan_of`` a table of them, and ``lint`` the findings
+of the rules in :mod:`jaxcnn.inspect.rules`.
 """
 
 from jaxcnn.inspect.baseline import read_baseline, write_baseline
 from jaxcnn.inspect.lint import Finding, Report, lint
 from jaxcnn.inspect.network import Layer, Network
-from jaxcnn.inspect.plan import plan_of
+from jaxcnn.inspect.plan import Plan, PlanRow, plan_of
 from jaxcnn.inspect.rules import RULES, Flaw, Option, Rule
 from jaxcnn.inspect.trace import trace
 
@@ -18,6 +19,8 @@ __all__ = [
     "Layer",
     "Network",
     "Option",
+    "Plan",
+    "PlanRow",
     "Report",
     "Rule",
     "lint",

@@ -1,21 +1,24 @@
-"""Findings that are known and accepted, kept in a file, so that only new ones are reported."""
+"""Baselines: files of known findings, so that only new ones are reported."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
-from jaxcnn.inspect.lint import Report
 
-_WRITTEN = "name a file that --write-baseline wrote"
+if TYPE_CHECKING:
+    from jaxcnn.inspect.lint import Report
+
+_ADVICE = "name a file that --write-baseline wrote"
 
 
 def write_baseline(report: Report, path: str | Path) -> None:
-    """Writes down a report's findings as known: for each its code, layer and message.
+    """Writes the findings of a report to a file: the code, layer and message of each.
 
     Raises:
-      InputError: where no such file can be written.
+      InputError: where the file cannot be written.
     """
     known = [
         dict(zip(("code", "layer", "message"), finding.key, strict=True))
@@ -31,10 +34,10 @@ def write_baseline(report: Report, path: str | Path) -> None:
 
 
 def read_baseline(path: str | Path) -> list[tuple[str, str, str]]:
-    """The findings in such a file, for :meth:`Report.without`.
+    """The findings in a baseline, for :meth:`Report.without`.
 
     Raises:
-      InputError: where there is no such file, or it is no baseline.
+      InputError: where the file cannot be read or is no baseline.
     """
     try:
         known = json.loads(Path(path).read_text())["known"]
@@ -42,9 +45,9 @@ def read_baseline(path: str | Path) -> list[tuple[str, str, str]]:
     except FileNotFoundError as error:
         reason, advice = _reason(error), f"write one with --write-baseline {path}"
     except OSError as error:
-        reason, advice = _reason(error), _WRITTEN
-    except (ValueError, KeyError, TypeError):  # perhaps a file of another kind, not to be lost
-        reason, advice = "it holds no findings", _WRITTEN
+        reason, advice = _reason(error), _ADVICE
+    except (ValueError, KeyError, TypeError):  # do not advise overwriting a file of another kind
+        reason, advice = "it holds no findings", _ADVICE
     raise InputError(f"baseline {str(path)!r} cannot be read: {reason}; {advice}")
 
 

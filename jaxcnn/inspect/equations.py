@@ -1,26 +1,28 @@
-"""What an equation of a traced program says about itself."""
+"""Equations of a traced program: inner programs, powers, constants, places in the source."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How to compute an array that depends on no input of the program: asked for, it is computed.
+    """How to compute an array that depends neither on the input nor on weights, when needed.
 
     Attributes:
-      source: the array itself, or the equation whose output it is.
-      inputs: the equation's inputs; None among them where one is not known.
-      output: which of the equation's outputs it is.
+      source: the array itself, or the equation that makes it.
+      inputs: the recipes of the equation's inputs; None among them where one is not known.
+      output: which output of the equation it is.
     """
 
     source: Any
@@ -29,7 +31,7 @@ class Recipe:
 
     @cached_property
     def numbers(self) -> np.ndarray | None:
-        """The array, or None where an input of its is not known."""
+        """The array; None where an input is not known."""
         if self.inputs is None:
             return np.asarray(self.source)
         inputs = [None if recipe is None else recipe.numbers for recipe in self.inputs]
@@ -49,12 +51,12 @@ _KEEP_POWER = (
 )
 _PRODUCTS = ("dot", "conv_", "call", "solve", "cholesky", "eig", "svd", "lu", "qr", "product")
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_HERE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 def inner_of(eqn: Any) -> tuple[Jaxpr, Sequence[Any]] | None:
-    """The program that an equation calls with its own inputs (jit, remat, custom rules), if any."""
-    if eqn.primitive.name == "pallas_call":  # its program runs on blocks, not on the inputs
+    """The program that an equation calls with its own inputs, as jit, remat and custom rules do."""
+    if eqn.primitive.name == "pallas_call":  # its program runs on blocks of the inputs
         return None
     for name in _CALLS:
         called = eqn.params.get(name)
@@ -75,18 +77,16 @@ def _shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
 
 
 def may_multiply(eqn: Any) -> bool:
-    """Whether an operation that is not read may multiply matrices: it runs a program, or its name
-    says so.
-    """
+    """Whether an unsupported operation may multiply matrices: by its name or an inner program."""
     name = eqn.primitive.name
     programs = any(isinstance(each, ClosedJaxpr | Jaxpr) for each in eqn.params.values())
     return programs or any(word in name for word in _PRODUCTS)
 
 
 def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
-    """To what power an operation raises a mean square, given to what its inputs have raised it.
+    """The power of a mean square that an operation gives, from the powers of its inputs.
 
-    A deviation, which a normalisation divides by, is one to the power of 1/2; zero is none at all.
+    1/2 is a deviation, which a normalisation divides by; 0 is no function of a mean square.
     """
     name = eqn.primitive.name
     if name in _POWERS:
@@ -107,10 +107,10 @@ def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
 
 
 def where(eqn: Any) -> str:
-    """File and line, outside of libraries, that an operation was asked for from."""
+    """File and line of the model's code, outside of libraries, that an equation comes from."""
     traceback = getattr(getattr(eqn, "source_info", None), "traceback", None)
     for frame in getattr(traceback, "frames", ()):
         path = frame.file_name
-        if not ("site-packages" in path or path.startswith((_HERE, "<"))):
+        if not ("site-packages" in path or path.startswith((_PACKAGE, "<"))):
             return f"{Path(path).name}:{frame.line_num}"
     return ""

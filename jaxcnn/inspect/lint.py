@@ -1,23 +1,26 @@
-"""Looks a network over for what is known to go wrong with convolutions, layer by layer."""
+"""``lint``: applies the rules to a traced model, and reports their findings layer by layer."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from typing import Any
-
-import jax
-from jax.typing import DTypeLike
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import format_shape
-from jaxcnn.inspect.network import Network
+from jaxcnn.geometry.text import format_count, format_shape
 from jaxcnn.inspect.rules import RULES, Option, Rule
 from jaxcnn.inspect.rules.rule import any_of
 from jaxcnn.inspect.trace import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import jax
+    from jax.typing import DTypeLike
+
+    from jaxcnn.inspect.network import Network
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class Finding:
     Attributes:
       code, rule: of the rule that found it.
       layer: the layer's name and what it is.
-      where: file and line that asked for it, as far as known.
+      where: file and line of the model's code, as far as known.
       message: what is wrong, with the numbers.
       change: what to change.
-      options: the changes that can be told in numbers, each enough by itself on its axis.
+      options: the changes as data, each of them enough on its axis.
     """
 
     code: str
@@ -43,7 +46,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Code, layer and message: what it is known by."""
+        """What identifies it in a baseline: code, layer and message."""
         return self.code, self.layer, self.message
 
 
@@ -52,15 +55,15 @@ class Report:
     """What :func:`lint` found; ``str`` gives it as text.
 
     Attributes:
-      input: the shape of one example.
-      layers: how many layers were looked at.
+      input_shape: of one example.
+      layers: the number of layers.
       checked: the codes of the rules that were applied.
       findings: in the order of the layers.
       notes: what is not known of the network, in words.
-      known: how many findings are left out because they were known before.
+      known: the number of findings left out because they were known before.
     """
 
-    input: tuple[int, ...]
+    input_shape: tuple[int, ...]
     layers: int
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -69,15 +72,17 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 where nothing was found, else 1."""
+        """0 without findings, else 1."""
         return int(bool(self.findings))
 
     def to_json(self) -> str:
-        """The report as JSON, with its findings under ``findings``."""
-        return json.dumps({**asdict(self), "exit_code": self.exit_code}, indent=2)
+        """The report as JSON."""
+        fields = asdict(self)
+        found = {"input": fields.pop("input_shape"), **fields, "exit_code": self.exit_code}
+        return json.dumps(found, indent=2)
 
     def without(self, known: Iterable[tuple[str, str, str]]) -> Report:
-        """The report without findings that are known, each by its code, layer and message."""
+        """The report without known findings, given as (code, layer, message)."""
         counted = Counter(known)
         new = []
         for finding in self.findings:
@@ -90,7 +95,7 @@ class Report:
 
     def __str__(self) -> str:
         found = len(self.findings)
-        looked = f"{self.layers} layer{'' if self.layers == 1 else 's'}, input {format_shape(self.input)}"
+        looked = f"{format_count(self.layers, 'layer')}, input {format_shape(self.input_shape)}"
         known = f" ({self.known} known before)" if self.known else ""
         notes = [f"note: {note}" for note in self.notes]
         if not found:
@@ -114,22 +119,22 @@ def lint(
     ignore: Iterable[str] = (),
     dtype: DTypeLike = "float32",
 ) -> Report:
-    """FeatureMap a model and says, layer by layer, what its convolutions lose, shift and waste.
+    """Traces a model and reports what its convolutions lose, shift and waste, layer by layer.
 
-    The model is traced, neither run nor changed; it may be written with any library. The rules,
-    with their reasons and sources, are :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
+    The model may be written with any library; it is neither run nor changed. The rules, with their
+    reasons and sources, are in :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
 
     Args:
       model: a Flax NNX module, or any function of one array.
-      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax; or a
+      input_shape: of one example, as the model expects it: (*spatial, C) in most of Flax; or a
         ``jax.ShapeDtypeStruct`` of one example.
       select: codes of the rules to apply, such as ``["JC001", "JC004"]``; None applies all.
       ignore: codes of rules to leave out; ``"JC001@conv1"`` leaves it out for layer conv1 alone.
       dtype: of the input, where ``input_shape`` has none.
 
     Raises:
-      InputError: where the model does not take such an input, a code is no rule's, or a layer's
-        name is no layer's.
+      InputError: where the model does not take such an input, or no rule has the code or no layer
+        the name in ``select`` and ``ignore``.
 
     >>> from flax import nnx
     >>> stem = nnx.Conv(3, 64, (7, 7), strides=2, padding=((3, 3), (3, 3)), rngs=nnx.Rngs(0))
@@ -141,7 +146,7 @@ def lint(
     1 layer, input 224x224x3: 1 finding
     """
     ignore = list(ignore)
-    rules = chosen(select, ignore)
+    rules = _chosen(select, ignore)
     network = trace(model, input_shape, dtype=dtype)
     silenced = _silenced(ignore, network)
     number = {id(layer): n for n, layer in enumerate(network.layers)}
@@ -164,11 +169,11 @@ def lint(
         for _, rule, flaw in sorted(found, key=lambda each: (each[0], each[1].code))
     )
     codes = tuple(rule.code for rule in rules)
-    return Report(network.input, len(network.layers), codes, findings, network.notes)
+    return Report(network.input_shape, len(network.layers), codes, findings, network.notes)
 
 
 def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:
-    """The codes that are ignored for one layer, each with the layer's name."""
+    """The pairs of code and layer name that are ignored."""
     pairs = {(code, name) for code, at, name in (each.partition("@") for each in ignore) if at}
     names = [layer.name for layer in network.layers]
     for code, name in sorted(pairs):
@@ -177,15 +182,15 @@ def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:
             hint = (
                 f"use {any_of(f'{code}@{each}' for each in near)}" if near else "the model has none"
             )
-            raise InputError(f"ignore has {f'{code}@{name}'!r}, but no layer is {name!r}; {hint}")
+            raise InputError(f"ignore has '{code}@{name}', but no layer is {name!r}; {hint}")
     return pairs
 
 
-def chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, ...]:
+def _chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, ...]:
     """The rules that are selected and not ignored.
 
     Raises:
-      InputError: where a code is no rule's.
+      InputError: where no rule has a code.
     """
     codes = [rule.code for rule in RULES]
     select = codes if select is None else list(select)
@@ -193,5 +198,7 @@ def chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, .
     for name, given in (("select", select), ("ignore", ignore)):
         for code in (each.partition("@")[0] if name == "ignore" else each for each in given):
             if code not in codes:
-                raise InputError(f"{name} has {code!r}, which is no rule; use {', '.join(codes)}")
+                raise InputError(
+                    f"{name} has {code!r}, which is not a rule; use {', '.join(codes)}"
+                )
     return tuple(rule for rule in RULES if rule.code in select and rule.code not in ignore)

@@ -1,13 +1,16 @@
-"""What a trace finds: the layers of a network, and what each reads of its input."""
+"""What a trace finds: the layers of a network, and what each reads of the input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jaxcnn.geometry.axis_maps import AxisMap, StridedAxis
-from jaxcnn.geometry.feature_map import FeatureMap
-from jaxcnn.geometry.receptive_field import ReceptiveField
 from jaxcnn.geometry.window import axis_names
+
+if TYPE_CHECKING:
+    from jaxcnn.geometry.feature_map import FeatureMap
+    from jaxcnn.geometry.receptive_field import ReceptiveField
 
 CONVOLUTIONS = ("conv", "transposed conv", "depthwise conv")
 POOLS = ("max pool", "average pool", "min pool", "pool")
@@ -22,28 +25,28 @@ class Layer:
       kind: ``"conv"``, ``"transposed conv"``, ``"depthwise conv"``, ``"dense"``, ``"max pool"``,
         ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and the like.
       name: the path of its module, or its kind with a number.
-      where: file and line that asked for it, as far as the trace knows.
-      steps: the layout on each of its own spatial axes.
-      before, reads: the map it reads and the map it makes, by what they read of the input.
-      output: its output's shape, (*spatial, C), without the batch axis.
-      in_channels, groups: as of a convolution; for a dense layer what one output sums over.
-      multiply_adds: products that are summed, how often it runs counted; those with the zeros that
-        a transposed convolution lays between cells do not count. None where it is not known how
-        often it runs.
+      where: file and line of the model's code, as far as the trace knows.
+      axis_maps: on each of its spatial axes, the cells of the input that its outputs read.
+      input_map, output_map: the feature maps that it reads and makes.
+      output_shape: (*spatial, C), without the batch axis.
+      in_channels: as of a convolution; for a dense layer, the number of terms of one output.
+      groups: as of a convolution.
+      multiply_adds: products that it sums in all its runs, without those with the zeros between the
+        cells of a transposed convolution. None where it is not known how often it runs.
       itemsize: bytes of one entry of the output.
-      weights: the learnt arrays it uses that no layer before it used: names and sizes.
+      weights: names and sizes of the learnt arrays that it is the first layer to use.
       bias: whether a learnt array is added to its output.
-      cancels: of a normalisation, the layer whose bias it takes away again.
-      unknown: why it is not known what it reads of the input; empty where it is.
+      cancels: of a normalisation, the layer whose bias it removes.
+      unknown_reason: why its receptive fields are not known; empty where they are.
     """
 
     kind: str
     name: str
     where: str
-    steps: tuple[AxisMap, ...]
-    before: FeatureMap
-    reads: FeatureMap
-    output: tuple[int, ...]
+    axis_maps: tuple[AxisMap, ...]
+    input_map: FeatureMap
+    output_map: FeatureMap
+    output_shape: tuple[int, ...]
     in_channels: int = 0
     groups: int = 1
     multiply_adds: int | None = 0
@@ -51,41 +54,40 @@ class Layer:
     weights: dict[str, int] = field(default_factory=dict)
     bias: bool = False
     cancels: Layer | None = None
-    unknown: str = ""
+    unknown_reason: str = ""
 
     @property
-    def channels(self) -> int:
-        """C_out, the last entry of :attr:`output`."""
-        return self.output[-1] if self.output else 1
+    def out_channels(self) -> int:
+        """C_out, the last entry of :attr:`output_shape`."""
+        return self.output_shape[-1] if self.output_shape else 1
 
     @property
     def parameters(self) -> int:
-        """Numbers that are learnt."""
+        """The number of learnt entries in :attr:`weights`."""
         return sum(self.weights.values())
 
     @property
-    def slides(self) -> tuple[tuple[str, StridedAxis], ...]:
-        """The regular layouts among :attr:`steps`, each with the name of its axis."""
-        named = zip(axis_names(len(self.steps)), self.steps, strict=True)
-        return tuple((name, step) for name, step in named if isinstance(step, StridedAxis))
+    def windows(self) -> tuple[tuple[str, StridedAxis], ...]:
+        """The :attr:`axis_maps` that are regular windows, each with the name of its axis."""
+        named = zip(axis_names(len(self.axis_maps)), self.axis_maps, strict=True)
+        return tuple((name, each) for name, each in named if isinstance(each, StridedAxis))
 
     @property
     def fields(self) -> tuple[ReceptiveField, ...] | None:
         """The receptive field of one output on each spatial axis of the network's input; None
         where it is not known.
         """
-        return None if self.unknown else self.reads.fields
+        return None if self.unknown_reason else self.output_map.fields
 
     def __str__(self) -> str:
         """The layer in a few words: ``conv1 (conv 7x7 s2 p3)``."""
         words = [self.kind]
-        slides = [slide for _, slide in self.slides]
-        windowed = self.kind in CONVOLUTIONS or self.kind in POOLS
-        if slides and windowed:
-            words.append("x".join(str(len(s.taps)) for s in slides))
-            words += _unless(1, "s", [max(s.stride, s.up) for s in slides])
-            words += _unless(0, "p", [_pair(s) for s in slides if s.up == 1])
-            words += _unless(1, "d", [s.dilation for s in slides])
+        windows = [window for _, window in self.windows]
+        if windows and (self.kind in CONVOLUTIONS or self.kind in POOLS):
+            words.append("x".join(str(len(w.taps)) for w in windows))
+            words += _unless(1, "s", [max(w.stride, w.input_dilation) for w in windows])
+            words += _unless(0, "p", [_pair(w) for w in windows if w.input_dilation == 1])
+            words += _unless(1, "d", [w.dilation for w in windows])
         words += [f"g{self.groups}"] if self.groups != 1 else []
         return f"{self.name} ({' '.join(words)})"
 
@@ -95,15 +97,15 @@ class Network:
     """A traced network.
 
     Attributes:
-      input: the shape of one example, as it was given.
-      spatial: which of the input's axes are spatial, in order.
+      input_shape: of one example, as it was given.
+      spatial: which axes of the input are spatial, in order.
       layers: in the order in which they are computed.
-      origin: the map that receptive fields are relative to: the input, or, where the input has no
-        spatial axes (a generator's noise), the first map that has; None where there is none.
-      notes: what is not known of it, in words.
+      origin: the map that receptive fields are relative to: the input, or the first map of a
+        generator, whose input (noise) has no spatial axes; None where there is none.
+      notes: what is not known of the network, in words.
     """
 
-    input: tuple[int, ...]
+    input_shape: tuple[int, ...]
     spatial: tuple[int, ...]
     layers: tuple[Layer, ...]
     origin: FeatureMap | None
@@ -117,5 +119,5 @@ def _unless(usual: int, letter: str, values: list[object]) -> list[str]:
     return [letter + "x".join(map(str, same))]
 
 
-def _pair(slide: StridedAxis) -> int | str:
-    return slide.low if slide.low == slide.high else f"{slide.low}-{slide.high}"
+def _pair(window: StridedAxis) -> int | str:
+    return window.low if window.low == window.high else f"{window.low}-{window.high}"

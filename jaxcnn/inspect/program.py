@@ -1,31 +1,34 @@
-"""From a model to the program that it is: its jaxpr, and the names of the arrays it learns."""
+"""From a model to its program: the jaxpr, and the names of the arrays it uses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import getclosurevars
 from types import FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.extend.core import ClosedJaxpr
-from jax.typing import DTypeLike
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import integer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jax.extend.core import ClosedJaxpr
+    from jax.typing import DTypeLike
+
 
 @dataclass(frozen=True)
 class Weight:
-    """An array that a program uses besides its input: its name, and whether it is learnt.
+    """An array that a program uses besides its input.
 
-    Flax says so of its arrays: those of ``nnx.Param``, and of Linen's collection ``params``, are,
-    and no others. Elsewhere (None) a floating-point array is taken to be, unless it acts as a mean
-    or a variance in a normalisation.
+    Flax declares what is learnt: arrays of ``nnx.Param``, and those in Linen's collection
+    ``params``. Elsewhere ``learnt`` is None: a floating-point array counts as learnt unless it acts
+    as a mean or variance in a normalisation.
     """
 
     name: str
@@ -39,9 +42,8 @@ class Program:
     Attributes:
       jaxpr: its inputs are the weights, then x.
       weights: one for each of the jaxpr's inputs but the last.
-      batched: whether x was given a batch axis, of one example.
-      closed_over: where the model is a function: the paths, among what it closes over, of the
-        arrays that it finds there, by their ``id``.
+      batched: whether x has a batch axis, of size 1.
+      closed_over: the paths of the arrays that a function closes over, by their ``id``.
     """
 
     jaxpr: ClosedJaxpr
@@ -53,49 +55,49 @@ class Program:
 def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLike) -> Program:
     """Traces ``model`` on one example of the given shape; the model is not changed.
 
-    A Flax NNX module is traced in evaluation mode. Any other callable is called with x alone; where
-    it is a pytree (as Equinox modules are) its arrays are the weights, elsewhere the arrays that
-    it closes over are.
+    A Flax NNX module is traced in evaluation mode. Any other callable is called with x alone. The
+    weights of a pytree, such as an Equinox module, are its arrays; those of a function are the
+    arrays that it closes over.
 
     Raises:
-      InputError: where the dtype is none, or it takes x neither with a batch axis nor without, with
-        the model's reasons.
+      InputError: where ``dtype`` is no dtype, or the model takes x neither with a batch axis nor
+        without, with the model's reasons.
     """
     shape = tuple(integer("input_shape", size, least=1) for size in shape)
     if not callable(model):
         raise InputError(
-            f"model of type {type(model).__name__} cannot be called; give a Flax NNX module or a "
+            f"model of type {type(model).__name__} cannot be called; use a Flax NNX module or a "
             f"function of one array"
         )
     try:
         dtype = jnp.dtype(dtype)
     except TypeError:
         raise InputError(
-            f"dtype {dtype!r} is no number format; use one such as float32, bfloat16 or uint8"
+            f"dtype {dtype!r} is not a dtype; use one such as float32, bfloat16 or uint8"
         ) from None
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise InputError(
-            f"dtype {dtype} is made {jax.dtypes.canonicalize_dtype(dtype)} by JAX; set "
-            f"JAX_ENABLE_X64=1, or use that"
+            f"dtype {dtype} becomes {jax.dtypes.canonicalize_dtype(dtype)} in JAX; set "
+            f"JAX_ENABLE_X64=1, or use {jax.dtypes.canonicalize_dtype(dtype)}"
         )
-    call, arrays, weights = _opened(model)
+    call, arrays, weights = _split(model)
     reasons = []
     for batched in (True, False):
         x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
         try:
             jaxpr = jax.make_jaxpr(call)(arrays, x)
-        except Exception as error:  # the model's own, of whatever kind it raises
+        except Exception as error:  # the model may raise anything
             reasons.append(f"given {x.shape}, {_first_line(error)}")
             continue
         return Program(jaxpr, weights, batched, {} if weights else _closed_over(model))
     raise InputError(
-        f"the model does not take an input of shape {shape}: {'; '.join(reasons)}. Give the shape "
+        f"the model does not take an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
         f"of one example, as the model expects it"
     )
 
 
-def _opened(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
-    """A function of (arrays, x), the arrays, and what they are."""
+def _split(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
+    """A function of (arrays, x), the arrays, and their names."""
     if isinstance(model, nnx.Module):
         definition, state = nnx.split(model)
         leaves, tree = jax.tree_util.tree_flatten(state)
@@ -132,7 +134,7 @@ def _opened(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ..
 
 
 def learnt_of(path: str, array: Any) -> bool | None:
-    """Whether an array at such a path is learnt, as far as the path and the dtype tell."""
+    """Whether an array is learnt, by its path and dtype; None where these leave it open."""
     if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
         return False
     parts = set(path.split("."))
@@ -140,7 +142,7 @@ def learnt_of(path: str, array: Any) -> bool | None:
 
 
 def _closed_over(function: Any) -> dict[int, str]:
-    """The arrays in what a function holds on to, by ``id``, each with its path."""
+    """The paths of the arrays that a function closes over, by their ``id``."""
     found: dict[int, str] = {}
     waiting, met = [function], set()
     while waiting:

@@ -1,24 +1,20 @@
-"""From a model to its layers: any callable that JAX can trace, from whatever library it comes."""
+"""``trace``: from a model to its layers, for any callable that JAX can trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-from jax.typing import DTypeLike
 
 from jaxcnn.geometry.text import format_shape
-from jaxcnn.inspect import along, elementwise, loops, moves, picks, windows
 from jaxcnn.inspect.network import Network
 from jaxcnn.inspect.program import read_program
 from jaxcnn.inspect.tracer import Tracer
 
-_RULES = {
-    rule: act
-    for part in (along, elementwise, loops, moves, picks, windows)
-    for rule, act in part.RULES.items()
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jax.typing import DTypeLike
 
 
 def trace(
@@ -27,30 +23,30 @@ def trace(
     *,
     dtype: DTypeLike = "float32",
 ) -> Network:
-    """FeatureMap a model's layers out of the program that it is traced to; nothing is computed.
+    """The layers of a model, read from the program that JAX traces it to; nothing is computed.
 
-    Layouts are taken as they come: which axes of the input are spatial is learnt from the filters
-    and pools that are laid along them. A place of a map is all its channels together. The
-    statistics of a normalisation, (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do
-    not count as reads; any other use of a mean does. Where the program does not say what is read or
-    counted, the layer is marked unknown, and ``notes`` has the reason.
+    Any layout works: the axes that windows move along are the spatial ones. A place of a feature
+    map is all its channels together. The statistics of a normalisation,
+    (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do not count as read; any other use
+    of a mean does. Where the program does not show what a layer reads or how often it runs, the
+    layer is marked unknown, and ``notes`` has the reason.
 
     Args:
-      model: a Flax NNX module (read in evaluation mode, and left as it is), or any function of one
-        array; a pytree that is callable, as Equinox modules are, has its arrays for weights.
-      input_shape: one example's, as the model expects it: (*spatial, C) in most of Flax; or a
+      model: a Flax NNX module (read in evaluation mode and not changed), or any function of one
+        array. The arrays of a callable pytree, such as an Equinox module, are its weights.
+      input_shape: of one example, as the model expects it: (*spatial, C) in most of Flax; or a
         ``jax.ShapeDtypeStruct`` of one example.
       dtype: of the input, where ``input_shape`` has none.
 
     Raises:
-      InputError: where the model does not take such an input, with its reason, or a filter is
-        larger than what it is laid on, so that nothing is left.
+      InputError: where the model does not take such an input, with the model's reason, or a kernel
+        is larger than its padded input.
 
     >>> from jax import lax, numpy as jnp
     >>> def net(x):
     ...     return lax.conv(x, jnp.ones((6, 3, 3, 3)), (1, 1), "VALID")
     >>> network = trace(net, (3, 7, 7))
-    >>> str(network.layers[0]), network.layers[0].output, network.spatial
+    >>> str(network.layers[0]), network.layers[0].output_shape, network.spatial
     ('conv1 (conv 3x3)', (5, 5, 6), (1, 2))
     """
     if isinstance(input_shape, jax.ShapeDtypeStruct):
@@ -59,29 +55,27 @@ def trace(
         shape = tuple(input_shape)
     program = read_program(model, shape, dtype)
     offset = int(program.batched)
-    first = Tracer(program, range(offset, len(shape) + offset), _RULES)
+    # The first walk takes every axis for a spatial one, to find those that are.
+    first = Tracer(program, range(offset, len(shape) + offset))
     first.walk()
-    found = first.windowed | (first.pooled - first.summed)
+    found = first.spatial.windowed | (first.spatial.pooled - first.spatial.channels)
     spatial = sorted(axis + offset for axis in found)
-    batches = [axis + offset for axis in first.alike - first.summed - found]
-    tracer = Tracer(program, spatial, _RULES, batches)
+    batches = first.spatial.batch - first.spatial.channels - found
+    tracer = Tracer(program, spatial, [axis + offset for axis in batches])
     tracer.walk()
-    notes = list(tracer.notes)
-    unknown = next((layer for layer in tracer.layers if layer.unknown), None)
+    layers = tuple(tracer.ledger.layers)
+    notes = list(tracer.ledger.notes)
+    unknown = next((layer for layer in layers if layer.unknown_reason), None)
     if unknown is not None:
-        notes.append(f"from {unknown.name} on, fields are not known: {unknown.unknown}")
+        notes.append(
+            f"from {unknown.name} on, receptive fields are not known: {unknown.unknown_reason}"
+        )
     beside = [axis for axis in range(len(shape)) if axis + offset not in spatial]
     if spatial and len(beside) > 1:
-        size = shape[beside[0]]
+        others = format_shape([n for axis, n in enumerate(shape) if axis != beside[0]])
         notes.append(
-            f"axis {beside[0]} of the input, {size} long, is taken for a part of one example, and "
-            f"all {size} are counted; if it is a batch, leave it out: "
-            f"{format_shape([n for axis, n in enumerate(shape) if axis != beside[0]])}"
+            f"axis {beside[0]} of the input, of size {shape[beside[0]]}, counts as part of one "
+            f"example; if it is a batch, leave it out: {others}"
         )
-    return Network(
-        shape,
-        tuple(axis - offset for axis in spatial),
-        tuple(tracer.layers),
-        tracer.origin,
-        tuple(notes),
-    )
+    axes = tuple(axis - offset for axis in spatial)
+    return Network(shape, axes, layers, tracer.spatial.origin, tuple(notes))

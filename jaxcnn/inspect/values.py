@@ -1,27 +1,32 @@
-"""The arrays of a traced program, by what each of their axes reads of the input.
+"""Value: an array of a traced program, described by what its axes read of the network's input.
 
-An axis of an array is a list of atoms, for reshapes merge and split axes: an atom is so many
-places, labelled with the spatial axis of the input that it runs along, BATCH, CHANNEL, or nothing.
-Shape changes, slices and paddings are kept as rows, the cells of the last layer's map that each
-place reads, until a layer takes them in: a padding then becomes that layer's padding, and slices
-that were folded together (which is how some libraries pool) become one pool.
+An axis of an array is a tuple of atoms, because reshapes merge and split axes. An atom is a number
+of places with a label: the number of a spatial axis of the input, BATCH, CHANNEL, or None.
+
+Slices, paddings and repetitions are not applied to the feature map at once. They are kept as rows
+(see ``rows``) until a layer needs the map. So padding becomes part of the layer that follows, and
+slices that are added up, which is how some libraries pool, become one pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jaxcnn.geometry.axis_maps import OUTSIDE
-from jaxcnn.geometry.feature_map import FeatureMap
-from jaxcnn.inspect.equations import Recipe
+from jaxcnn.inspect.rows import Rows, group_rows, identity_rows, union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+
+    from jaxcnn.geometry.feature_map import FeatureMap
+    from jaxcnn.inspect.equations import Recipe
 
 BATCH, CHANNEL = "batch", "channel"
 
-Rows = tuple[tuple[int, ...], ...]
 Atom = tuple[int, int | str | None]
 Axis = tuple[Atom, ...]
 
@@ -31,47 +36,57 @@ class Value:
     """An array of the program.
 
     Attributes:
-      axes: its axes' atoms; channels of one place are left out.
-      base: the map of the layer that it was last computed by; None where it does not depend on
-        the input.
-      rows: for each spatial axis of ``base``, the cells that each place reads, None for itself.
-      fold: how the cells of a place were combined: ``"max"``, ``"average"`` or not yet.
-      pieces: the rows of the slices that were combined, each a tuple like ``rows``; empty for one.
-      layer: number of the last layer before it.
-      weights: names of the learnt arrays in it that no layer has yet been given.
-      statistic: whether it is a mean, maximum or the like over an axis and nothing learnt since:
-        what it is a statistic of may be normalised by it.
-      power: of a mean square, what it has been raised to: 1/2 for the deviation that a
-        normalisation divides by; zero where it is none.
-      spread: names of the learnt arrays of which it holds a root, as of a running variance.
-      bent: a number of the functions that were applied to its cells since its base, other than
-        shifts and scalings, and the square of a mean square; zero for none.
-      centred: where a mean has just been taken from it, the names of the arrays in that mean.
-      scaled: whether a normalisation has just divided it by its deviation.
-      owed: statistics of its own that were taken from it. Unless it becomes a normalisation, it
-        reads what they read.
-      biased: number of the layer whose bias was just added.
-      products: those that were summed to make its rows, where a matrix made them.
-      known: its recipe, where it depends on no input and nothing learnt.
+      axes: the atoms of each axis; an axis of size 1 that holds channels has none.
+      base: the feature map of the last layer; None for weights and constants.
+      rows: for each spatial axis of ``base``, the cells that each place reads; None for its own.
+      fold: how the cells of a place were combined: ``"max"``, ``"average"``, ...; empty where they
+        were not.
+      slices: the rows of each of the slices that were combined; empty for a single one.
+      layer: number of the last layer; -1 before the first.
+      weights: names of the learnt arrays in it that are not yet assigned to a layer.
+      is_statistic: whether it is a mean, maximum or the like over an axis, with nothing learnt
+        applied since. The map that it was computed from may be normalised by it.
+      variance_power: the power to which it raises a mean square: 1/2 for the deviation that a
+        normalisation divides by; 0 where it is no function of a mean square.
+      root_of: names of the learnt arrays that it holds a root of, as of a running variance.
+      nonlinearity: identifies the functions applied to its cells since ``base``, except shifts,
+        scalings, and the square on the way to a mean square; 0 for none.
+      subtracted_mean: names of the arrays in the mean that was just subtracted; None if none was.
+      is_normalized: whether a normalisation has just divided it by its deviation.
+      statistics: statistics of its own that were combined with it. Unless a normalisation
+        follows, it reads what they read.
+      bias_layer: number of the layer whose bias was just added.
+      multiply_adds: products summed to make its rows, where a matrix made them.
+      recipe: how to compute it, where it depends on no input and nothing learnt.
     """
 
     axes: tuple[Axis, ...]
     base: FeatureMap | None = None
     rows: tuple[Rows | None, ...] = ()
     fold: str = ""
-    pieces: frozenset[tuple[Rows, ...]] = frozenset()
+    slices: frozenset[tuple[Rows, ...]] = frozenset()
     layer: int = -1
     weights: frozenset[str] = frozenset()
-    statistic: bool = False
-    power: Fraction = Fraction(0)
-    spread: frozenset[str] = frozenset()
-    bent: int = 0
-    centred: frozenset[str] | None = None
-    scaled: bool = False
-    owed: tuple[Value, ...] = ()
-    biased: int | None = None
-    products: int = 0
-    known: Recipe | None = None
+    is_statistic: bool = False
+    variance_power: Fraction = Fraction(0)
+    root_of: frozenset[str] = frozenset()
+    nonlinearity: int = 0
+    subtracted_mean: frozenset[str] | None = None
+    is_normalized: bool = False
+    statistics: tuple[Value, ...] = ()
+    bias_layer: int | None = None
+    multiply_adds: int = 0
+    recipe: Recipe | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it does not depend on the input: a weight or a constant."""
+        return self.base is None
+
+    @property
+    def numbers(self) -> np.ndarray | None:
+        """The array itself, where it can be computed without input and weights."""
+        return None if self.recipe is None else self.recipe.numbers
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,88 +94,133 @@ class Value:
 
     @property
     def map(self) -> FeatureMap:
-        """:attr:`base`, where it is known that there is one."""
+        """:attr:`base` of a value that is no constant."""
         assert self.base is not None
         return self.base
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Cells on each spatial axis."""
+        """Places on each spatial axis."""
         base = zip(self.map.sizes, self.rows, strict=True)
         return tuple(size if rows is None else len(rows) for size, rows in base)
 
     @property
     def labels(self) -> frozenset[int]:
-        """The spatial axes that still are axes of the array."""
-        atoms = (atom for axis in self.axes for atom in axis)
-        return frozenset(label for _, label in atoms if isinstance(label, int))
+        """The spatial axes that the array still has."""
+        return self.labels_on(*range(len(self.axes)))
 
     @property
-    def leading(self) -> frozenset[int]:
-        """The labels that an axis of the array begins with: not those dealt into another one's."""
+    def leading_labels(self) -> frozenset[int]:
+        """The spatial axes that come first on an axis of the array, not merged behind another."""
         parts = ([label for n, label in axis if n > 1] for axis in self.axes)
         firsts = (labels[0] for labels in parts if labels)
         return frozenset(label for label in firsts if isinstance(label, int))
 
+    def label_of(self, dim: int) -> int | str | None:
+        """The label of an axis with a single atom, else None."""
+        return self.axes[dim][0][1] if len(self.axes[dim]) == 1 else None
+
+    def spatial_label(self, dim: int) -> int | None:
+        """The spatial axis that an axis of the array is, if it is one alone."""
+        label = self.label_of(dim)
+        return label if isinstance(label, int) else None
+
     def labels_on(self, *dims: int) -> frozenset[int]:
-        """The spatial axes that these axes of the array run along."""
+        """The spatial axes on these axes of the array."""
         atoms = (atom for dim in dims for atom in self.axes[dim])
         return frozenset(label for _, label in atoms if isinstance(label, int))
 
-    def ended_by(self, dims: Iterable[int]) -> frozenset[int]:
-        """The spatial axes that are no longer axes of the array without these axes of it."""
+    def labels_only_on(self, dims: Iterable[int]) -> frozenset[int]:
+        """The spatial axes on these axes of the array and on no other."""
         rest = self.labels_on(*(dim for dim in range(len(self.axes)) if dim not in set(dims)))
         return self.labels_on(*dims) - rest
 
     def rows_of(self, axis: int) -> Rows:
         """The cells that each place on a spatial axis reads."""
         found = self.rows[axis]
-        return identity(self.map.sizes[axis]) if found is None else found
+        return identity_rows(self.map.sizes[axis]) if found is None else found
 
     def with_rows(self, changed: dict[int, Rows], **more: Any) -> Value:
-        """This value with other rows on some axes."""
+        """This value with other rows on some spatial axes, and other changes."""
         rows = list(self.rows)
         for axis, new in changed.items():
-            same = new == identity(self.map.sizes[axis])
-            rows[axis] = None if same else new
-        return replace(self, rows=tuple(rows), **{"pieces": frozenset()} | more)
+            rows[axis] = None if new == identity_rows(self.map.sizes[axis]) else new
+        return replace(self, rows=tuple(rows), **{"slices": frozenset()} | more)
 
     @property
-    def combined(self) -> frozenset[tuple[Rows, ...]]:
-        """:attr:`pieces`, also where there is but one."""
-        return self.pieces or frozenset({tuple(map(self.rows_of, range(len(self.rows))))})
+    def all_slices(self) -> frozenset[tuple[Rows, ...]]:
+        """:attr:`slices`, or the value's own rows as the only one."""
+        return self.slices or frozenset({tuple(map(self.rows_of, range(len(self.rows))))})
 
     @property
-    def patchy(self) -> bool:
-        """Whether the slices that were combined are no whole window, as while it is being made."""
-        each = [len(set(options)) for options in zip(*self.pieces, strict=True)]
-        return bool(self.pieces) and len(self.pieces) != prod(each)
+    def is_partial_window(self) -> bool:
+        """Whether the slices combined so far are not yet a whole rectangular window."""
+        each = [len(set(options)) for options in zip(*self.slices, strict=True)]
+        return bool(self.slices) and len(self.slices) != prod(each)
 
-    def folded(self, axis: int) -> bool:
+    def reads_several(self, axis: int) -> bool:
         """Whether places on a spatial axis read more than one cell."""
         rows = self.rows[axis]
         return rows is not None and any(len(row) > 1 for row in rows)
 
-
-def identity(size: int) -> Rows:
-    """Every place reads its own cell."""
-    return tuple((cell,) for cell in range(size))
+    def reads_same(self, other: Value) -> bool:
+        """Whether two values read the same cells in the same places."""
+        return (self.base, self.rows, self.slices) == (other.base, other.rows, other.slices)
 
 
 def axis_of(size: int, label: int | str | None) -> Axis:
-    """An axis of one atom, or of none where its one place is neither spatial nor the batch."""
+    """An axis of one atom, or of none where it has size 1 and is neither spatial nor the batch."""
     return ((size, label),) if size != 1 or label not in (CHANNEL, None) else ()
 
 
-def label_of(axis: Axis) -> int | str | None:
-    """The label of an axis that has but one, else None."""
-    return axis[0][1] if len(axis) == 1 else None
+def replace_axis(axes: tuple[Axis, ...], dim: int, axis: Axis) -> tuple[Axis, ...]:
+    """The axes with another one in place of axis ``dim``."""
+    return (*axes[:dim], axis, *axes[dim + 1 :])
 
 
-def unmerged(value: Value, dim: int) -> Value:
-    """``value`` with an axis that runs along one spatial axis, several places a cell, made spatial.
+def channel_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+    """The axes of an array without spatial axes, as of weights."""
+    return tuple(axis_of(size, CHANNEL) for size in shape)
 
-    So pixel shuffling and repetition, which merge places into an axis, become upsampling.
+
+def channels_of(value: Value) -> int:
+    """Entries of an array at each place: all axes but the spatial ones and the batch.
+
+    A spatial axis on two axes of the array, as of queries and keys, is a channel the second time.
+    """
+    met, found = set(), 1
+    for size, label in (atom for axis in value.axes for atom in axis):
+        if isinstance(label, int) and label not in met:
+            met.add(label)
+        elif label != BATCH:
+            found *= size
+    return found
+
+
+def shape_of_example(value: Value) -> tuple[int, ...]:
+    """The shape of an array as a plan shows it: (*spatial, C), without the batch."""
+    spatial = tuple(value.sizes[axis] for axis in sorted(value.labels))
+    if not spatial:  # before the first map of a generator, or after the last of a classifier
+        own = [[n for n, label in axis if label != BATCH] for axis in value.axes]
+        return tuple(prod(sizes) for sizes in own if prod(sizes) > 1) or (1,)
+    return (*spatial, channels_of(value))
+
+
+def combine_slices(values: Sequence[Value], **more: Any) -> Value:
+    """Slices of one map combined into one value, which reads the cells that any of them reads."""
+    slices = frozenset().union(*(value.all_slices for value in values))
+    options = [dict.fromkeys(each) for each in zip(*slices, strict=True)]
+    rows = {
+        axis: tuple(map(union, *each)) if len(each) > 1 else next(iter(each))
+        for axis, each in enumerate(options)
+    }
+    return values[0].with_rows(rows, slices=slices, **more)
+
+
+def as_upsampling(value: Value, dim: int) -> Value:
+    """``value`` with a spatial axis that repeats each cell, where an axis merges one with copies.
+
+    So pixel shuffling and repetition, which reshape places into an axis, become upsampling.
     """
     axis = value.axes[dim]
     labels = [label for _, label in axis]
@@ -170,12 +230,13 @@ def unmerged(value: Value, dim: int) -> Value:
     (label,), at = spatial, labels.index(spatial[0])
     times, tiles = (prod(size for size, _ in part) for part in (axis[at + 1 :], axis[:at]))
     rows = tuple(row for row in value.rows_of(label) for _ in range(times)) * tiles
-    axes = replaced(value.axes, dim, axis_of(len(rows), label))
-    return value.with_rows({label: rows}, axes=axes)
+    return value.with_rows(
+        {label: rows}, axes=replace_axis(value.axes, dim, axis_of(len(rows), label))
+    )
 
 
 def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
-    """``value`` in another shape; None where its places are dealt out anew."""
+    """``value`` in another shape; None where atoms cannot be merged or split into it."""
     atoms = [atom for axis in value.axes for atom in axis]
     rows: dict[int, Rows] = {}
     axes = []
@@ -199,19 +260,19 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
                 taken.append((need, label))
                 if isinstance(label, int):
                     before = rows.get(label) or value.rows_of(label)
-                    rows[label] = grouped(before, inner)
+                    rows[label] = group_rows(before, inner)
                 need = 1
             else:
                 return None
         repeated = size > 1 and not any(isinstance(label, int) for _, label in taken)
         if repeated and atoms and atoms[0][0] == 1 and shape[place + 1 : place + 2] != (1,):
-            taken.append(atoms.pop(0))  # the one cell of which these places are copies
+            taken.append(atoms.pop(0))  # the one cell that these places are copies of
         axes.append(_without_ones(taken))
     return value.with_rows(rows, axes=tuple(axes))
 
 
 def _without_ones(atoms: list[Atom]) -> Axis:
-    """The atoms without those of one place, except for one that is all there is, or spatial."""
+    """The atoms without those of size 1, except a sole atom and a sole spatial one."""
     spatial = sum(isinstance(label, int) for _, label in atoms)
     if len(atoms) < 2:
         return tuple(atoms)
@@ -220,50 +281,3 @@ def _without_ones(atoms: list[Atom]) -> Axis:
         for size, label in atoms
         if size > 1 or (spatial < 2 and isinstance(label, int))
     )
-
-
-def grouped(rows: Rows, by: int) -> Rows:
-    """The cells of so many places at a time."""
-    return tuple(union(*rows[i : i + by]) for i in range(0, len(rows), by))
-
-
-def union(*rows: tuple[int, ...]) -> tuple[int, ...]:
-    """The cells that any of them reads."""
-    return tuple(sorted({cell for row in rows for cell in row}))
-
-
-def padded(rows: Rows, size: int, low: int, high: int) -> Rows:
-    """The rows with places before and after, or, where negative, without the ends.
-
-    Padding beside the very ends of the input counts on: cell -1, -2; any other is OUTSIDE.
-    """
-    rows = rows[max(0, -low) : len(rows) - max(0, -high)]
-    regular = bool(rows) and all(
-        len(row) == 1 and row[0] == rows[0][0] + i for i, row in enumerate(rows)
-    )
-    first, last = (rows[0][0], rows[-1][0]) if regular else (1, -1)
-    before = range(first - max(0, low), first) if first <= 0 else (OUTSIDE,) * low
-    after = range(last + 1, last + 1 + high) if last >= size - 1 else (OUTSIDE,) * high
-    return (*((cell,) for cell in before), *rows, *((cell,) for cell in after))
-
-
-def spread(rows: Rows, apart: int) -> Rows:
-    """The rows with ``apart - 1`` zeros between neighbours."""
-    zeros = ((OUTSIDE,),) * (apart - 1)
-    return tuple(row for place in rows[:-1] for row in (place, *zeros)) + rows[-1:]
-
-
-def merged(values: Sequence[Value], **more: Any) -> Value:
-    """Values that are slices of one map, combined; the rows are all that any of them reads."""
-    pieces = frozenset().union(*(value.combined for value in values))
-    options = [dict.fromkeys(each) for each in zip(*pieces, strict=True)]
-    rows = {
-        axis: tuple(map(union, *each)) if len(each) > 1 else next(iter(each))
-        for axis, each in enumerate(options)
-    }
-    return values[0].with_rows(rows, pieces=pieces, **more)
-
-
-def replaced(axes: tuple[Axis, ...], dim: int, axis: Axis) -> tuple[Axis, ...]:
-    """The axes with another one in that place."""
-    return (*axes[:dim], axis, *axes[dim + 1 :])

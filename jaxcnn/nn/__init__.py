@@ -1,23 +1,24 @@
-"""Flax NNX layers and stacks of them. Imports operations and geometry, never training."""
+"""Flax NNX layers and stacks of them. Imports operations, shapes, geometry and inspect."""
 
 from jaxcnn.nn.causal import CausalConv
-from jaxcnn.nn.convolutions import ConvTranspose, DepthwiseConv, LocalConv, SeparableConv
-from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
-from jaxcnn.nn.spec import ConvSpec, PoolSpec, parse, plan
-from jaxcnn.nn.stack import Stack
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.nn.local import LocalConv
+from jaxcnn.nn.pool import AvgPool, LpPool, MaxPool, MinPool
+from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
+from jaxcnn.nn.stack import Residual, Stack
 
 __all__ = [
     "AvgPool",
     "CausalConv",
     "Conv",
-    "ConvSpec",
     "ConvTranspose",
     "DepthwiseConv",
     "LocalConv",
+    "LpPool",
     "MaxPool",
-    "PoolSpec",
+    "MinPool",
+    "Residual",
     "SeparableConv",
     "Stack",
-    "parse",
-    "plan",
 ]

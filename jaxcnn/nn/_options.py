@@ -1,72 +1,242 @@
-"""Options of layers as a layer keeps them: names, Python ints and tuples of these, already checked.
+"""The options of layers: checked when a layer is built, and kept in one frozen form.
 
-What a layer keeps beside its parameters is part of what nnx.jit knows a compiled program by, so it
-must hash and compare; NumPy's arrays and lists do neither.
+nnx.jit knows a compiled program by what a layer holds besides its parameters. So the options must
+hash and compare: they are Python ints, tuples of these, names, dtypes and functions. Two spellings
+of one layout (stride 2 and stride (2, 2), a list, an array) give equal options.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 
-from jaxcnn.geometry import PADDING_MODES
+from jaxcnn.convolve.choose import check_algorithm
+from jaxcnn.errors import InputError
+from jaxcnn.geometry import PADDING_MODES, Padding
 from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
-from jaxcnn.geometry.padding import NAMES, resolve_padding
+from jaxcnn.geometry.padding import named_padding, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS
+from jaxcnn.shapes.checks import require_floor_or_exact
 
-LEAST = {"kernel_size": 1, "window": 1, "stride": 1, "dilation": 1, "output_padding": 0}
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
+PromoteDtype = Callable[..., tuple[Any, ...]]
+"""(arrays, *, dtype) -> the arrays in one dtype, as Flax's layers take it."""
 
 
-def option(name: str, value: Any, axes: int | None = None) -> Any:
-    """The option ``name``, for a layer over ``axes`` spatial axes or, with None, any number.
+def promote_dtype(
+    arrays: tuple[Any, ...], /, *, dtype: DTypeLike | None = None, **_: Any
+) -> tuple[Any, ...]:
+    """The arrays in ``dtype``, or in the dtype that holds them all; None stays None.
+
+    >>> promote_dtype((jnp.uint8(3), jnp.float32(2), None))
+    (Array(3., dtype=float32), Array(2., dtype=float32), None)
+    """
+    # A layer always promotes, also where JAX is set to strict promotion.
+    with jax.numpy_dtype_promotion("standard"):
+        common = jnp.result_type(*(array for array in arrays if array is not None))
+    return tuple(None if array is None else jnp.asarray(array, dtype or common) for array in arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvOptions:
+    """The options of a layer with filters.
+
+    Attributes:
+      kernel_size, stride, dilation, output_padding: one integer for each spatial axis.
+      padding: an upper-case name, or a pair (before, after) for each spatial axis.
+    """
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str | tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+    rounding: str
+    padding_mode: str
+    output_padding: tuple[int, ...]
+    dtype: np.dtype | None
+    param_dtype: np.dtype
+    precision: lax.PrecisionLike
+    promote_dtype: PromoteDtype
+    algorithm: str | None
+
+
+def conv_options(
+    kernel_size: Sequence[int],
+    *,
+    stride: int | Sequence[int],
+    padding: Padding,
+    dilation: int | Sequence[int],
+    groups: int = 1,
+    rounding: str = "exact",
+    padding_mode: str = "zeros",
+    output_padding: int | Sequence[int] = 0,
+    least_padding: int | None = 0,
+    dtype: DTypeLike | None,
+    param_dtype: DTypeLike,
+    precision: lax.PrecisionLike,
+    promote_dtype: PromoteDtype,
+    algorithm: str | None = None,
+) -> ConvOptions:
+    """The options in their one form.
 
     Raises:
-      InputError: (a ValueError) where it cannot be; TypeError for a wrong type.
+      InputError: for an impossible value, naming the argument; TypeError for a wrong type.
 
-    >>> option("stride", np.array([2, 1])), option("padding", [np.int64(1), [0, 2]], 2)
-    ((2, 1), (1, (0, 2)))
+    >>> options = conv_options(
+    ...     [3, 3], stride=2, padding=[1, (0, 2)], dilation=np.array([1, 2]), dtype=None,
+    ...     param_dtype="float32", precision=None, promote_dtype=promote_dtype,
+    ... )
+    >>> options.stride, options.padding, options.dilation
+    ((2, 2), ((1, 1), (0, 2)), (1, 2))
     """
-    value = _without_arrays(value)
-    if name == "padding":
-        return _padding(value, axes)
-    if name == "padding_mode":
-        return choice(name, value, PADDING_MODES)
-    if name == "rounding":
-        return choice(name, value, ROUNDINGS)
-    if name in ("dtype", "param_dtype"):
-        return _dtype(name, value)
-    if name in LEAST:
-        if not is_sequence(value):
-            return integer(name, value, least=LEAST[name])
-        return per_axis(name, value, len(value) if axes is None else axes, least=LEAST[name])
+    sizes = without_arrays(kernel_size)
+    if not is_sequence(sizes):
+        raise TypeError(
+            f"kernel_size must list one size for each spatial axis, got {sizes!r}; use "
+            f"({sizes!r}, {sizes!r}) for images, ({sizes!r},) for one axis"
+        )
+    if not sizes:
+        raise InputError("kernel_size () lists no axis; use one size for each spatial axis")
+    axes = len(sizes)
+    require_floor_or_exact(choice("rounding", rounding, ROUNDINGS))
+    if algorithm is not None:
+        check_algorithm(algorithm)
+    return ConvOptions(
+        kernel_size=per_axis("kernel_size", sizes, axes, least=1),
+        stride=per_axis("stride", without_arrays(stride), axes, least=1),
+        padding=_padding(without_arrays(padding), axes, least_padding),
+        dilation=per_axis("dilation", without_arrays(dilation), axes, least=1),
+        groups=integer("groups", groups, least=1),
+        rounding=rounding,
+        padding_mode=choice("padding_mode", padding_mode, PADDING_MODES),
+        output_padding=per_axis("output_padding", without_arrays(output_padding), axes, least=0),
+        dtype=None if dtype is None else check_dtype("dtype", dtype),
+        param_dtype=check_dtype("param_dtype", param_dtype),
+        precision=_precision(without_arrays(precision)),
+        promote_dtype=function("promote_dtype", promote_dtype),
+        algorithm=algorithm,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolOptions:
+    """The options of a pool: an int serves all spatial axes, a tuple has an entry for each."""
+
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...]
+    padding: str | int | tuple[tuple[int, int], ...]
+    dilation: int | tuple[int, ...]
+    rounding: str
+
+
+def pool_options(
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+    dilation: int | Sequence[int],
+    rounding: str,
+) -> PoolOptions:
+    """The options in their one form; the first that lists entries says how many axes there are.
+
+    Raises:
+      InputError: for an impossible value, naming the argument; TypeError for a wrong type.
+
+    >>> pool_options(2, stride=None, padding="same", dilation=1, rounding="exact").padding
+    'SAME'
+    """
+    size, pads, apart = map(without_arrays, (kernel_size, padding, dilation))
+    step = size if stride is None else without_arrays(stride)
+    axes = next((len(each) for each in (size, step, pads, apart) if is_sequence(each)), None)
+    if axes == 0:
+        raise InputError("kernel_size () lists no axis; use one size for each spatial axis")
+
+    def sizes(name: str, value: Any) -> int | tuple[int, ...]:
+        if axes is None:
+            return integer(name, value, least=1)
+        return per_axis(name, value, axes, least=1)
+
+    pairs = _padding(pads, axes or 1, 0)
+    return PoolOptions(
+        kernel_size=sizes("kernel_size", size),
+        stride=sizes("stride", step),
+        padding=pairs[0][0] if axes is None and not isinstance(pairs, str) else pairs,
+        dilation=sizes("dilation", apart),
+        rounding=choice("rounding", rounding, ROUNDINGS),
+    )
+
+
+def without_arrays(value: Any) -> Any:
+    """``value`` with arrays and lists made tuples of Python's numbers."""
+    # In one go: while JAX traces, an entry taken from a concrete array of JAX's is traced too.
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
+        value = value.tolist()
+    return tuple(map(without_arrays, value)) if isinstance(value, list | tuple) else value
+
+
+def check_shape(input_shape: Any) -> tuple[int, ...]:
+    """An input's shape without the batch axis, as Python ints."""
+    shape = without_arrays(input_shape)
+    if not is_sequence(shape) or not shape:
+        raise TypeError(f"input_shape must list sizes, as in (28, 28, 1), got {input_shape!r}")
+    return per_axis("input_shape", shape, len(shape), least=1)
+
+
+def check_dtype(name: str, value: Any) -> np.dtype:
+    """``value`` as a dtype of numbers."""
+    try:
+        dtype = None if value is None else jnp.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.number):
+        raise TypeError(f"{name} must be a dtype of numbers, as in jnp.float32, got {value!r}")
+    return dtype
+
+
+def function(name: str, value: Any) -> Any:
+    """``value``, if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
     return value
 
 
-def _without_arrays(value: Any) -> Any:
-    # Whole: while a program is traced, an entry that is taken from an array of JAX's is traced too.
-    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
-        value = value.tolist()
-    return tuple(map(_without_arrays, value)) if isinstance(value, list | tuple) else value
+def flag(name: str, value: Any) -> bool:
+    """``value``, if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
-def _dtype(name: str, value: Any) -> np.dtype:
-    try:
-        return jnp.dtype(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a dtype, as in jnp.float32, got {value!r}") from None
-
-
-def _padding(padding: Any, axes: int | None) -> str | int | tuple[int | tuple[int, int], ...]:
+def _padding(padding: Any, axes: int, least: int | None) -> str | tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
-        return choice("padding", padding.upper(), NAMES)
-    if not is_sequence(padding):
-        return resolve_padding(padding, (1,), (1,))[0][0]
-    ones = (1,) * (len(padding) if axes is None else axes)
-    pairs = resolve_padding(padding, ones, ones)
-    return tuple(
-        pair if is_sequence(entry) else pair[0] for entry, pair in zip(padding, pairs, strict=True)
-    )
+        named_padding(padding, 1, 1)
+        return padding.upper()
+    ones = (1,) * axes
+    return resolve_padding(padding, ones, ones, least=least)
+
+
+def _precision(precision: Any) -> Any:
+    if precision is None:
+        return None
+    one = jax.ShapeDtypeStruct((1, 1), "float32")
+    convolve = partial(lax.conv_general_dilated, window_strides=(), padding=(), precision=precision)
+    try:
+        jax.eval_shape(convolve, one, one)
+        hash(precision)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"precision must be None, 'default', 'high', 'highest', a jax.lax.Precision or a pair "
+            f"of these, got {precision!r}"
+        ) from None
+    return precision

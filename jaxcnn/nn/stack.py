@@ -1,99 +1,238 @@
-"""Layers one after another, whose sizes are checked when the stack is built."""
+"""Layers one after another, and around a shortcut; sizes are checked when a stack is built."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 
-from jaxcnn.geometry import Plan
-from jaxcnn.geometry.check import integer
-from jaxcnn.geometry.text import for_axes
+from jaxcnn.errors import InputError, error_prefix, format_advice
+from jaxcnn.inspect import plan_of
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn.layers import AvgPool, Conv, MaxPool
-from jaxcnn.nn.spec import ConvSpec, Spec, plan
+from jaxcnn.nn._options import check_dtype, check_shape
+from jaxcnn.nn.text import as_part, parse
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+
+    from jaxcnn.inspect import Plan
+
+Entry = str | Callable[[Any], Any]
+"""A layer: a word of :mod:`jaxcnn.nn.text`, a module already built, or a function of an array."""
 
 
 @suggest_keywords
 class Stack(nnx.Module):
-    """A chain of convolutions and pools over inputs of one known size.
+    """A chain of layers over inputs of one known shape.
 
-        x: (N, *input) or input, with input = (*spatial, C)
-        returns (N, *output) or output, with output the last row of the plan
+        x: (N, *input_shape) or input_shape
+        returns (N, *output_shape) or output_shape
 
     Args:
-      input: the input's shape without the batch axis, (*spatial, C).
-      layers: what to lay over it, first to last.
-      dtype, param_dtype, rngs: as in :class:`jaxcnn.nn.Conv`.
+      input_shape: the input's shape without the batch axis, such as (*spatial, C).
+      layers: the entries, first to last. Each is a word of the text form (``"conv:16:k3:relu"``,
+        ``"max:k2"``; see :mod:`jaxcnn.nn.text`), which takes its channels and its number of axes
+        from the entry before, or any function of a batch: a module already built, of whatever
+        library, ``jax.nn.relu``, a :class:`Residual`.
+      dtype, param_dtype: of the layers that are words, as in :class:`jaxcnn.nn.Conv`.
+      rngs: draws the parameters of the words.
+
+    Attributes:
+      input_shape, output_shape: of one example.
+      layers: the built layers.
 
     Raises:
-      InputError: (a ValueError) when it is built, where a layer does not fit, naming the layer.
+      InputError: (a ValueError) when it is built, where an entry does not take what the one before
+        it gives, naming the entry; TypeError where an entry is no layer.
 
-    >>> stack = Stack((7, 7, 1), [ConvSpec(6, 3), ConvSpec(10, 3)], rngs=nnx.Rngs(0))
+    >>> stack = Stack((7, 7, 1), ["conv:6:k3:relu", jnp.tanh, "conv:10:k5"], rngs=nnx.Rngs(0))
     >>> stack(jnp.ones((2, 7, 7, 1))).shape
-    (2, 3, 3, 10)
+    (2, 1, 1, 10)
     """
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
 
     def __init__(
         self,
-        input: Sequence[int],
-        layers: Sequence[Spec],
+        input_shape: Sequence[int],
+        layers: Sequence[Entry],
         *,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | None = None,
     ) -> None:
-        self.input = tuple(integer("input", size, least=1) for size in input)
-        self.specs = tuple(layers)
-        shapes = [self.input, *(row.output for row in self.plan().rows)]
-        self.layers = nnx.List(
-            _build(spec, shape, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-            for spec, shape in zip(self.specs, shapes, strict=False)
-        )
-
-    def plan(self) -> Plan:
-        """What each layer makes of the size and what it costs; prints as a table."""
-        return plan(self.input, self.specs)
+        with error_prefix(type(self).__name__):
+            self.input_shape = check_shape(input_shape)
+            if isinstance(layers, str) or not isinstance(layers, Sequence):
+                raise TypeError(f"layers must list layers, as in ['conv:16:k3'], got {layers!r}")
+            dtype = None if dtype is None else check_dtype("dtype", dtype)
+        settings = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        built, self.output_shape = _chain(layers, self.input_shape, settings)
+        self.layers = nnx.List(built)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        axes = len(self.input_shape)
+        if jnp.ndim(x) not in (axes, axes + 1):
+            raise InputError(
+                f"Stack: x of shape {jnp.shape(x)} has {jnp.ndim(x)} axes; use (N, *input_shape) "
+                f"or input_shape, with input_shape {self.input_shape}"
+            )
+        # Layers see batches alone, so that a function may be of either.
+        y = x if jnp.ndim(x) > axes else x[None]
         for layer in self.layers:
-            x = layer(x)
-        return x
+            y = layer(y)
+        return y if jnp.ndim(x) > axes else y[0]
+
+    def plan(self) -> Plan:
+        """What each layer makes of the size and what it costs: :func:`jaxcnn.inspect.plan_of`."""
+        return plan_of(self, self.input_shape)
 
 
-def _build(
-    spec: Spec,
-    input: tuple[int, ...],
-    *,
-    dtype: DTypeLike | None,
-    param_dtype: DTypeLike,
-    rngs: nnx.Rngs,
-) -> Conv | MaxPool | AvgPool:
-    axes = len(input) - 1
-    if isinstance(spec, ConvSpec):
-        return Conv(
-            input[-1],
-            spec.channels,
-            spec.filters(axes),
-            stride=spec.stride,
-            padding=for_axes(spec.padding, axes),
-            dilation=spec.dilation,
-            groups=spec.groups,
-            rounding=spec.rounding,
-            use_bias=spec.use_bias,
-            activation=spec.activation,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            rngs=rngs,
+@suggest_keywords
+class Residual(nnx.Module):
+    """Layers around which a shortcut leads: layers(x) + x, or layers(x) + shortcut(x).
+
+        x: (N, *shape)      returns (N, *output_shape), which both branches give
+
+    Args:
+      layers: a chain of entries, as :class:`Stack` takes them.
+      shortcut: an entry that gives what the layers give; None adds x itself.
+
+    Words are built by the stack that the block is an entry of.
+
+    Raises:
+      InputError: (a ValueError) where the branches' shapes differ: when the stack around it is
+        built, else when it is called; and where it is called with words that no stack has built.
+
+    Source: He et al., arXiv:1512.03385, section 3.2.
+
+    >>> block = Residual("conv:4:k3:p1:relu", "conv:4:k3:p1", shortcut="conv:4:k1")
+    >>> stack = Stack((7, 7, 1), [block, jax.nn.relu, Residual("conv:4:k3:p1")], rngs=nnx.Rngs(0))
+    >>> stack(jnp.ones((2, 7, 7, 1))).shape
+    (2, 7, 7, 4)
+    """
+
+    def __init__(self, *layers: Entry, shortcut: Entry | None = None) -> None:
+        self.layers = nnx.List(layers)
+        self.shortcut = shortcut
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = x
+        for layer in self.layers:
+            y = _built_alone(layer)(y)
+        beside = x if self.shortcut is None else _built_alone(self.shortcut)(x)
+        with error_prefix("Residual"):
+            self._require_same(y.shape, beside.shape)
+        return y + beside
+
+    def _built(self, shape: tuple[int, ...], settings: dict[str, Any]) -> Residual:
+        """The block with layers in the place of words, for inputs of this shape."""
+        layers, output = _chain(self.layers, shape, settings)
+        if self.shortcut is None:
+            self._require_same(output, shape)
+            return Residual(*layers)
+        with error_prefix("shortcut"):
+            (shortcut,), beside = _chain([self.shortcut], shape, settings)
+        self._require_same(output, beside)
+        return Residual(*layers, shortcut=shortcut)
+
+    def _require_same(self, y: tuple[int, ...], beside: tuple[int, ...]) -> None:
+        if y == beside:
+            return
+        if self.shortcut is None:
+            raise InputError(
+                f"the layers make {y} of {beside}, to which it cannot be added; use layers that "
+                f"keep the shape, or a shortcut to it{_projection(beside, y)}"
+            )
+        raise InputError(
+            f"the layers give {y}, but the shortcut gives {beside}; use a shortcut that gives {y}"
         )
-    pool = MaxPool if spec.kind == "max" else AvgPool
-    return pool(
-        spec.windows(axes),
-        stride=spec.stride,
-        padding=for_axes(spec.padding, axes),
-        dilation=spec.dilation,
-        rounding=spec.rounding,
-    )
+
+
+def _built_alone(entry: Entry) -> Callable[[Any], Any]:
+    if isinstance(entry, str):
+        raise InputError(
+            f"Residual: {entry} is a word, which only a stack can build; use the block as an entry "
+            f"of a Stack, or layers already built"
+        )
+    return entry
+
+
+def _projection(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Advice on a shortcut with 1x1 kernels that makes ``wanted`` of ``given``, if there is one."""
+    if len(given) != len(wanted):
+        return ""
+    sizes = list(zip(given[:-1], wanted[:-1], strict=True))
+    for stride in range(1, max(given[:-1], default=1) + 1):
+        if all((size - 1) // stride + 1 == output for size, output in sizes):
+            exact = all((size - 1) % stride == 0 for size, _ in sizes)
+            return f', such as "conv:{wanted[-1]}:k1:s{stride}{"" if exact else ":floor"}"'
+    return ""
+
+
+def _chain(
+    entries: Sequence[Entry], shape: tuple[int, ...], settings: dict[str, Any]
+) -> tuple[list[Callable[[Any], Any]], tuple[int, ...]]:
+    """The built layers over inputs of this shape, and the shape of the last one's output."""
+    layers = []
+    x = jax.ShapeDtypeStruct((2, *shape), settings["dtype"] or "float32")
+    for number, entry in enumerate(entries, start=1):
+        words = format_advice(as_part) if isinstance(entry, str) else nullcontext()
+        with error_prefix(f"layer {number} ({_name(entry)})"), words:
+            layer = _build(entry, x.shape[1:], settings)
+            x = _output(layer, x)
+        layers.append(layer)
+    return layers, x.shape[1:]
+
+
+def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Callable[[Any], Any]:
+    if isinstance(entry, str):
+        return parse(entry).build(shape, **settings)
+    if isinstance(entry, Residual):
+        return entry._built(shape, settings)
+    if isinstance(entry, type) or not callable(entry):
+        raise TypeError(
+            "is no layer; use a word such as 'conv:16:k3', a module already built, or a function "
+            "of an array"
+        )
+    # A layer over one axis more would take the batch for a spatial axis.
+    size = getattr(entry, "kernel_size", None) if isinstance(entry, nnx.Module) else None
+    if isinstance(size, tuple) and len(size) != len(shape) - 1:
+        raise InputError(
+            f"has kernel_size {size}, for inputs of {len(size) + 1} axes, (*spatial, C), but gets "
+            f"{shape}; use a kernel_size of {len(shape) - 1} entries"
+        )
+    return entry
+
+
+def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """What a layer makes of a batch; the layer is not changed."""
+    graph, state = nnx.split(layer) if isinstance(layer, nnx.Module) else (None, None)
+    try:
+        y = jax.eval_shape(
+            lambda state, x: (layer if graph is None else nnx.merge(graph, state))(x), state, x
+        )
+    except InputError:
+        raise
+    except Exception as error:  # another library's layer raises whatever it likes
+        raise InputError(f"does not take x of shape {x.shape}: {error}") from error
+    if not isinstance(y, jax.ShapeDtypeStruct):
+        raise InputError(f"gives a {type(y).__name__}; a layer gives an array")
+    if not y.shape or y.shape[0] != x.shape[0]:
+        raise InputError(
+            f"makes {y.shape} of a batch {x.shape}, without its batch axis; a layer takes "
+            f"(N, ...) to (N, ...): use jax.vmap of a function of one example"
+        )
+    return y
+
+
+def _name(entry: Entry) -> str:
+    """What an error calls an entry."""
+    if isinstance(entry, str):
+        return entry
+    return getattr(entry, "__name__", type(entry).__name__)

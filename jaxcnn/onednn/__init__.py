@@ -1,13 +1,15 @@
-"""oneDNN, by its own documented API: the one room that knows of the library.
+"""oneDNN through its own documented API.
 
-``library`` finds it, loads it at its first use together with the shim that XLA calls (``shim.c``,
-compiled by ``hatch_build.py``), and says why it may not be asked where that is so. The room lies
-below ``convolve`` and imports only ``jaxcnn.errors``; importing it loads nothing.
+``library`` finds the shared library and loads it at its first use, together with the shim that XLA
+calls (``shim.c``, compiled by ``hatch_build.py``); if it cannot be used, ``library`` says why.
+``primitives`` describes a convolution for it, asks whether it is supported, and calls it;
+``faults`` knows what oneDNN computes wrongly. The only user is
+``jaxcnn/convolve/algorithms/kernels/onednn.py``. Imports ``jaxcnn.errors`` alone; importing the
+package loads no library.
 """
 
 from jaxcnn.onednn.library import (
     SWITCH,
-    closed_because,
     instruction_set,
     missing,
     onednn_closed,
@@ -15,12 +17,12 @@ from jaxcnn.onednn.library import (
     shim,
     switched_on,
     threads,
+    unavailable_reason,
     version,
 )
 
 __all__ = [
     "SWITCH",
-    "closed_because",
     "instruction_set",
     "missing",
     "onednn_closed",
@@ -28,5 +30,6 @@ __all__ = [
     "shim",
     "switched_on",
     "threads",
+    "unavailable_reason",
     "version",
 ]

@@ -1,35 +1,37 @@
-"""What goes wrong in oneDNN 3.2: what is not asked of it, and what is asked with care.
+"""Faults of oneDNN 3.2: implementations that are skipped, and those whose inputs are checked.
 
-Seen over some ten thousand drawn problems in whole numbers, of which every result is exact, and
-with cells that are NaN or infinite: float32 and bfloat16, up to AMX.
+Found with some ten thousand drawn problems in integers, whose results are exact, and with cells
+that are NaN or infinite: float32 and bfloat16, instruction sets up to AMX.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxcnn.onednn import library
-from jaxcnn.onednn.primitives import Convolution, Kind, ask
+from jaxcnn.onednn.primitives import Convolution, Kind, query
 
-MOST_PASSED_OVER = 4
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MOST_SKIPPED = 4
 
 LONGEST_ROW = 64
-"""Outputs that are summed in one piece; longer rows are divided into pieces of any length."""
+"""Outputs that oneDNN sums in one piece; longer rows are split into pieces of any length."""
 
 
 class Fault(NamedTuple):
-    """Something that goes wrong.
+    """A fault of some implementations.
 
     Attributes:
       kind: the direction.
-      names: how the names of the implementations begin.
-      when: whether it goes wrong for a convolution.
-      seen: what was.
+      names: prefixes of the implementations' names.
+      when: whether a convolution is affected.
+      seen: what happens.
     """
 
     kind: Kind
@@ -68,56 +70,56 @@ FAULTS = (
         "memory overwritten: https://github.com/uxlfoundation/oneDNN/issues/6035",
     ),
 )
-"""Wrong numbers, or worse."""
+"""Implementations that compute wrong numbers, or worse."""
 
-SPILLS = (
+NAN_LEAKS = (
     Fault(
         Kind.FORWARD,
         ("brgconv:avx512_core_bf16", "brgconv_1x1:avx512_core_bf16", "jit_bf16"),
         _odd_inputs,
-        "channels are multiplied in pairs, the last with its neighbour's and a weight of zero",
+        "channels are multiplied in pairs, the last one with a cell of its neighbour times zero",
     ),
     Fault(
         Kind.FORWARD,
         ("jit:avx512_core_amx",),
         lambda _: True,
-        "a row of taps is filled up with cells beside it and weights of zero",
+        "a row of taps is extended by neighbouring cells times zero",
     ),
     Fault(
         Kind.BACKWARD_DATA,
         ("brg_fwd:avx512_core_bf16", "brgconv_strided:avx512_core_bf16"),
         _odd_outputs,
-        "channels are multiplied in pairs, the last with its neighbour's and a weight of zero",
+        "channels are multiplied in pairs, the last one with a cell of its neighbour times zero",
     ),
     Fault(
         Kind.BACKWARD_WEIGHTS,
         ("brgconv_bwd_w:", "jit:avx512_core_amx", "jit_bf16:"),
         _odd_row,
-        "cells are multiplied in pairs, the last with one that the tap does not meet and a zero",
+        "cells are multiplied in pairs, the last one with a cell outside the window times zero",
     ),
 )
-"""Right for finite numbers; a NaN or an infinity makes NaN of sums that it is no part of."""
+"""Implementations that are right for finite numbers; a NaN or an infinity leaks into other sums."""
 
 
-def served(convolution: Convolution) -> Convolution | str:
-    """The question to which oneDNN says yes with an implementation that is right; or why not.
+def choose_implementation(convolution: Convolution) -> Convolution | str:
+    """The convolution with the first implementation that is right; or why there is none.
 
-    It is first asked for the arrays as they lie, then for images laid out anew inside.
+    First for arrays in their own layout, then for images that oneDNN reorders.
     """
-    return library.closed_because() or _served(convolution)
+    return library.unavailable_reason() or _choose_implementation(convolution)
 
 
 @lru_cache(maxsize=65536)
-def _served(convolution: Convolution) -> Convolution | str:
-    if _meets_padding_alone(convolution):
-        return "a window or a tap that meets padding alone"  # wrong numbers, SIGSEGV
+def _choose_implementation(convolution: Convolution) -> Convolution | str:
+    if _meets_only_padding(convolution):
+        return "a window or a tap that meets only padding"  # wrong numbers, SIGSEGV
     reasons = []
-    for rearranged in (False, True):
-        for passed_over in range(MOST_PASSED_OVER):
-            asked = replace(convolution, rearranged=rearranged, passed_over=passed_over)
-            answer = ask(asked)
-            if answer.refused is not None:
-                reasons.append(answer.refused)
+    for may_reorder in (False, True):
+        for skipped in range(MOST_SKIPPED):
+            asked = replace(convolution, may_reorder=may_reorder, skipped=skipped)
+            answer = query(asked)
+            if answer.unsupported_reason is not None:
+                reasons.append(answer.unsupported_reason)
                 break
             if (fault := _found(FAULTS, asked, answer.implementation)) is None:
                 return asked
@@ -125,9 +127,9 @@ def _served(convolution: Convolution) -> Convolution | str:
     return reasons[0]
 
 
-def spills(convolution: Convolution) -> bool:
-    """Whether a NaN or an infinity may change sums that it is no part of, of a served question."""
-    return _found(SPILLS, convolution, ask(convolution).implementation) is not None
+def leaks_nans(convolution: Convolution) -> bool:
+    """Whether a NaN or an infinity may leak into other sums, with the chosen implementation."""
+    return _found(NAN_LEAKS, convolution, query(convolution).implementation) is not None
 
 
 def _found(faults: Iterable[Fault], convolution: Convolution, name: str) -> Fault | None:
@@ -138,8 +140,8 @@ def _found(faults: Iterable[Fault], convolution: Convolution, name: str) -> Faul
     return None
 
 
-def _meets_padding_alone(convolution: Convolution) -> bool:
-    """Whether some window, or some tap at all its places, meets no cell on an axis."""
+def _meets_only_padding(convolution: Convolution) -> bool:
+    """Whether some window, or some tap at all outputs, meets no cell on an axis."""
     axes = zip(
         convolution.image.sizes[2:],
         convolution.kernel.sizes[-len(convolution.stride) :],
@@ -157,9 +159,7 @@ def _meets_padding_alone(convolution: Convolution) -> bool:
 
 
 def _some_miss(n: int, lo: int, count: int, step: int, others: int, apart: int) -> bool:
-    """Whether for some i < count all i * step + j * apart - lo, with j < others, miss the cells
-    0 to n - 1.
-    """
+    """Whether for some i < count no i * step + j * apart - lo with j < others is in 0 ... n - 1."""
     first = np.arange(count) * step - lo
     least = np.maximum(0, -(first // apart))
     most = np.minimum(others - 1, (n - 1 - first) // apart)

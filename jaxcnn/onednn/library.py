@@ -1,7 +1,7 @@
-"""Where oneDNN lies, how it is loaded, and why it may not be asked.
+"""Finds and loads oneDNN, and says why it cannot be used.
 
-The library comes from PyPI (``onednn-cpu-gomp``) and is loaded when it is first asked for, never
-by an import. Where something is missing, one line says what, and what to type.
+The library comes from PyPI (``onednn-cpu-gomp``) and is loaded at its first use, never by an
+import. If something is missing, one line says what, and what to type.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import os
 import platform
 import sysconfig
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SWITCH = "JAXCNN_ONEDNN"
 
@@ -30,9 +33,9 @@ SHIM = Path(__file__).with_name("libjaxcnn_onednn.so")
 NOTE = Path(__file__).with_name("not_built.txt")
 
 SPIN_COUNT = "10000"
-"""How often libgomp's threads look for work before they sleep: for half a millisecond. With a tenth
-of that, small convolutions wait for them to wake; with ten times as much they are in the way of
-XLA's own (``experiments/onednn_threads.py``)."""
+"""How often libgomp's threads look for work before they sleep: half a millisecond. With a tenth of
+it, small convolutions wait for them to wake up; with ten times as much they take the cores from
+XLA's own threads (``experiments/onednn_threads.py``)."""
 
 FORKED = (
     b"oneDNN was loaded before this process was forked, and its threads do not survive that; start "
@@ -47,12 +50,13 @@ _forked = False
 
 @contextmanager
 def onednn_closed() -> Iterator[None]:
-    """Inside, nothing that this thread compiles asks oneDNN; in Python what ``JAXCNN_ONEDNN=0`` is.
+    """Inside this context nothing that the thread compiles uses oneDNN, as with
+    ``JAXCNN_ONEDNN=0``.
 
-    What was compiled before keeps what it has.
+    Programs that were compiled before are not changed.
 
     >>> with onednn_closed():
-    ...     closed_because()
+    ...     unavailable_reason()
     'closed by onednn_closed()'
     """
     token = _closed_by_hand.set(True)
@@ -62,11 +66,11 @@ def onednn_closed() -> Iterator[None]:
         _closed_by_hand.reset(token)
 
 
-def closed_because() -> str | None:
-    """Why oneDNN may not be asked in this process; None where it may.
+def unavailable_reason() -> str | None:
+    """Why oneDNN cannot be used in this process; None if it can.
 
     Raises:
-      InputError: (a ValueError) where ``JAXCNN_ONEDNN`` says neither yes nor no.
+      InputError: (a ValueError) if ``JAXCNN_ONEDNN`` is neither yes nor no.
     """
     if _closed_by_hand.get():
         return "closed by onednn_closed()"
@@ -76,10 +80,10 @@ def closed_because() -> str | None:
 
 
 def switched_on() -> bool:
-    """What ``JAXCNN_ONEDNN`` says: 1, true, on, yes or nothing; 0, false, off or no to close it.
+    """Whether ``JAXCNN_ONEDNN`` allows oneDNN: 1, true, on, yes or unset; not 0, false, off or no.
 
     Raises:
-      InputError: (a ValueError) where it says something else.
+      InputError: (a ValueError) if it is something else.
     """
     said = os.environ.get(SWITCH, "").strip()
     if said.lower() in ("", "1", "true", "on", "yes"):
@@ -90,49 +94,49 @@ def switched_on() -> bool:
 
 
 def missing() -> str | None:
-    """What this machine or this installation lacks, and what to type; None where all is there."""
+    """What this machine or this installation lacks, and what to type; None if nothing."""
     found = _library()
     return found if isinstance(found, str) else None
 
 
 def shim() -> ctypes.CDLL:
-    """What XLA calls, bound to oneDNN.
+    """The library that XLA calls, bound to oneDNN.
 
     Raises:
-      InputError: (a ValueError) where oneDNN is closed; :func:`closed_because` says why.
+      InputError: (a ValueError) if oneDNN cannot be used; see :func:`unavailable_reason`.
     """
-    if reason := closed_because():
-        raise InputError(f"oneDNN cannot be asked: {reason}")
+    if reason := unavailable_reason():
+        raise InputError(f"oneDNN cannot be used: {reason}")
     return _open().shim
 
 
 def version() -> str:
-    """The version of oneDNN itself, such as ``3.2.0``, which is not its package's.
+    """The version of oneDNN itself, such as ``3.2.0``; its package has another.
 
     Raises:
-      InputError: (a ValueError) where it is missing.
+      InputError: (a ValueError) if it is missing.
     """
     return _open().version
 
 
 def path() -> Path:
-    """The file it was loaded from. Raises an :class:`InputError` where it is missing."""
+    """The file that was loaded. Raises an :class:`.InputError` if it is missing."""
     return _open().path
 
 
 def instruction_set() -> str:
-    """What oneDNN computes with here, by its own word, such as ``avx512_core_amx``.
+    """The instruction set that oneDNN reports to use, such as ``avx512_core_amx``.
 
-    ``ONEDNN_MAX_CPU_ISA`` in the environment holds it to less than the processor has.
+    ``ONEDNN_MAX_CPU_ISA`` in the environment can limit it to less than the processor has.
 
     Raises:
-      InputError: (a ValueError) where it is missing.
+      InputError: (a ValueError) if oneDNN is missing.
     """
     return _open().instruction_set
 
 
 def threads() -> int:
-    """How many threads it computes with. Raises an :class:`InputError` where it is missing."""
+    """The number of threads it uses. Raises an :class:`.InputError` if it is missing."""
     return _open().onednn.omp_get_max_threads()
 
 
@@ -146,7 +150,7 @@ class _Library:
 
 
 class _MissingError(Exception):
-    """What is missing, and what to type."""
+    """The message says what is missing, and what to type."""
 
 
 _lock = threading.Lock()
@@ -156,7 +160,7 @@ _found: _Library | str | None = None
 def _open() -> _Library:
     found = _library()
     if isinstance(found, str):
-        raise InputError(f"oneDNN cannot be asked: {found}")
+        raise InputError(f"oneDNN cannot be used: {found}")
     return found
 
 
@@ -178,7 +182,7 @@ def _load() -> _Library:
         raise _MissingError(f"oneDNN is for Linux x86_64, and this is {machine}")
     place = _place()
     _register_at_fork()
-    with _patient_threads():
+    with _spin_count_set():
         try:
             ctypes.CDLL(THREADS)
         except OSError as error:
@@ -200,7 +204,7 @@ def _register_at_fork() -> None:
 
 
 def _place() -> Path:
-    """Where the library's package has put it."""
+    """The path of the library that its package installed."""
     try:
         package = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -219,9 +223,10 @@ def _place() -> Path:
 
 
 @contextmanager
-def _patient_threads() -> Iterator[None]:
-    """Inside, libgomp is told how long to spin, unless a person has told it: it reads the
-    environment when it is loaded, and only then.
+def _spin_count_set() -> Iterator[None]:
+    """Sets how long libgomp's threads spin, unless the user has set it.
+
+    libgomp reads the environment only while it is loaded, which must be inside this context.
     """
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         yield
@@ -242,14 +247,14 @@ def _instruction_set(onednn: ctypes.CDLL) -> str:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
     if limit:
         raise _MissingError(
-            f"oneDNN is held to {name} by ONEDNN_MAX_CPU_ISA={limit}, and AVX2 is the least that "
-            f"is fast: unset ONEDNN_MAX_CPU_ISA"
+            f"oneDNN is limited to {name} by ONEDNN_MAX_CPU_ISA={limit}, and without AVX2 it is "
+            f"slow: unset ONEDNN_MAX_CPU_ISA"
         )
     raise _MissingError(f"the processor has no AVX2, only {name}")
 
 
 class _Version(ctypes.Structure):
-    """dnnl_version_t, as far as it is read."""
+    """The first fields of dnnl_version_t."""
 
     _fields_ = (("major", ctypes.c_int), ("minor", ctypes.c_int), ("patch", ctypes.c_int))
 
@@ -261,7 +266,7 @@ def _version(onednn: ctypes.CDLL) -> str:
 
 
 def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
-    """The shim, with the addresses of oneDNN's functions."""
+    """The shim, after it was given the addresses of oneDNN's functions."""
     if not SHIM.exists():
         why = f" ({NOTE.read_text().strip()})" if NOTE.exists() else ""
         raise _MissingError(f"the shim to oneDNN was not built{why}: {build_again()}")
@@ -287,16 +292,16 @@ def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
         onednn.dnnl_status2str.restype = ctypes.c_char_p
         said = onednn.dnnl_status2str(status).decode()
         raise _MissingError(f"oneDNN does not start: {said}")
-    # The one thread that is ever in oneDNN; it waits in C, without Python's lock.
+    # The only thread that runs oneDNN. It waits in C, without Python's lock.
     try:
         threading.Thread(target=loaded.jaxcnn_onednn_serve, name="oneDNN", daemon=True).start()
     except RuntimeError as error:
-        raise _MissingError(f"oneDNN gets no thread of its own: {error}") from error
+        raise _MissingError(f"a thread for oneDNN cannot be started: {error}") from error
     return loaded
 
 
 def build_again() -> str:
-    """What to type to have the shim built, by where this package was installed from."""
+    """What to type to build the shim, depending on where this package was installed from."""
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").exists():
         return f"pip install --no-deps -e {root}"
@@ -304,8 +309,9 @@ def build_again() -> str:
 
 
 def _closed_in_child() -> None:
-    """After a fork: what is compiled from now on takes the plain road, and what was compiled says
-    why it cannot be run, instead of waiting for threads that are not there.
+    """After a fork: compile without oneDNN, and let compiled calls fail with the reason.
+
+    oneDNN's threads do not exist in the child; a call would wait for them for ever.
     """
     global _forked, _lock
     _forked, _lock = True, threading.Lock()

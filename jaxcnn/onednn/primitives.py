@@ -1,33 +1,35 @@
-"""oneDNN's three convolutions as calls of an XLA program, and the question whether it serves one.
+"""oneDNN's three convolutions: describe one, ask whether it is supported, call it from XLA.
 
-A convolution is a list of integers here (:class:`Convolution`): the shim's ``struct description``.
+A convolution is a list of integers (:class:`Convolution`): the shim's ``struct description``.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxcnn.onednn import library
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 TARGET = "jaxcnn_onednn_convolution"
 
 DTYPES = {"float32": 11, "bfloat16": 16}
-"""XLA's numbers of the dtypes that oneDNN computes with here."""
+"""The dtypes that are supported, with XLA's numbers for them."""
 
 MOST_AXES = 3
 
 
 class Kind(IntEnum):
-    """Which of the three: what it computes from what."""
+    """Which of the three convolutions."""
 
     FORWARD = 0  # output from image and kernel
     BACKWARD_DATA = 1  # image's gradient from output's and kernel
@@ -35,11 +37,11 @@ class Kind(IntEnum):
 
 
 class Operand(NamedTuple):
-    """How an array lies in memory, in oneDNN's order of axes.
+    """The layout of an array in memory, in oneDNN's order of axes.
 
     Attributes:
       sizes: (N, C, *size) of images, (O, C // groups, *F) of kernels.
-      strides: cells from one to the next on each of them.
+      strides: distances in memory from one entry to the next on each axis.
     """
 
     sizes: tuple[int, ...]
@@ -56,7 +58,7 @@ class Operand(NamedTuple):
         return cls(tuple(shape[a] for a in axes), tuple(steps[a] for a in axes))
 
     def grouped(self, groups: int) -> Operand:
-        """A kernel with its filters divided into groups, as a first axis."""
+        """A kernel with an axis of groups before that of its filters."""
         (filters, *sizes), (step, *strides) = self
         own = filters // groups
         return Operand((groups, own, *sizes), (own * step, step, *strides))
@@ -64,17 +66,17 @@ class Operand(NamedTuple):
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution, in one of its three directions, for arrays as they lie.
+    """One convolution, in one of its three directions, for arrays in a certain layout.
 
     Attributes:
       kind: the direction.
       dtype: of all three arrays.
-      image, kernel, output: how they lie; the kernel's first axis are the groups where
-        ``groups`` is above 1.
-      groups: parts of the channels.
+      image, kernel, output: their layouts; if ``groups`` is above 1, the kernel's first axis is
+        that of the groups.
+      groups: the number of groups of channels.
       stride, dilation, padding: on each spatial axis; padding as (lo, hi), not negative.
-      rearranged: whether oneDNN may lay out image and output anew inside.
-      passed_over: how many of its implementations are not taken, the first that would serve.
+      may_reorder: whether oneDNN may copy image and output into a layout that it prefers.
+      skipped: how many of its implementations are skipped, the first that support it.
     """
 
     kind: Kind
@@ -86,8 +88,8 @@ class Convolution:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
-    rearranged: bool = False
-    passed_over: int = 0
+    may_reorder: bool = False
+    skipped: int = 0
 
     @property
     def group_channels(self) -> tuple[int, int]:
@@ -102,8 +104,8 @@ class Convolution:
             return [*values, *[0] * (length - len(values))]
 
         operands = (self.image, self.kernel, self.output)
-        numbers = [self.kind, DTYPES[self.dtype], axes, self.groups > 1, self.rearranged]
-        numbers.append(self.passed_over)
+        numbers = [self.kind, DTYPES[self.dtype], axes, self.groups > 1, self.may_reorder]
+        numbers.append(self.skipped)
         for operand in operands:
             numbers += row(operand.sizes, most)
         for operand in operands:
@@ -118,27 +120,27 @@ class Answer(NamedTuple):
     """What oneDNN would do.
 
     Attributes:
-      refused: why it does not; None where it does.
-      implementation: its own name for how.
-      rearranged: bytes of the operands and the result that are laid out anew inside.
-      reordered_by: what does that for each, empty where it stays.
+      unsupported_reason: why it does not support a convolution; None if it does.
+      implementation: oneDNN's name for it.
+      reordered_bytes: bytes of each operand and the result that are copied into another layout.
+      reordered_by: the implementation that copies each; empty if none does.
     """
 
-    refused: str | None
+    unsupported_reason: str | None
     implementation: str = ""
-    rearranged: tuple[int, int, int] = (0, 0, 0)
+    reordered_bytes: tuple[int, int, int] = (0, 0, 0)
     reordered_by: tuple[str, str, str] = ("", "", "")
 
 
-def ask(convolution: Convolution) -> Answer:
-    """Whether and how oneDNN would serve it; nothing slow is taken for an answer."""
-    if reason := library.closed_because():
+def query(convolution: Convolution) -> Answer:
+    """Whether and how oneDNN would compute it; slow implementations count as unsupported."""
+    if reason := library.unavailable_reason():
         return Answer(reason)
-    return _asked(convolution)
+    return _query(convolution)
 
 
 @lru_cache(maxsize=65536)
-def _asked(convolution: Convolution) -> Answer:
+def _query(convolution: Convolution) -> Answer:
     shim = library.shim()
     length = 48
     named, sizes = ctypes.create_string_buffer(4 * length), (ctypes.c_int64 * 4)()
@@ -157,7 +159,7 @@ def _asked(convolution: Convolution) -> Answer:
     if sizes[3] < 0:
         return Answer(f"only by {name}", name)
     if any(each.startswith("ref") for each in reorders):
-        return Answer(f"laid out by {', '.join(filter(None, reorders))}", name)
+        return Answer(f"reordered by {', '.join(filter(None, reorders))}", name)
     return Answer(None, name, (sizes[0], sizes[1], sizes[2]), reorders)
 
 
@@ -168,7 +170,7 @@ def _register() -> None:
 
 
 def call(convolution: Convolution, a: jax.Array, b: jax.Array, shape: Sequence[int]) -> jax.Array:
-    """The convolution of two operands as a call in a program, its result of the given shape."""
+    """The convolution of two operands as a call in a program, with a result of this shape."""
     _register()
     result = jax.ShapeDtypeStruct(tuple(shape), a.dtype)
     return jax.ffi.ffi_call(TARGET, result)(a, b, description=convolution.numbers())

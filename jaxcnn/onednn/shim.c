@@ -1,17 +1,17 @@
 // oneDNN's convolutions as handlers of XLA's foreign function interface.
 //
-// A call is described by integers alone (struct description): which of the three convolutions it is,
-// and for each operand its sizes and the distance in memory from one cell to the next, as it lies.
-// The same integers are the question whether oneDNN serves it (jaxcnn_onednn_ask), the attribute of
-// the call in a compiled program, and the key under which the primitive is kept.
+// A call is described by integers (struct description): which of the three convolutions it is, and
+// for each operand its sizes and the distances in memory from one entry to the next. The same
+// integers are the question whether oneDNN supports it (jaxcnn_onednn_ask), the attribute of the call
+// in a compiled program, and the key under which the primitive is cached.
 //
-// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): its library is nowhere linked
-// against, and no symbol of it can be taken for one that another package carries.
+// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): the shim is not linked against
+// its library, so no symbol can be confused with that of a copy in another package.
 //
-// One thread alone is ever in oneDNN (jaxcnn_onednn_serve), and serves all others in turn. oneDNN
-// computes with all cores, so two calls at once gain nothing; and OpenMP keeps a team of threads for
-// each thread that calls it, which look for work for a while after each call and would take the cores
-// from the next one's.
+// Only one thread runs oneDNN (jaxcnn_onednn_serve); it serves all others in turn. oneDNN uses all
+// cores, so two calls at once would gain nothing. And OpenMP keeps a team of threads for each thread
+// that calls it; these look for work for a while after each call and would take the cores from the
+// next caller's team.
 
 #define _DEFAULT_SOURCE  // madvise, mincore
 
@@ -75,22 +75,22 @@ static const char *const names[] = {FUNCTIONS(NAME) NULL};
 
 EXPORT const char *const *jaxcnn_onednn_names(void) { return names; }
 
-// ---- What a call is ----------------------------------------------------------------------------
+// ---- The description of a call -----------------------------------------------------------------
 
 enum kind { FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2 };
 
 enum { MOST_AXES = 3, MOST_DIMS = MOST_AXES + 3, OPERANDS = 3, IMAGE = 0, KERNEL = 1, OUTPUT = 2 };
 
-// Integers in this order; those of axes that there are not are zero.
+// The integers, in this order. Entries of axes beyond the last are zero.
 struct description {
   int64_t kind;
   int64_t type;         // XLA's number of the operands' dtype
-  int64_t axes;         // spatial ones
-  int64_t grouped;      // whether the kernel has an axis of groups, its first
-  int64_t rearranged;   // whether oneDNN may lay out images and outputs anew, as it likes them
-  int64_t passed_over;  // how many of the implementations that serve are left unused, the first ones
+  int64_t axes;         // number of spatial axes
+  int64_t grouped;      // whether the kernel's first axis is that of the groups
+  int64_t rearranged;   // whether oneDNN may copy images and outputs into other layouts
+  int64_t passed_over;  // how many implementations to skip, of those that support it
   int64_t sizes[OPERANDS][MOST_DIMS];    // image (N, C, *size), kernel ((g,) O, C, *F), output
-  int64_t strides[OPERANDS][MOST_DIMS];  // cells from one to the next in memory
+  int64_t strides[OPERANDS][MOST_DIMS];  // distances in memory from one entry to the next
   int64_t stride[MOST_AXES];
   int64_t dilation[MOST_AXES];  // 1: none
   int64_t before[MOST_AXES];    // padding
@@ -101,7 +101,7 @@ enum { NUMBERS = sizeof(struct description) / sizeof(int64_t) };
 
 EXPORT int64_t jaxcnn_onednn_numbers(void) { return NUMBERS; }
 
-// What it takes first, what second, and what it gives: places among the operands.
+// The first operand, the second and the result, as places in struct description.
 static const int roles[3][3] = {
     {IMAGE, KERNEL, OUTPUT}, {OUTPUT, KERNEL, IMAGE}, {IMAGE, OUTPUT, KERNEL}};
 
@@ -115,16 +115,16 @@ static const dnnl_query_t queries[3][3] = {
     {dnnl_query_diff_dst_md, dnnl_query_weights_md, dnnl_query_diff_src_md},
     {dnnl_query_src_md, dnnl_query_diff_dst_md, dnnl_query_diff_weights_md}};
 
-// ---- A primitive that is kept ------------------------------------------------------------------
+// ---- A cached primitive ------------------------------------------------------------------------
 
 enum { NAME_LENGTH = 48 };
 
 struct operand {
-  dnnl_memory_t given;     // as it lies in XLA's memory
-  dnnl_memory_t inside;    // as oneDNN wants it; NULL where that is the same
+  dnnl_memory_t given;     // in XLA's memory
+  dnnl_memory_t inside;    // in oneDNN's layout; NULL if that is the same
   dnnl_primitive_desc_t described;
   dnnl_primitive_t reorder;
-  size_t bytes;            // of what lies inside
+  size_t bytes;            // of the array in oneDNN's layout
   char reordered_by[NAME_LENGTH];
 };
 
@@ -132,11 +132,11 @@ struct kept {
   struct description key;
   struct kept *next;       // in its bucket
   uint64_t used;           // when it was used last
-  dnnl_primitive_desc_t described;  // NULL where only slow implementations serve
-  dnnl_primitive_t primitive;       // made when it is first executed
+  dnnl_primitive_desc_t described;  // NULL if only slow implementations support it
+  dnnl_primitive_t primitive;       // created when it is first executed
   dnnl_memory_t workspace;
   size_t workspace_bytes;
-  size_t bytes;            // of everything oneDNN needs beside the operands
+  size_t bytes;            // everything that oneDNN needs beside the operands
   struct operand operands[3];  // by role
   char name[NAME_LENGTH];
 };
@@ -152,7 +152,7 @@ static size_t count;
 static uint64_t clock_of_uses;
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
-static char *scratch;        // kept from call to call: what is used again is in the caches
+static char *scratch;        // kept from call to call: reused memory is in the caches
 static size_t scratch_bytes;
 static const char *forbidden;
 
@@ -160,7 +160,7 @@ static const char *forbidden;
 EXPORT int jaxcnn_onednn_bind(void **addresses) {
   if (engine) return dnnl_success;
   memcpy(&api, addresses, sizeof api);
-  // Primitives are kept here. oneDNN's own cache would give one that it has again where the next
+  // Primitives are cached here. oneDNN's own cache would return the cached one again when the next
   // implementation is asked for (3.2).
   dnnl_status_t status = api.dnnl_set_primitive_cache_capacity(0);
   if (status == dnnl_success) status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
@@ -169,7 +169,7 @@ EXPORT int jaxcnn_onednn_bind(void **addresses) {
   return status;
 }
 
-// From now on every call fails with these words, which must stay where they are: after a fork
+// From now on every call fails with this message, whose memory must stay valid: after a fork
 // oneDNN's threads are gone.
 EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
@@ -177,7 +177,7 @@ EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
 enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
 
-// What a thread wants from oneDNN.
+// Work that a thread wants done by oneDNN.
 struct request {
   void (*run)(struct request *);
   void *what;
@@ -189,9 +189,9 @@ struct request {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
-static struct request *first, **last = &first;  // those that wait
+static struct request *first, **last = &first;  // the queue
 
-// Serves for ever: called in a thread that does nothing else. A second one is not needed.
+// Serves for ever: called in a thread that does nothing else. A second call returns at once.
 EXPORT void jaxcnn_onednn_serve(void) {
   static bool served;
   pthread_mutex_lock(&lock);
@@ -199,7 +199,7 @@ EXPORT void jaxcnn_onednn_serve(void) {
   served = true;
   pthread_mutex_unlock(&lock);
   if (again) return;
-  // As in XLA's own threads denormal numbers are zeros; the threads of OpenMP take it from this one.
+  // Denormal numbers are zeros, as in XLA's own threads; OpenMP's threads inherit it from this one.
   _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
   pthread_mutex_lock(&lock);
   for (;;) {
@@ -215,7 +215,7 @@ EXPORT void jaxcnn_onednn_serve(void) {
   }
 }
 
-// Has a request served, and waits for it.
+// Queues a request and waits until it is done.
 static int serve(struct request *mine) {
   pthread_cond_init(&mine->told, NULL);
   pthread_mutex_lock(&lock);
@@ -252,7 +252,7 @@ static void copy_name(char *to, const_dnnl_primitive_desc_t desc) {
   strncpy(to, name ? name : "", NAME_LENGTH - 1);
 }
 
-// What oneDNN computes by a plain loop, or by way of patches written out in memory.
+// Implementations by plain loops, or by patches written out in memory.
 static bool is_slow(const char *name) {
   return !strncmp(name, "gemm", 4) || !strncmp(name, "ref", 3) || !strncmp(name, "x64:gemm", 8);
 }
@@ -283,7 +283,7 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
   const dnnl_alg_kind_t direct = dnnl_convolution_direct;
   dnnl_primitive_desc_t forward = NULL;
   dnnl_status_t status;
-  // For the others it is a hint, and whatever serves will do: its implementation is not heeded.
+  // For the other kinds it is only a hint; its implementation does not matter.
   TRY(api.dnnl_convolution_forward_primitive_desc_create(
       d->kind == FORWARD ? desc : &forward, engine,
       d->kind == FORWARD ? dnnl_forward_inference : dnnl_forward_training, direct, mds[IMAGE],
@@ -296,7 +296,7 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
     TRY(api.dnnl_convolution_backward_weights_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT], stride, dilates,
         before, after, forward, attr));
-  // While the hint is there: what comes next is found with it.
+  // Before the hint is destroyed: the next implementation is found with it.
   for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(*desc));
 done:
   if (forward) api.dnnl_primitive_desc_destroy(forward);
@@ -317,7 +317,7 @@ done:
   return status;
 }
 
-// Asks oneDNN what serves a description.
+// Finds oneDNN's implementation for a description.
 static dnnl_status_t describe(const struct description *d, struct kept **described) {
   dnnl_status_t status = dnnl_out_of_memory;
   dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
@@ -344,7 +344,7 @@ static dnnl_status_t describe(const struct description *d, struct kept **describ
   TRY(describe_convolution(d, wanted, attr, &one->described));
   const dnnl_primitive_desc_t desc = one->described;
   copy_name(one->name, desc);
-  if (is_slow(one->name)) {  // those that oneDNN would try next are slower
+  if (is_slow(one->name)) {  // the next ones would be slower
     api.dnnl_primitive_desc_destroy(desc);
     one->described = NULL;
     goto done;
@@ -374,7 +374,7 @@ done:
   return status;
 }
 
-// Makes what was described, once.
+// Creates the primitive, once.
 static dnnl_status_t make(struct kept *one) {
   dnnl_status_t status = one->described ? dnnl_success : dnnl_unimplemented;
   if (status != dnnl_success || one->primitive) return status;
@@ -399,7 +399,7 @@ static void forget_oldest(void) {
   count--;
 }
 
-// What is kept of a description.
+// The cached primitive for a description; describes it if there is none.
 static dnnl_status_t find(const struct description *d, struct kept **found) {
   uint64_t hash = 14695981039346656037u;
   for (int i = 0; i < NUMBERS; i++) hash = (hash ^ (uint64_t)((const int64_t *)d)[i]) * 1099511628211u;
@@ -439,11 +439,11 @@ static void answer(struct request *request) {
   asked->bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
 }
 
-// What oneDNN would do. Returns 0, or its status.
-//   named: room for 4 * 48 characters: the implementation, and for the operands in the order of the
-//     call what lays each out anew; empty where it stays.
-//   bytes: four numbers: of each operand laid out anew, and of oneDNN's own memory; the last is
-//     -1 where only slow implementations serve.
+// Tells what oneDNN would do. Returns 0, or oneDNN's status.
+//   named: room for 4 * 48 characters: the name of the implementation, and for each operand in the
+//     order of the call the name of what copies it into another layout; empty if none does.
+//   bytes: four numbers: of each operand that is copied, and of oneDNN's own memory; the last is -1
+//     if only slow implementations support it.
 EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
   struct question asked = {.named = named, .bytes = bytes};
   memcpy(&asked.d, numbers, sizeof asked.d);
@@ -489,9 +489,9 @@ done:
 
 // ---- Large pages -------------------------------------------------------------------------------
 //
-// XLA takes the memory of a program anew for every execution, all temporaries in one piece, and the
-// system clears each page when it is first touched: tens of thousands of them in a training step. The
-// kernel's hint for large pages (madvise) makes them five hundred times fewer. It changes no number.
+// XLA allocates the memory of a program anew for every execution, all temporaries in one piece, and
+// the system clears each page when it is first touched: tens of thousands of pages in a training
+// step. With large pages (a hint by madvise) there are five hundred times fewer. No result changes.
 
 static void in_large_pages(uintptr_t begin, uintptr_t end) {
   const uintptr_t first = (begin + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1), last = end & ~(LARGE_PAGE - 1);
@@ -522,7 +522,7 @@ done:
   close(file);
 }
 
-// Called with the result of the first large convolution of an execution, and all others.
+// Called with the result of every convolution; only large ones in fresh memory matter.
 static void result_in_large_pages(XLA_FFI_CallFrame *frame, char *data, size_t bytes) {
   static int64_t last_run;
   unsigned char there = 0;
@@ -542,7 +542,7 @@ static void result_in_large_pages(XLA_FFI_CallFrame *frame, char *data, size_t b
   in_large_pages(begin, begin + bytes);
 }
 
-// Room for what oneDNN lays out anew and for its own use; NULL where there is none to be had.
+// Memory for reordered operands and for oneDNN's own use; NULL if there is none.
 static char *room_of(size_t bytes, char **to_free) {
   *to_free = NULL;
   if (bytes <= scratch_bytes) return scratch;
@@ -618,7 +618,7 @@ static XLA_FFI_Error *as_described(const struct description *d, XLA_FFI_CallFram
 EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
   if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
     XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
-    // What is used here has been the same from minor version 3 on.
+    // Everything that is used here has been the same since minor version 3.
     const int minor = frame->api->api_version.minor_version;
     metadata->api_version.major_version = XLA_FFI_API_MAJOR;
     metadata->api_version.minor_version = minor < XLA_FFI_API_MINOR ? minor : XLA_FFI_API_MINOR;

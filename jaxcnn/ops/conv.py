@@ -10,7 +10,7 @@ from jax import lax
 
 from jaxcnn import shapes as edge
 from jaxcnn.convolve import conv_general_dilated
-from jaxcnn.convolve.choose import check_name
+from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.convolve.layout import channels_last
 from jaxcnn.errors import error_prefix
 from jaxcnn.keywords import suggest_keywords
@@ -109,14 +109,14 @@ def conv(
     )
     if algorithm is not None:
         with error_prefix("conv"):
-            check_name(algorithm)
+            check_algorithm(algorithm)
     if mask is not None:
-        kernel = _masked(kernel, mask)
+        kernel = masked(kernel, mask)
     divided = shapes.sharding(out_sharding)
     return shapes.restore(convolve(x, kernel, bias, shapes, precision, algorithm, divided))
 
 
-def _masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
+def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
     """kernel * mask, in which 0 times a NaN or an infinity is 0."""
     kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
     return (widened(kept) * widened(mask)).astype(kernel.dtype)

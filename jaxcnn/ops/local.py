@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn import shapes as edge
-from jaxcnn.convolve.taps import taps
+from jaxcnn.convolve.taps import tap_slices
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.conv import finish
 from jaxcnn.ops.pad import extend
@@ -70,7 +70,7 @@ def local_conv(
     )
     padded = extend(x, shapes.windows, padding_mode)
     weights = widened(kernel.reshape(*shapes.spatial, -1, shapes.out_channels), 16)
-    cells = taps(widened(padded), padded_layout(padded, shapes.windows), 0)
+    cells = tap_slices(widened(padded), padded_layout(padded, shapes.windows), 0)
     patches = jnp.concatenate(cells, axis=-1).astype(weights.dtype)
     y = jnp.einsum(
         "n...p,...po->n...o",

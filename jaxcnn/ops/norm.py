@@ -10,14 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.convolve.stored import whole, whole_when_back
-from jaxcnn.convolve.taps import TOGETHER, AxisWindow, Layout, steps, taps
+from jaxcnn.convolve.materialize import materialize, materialize_cotangent
+from jaxcnn.convolve.taps import ArrayWindow, AxisWindow, steps, tap_slices
+from jaxcnn.convolve.tuning import POOL_JOINT_TAPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:
+def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:
     """The p-norm of the cells under each window; of a large window it is a norm of norms."""
     for step in steps(layout):
         axis = max(range(len(step)), key=lambda axis: step[axis].kernel_size)
@@ -25,32 +26,34 @@ def window_norm(x: jax.Array, layout: Layout, p: float) -> jax.Array:
     return x
 
 
-def _long_norm(x: jax.Array, layout: Layout, axis: int, p: float) -> jax.Array:
+def _long_norm(x: jax.Array, layout: ArrayWindow, axis: int, p: float) -> jax.Array:
     """The norms under windows with many taps on one axis: of blocks of taps, then of those norms.
 
     The program grows with the logarithm of the window's size.
     """
     read = layout[axis]
-    if read.kernel_size <= TOGETHER:
-        return norm(taps(x, layout, 0), p)
+    if read.kernel_size <= POOL_JOINT_TAPS:
+        return norm(tap_slices(x, layout, 0), p)
 
-    def along(read: AxisWindow) -> Layout:
-        others = (other.done for other in layout)
+    def along(read: AxisWindow) -> ArrayWindow:
+        others = (other.pooled for other in layout)
         return tuple(read if a == axis else other for a, other in enumerate(others))
 
-    count, left = divmod(read.kernel_size, TOGETHER)
-    apart = TOGETHER * read.dilation
+    count, left = divmod(read.kernel_size, POOL_JOINT_TAPS)
+    apart = POOL_JOINT_TAPS * read.dilation
     step = math.gcd(read.stride, apart)
     starts = ((read.output - 1) * read.stride + (count - 1) * apart) // step + 1
-    blocks = AxisWindow(read.size, starts, TOGETHER, step, read.dilation, read.low, read.high)
+    blocks = AxisWindow(
+        read.size, starts, POOL_JOINT_TAPS, step, read.dilation, read.low, read.high
+    )
     of_blocks = AxisWindow(starts, read.output, count, read.stride // step, apart // step)
-    y = _stored(norm(taps(x, along(blocks), 0), p))
+    y = _stored(norm(tap_slices(x, along(blocks), 0), p))
     y = _stored(_long_norm(y, along(of_blocks), axis, p))
     if not left:
         return y
     low = read.low - count * apart
     rest = AxisWindow(read.size, read.output, left, read.stride, read.dilation, low, read.high)
-    return norm([y, *taps(x, along(rest), 0)], p)
+    return norm([y, *tap_slices(x, along(rest), 0)], p)
 
 
 def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
@@ -89,7 +92,7 @@ def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
 
 def _stored(x: jax.Array) -> jax.Array:
     """x, computed once on CPUs, not again for each tap that reads it."""
-    return whole_when_back(whole(x))
+    return materialize_cotangent(materialize(x))
 
 
 def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
@@ -100,7 +103,7 @@ def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, 
 
 def _plain_norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...]) -> jax.Array:
     powers = reduce(jnp.add, (_power(cell, p) for cell in cells))
-    total = whole_when_back(jnp.sum(powers, axes, keepdims=True))
+    total = materialize_cotangent(jnp.sum(powers, axes, keepdims=True))
     if p == 1:
         return total
     # If all cells are zero the norm has no derivative: here it has that of a constant, 0.

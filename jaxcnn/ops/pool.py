@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn import shapes as edge
-from jaxcnn.convolve.pool_primitives import largest, smallest, total
+from jaxcnn.convolve.pool_primitives import window_max, window_min, window_sum
 from jaxcnn.geometry import Padding, padded_cells, real_cells
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.norm import window_norm
@@ -57,7 +57,7 @@ def max_pool(
     x, shapes = edge.max_pool(
         x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    return shapes.restore(largest(widened(x), layout(x, shapes.windows)))
+    return shapes.restore(window_max(widened(x), layout(x, shapes.windows)))
 
 
 @suggest_keywords
@@ -93,7 +93,7 @@ def min_pool(
     x, shapes = edge.min_pool(
         x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    return shapes.restore(smallest(widened(x), layout(x, shapes.windows)))
+    return shapes.restore(window_min(widened(x), layout(x, shapes.windows)))
 
 
 @suggest_keywords
@@ -133,7 +133,7 @@ def avg_pool(
     x, shapes = edge.avg_pool(
         x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    sums = total(widened(x), layout(x, shapes.windows))
+    sums = window_sum(widened(x), layout(x, shapes.windows))
     count = padded_cells if count_include_pad else real_cells
     counts = jnp.asarray(over_places(shapes.windows, count), sums.dtype)
     return shapes.restore(sums / counts)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn import shapes as edge
-from jaxcnn.convolve.taps import AxisWindow, taps
+from jaxcnn.convolve.taps import AxisWindow, tap_slices
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.pad import extend
 from jaxcnn.shapes import ShuffleShapes, widened
@@ -149,7 +149,7 @@ def _blur(x: jax.Array, window: Window, axis: int) -> jax.Array:
     """The weighted sum of the cells under the window along one axis of a padded x."""
     reads = [AxisWindow(size, size) for size in x.shape]
     reads[axis] = AxisWindow(x.shape[axis], window.output, window.kernel_size, window.stride)
-    cells, weights = taps(x, tuple(reads), 0), binomial(window.kernel_size)
+    cells, weights = tap_slices(x, tuple(reads), 0), binomial(window.kernel_size)
     weighted = (cell * weight for cell, weight in zip(cells, weights, strict=True))
     return sum(weighted, jnp.zeros((), x.dtype))
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn import shapes as edge
-from jaxcnn.convolve.pool_primitives import first_tap, largest, picked
+from jaxcnn.convolve.pool_primitives import first_tap, pick_taps, window_max
 from jaxcnn.convolve.taps import steps
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.windows import layout
@@ -63,8 +63,8 @@ def max_pool_with_indices(
     # Zeros like x: the indices are divided among devices as x is.
     indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
-        best = largest(values, step)
-        indices = picked(indices, first_tap(values, best, step), step)
+        best = window_max(values, step)
+        indices = pick_taps(indices, first_tap(values, best, step), step)
         values = best
     return shapes.restore(values), shapes.restore(indices, indices.dtype)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.convolve.taps import AxisWindow, Layout
+from jaxcnn.convolve.taps import ArrayWindow, AxisWindow, along_axes
 from jaxcnn.geometry import Window, real_cells
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import jax
 
 
-def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
+def layout(x: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
     """How ``windows`` on the spatial axes read x (N, *spatial, C)."""
     reads = [
         AxisWindow(
@@ -31,19 +31,14 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> Layout:
         )
         for w in windows
     ]
-    return _with_batch_and_channels(x, reads)
+    return along_axes(x.shape, 1, reads)
 
 
-def padded_layout(padded: jax.Array, windows: Sequence[Window]) -> Layout:
+def padded_layout(padded: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
     """How ``windows`` read an array (N, *padded, C) whose axes hold their padding already."""
     sizes = zip(padded.shape[1:-1], windows, strict=True)
     reads = [AxisWindow(n, w.output, w.kernel_size, w.stride, w.dilation) for n, w in sizes]
-    return _with_batch_and_channels(padded, reads)
-
-
-def _with_batch_and_channels(x: jax.Array, spatial: Sequence[AxisWindow]) -> Layout:
-    batch, channels = (AxisWindow(size, size) for size in (x.shape[0], x.shape[-1]))
-    return (batch, *spatial, channels)
+    return along_axes(padded.shape, 1, reads)
 
 
 def _after(window: Window) -> int:

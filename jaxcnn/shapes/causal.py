@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError, error_prefix, without
+from jaxcnn.errors import InputError, error_prefix, omit_advice
 from jaxcnn.geometry import effective_kernel_size
 from jaxcnn.geometry.check import integer
 from jaxcnn.shapes.arrays import as_arrays
@@ -92,7 +92,7 @@ def causal_shapes(
     (8, 0)
     """
     _require_one_axis(tuple(kernel))
-    with without("padding"):
+    with omit_advice("padding"):
         return conv_shapes(
             x,
             kernel,

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from jaxcnn.errors import Advice, InputError
-from jaxcnn.geometry._symbolic import at_least, is_symbolic
+from jaxcnn.geometry._symbolic import is_symbolic, require_at_least
 from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.window import axis_names
 
@@ -39,7 +39,7 @@ def split_shape(
     batch = x[0] if len(x) == axes + 2 else None
     spatial, channels = x[-axes - 1 : -1], x[-1]
     if is_symbolic(channels):
-        at_least("channels", channels, 1)
+        require_at_least("channels", channels, 1)
     elif channels < 1:
         raise InputError(f"{name} of shape {x} has {channels} channels; use 1 or more")
     return batch, spatial, channels

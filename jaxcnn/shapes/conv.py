@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from jaxcnn.errors import Advice, InputError, error_prefix
-from jaxcnn.geometry import Padding, windows
+from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.shapes.arrays import require_floating
@@ -176,7 +176,7 @@ def conv_shapes(
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
         require_mask(mask, kernel)
-    laid = windows(
+    laid = place_windows(
         spatial,
         filters,
         stride=stride,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
-from jaxcnn.geometry.sizes import on_every_axis, transposed_window
+from jaxcnn.geometry.placement import collect_windows
+from jaxcnn.geometry.transposed_sizes import transposed_window
 from jaxcnn.shapes.checks import (
     divisors,
     other_layouts,
@@ -130,7 +131,7 @@ def conv_transpose_shapes(
         )
         for i, size in enumerate(spatial)
     ]
-    laid = on_every_axis(
+    laid = collect_windows(
         lay, sizes=spatial, padding=pads, output_size=wanted, output_padding=extras
     )
     return ConvShapes(batch, laid, restored, out_channels, groups)

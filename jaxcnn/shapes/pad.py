@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Padding, windows
+from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.shapes.checks import split_by
 from jaxcnn.shapes.operation import Edge
@@ -41,7 +41,7 @@ def pad_shapes(x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros
         )
     batch, spatial, channels = split_by(x, "padding", padding)
     check = partial(check_padding_mode, padding_mode)
-    return PoolShapes(batch, windows(spatial, 1, padding=padding, check=check), channels)
+    return PoolShapes(batch, place_windows(spatial, 1, padding=padding, check=check), channels)
 
 
 pad = Edge("pad", pad_shapes)

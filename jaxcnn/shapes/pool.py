@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError, error_prefix
-from jaxcnn.geometry import Padding, Window, windows
+from jaxcnn.geometry import Padding, Window, place_windows
 from jaxcnn.geometry.check import per_axis
-from jaxcnn.geometry.sizes import padding_under_windows
-from jaxcnn.geometry.window import first_empty
+from jaxcnn.geometry.coverage import first_empty_output
+from jaxcnn.geometry.padding_advice import nonempty_window_advice
 from jaxcnn.shapes.arrays import require_floating, require_ordered
 from jaxcnn.shapes.checks import norm_order, split_by
 from jaxcnn.shapes.operation import Edge, WindowShapes
@@ -67,7 +67,7 @@ def pool_shapes(
     """
     batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
     kernel_size = per_axis("kernel_size", kernel_size, len(spatial), least=1)
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=kernel_size if stride is None else stride,
@@ -82,13 +82,13 @@ def pool_shapes(
 def _require_cells(laid: Sequence[Window], rounding: str) -> None:
     """Refuses windows that hold nothing but padding."""
     for axis in laid:
-        empty = first_empty(axis)
+        empty = first_empty_output(axis)
         if empty is not None:
             raise InputError(
                 f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation "
                 f"{axis.dilation}, stride {axis.stride}, padding {axis.padding}: output {empty} "
                 f"would pool nothing but padding.",
-                *padding_under_windows(laid, rounding),
+                *nonempty_window_advice(laid, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
 

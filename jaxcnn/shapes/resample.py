@@ -11,7 +11,7 @@ from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.geometry.sizes import windows
+from jaxcnn.geometry.placement import place_windows
 from jaxcnn.geometry.window import axis_names
 from jaxcnn.shapes.arrays import require_floating
 from jaxcnn.shapes.checks import require_cells, split_by
@@ -55,7 +55,7 @@ def blur_shapes(
             'padding_mode "partial" counts taps, whose weights differ here; use '
             'padding_mode="replicate"'
         )
-    laid = windows(
+    laid = place_windows(
         spatial,
         kernel_size,
         stride=stride,

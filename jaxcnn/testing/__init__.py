@@ -1,4 +1,4 @@
-"""What proves this package right, for anyone's convolution: drawn problems, and laws to hold.
+"""Property tests for any convolution or pool: random problems, and laws that must hold for them.
 
     from hypothesis import given, settings
     from jaxcnn.testing import assert_matches_reference, conv_problems
@@ -9,19 +9,15 @@
         assert_matches_reference(my_conv, problem)
 
 ``my_conv`` takes the arguments of :func:`jaxcnn.conv`, ``my_pool`` those of
-:func:`jaxcnn.max_pool`; wrap it where yours are called otherwise. What fails is shrunk by
-hypothesis and printed as a call that can be pasted into a test.
+:func:`jaxcnn.max_pool`; wrap yours if it takes others (:mod:`jaxcnn.testing.adapters` does so for
+Flax and lax). Hypothesis shrinks a failing problem, and the failure prints it as a call to paste.
 
-Imports geometry and reference. Needs hypothesis: ``pip install "jaxcnn[test]"``.
+The strategies, :func:`check_law` and :func:`check_laws` need hypothesis:
+``pip install "jaxcnn[testing]"``. Everything else works without it. Imports geometry and reference.
 """
 
-try:
-    import hypothesis as _hypothesis  # noqa: F401  (asked for here so that the answer is clear)
-except ImportError as _missing:
-    raise ImportError(
-        "jaxcnn.testing draws its problems with hypothesis, which is not installed; "
-        'use: pip install "jaxcnn[test]"'
-    ) from _missing
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.testing import adapters
 from jaxcnn.testing.adjoint import assert_adjoint
@@ -33,21 +29,28 @@ from jaxcnn.testing.assertions import (
 )
 from jaxcnn.testing.derivatives import assert_gradients_match, assert_transforms
 from jaxcnn.testing.problems import ConvProblem, PoolProblem
-from jaxcnn.testing.strategies import (
-    conv_problems,
-    impossible_conv_problems,
-    impossible_pool_problems,
-    pool_problems,
+from jaxcnn.testing.tolerance import (
+    assert_sums_close,
+    assert_within,
+    gamma,
+    rounding_bound,
+    unit_roundoff,
 )
-from jaxcnn.testing.survey import Finding, ask, survey
-from jaxcnn.testing.tolerance import assert_sums_close, gamma, unit_roundoff
+
+if TYPE_CHECKING:
+    from jaxcnn.testing.laws import LawResult, check_law, check_laws
+    from jaxcnn.testing.strategies import (
+        conv_problems,
+        impossible_conv_problems,
+        impossible_pool_problems,
+        pool_problems,
+    )
 
 __all__ = [
     "ConvProblem",
-    "Finding",
+    "LawResult",
     "PoolProblem",
     "adapters",
-    "ask",
     "assert_adjoint",
     "assert_gradients_match",
     "assert_lowers",
@@ -56,11 +59,38 @@ __all__ = [
     "assert_refuses",
     "assert_sums_close",
     "assert_transforms",
+    "assert_within",
+    "check_law",
+    "check_laws",
     "conv_problems",
     "gamma",
     "impossible_conv_problems",
     "impossible_pool_problems",
     "pool_problems",
-    "survey",
+    "rounding_bound",
     "unit_roundoff",
 ]
+
+_NEED_HYPOTHESIS = dict.fromkeys(("LawResult", "check_law", "check_laws"), "laws") | dict.fromkeys(
+    ("conv_problems", "impossible_conv_problems", "impossible_pool_problems", "pool_problems"),
+    "strategies",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_HYPOTHESIS:
+        raise AttributeError(f"module 'jaxcnn.testing' has no attribute {name!r}")
+    try:
+        module = import_module(f"jaxcnn.testing.{_NEED_HYPOTHESIS[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        raise ImportError(
+            f"jaxcnn.testing.{name} draws problems with hypothesis, which is not installed; "
+            f'use: pip install "jaxcnn[testing]"'
+        ) from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,19 +1,21 @@
-"""Other libraries' convolutions and pools, called with jaxcnn's arguments, to put laws to them.
+"""Other libraries' convolutions and pools, called with jaxcnn's arguments.
 
-An adapter translates arguments and nothing else: padding is handed over as numbers, and what the
-library does not know, such as ``rounding``, is left out.
+An adapter translates arguments and does nothing else: padding is passed as numbers, and arguments
+that the library does not have, such as ``rounding``, are dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from flax import nnx
 from jax import lax
 
 from jaxcnn.shapes import conv_shapes, pool_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def flax_conv(
@@ -97,7 +99,7 @@ def lax_conv_transpose(
 
 
 def flax_max_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
-    """``flax.nnx.max_pool`` as :func:`jaxcnn.max_pool`; it knows no dilation.
+    """``flax.nnx.max_pool`` as :func:`jaxcnn.max_pool`, without dilation, which it does not have.
 
     >>> import jax.numpy as jnp
     >>> flax_max_pool(jnp.ones((1, 5, 5, 3)), (2, 2), stride=2, rounding="floor").shape
@@ -107,7 +109,7 @@ def flax_max_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> ja
 
 
 def flax_avg_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
-    """``flax.nnx.avg_pool`` as :func:`jaxcnn.avg_pool`, real cells counted; it knows no dilation.
+    """``flax.nnx.avg_pool`` as :func:`jaxcnn.avg_pool`, without padding in its counts or dilation.
 
     >>> import jax.numpy as jnp
     >>> flax_avg_pool(jnp.ones((1, 4, 3)), (2,), stride=2).shape
@@ -124,11 +126,11 @@ def _flax_pool(
     stride: Any = None,
     padding: Any = "VALID",
     dilation: Any = 1,
-    rounding: str = "exact",
-    **given: Any,
+    rounding: str = "exact",  # noqa: ARG001  (Flax always floors)
+    **others: Any,
 ) -> jax.Array:
     shapes = pool_shapes(
         x.shape, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding="floor"
     )
     strides = tuple(axis.stride for axis in shapes.windows)
-    return pool(x, tuple(kernel_size), strides=strides, padding=shapes.paddings, **given)
+    return pool(x, tuple(kernel_size), strides=strides, padding=shapes.paddings, **others)

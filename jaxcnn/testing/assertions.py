@@ -1,9 +1,8 @@
-"""The laws of values: shapes, numbers, refusals and lowering."""
+"""Laws of values: shapes, numbers, refusals and lowering."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chex
 import jax
@@ -12,27 +11,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.testing.definition import Definition
-from jaxcnn.testing.problems import Problem
-from jaxcnn.testing.report import stating
+from jaxcnn.testing.failure import checking
 from jaxcnn.testing.tolerance import assert_sums_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.testing.problems import Problem
 
 
 def assert_obeys_geometry(fn: Callable[..., jax.Array], problem: Problem) -> None:
-    """The formula's shape is what ``fn`` is traced to and what it returns, in the input's dtype.
+    """Checks that ``fn`` is traced to and returns the formula's shape, in the input's dtype.
 
     Args:
       fn: called as :func:`jaxcnn.conv` or, for a pool, as :func:`jaxcnn.max_pool`.
-      problem: one that the geometry allows.
+      problem: a problem that the geometry allows.
 
     Raises:
-      AssertionError: with the problem, and the shapes that differ.
+      AssertionError: with the problem and the shapes that differ.
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
     >>> assert_obeys_geometry(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,), stride=(2,)))
     """
     shape = problem.output_shape
-    with stating("formula = jax.eval_shape = shape of the value", problem), problem.x64():
+    with checking("formula = jax.eval_shape = shape of the value", problem), problem.x64():
         arrays = problem.arrays()
         traced = jax.eval_shape(lambda *a: problem.call(fn, *a), *arrays)
         value = problem.call(fn, *arrays)
@@ -41,13 +44,20 @@ def assert_obeys_geometry(fn: Callable[..., jax.Array], problem: Problem) -> Non
 
 
 def assert_refuses(fn: Callable[..., jax.Array], problem: Problem) -> None:
-    """``fn`` raises ValueError or TypeError on a problem that the geometry calls impossible.
+    """Checks that ``fn`` raises ValueError or TypeError for an impossible problem.
+
+    Args:
+      fn: called as :func:`jaxcnn.conv` or, for a pool, as :func:`jaxcnn.max_pool`.
+      problem: a problem that the geometry refuses.
+
+    Raises:
+      AssertionError: with the problem and the shape that ``fn`` returned.
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem
     >>> assert_refuses(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,), stride=(3,)))
     """
-    with stating("what the geometry refuses is refused", problem), problem.x64():
+    with checking("what the geometry refuses is refused", problem), problem.x64():
         arrays = problem.arrays()
         try:
             value = problem.call(fn, *arrays)
@@ -62,26 +72,26 @@ def assert_matches_reference(
     *,
     reference: Callable[..., jax.Array] | None = None,
 ) -> None:
-    """``fn`` gives, entry by entry, the numbers of the definition computed in float64.
+    """Checks that ``fn`` gives, entry by entry, the numbers of the definition in float64.
 
-    Within the error that rounding can cause: :mod:`jaxcnn.testing.tolerance`. A maximum is exact.
-    Where ``fn`` computes in less than its dtype, as float32 convolutions do by default on GPU and
-    TPU, ask it for ``precision="highest"``.
+    They may differ by the error that rounding can cause (:mod:`jaxcnn.testing.tolerance`); a
+    maximum must be equal. If ``fn`` computes in less than its dtype, as float32 convolutions on GPU
+    and TPU do by default, pass it ``precision="highest"``.
 
     Args:
       fn: called as :func:`jaxcnn.conv` or, for a pool, as :func:`jaxcnn.max_pool`.
-      problem: one that the geometry allows.
-      reference: the definition; None takes :mod:`jaxcnn.reference`'s for the kind of problem.
+      problem: a problem that the geometry allows.
+      reference: the definition; None takes that of :mod:`jaxcnn.reference` for this problem.
 
     Raises:
-      AssertionError: with the problem, both numbers and the bound, where they are furthest apart.
+      AssertionError: with the problem, both numbers, the bound and the place of the largest excess.
 
     >>> import jaxcnn
     >>> from jaxcnn.testing import ConvProblem, PoolProblem
     >>> assert_matches_reference(jaxcnn.conv, ConvProblem(size=(7,), kernel_size=(3,)))
     >>> assert_matches_reference(jaxcnn.avg_pool, PoolProblem(kind="avg", size=(4,)))
     """
-    with stating("fn = reference", problem):
+    with checking("fn = reference", problem):
         with problem.x64():
             arrays = problem.arrays()
             got = np.asarray(problem.call(fn, *arrays))
@@ -96,27 +106,27 @@ def assert_lowers(
     *,
     returns: Any = None,
 ) -> None:
-    """``fn`` can be compiled as far as StableHLO for these platforms; none of them is needed.
+    """Checks that ``fn`` lowers to StableHLO for these platforms; none of them need be present.
 
     Args:
       fn: a function of arrays.
       args: its arguments, arrays or :class:`jax.ShapeDtypeStruct`.
-      platforms: for what it is lowered.
-      returns: the predicted output, as :class:`jax.ShapeDtypeStruct`; None predicts what
-        :func:`jax.eval_shape` does.
+      platforms: the platforms to lower for.
+      returns: the expected output, as :class:`jax.ShapeDtypeStruct`; None expects what
+        :func:`jax.eval_shape` gives.
 
     Raises:
-      AssertionError: with the types, where it does not lower or gives another type.
+      AssertionError: if lowering fails or gives another type, with the types.
 
     >>> import jaxcnn
     >>> x, kernel = jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6))
     >>> assert_lowers(jaxcnn.conv, (x, kernel), returns=jax.ShapeDtypeStruct((5, 5, 6), "float32"))
     """
     types = jax.tree.map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), args)
-    with stating(f"lowers for {', '.join(platforms)}", types):
+    with checking(f"lowers for {', '.join(platforms)}", types):
         exported = jax.export.export(jax.jit(fn), platforms=tuple(platforms))(*types)
-        predicted = jax.eval_shape(fn, *types) if returns is None else returns
-        want = [(tuple(t.shape), jnp.dtype(t.dtype)) for t in jax.tree.leaves(predicted)]
-        got = [(tuple(t.shape), jnp.dtype(t.dtype)) for t in exported.out_avals]
-        assert got == want, f"lowered to {got}, predicted {want}"
+        expected = jax.eval_shape(fn, *types) if returns is None else returns
+        chex.assert_trees_all_equal_shapes_and_dtypes(
+            list(exported.out_avals), jax.tree.leaves(expected)
+        )
         assert exported.platforms == tuple(platforms), f"lowered for {exported.platforms}"

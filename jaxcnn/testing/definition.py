@@ -1,22 +1,25 @@
-"""The definition a function is held against, evaluated in float64, with its terms' magnitudes."""
+"""The definition that a function is compared with, in float64, and its terms' magnitudes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.testing.problems import Arrays, Problem
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# What is compiled here runs two or three times, on small arrays.
+    from jaxcnn.testing.problems import Arrays, Problem
+
+# Each program runs two or three times, on small arrays: it is not worth optimising.
 _COMPILER = {"xla_backend_optimization_level": 0}
 
 
 class Definition:
-    """A reference with the arguments of one problem; its shapes serve every dtype and seed."""
+    """A reference with the arguments of one problem, compiled once for every dtype and seed."""
 
     def __init__(self, problem: Problem, reference: Callable[..., jax.Array] | None) -> None:
         self._problem = problem
@@ -29,24 +32,25 @@ class Definition:
         self._gradients = jax.jit(pull_back, compiler_options=_COMPILER)
 
     def values(self, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-        """The outputs for these very numbers, and the sums of their terms' magnitudes."""
+        """The output for these arrays, and the sums of its terms' magnitudes."""
         with jax.enable_x64(True):
-            exact = _widened(arrays)
-            want, largest = self._values(exact), self._values(self._problem.majorant(*exact))
-            return np.asarray(want), np.asarray(largest)
+            exact = _as_float64(arrays)
+            want = self._values(exact)
+            magnitude = self._values(self._problem.magnitude_inputs(*exact))
+            return np.asarray(want), np.asarray(magnitude)
 
-    def gradients(self, arrays: Arrays, cotangent: jax.Array) -> tuple[Arrays, Arrays]:
-        """The gradients for this cotangent, and the sums of their terms' magnitudes."""
+    def gradients(self, arrays: Arrays, cotangent: jax.Array) -> tuple[tuple[Any, ...], ...]:
+        """The gradients for this cotangent, and the sums of their terms' magnitudes.
+
+        Each a tuple with an entry for each of the arrays: None for None.
+        """
         with jax.enable_x64(True):
-            exact, cotangent = _widened(arrays), _wide(cotangent)
+            exact, cotangent = _as_float64((arrays, cotangent))
             want = self._gradients(exact, cotangent)
-            largest = self._gradients(self._problem.majorant(*exact), abs(cotangent))
-            return jax.tree.map(np.asarray, (want, largest))
+            magnitudes = self._gradients(self._problem.magnitude_inputs(*exact), abs(cotangent))
+            return jax.tree.map(np.asarray, (want, magnitudes))
 
 
-def _widened(arrays: Arrays) -> Arrays:
-    return jax.tree.map(_wide, arrays)
-
-
-def _wide(array: jax.Array) -> jax.Array:
-    return jnp.asarray(np.asarray(array, np.float64))
+def _as_float64(arrays: Any) -> Any:
+    """The same tree of arrays, their numbers unchanged. 64 bits must be enabled."""
+    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), arrays)

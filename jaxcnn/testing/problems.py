@@ -1,16 +1,15 @@
-"""One convolution or pool to put to somebody's function: numbers, and arrays drawn from a seed.
+"""Test problems: one convolution or pool, as numbers, with arrays drawn from a seed.
 
-A problem prints as the call that makes it. It is not checked when it is made, so that impossible
-ones can be asked too; :meth:`shapes` lets the geometry judge.
+A problem prints as the call that makes it. Its constructor checks nothing, so that impossible
+problems can be made too; :meth:`ConvProblem.shapes` asks the geometry.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,49 +18,54 @@ import numpy as np
 from jaxcnn import reference
 from jaxcnn.shapes import ConvShapes, PoolShapes, conv_shapes, pool_shapes
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Arrays = tuple[jax.Array | None, ...]
 
 
-class _Problem:
-    """What both kinds of problem share."""
+class BaseProblem:
+    """Random arrays of one dtype, from one seed."""
 
     dtype: str
     seed: int
 
     def x64(self) -> AbstractContextManager:
-        """Where this problem's arrays can live: 64 bits switched on, if it is of float64."""
+        """A context in which the problem's dtype exists: 64 bits are enabled for float64."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
-    def draw(self, shape: tuple[int, ...], stream: int) -> jax.Array:
-        """An array of the problem's dtype, drawn from its seed; each stream is another array.
+    def random_array(self, shape: tuple[int, ...], stream: int) -> jax.Array:
+        """An array of the problem's dtype, drawn from its seed; each stream gives another array.
 
-        Either sign, magnitudes from 1/8 to 1: products neither overflow nor underflow.
+        Numbers of either sign and of magnitudes from 1/8 to 1, whose products neither overflow nor
+        underflow.
         """
         draws = np.random.default_rng((self.seed, stream))
         signed = draws.choice((-1.0, 1.0), shape) * draws.uniform(0.125, 1, shape)
-        return self._array(signed)
+        return self._as_array(signed)
 
-    def _array(self, values: np.ndarray) -> jax.Array:
+    def _as_array(self, values: np.ndarray) -> jax.Array:
         with self.x64():
             return jnp.asarray(values.astype(jnp.dtype(self.dtype)))
 
 
 @dataclass(frozen=True)
-class ConvProblem(_Problem):
+class ConvProblem(BaseProblem):
     """A convolution, with the arguments of :func:`jaxcnn.conv`.
 
     Attributes:
       batch: N, or None for one example without a batch axis.
-      size, filter, stride, dilation: one integer for each spatial axis; strides and dilations that
-        are not given are 1.
-      in_channels, out_channels, groups: of the whole, not of one group.
+      size: of the input, one integer for each spatial axis.
+      kernel_size, stride, dilation: one integer for each spatial axis; an empty stride or dilation
+        means 1 on every axis.
+      in_channels, out_channels, groups: of the whole convolution, not of one group.
       padding: a name, or a pair (before, after) for each axis.
       rounding: ``"exact"`` or ``"floor"``.
-      use_bias: whether there is one.
-      dtype: the arrays', by name.
-      seed: where they are drawn from.
+      use_bias: whether there is a bias.
+      dtype: name of the arrays' dtype.
+      seed: the arrays are drawn from it.
 
-    >>> problem = ConvProblem(size=(7, 7), kernel_size=(3, 3), in_channels=3, out_channels=6, batch=None)
+    >>> problem = ConvProblem(size=(7, 7), kernel_size=(3, 3), out_channels=6, batch=None)
     >>> problem.output_shape
     (5, 5, 6)
     >>> problem.call(reference.conv, *problem.arrays()).shape
@@ -107,19 +111,19 @@ class ConvProblem(_Problem):
         }
 
     def shapes(self) -> ConvShapes:
-        """What the geometry makes of it; an error, where it is impossible."""
+        """The shapes that the geometry gives; raises InputError for an impossible problem."""
         bias = (self.out_channels,) if self.use_bias else None
         return conv_shapes(self.x_shape, self.kernel_shape, bias, **self.kwargs)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The output's shape, by the formula."""
+        """Shape of the output, by the formula."""
         return self.shapes().output
 
     def arrays(self) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         """(x, kernel, bias or None)."""
-        bias = self.draw((self.out_channels,), 2) if self.use_bias else None
-        return self.draw(self.x_shape, 0), self.draw(self.kernel_shape, 1), bias
+        bias = self.random_array((self.out_channels,), 2) if self.use_bias else None
+        return self.random_array(self.x_shape, 0), self.random_array(self.kernel_shape, 1), bias
 
     def call(self, fn: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
         """``fn`` on x, kernel and bias, with this problem's keyword arguments."""
@@ -131,19 +135,19 @@ class ConvProblem(_Problem):
 
     @property
     def roundings(self) -> int:
-        """Through how many roundings a term of the sum goes, at most.
+        """The most roundings that a term of an output goes through.
 
-        One for its product, one for each addition of another term or of the bias, and one when the
-        sum is brought from the accumulator's dtype to the output's.
+        One for its product, one for each addition of another term or of the bias, and one for the
+        conversion of the sum from the accumulator's dtype to the output's.
         """
         return math.prod(self.kernel_shape[:-1]) + 2
 
     @property
     def gradient_roundings(self) -> tuple[int, int, int]:
-        """The same for the sums that are the gradients of x, kernel and bias.
+        """The same for the gradients of x, kernel and bias.
 
-        A cell of x meets every tap of every filter of its group at most once; a weight, and a bias,
-        every output of its feature map.
+        The gradient of a cell of x adds each tap of each filter of its group at most once; that of
+        a weight or a bias adds each output of its feature map.
         """
         per_cell = math.prod(self.kernel_size) * (self.out_channels // self.groups)
         per_map = (1 if self.batch is None else self.batch) * math.prod(self.shapes().spatial)
@@ -151,26 +155,25 @@ class ConvProblem(_Problem):
 
     @property
     def tangent_roundings(self) -> int:
-        """The same for a directional derivative: three sums, added to one another."""
+        """The same for a directional derivative: the sum of three sums."""
         return self.roundings + 2
 
-    def majorant(self, *arrays: jax.Array | None) -> Arrays:
-        """Arrays on which the sums, and the sums that are derivatives, are sums of magnitudes."""
+    def magnitude_inputs(self, *arrays: jax.Array | None) -> Arrays:
+        """Arrays for which outputs and derivatives are the sums of their terms' magnitudes."""
         return jax.tree.map(jnp.abs, arrays)
 
 
 @dataclass(frozen=True)
-class PoolProblem(_Problem):
+class PoolProblem(BaseProblem):
     """A pool, with the arguments of :func:`jaxcnn.max_pool`.
 
     Attributes:
-      kind: ``"max"`` or ``"avg"``: which definition is meant, unless an assertion is given one.
-      batch, size, stride, padding, dilation, dtype, seed: as in :class:`ConvProblem`.
-      kernel_size: its size on each axis.
+      kind: ``"max"`` or ``"avg"``: the definition, unless an assertion is given another.
+      batch, size, kernel_size, stride, padding, dilation, dtype, seed: as in :class:`ConvProblem`.
       channels: C.
       rounding: ``"exact"``, ``"floor"`` or ``"ceil"``.
-      ties: whether cells are drawn from few values, so that maxima are often shared; otherwise
-        all of them differ (as far as the dtype can tell).
+      ties: whether cells have few different values, so that several are often the maximum;
+        otherwise all cells differ (as far as the dtype can tell).
 
     >>> PoolProblem(size=(4, 4), kernel_size=(2, 2), stride=(2, 2)).output_shape
     (1, 2, 2, 1)
@@ -207,12 +210,12 @@ class PoolProblem(_Problem):
         }
 
     def shapes(self) -> PoolShapes:
-        """What the geometry makes of it; an error, where it is impossible."""
+        """The shapes that the geometry gives; raises InputError for an impossible problem."""
         return pool_shapes(self.x_shape, self.kernel_size, **self.kwargs)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The output's shape, by the formula."""
+        """Shape of the output, by the formula."""
         return self.shapes().output
 
     def arrays(self) -> Arrays:
@@ -222,15 +225,15 @@ class PoolProblem(_Problem):
         magnitudes = np.linspace(0.125, 1, 3 if self.ties else max(1, count))
         chosen = draws.choice(magnitudes, count) if self.ties else draws.permutation(magnitudes)
         signed = draws.choice((-1.0, 1.0), count) * chosen[:count]
-        return (self._array(signed.reshape(self.x_shape)),)
+        return (self._as_array(signed.reshape(self.x_shape)),)
 
     @property
     def gap(self) -> float:
-        """The least distance between two cells, where there are no ties."""
+        """The least distance between two cells, if there are no ties."""
         return 0.875 / max(1, math.prod(self.x_shape) - 1)
 
     def call(self, fn: Callable[..., jax.Array], *arrays: jax.Array | None) -> jax.Array:
-        """``fn`` on x and this problem's window, with its keyword arguments."""
+        """``fn`` on x and this problem's kernel size, with its keyword arguments."""
         return fn(*arrays, self.kernel_size, **self.kwargs)
 
     @property
@@ -239,12 +242,12 @@ class PoolProblem(_Problem):
 
     @property
     def roundings(self) -> int:
-        """Through how many roundings a cell goes: none for a maximum, which is one of them."""
+        """The most roundings that a cell goes through: none for a maximum, which is one of them."""
         return 0 if self.kind == "max" else math.prod(self.kernel_size) + 1
 
     @property
     def gradient_roundings(self) -> tuple[int]:
-        """The same for the gradient, a sum over the windows that a cell lies under."""
+        """The same for the gradient of a cell, a sum over the windows that read it."""
         return (math.prod(self.kernel_size) + 1,)
 
     @property
@@ -252,10 +255,10 @@ class PoolProblem(_Problem):
         """The same for a directional derivative, a pool of the tangents."""
         return self.roundings
 
-    def majorant(self, *arrays: jax.Array | None) -> Arrays:
-        """Arrays on which the sums, and the sums that are derivatives, are sums of magnitudes.
+    def magnitude_inputs(self, *arrays: jax.Array | None) -> Arrays:
+        """Arrays for which outputs and derivatives are the sums of their terms' magnitudes.
 
-        A mean's are those of |x|. A maximum picks, and must pick the same.
+        |x| for a mean. x itself for a maximum, which must come from the same cell.
         """
         return arrays if self.kind == "max" else jax.tree.map(jnp.abs, arrays)
 
@@ -264,7 +267,7 @@ Problem = ConvProblem | PoolProblem
 
 
 def _fill(problem: Problem, **defaults: int) -> None:
-    """Puts one entry for each spatial axis where none were given."""
+    """Replaces an empty attribute by its default on every spatial axis."""
     for name, value in defaults.items():
         if not getattr(problem, name):
             object.__setattr__(problem, name, (value,) * len(problem.size))

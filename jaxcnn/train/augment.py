@@ -1,4 +1,4 @@
-"""Augmentation of images, on the device, inside the training step."""
+"""Augmentation of images, on the device inside the training step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jax import lax
 
 
 def random_shift(key: jax.Array, images: jax.Array, max_shift: int) -> jax.Array:
-    """Moves each image by up to ``max_shift`` cells on each axis; zeros come in at the edges.
+    """Shifts each image by up to ``max_shift`` cells on each axis; zeros fill the edges.
 
         images: (N, H, W, C)      returns (N, H, W, C)
 

@@ -1,18 +1,21 @@
-"""Checkpoints of a run's state, kept by Orbax: whole or not there at all."""
+"""Atomic checkpoints of a run's state, written by Orbax."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from itertools import zip_longest
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+import chex
 import jax
 import orbax.checkpoint as ocp
 from jax.tree_util import keystr
 
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 State = TypeVar("State")
 
@@ -20,19 +23,20 @@ DIGESTS, CONTENTS = "SHA256SUMS", "contents.txt"
 
 
 class Checkpoints:
-    """The newest checkpoint of a run, under one folder, named for the steps done.
+    """The newest checkpoint of a run, in a folder named after the number of steps done.
 
-    Each is written beside the last, with a list of its arrays and the digests of its files, renamed
-    into place when it is complete, and only then is the older one removed. Orbax by itself restores
-    some altered files without a word, and meets others, or arrays of other shapes, with tracebacks
-    from its threads: so both are looked at before it reads anything.
+    A new checkpoint is written beside the old one, together with a list of its arrays and the
+    digests of its files. It is renamed when it is complete, and then the old one is removed. The
+    digests and the list of arrays are checked before a restore, because Orbax restores some altered
+    files silently, and prints tracebacks from its threads for others and for arrays of the wrong
+    shape.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
 
     def save(self, step: int, state: object) -> None:
-        """Keeps ``state`` as the checkpoint after ``step`` steps."""
+        """Saves ``state`` as the checkpoint after ``step`` steps, unless it is saved already."""
         if step in self._steps():
             return
         new = self.folder / f".{step}.new"
@@ -42,59 +46,60 @@ class Checkpoints:
         (new / DIGESTS).write_text(_digests(new))
         new.rename(self.folder / str(step))
         older = [str(other) for other in self._steps() if other != step]
-        cut_short = [path.name for path in self.folder.glob(".*.new*")]
-        for name in older + cut_short:
+        incomplete = [path.name for path in self.folder.glob(".*.new*")]
+        for name in older + incomplete:
             shutil.rmtree(self.folder / name)
 
     def restore(self, like: State) -> State:
-        """The newest state, with the structure, shapes and dtypes of ``like`` (abstract or not).
+        """Restores the newest state.
+
+        Args:
+          like: a tree with the structure, shapes and dtypes of the state; its leaves may be
+            abstract.
 
         Raises:
-          InputError: (a ValueError) where there is no checkpoint, or it is not as it was saved, or
-            of other arrays.
+          InputError: (a ValueError) if there is no checkpoint, if its files have changed, or if its
+            arrays have other names, shapes or dtypes.
         """
         newest = self.newest()
-        found, wanted = (newest / CONTENTS).read_text(), _contents(like)
-        if found != wanted:
-            one, other = next(
-                pair
-                for pair in zip_longest(
-                    found.splitlines(), wanted.splitlines(), fillvalue="no more"
-                )
-                if pair[0] != pair[1]
-            )
+        saved, expected = (newest / CONTENTS).read_text(), _contents(like)
+        if saved != expected:
+            lines = zip_longest(saved.splitlines(), expected.splitlines(), fillvalue="nothing")
+            one, other = next(pair for pair in lines if pair[0] != pair[1])
             raise InputError(
-                f"{newest} is no checkpoint of the network in config.json: it holds {one} where "
-                f"that has {other}; put back the settings it was trained with"
+                f"{newest} is not a checkpoint of the network in config.json: it holds {one} where "
+                f"the network has {other}; put back the settings it was trained with"
             )
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
-            return orbax.restore(newest, args=ocp.args.StandardRestore(like))
+            state = orbax.restore(newest, args=ocp.args.StandardRestore(like))
+        chex.assert_trees_all_equal_shapes_and_dtypes(state, like)  # the step is compiled for these
+        return state
 
     def newest(self) -> Path:
-        """Where the newest checkpoint is.
+        """The folder of the newest checkpoint.
 
         Raises:
-          InputError: (a ValueError) where there is none, or it is not as it was saved.
+          InputError: (a ValueError) if there is none, or if its files have changed.
         """
         if not self.folder.is_dir():
-            raise InputError(f"{self.folder} is not there, so there is no checkpoint to restore")
+            raise InputError(f"{self.folder} does not exist, so there is no checkpoint to restore")
         steps = self._steps()
         if not steps:
             raise InputError(f"{self.folder} holds no complete checkpoint")
         newest = self.folder / str(max(steps))
         try:
-            whole = (newest / DIGESTS).read_bytes() == _digests(newest).encode()
+            intact = (newest / DIGESTS).read_bytes() == _digests(newest).encode()
         except OSError:
-            whole = False
-        if not whole:
+            intact = False
+        if not intact:
             raise InputError(
-                f"{newest} is no whole checkpoint: its files are not those that its {DIGESTS} "
-                f"lists; evaluate or resume another run"
+                f"{newest} is damaged: its files are not those that its {DIGESTS} lists; evaluate "
+                f"or resume another run"
             )
         return newest
 
     def _steps(self) -> list[int]:
-        """The steps of which there is a checkpoint."""
+        """The numbers of steps that have a checkpoint."""
         if not self.folder.is_dir():
             return []
         return [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
@@ -107,14 +112,14 @@ def abstract(tree: State) -> State:
 
 
 def _contents(tree: object) -> str:
-    """A line for each array of a tree: where it is, its shape and its dtype."""
+    """A line for each array of a tree: its path, shape and dtype."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     lines = (f"{keystr(path)} {leaf.shape} {leaf.dtype}\n" for path, leaf in leaves)
     return "".join(lines)
 
 
 def _digests(folder: Path) -> str:
-    """A line for each file under ``folder``, as sha256sum writes them."""
+    """A line for each file under ``folder``, in the format of sha256sum."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DIGESTS)
     return "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"

@@ -1,19 +1,26 @@
-"""The settings of a training run: checked when they are made, kept as JSON beside its results."""
+"""The settings of a training run: checked when they are made, and stored as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from flax import nnx
 
 from jaxcnn.data.mnist import CLASSES, IMAGE
-from jaxcnn.errors import InputError, spelling
-from jaxcnn.geometry import Plan
+from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
-from jaxcnn.nn.spec import Spec, as_part, parse, plan
+from jaxcnn.nn import Stack
 
-# 28 -> 14 -> 7 -> 7 -> 1: every layout exact, the last layer's filters as large as its input.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.inspect import Plan
+
+# Sizes 28 -> 14 -> 7 -> 7 -> 1, all exact; the last kernel is as large as its input.
 DIGITS_LAYERS = (
     "conv:32:k4:s2:p1:relu",
     "conv:64:k4:s2:p1:relu",
@@ -21,22 +28,30 @@ DIGITS_LAYERS = (
     "conv:10:k7",
 )
 
-INT32 = 2**31 - 1  # what steps and seeds are counted in on the device
+INT32 = 2**31 - 1
+"""The largest int32; steps and seeds are int32 on the device."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What is trained, and how; the defaults train the digits network.
+    """The settings of a run; the defaults train the digits network.
 
     Attributes:
-      layers: the stack, in the text form of :mod:`jaxcnn.nn.spec`; its last layer gives one number
+      layers: the stack, in the text form of :mod:`jaxcnn.nn.text`; its last layer gives one number
         for each of the ten digits.
       epochs: passes over the 55,000 training images.
-      batch_size: images a step; it must divide 55,000, so that no image is left out.
+      batch_size: images in a step; it must divide 55,000, so that an epoch sees every image.
       learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
-      weight_decay: of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
-      max_shift: training images are moved by up to this many cells on each axis.
-      seed: of weights, order and augmentation.
+      weight_decay: the weight decay of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
+      max_shift: the most cells by which a training image is shifted on each axis.
+      seed: the seed of weights, order and augmentation.
+
+    Raises:
+      InputError: (a ValueError) if a value is out of range, or if the layers do not fit together.
+      TypeError: if a value has the wrong type.
+
+    >>> TrainConfig(epochs=2).plan().output
+    (1, 1, 10)
     """
 
     layers: tuple[str, ...] = DIGITS_LAYERS
@@ -58,7 +73,7 @@ class TrainConfig:
             raise InputError(f"seed must be at most {INT32}, got {self.seed}")
         if self.max_shift >= IMAGE[0]:
             raise InputError(
-                f"max_shift {self.max_shift} moves images of {IMAGE[0]} cells out of sight; use "
+                f"max_shift {self.max_shift} shifts images of {IMAGE[0]} cells out of sight; use "
                 f"{IMAGE[0] - 1} or less"
             )
         for name in ("learning_rate", "weight_decay"):
@@ -67,24 +82,29 @@ class TrainConfig:
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} must be a finite number >= 0, got {value}")
-        found, wanted = self.plan().output, (1, 1, CLASSES)
+        found, wanted = nnx.eval_shape(self.stack).output_shape, (1, 1, CLASSES)
         if found != wanted:
             raise InputError(
-                f"layers end with {format_shape(found)}, but must end with {format_shape(wanted)}, a number for each "
-                f"digit; use conv:{CLASSES}:k{format_shape(found[:-1])} for one layer more"
+                f"layers end with {format_shape(found)}, but must end with {format_shape(wanted)}, "
+                f"a number for each digit; use conv:{CLASSES}:k{format_shape(found[:-1])} for one "
+                f"layer more"
             )
 
-    def specs(self) -> list[Spec]:
-        """The layers, read."""
-        return [parse(word) for word in self.layers]
+    def stack(self, image_shape: Sequence[int] = IMAGE) -> Stack:
+        """The network over images of that shape, with the weights that it starts from."""
+        return Stack(image_shape, self.layers, rngs=nnx.Rngs(self.seed))
 
     def plan(self) -> Plan:
-        """The plan of the stack over images of the digits' size."""
-        with spelling(as_part):
-            return plan(IMAGE, self.specs())
+        """The plan of the network over images of the digits' size."""
+        return nnx.eval_shape(self.stack).plan()
 
     def steps_per_epoch(self, images: int) -> int:
-        """Steps in one pass over ``images`` images."""
+        """The number of steps in one pass over ``images`` images.
+
+        Raises:
+          InputError: (a ValueError) if the batch size does not divide it, or if all epochs together
+            have more steps than an int32 counts.
+        """
         if images % self.batch_size:
             near = [b for b in range(1, images + 1) if images % b == 0]
             below = max(b for b in near if b <= self.batch_size or b == 1)
@@ -97,7 +117,7 @@ class TrainConfig:
         steps = images // self.batch_size
         if steps * self.epochs > INT32:
             raise InputError(
-                f"epochs {self.epochs} of {steps} steps are more than can be counted; use "
+                f"epochs {self.epochs} of {steps} steps are more than an int32 counts; use "
                 f"{INT32 // steps} or fewer"
             )
         return steps
@@ -108,7 +128,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """The settings in such a text; an unknown or missing name is an error."""
+        """The settings in the text of :meth:`to_json`; an unknown or missing name is an error."""
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The training loop: input, step, evaluation, checkpoint, in the order in which they happen."""
+"""The training loop: input, step, evaluation and checkpoint, in the order of execution."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +17,23 @@ import numpy as np
 from jaxcnn.data import Digits, load_mnist
 from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
+from jaxcnn.files import atomic_write
 from jaxcnn.train import pictures
-from jaxcnn.train.config import TrainConfig
-from jaxcnn.train.run import Run, atomic_write, restore
+from jaxcnn.train.run import Run, restore
 from jaxcnn.train.step import Metrics, Trainer, TrainState, epoch_order, evaluate, make_trainer
 
-REPORT_SECONDS = 0.2  # between reports of progress; each waits for the device
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from jaxcnn.train.config import TrainConfig
+
+REPORT_SECONDS = 0.2
+"""Seconds between reports of progress; each report waits for the device."""
 
 
 class Data(NamedTuple):
-    """What is trained on, what settings are chosen by, and what is reported."""
+    """Digits to train on, to choose settings by, and to report."""
 
     train: Digits
     validation: Digits
@@ -37,15 +42,15 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is.
+    """The progress of a run.
 
     Attributes:
-      step, total_steps: steps done and to do in all.
-      epoch, epochs: the epoch under way, from 1, and how many there are.
-      loss: mean over the last steps, in nats.
-      accuracy: share of their images told right.
-      images_per_second: over the time since the last report.
-      validation_accuracy: at the end of the last epoch, None in the first.
+      step, total_steps: the steps done, and the steps of the whole run.
+      epoch, epochs: the current epoch, from 1, and the number of epochs.
+      loss: the mean over the steps since the last report, in nats.
+      accuracy: the share of correctly classified images in these steps.
+      images_per_second: the training speed since the last report.
+      validation_accuracy: at the end of the last epoch; None in the first one.
     """
 
     step: int
@@ -60,14 +65,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
-      folder: the run's.
-      step: steps done.
-      seconds: of training in this process, compilation and validation included.
-      validation_accuracy: at the end of the last whole epoch, None before.
-      test_loss, test_accuracy: on the test set, None where the run was interrupted.
+      folder: the run folder.
+      step: the steps done.
+      seconds: the duration of training in this process, with compilation and validation.
+      validation_accuracy: at the end of the last complete epoch; None before the first.
+      test_loss, test_accuracy: on the test set; None if the run was interrupted.
     """
 
     folder: Path
@@ -83,23 +88,25 @@ def train(
     folder: Path | str,
     *,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress], None] = lambda _: None,
     data: Data | None = None,
 ) -> Result:
-    """Trains a stack and leaves a run folder (:mod:`jaxcnn.train.run`).
+    """Trains a stack and writes a run folder (:mod:`jaxcnn.train.run`).
 
-    A first Ctrl-C ends the run after the program under way, with a checkpoint from which it can be
-    resumed; the resumed run ends with the very numbers of an uninterrupted one.
+    The first Ctrl-C stops the run after the current program and saves a checkpoint. A resumed run
+    ends with exactly the numbers of an uninterrupted one.
 
     Args:
       config: the settings.
-      folder: a new or empty one; with ``resume``, what an earlier run of these settings left.
-      resume: goes on from the folder's newest checkpoint.
-      report: called a few times a second.
-      data: digits to train on, to choose settings by and to report; None for MNIST.
+      folder: a new or empty folder; with ``resume``, the folder of an earlier run with these
+        settings.
+      resume: whether to continue from the folder's newest checkpoint.
+      report: called with the progress a few times a second.
+      data: digits to train on, to choose settings by, and to report; None for MNIST.
 
     Raises:
-      InputError: (a ValueError) where settings, folder, data files or checkpoint cannot be used.
+      InputError: (a ValueError) if settings, folder, data files or checkpoint cannot be used.
+      TypeError: if ``data`` is not three :class:`jaxcnn.data.Digits`.
     """
     with _interruption() as interrupted:
         data = Data(*(load_mnist(split) for split in Data._fields)) if data is None else data
@@ -114,21 +121,21 @@ def train(
         else:
             state = trainer.init()
             run = Run.create(folder, config)
-            run.checkpoints.save(0, state)  # from its first moment a run can be resumed
+            run.checkpoints.save(0, state)  # an interrupt before the first step can be resumed
         done = int(state.step)
         if done > total:
             raise InputError(
-                f"{folder} has done {done} steps, but the {config.epochs} epochs of its "
-                f"config.json are {total}; put back the settings it was trained with"
+                f"{folder} has done {done} steps, but the {config.epochs} epochs in its "
+                f"config.json have only {total}; put back the settings it was trained with"
             )
         run.rewind_metrics(done)
-        journal = _Journal(run, report, config, total, steps)
+        log = _MetricsLog(run, report, config, total, steps)
 
         images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
         held_out = jnp.asarray(data.validation.images), jnp.asarray(data.validation.labels)
-        # On a CPU XLA runs most of what is inside a loop on one core (two cores, digits network:
-        # 12,300 images a second by steps, 9,400 by scans), so there a program is one step;
-        # elsewhere it is what is left of the epoch.
+        # On a CPU, XLA runs most operations inside a loop on one core (digits network, two cores:
+        # 12,300 images a second by single steps, 9,400 in a scan), so a program is one step there.
+        # On other devices, one program is the rest of the epoch.
         longest = 1 if jax.default_backend() == "cpu" else steps
 
         while done < total and not interrupted():
@@ -138,23 +145,23 @@ def train(
                 length = min(longest, steps - first)
                 state, metrics = trainer.run(state, images, labels, order, first, length)
                 first, done = first + length, done + length
-                journal.add(done, metrics, trainer.schedule)
-            journal.flush()
+                log.add(done, metrics, trainer.schedule)
+            log.flush()
             if first == steps:
-                journal.validate(done, evaluate(trainer.predict, state.params, *held_out)[0])
+                log.validate(done, evaluate(trainer.predict, state.params, *held_out)[0])
             run.checkpoints.save(done, state)
-        seconds = time.perf_counter() - journal.start
+        seconds = time.perf_counter() - log.start
         metrics = _test(run, trainer, state, data.test) if done == total else None
         _draw(run, state)
-    return _result(run, journal, done, seconds, metrics)
+    return _result(run, log, done, seconds, metrics)
 
 
 def _checked(data: Any) -> Data:
-    """``data`` as train, validation and test digits, each of which was checked when it was made."""
+    """``data`` as :class:`Data`; :class:`Digits` checks its arrays itself."""
     if not (isinstance(data, tuple) and len(data) == 3):
         raise TypeError(
-            f"data must be three, (train, validation, test), got {type(data).__name__}; give each "
-            f"as jaxcnn.data.Digits(images, labels)"
+            f"data must be three Digits, (train, validation, test), got {type(data).__name__}; "
+            f"make each with jaxcnn.data.Digits(images, labels)"
         )
     for split, digits in zip(Data._fields, data, strict=True):
         if not isinstance(digits, Digits):
@@ -165,8 +172,8 @@ def _checked(data: Any) -> Data:
     return Data(*data)
 
 
-class _Journal:
-    """Writes what steps saw and reports it, without waiting for the device at every step."""
+class _MetricsLog:
+    """Writes and reports the metrics of steps, without waiting for the device at every step."""
 
     def __init__(
         self,
@@ -247,13 +254,13 @@ def _draw(run: Run, state: TrainState) -> None:
 
 
 def _result(
-    run: Run, journal: _Journal, step: int, seconds: float, metrics: Metrics | None
+    run: Run, log: _MetricsLog, step: int, seconds: float, metrics: Metrics | None
 ) -> Result:
     result = Result(
         folder=run.folder,
         step=step,
         seconds=seconds,
-        validation_accuracy=journal.validation_accuracy,
+        validation_accuracy=log.validation_accuracy,
         test_loss=None if metrics is None else float(metrics.loss),
         test_accuracy=None if metrics is None else float(metrics.accuracy),
     )
@@ -264,17 +271,17 @@ def _result(
 
 @contextmanager
 def _interruption() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C inside the block into a flag; a second one is an interrupt again."""
+    """Turns the first Ctrl-C inside the block into a flag; a second one raises as usual."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag.is_set
         return
 
-    def first(number: int, frame: object) -> None:
+    def on_first(_number: int, _frame: object) -> None:
         flag.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, first)
+    before = signal.signal(signal.SIGINT, on_first)
     try:
         yield flag.is_set
     finally:

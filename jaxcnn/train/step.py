@@ -1,50 +1,56 @@
-"""The training step and evaluation as pure functions of arrays on the device."""
+"""The training step and the evaluation, as pure functions of arrays on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn.nn import Stack
 from jaxcnn.shapes.arrays import widened
 from jaxcnn.train.augment import random_shift
-from jaxcnn.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from jax.typing import ArrayLike
+
+    from jaxcnn.nn import Stack
+    from jaxcnn.train.config import TrainConfig
 
 
 class TrainState(NamedTuple):
-    """All that training changes."""
+    """Everything that training changes."""
 
-    step: jax.Array  # (), int32: steps done
+    step: jax.Array  # (), int32: the steps done
     params: nnx.State  # the stack's parameters
     opt_state: optax.OptState
 
 
 class Metrics(NamedTuple):
-    """What a step saw, before its update."""
+    """The metrics of a batch; in training, before the update."""
 
     loss: jax.Array  # (): mean cross-entropy in nats
-    accuracy: jax.Array  # (): share of the batch told right
+    accuracy: jax.Array  # (): share of correctly classified images
 
 
 class Trainer(NamedTuple):
-    """A network with its optimiser, as functions of the state.
+    """A network and its optimiser, as functions of the state.
 
     Attributes:
-      init: () -> TrainState, the same from the same seed.
-      run: (state, images, labels, order, first, count) -> (state, Metrics of shape (count,)): the
-        steps ``first`` to ``first + count - 1`` of the epoch whose order is given, in one compiled
-        program; the state is donated.
+      init: () -> TrainState; the seed of the settings decides the weights.
+      run: (state, images, labels, order, first, count) -> (state, Metrics of shape (count,)).
+        Executes the steps ``first`` to ``first + count - 1`` of an epoch in one compiled program.
+        images: (N, H, W, C), uint8. labels: (N,), integers. order: (steps, batch_size), as from
+        :func:`epoch_order`. The state is donated.
       predict: (params, images) -> logits (N, classes).
-      schedule: step, or an array of steps -> learning rate.
+      schedule: a step, or an array of steps -> learning rate.
     """
 
     init: Callable[[], TrainState]
@@ -54,12 +60,12 @@ class Trainer(NamedTuple):
 
 
 def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps: int) -> Trainer:
-    """The functions that train the configured stack on images (N, *image_shape) of uint8."""
+    """Makes the functions that train the configured stack on uint8 images (N, *image_shape)."""
 
     def build() -> Stack:
-        return Stack(image_shape, config.specs(), rngs=nnx.Rngs(config.seed))
+        return config.stack(image_shape)
 
-    # The structure alone: the arrays come from the state.
+    # Only the structure; the arrays come from the state.
     graph = nnx.split(nnx.eval_shape(build))[0]
     schedule = optax.cosine_onecycle_schedule(total_steps, config.learning_rate, pct_start=0.2)
     optimiser = optax.adamw(schedule, weight_decay=config.weight_decay)
@@ -81,15 +87,18 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
     def step(
         images: jax.Array, labels: jax.Array, state: TrainState, batch: jax.Array
     ) -> tuple[TrainState, Metrics]:
-        moved = random_shift(jax.random.fold_in(key, state.step), images[batch], config.max_shift)
+        shifted = random_shift(jax.random.fold_in(key, state.step), images[batch], config.max_shift)
         grads, metrics = jax.grad(loss, has_aux=True)(
-            state.params, moved, labels[batch].astype(jnp.int32)
+            state.params, shifted, labels[batch].astype(jnp.int32)
         )
-        with _as_optax_has_it():
+        with _optax_promotion():
             updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        # A tree like its first argument, though Optax's annotation says any tree.
-        params = cast(nnx.State, optax.apply_updates(state.params, updates))
-        return TrainState(state.step + 1, params, opt_state), metrics
+        # Optax's annotation says any tree, but the result is one like its first argument.
+        params = cast("nnx.State", optax.apply_updates(state.params, updates))
+        new = TrainState(state.step + 1, params, opt_state)
+        # A state that changes its shapes or dtypes would be compiled anew in every step.
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+        return new, metrics
 
     @partial(jax.jit, donate_argnames="state", static_argnames="count")
     def run(
@@ -100,28 +109,31 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         first: jax.Array,
         count: int,
     ) -> tuple[TrainState, Metrics]:
+        chex.assert_shape(images, (None, *image_shape))
+        chex.assert_shape(labels, images.shape[:1])
+        chex.assert_shape(order, (None, config.batch_size))
         batches = lax.dynamic_slice_in_dim(order, first, count)
         if count > 1:
             return lax.scan(partial(step, images, labels), state, batches)
-        # Not a scan of one step: XLA's CPU compiler would treat it as a loop all the same.
+        # XLA's CPU compiler treats even a scan of one step as a loop.
         state, metrics = step(images, labels, state, batches[0])
         return state, jax.tree.map(lambda number: number[None], metrics)
 
     def learning_rate(count: ArrayLike) -> jax.Array:
-        with _as_optax_has_it():  # whose schedules take one number
+        with _optax_promotion():  # schedules take one number, hence the vmap
             return jnp.asarray(jax.vmap(schedule)(count) if jnp.ndim(count) else schedule(count))
 
     return Trainer(init, run, jax.jit(logits), learning_rate)
 
 
-def _as_optax_has_it() -> AbstractContextManager[None]:
-    """Optax multiplies floats by numbers of steps, whatever promotion a person has set."""
+def _optax_promotion() -> AbstractContextManager[None]:
+    """Allows Optax to multiply floats by integers, even if strict promotion is set."""
     return jax.numpy_dtype_promotion("standard")
 
 
 @partial(jax.jit, static_argnames=("images", "batch_size"))
 def epoch_order(seed: int, epoch: int, images: int, batch_size: int) -> jax.Array:
-    """Which images each step of an epoch sees: (steps, batch_size), every image once."""
+    """The indices of the images in each step of an epoch: (steps, batch_size), each image once."""
     key = jax.random.fold_in(jax.random.key(seed), epoch)
     return jax.random.permutation(key, images).reshape(-1, batch_size)
 
@@ -134,14 +146,18 @@ def evaluate(
     *,
     batch_size: int = 1000,
 ) -> tuple[Metrics, jax.Array]:
-    """The mean loss and accuracy over all images, and the logits (N, classes)."""
+    """Computes the mean loss and accuracy over all images, and the logits.
+
+    images: (N, H, W, C), uint8      labels: (N,), integers
+    returns metrics and logits (N, classes)
+    """
     parts = [predict(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
     y = jnp.concatenate(parts)
     return _metrics(y, labels.astype(jnp.int32)), y
 
 
 def _metrics(logits: jax.Array, labels: jax.Array) -> Metrics:
-    """Loss and accuracy of a batch, summed in float32 at least."""
+    """Loss and accuracy of a batch, summed in float32 or wider."""
     wide = widened(logits)
     nats = optax.softmax_cross_entropy_with_integer_labels(wide, labels).mean()
     return Metrics(nats, (wide.argmax(-1) == labels).mean())

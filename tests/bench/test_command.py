@@ -1,4 +1,4 @@
-"""``jaxcnn bench`` as a person meets it."""
+"""``jaxcnn bench``: output, files and exit codes."""
 
 import json
 import subprocess
@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-import jaxcnn.cli as cli
+from jaxcnn import cli
 from jaxcnn.bench import SUITES, memory
 from jaxcnn.bench import measure as measuring
 from jaxcnn.bench.ceiling import Ceilings
-from jaxcnn.bench.roster import ROADS
+from jaxcnn.bench.check import WrongResultError
+from jaxcnn.bench.roster import XLA_BACKENDS
 from jaxcnn.bench.row import pool, row
 
 ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
@@ -18,13 +19,10 @@ ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Runs the command over two small rows, with speeds that are not measured."""
+    """Runs the command over two small rows, with given ceilings."""
     monkeypatch.setitem(SUITES, "overview", ROWS)
     monkeypatch.setattr("jaxcnn.bench.pytorch.is_installed", lambda: False)
-    monkeypatch.setattr(
-        "jaxcnn.bench.ceiling.measure_ceilings", lambda dtype, torch: Ceilings(100.0, 10.0)
-    )
-
+    monkeypatch.setattr("jaxcnn.bench.ceiling.measure_ceilings", lambda *_: Ceilings(100.0, 10.0))
     monkeypatch.setattr(measuring, "memory_is_counted", lambda: False)
 
     def command(*words):
@@ -37,7 +35,7 @@ def run(monkeypatch, capfd):
     return command
 
 
-def test_a_run_prints_rows_ratios_and_means_and_writes_its_files(run, tmp_path):
+def test_bench_prints_rows_ratios_and_means_and_writes_its_files(run, tmp_path):
     files = ["--json", str(tmp_path / "run.json"), "--picture", str(tmp_path / "run.png")]
     code, out, err = run("--quick", *files)
     assert (code, err) == (0, "")
@@ -54,15 +52,15 @@ def test_a_run_prints_rows_ratios_and_means_and_writes_its_files(run, tmp_path):
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
-@pytest.mark.skipif(not memory.memory_is_counted(), reason="no peaks to be had")
-def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
+@pytest.mark.skipif(not memory.memory_is_counted(), reason="peak memory cannot be measured")
+def test_bench_prints_a_table_of_memory_and_a_line_for_each_contender_left_out(
     run, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(measuring, "memory_is_counted", memory.memory_is_counted)
     monkeypatch.setitem(SUITES, "overview", ROWS[:1])
-    monkeypatch.setitem(ROADS, "lax-ynnpack", "--xla_no_such_flag=1")
+    monkeypatch.setitem(XLA_BACKENDS, "lax-ynnpack", "--xla_no_such_flag=1")
     monkeypatch.setenv("COLUMNS", "100")
-    code, out, err = run("--quick", "--xla-roads", "--json", str(tmp_path / "run.json"))
+    code, out, err = run("--quick", "--xla-backends", "--json", str(tmp_path / "run.json"))
     assert (code, err) == (0, "")
     assert "Peak memory of a call, MiB" in out
     assert (
@@ -71,10 +69,10 @@ def test_roads_and_memory_get_tables_of_their_own_and_who_is_left_out_a_line(
     ) in out
     for line in json.loads((tmp_path / "run.json").read_text())["rows"]:
         assert {"lax", "jaxcnn", "jaxcnn-plain"} <= set(line["peak_mib"])
-        assert set(line["ms"]) | set(line["left_out"]) >= set(ROADS)
+        assert set(line["ms"]) | set(line["left_out"]) >= set(XLA_BACKENDS)
 
 
-def test_rows_are_filtered_by_name_or_group(run):
+def test_bench_filters_rows_by_name_or_group(run):
     _, out, _ = run("--quick", "--rows", "pool")
     assert "max pool" in out
     assert "3x3" not in out
@@ -90,7 +88,9 @@ def test_rows_are_filtered_by_name_or_group(run):
         ("--picture .", ["--picture . is a folder"]),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, words, parts):
+def test_a_usage_error_of_bench_is_one_line_and_exit_code_2(
+    run, monkeypatch, tmp_path, words, parts
+):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*words.split())
     assert (code, out) == (2, "")
@@ -99,21 +99,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, words
     assert all(part in err for part in parts), err
 
 
-def test_a_wrong_result_is_one_line_that_names_the_row(run, monkeypatch):
-    from jaxcnn.bench.check import WrongResult
-
+def test_a_wrong_result_in_bench_is_one_line_that_names_the_row(run, monkeypatch):
     def wrong(*_):
-        raise WrongResult("3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right")
+        raise WrongResultError("3x3 2-4 @6 b2, forward, float32: jaxcnn: 1 differs from 2 by 1")
 
-    monkeypatch.setattr(measuring, "_checked", wrong)
+    monkeypatch.setattr(measuring, "_check", wrong)
     code, _, err = run("--quick")
     assert code == 2
     assert err == (
-        "jaxcnn: wrong result: 3x3 2-4 @6 b2, forward, float32: jaxcnn gives 1 where 2 is right\n"
+        "jaxcnn: wrong result: 3x3 2-4 @6 b2, forward, float32: jaxcnn: 1 differs from 2 by 1\n"
     )
 
 
-def test_ctrl_c_shows_what_is_there_and_exits_as_a_shell_expects(run, monkeypatch, tmp_path):
+def test_ctrl_c_in_bench_prints_the_results_so_far_and_exits_with_130(run, monkeypatch, tmp_path):
     measure = measuring.measure
 
     def stopped(row, direction, *rest, **more):
@@ -128,7 +126,7 @@ def test_ctrl_c_shows_what_is_there_and_exits_as_a_shell_expects(run, monkeypatc
     assert len(json.loads((tmp_path / "run.json").read_text())["rows"]) == 2
 
 
-def test_neither_torch_nor_jax_is_imported_by_the_module():
+def test_importing_bench_imports_neither_jax_nor_torch():
     code = (
         "import sys, jaxcnn.bench, jaxcnn.cli.bench; print('jax' in sys.modules);"
         "import jaxcnn.bench.measure, jaxcnn.bench.pytorch; print('torch' in sys.modules)"

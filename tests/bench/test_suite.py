@@ -1,4 +1,6 @@
-"""The rows are possible problems, and their arithmetic is the library's."""
+"""The rows of the suites: their shapes and multiply-adds are those of the library."""
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from jax import lax
 from jaxcnn.bench import SUITES, rows_of
 from jaxcnn.bench.contenders import lax_arguments
 from jaxcnn.bench.row import depthwise, row
-from jaxcnn.convolve.layout import operation
+from jaxcnn.convolve.layout import describe
 from jaxcnn.errors import InputError
 from jaxcnn.ops import max_pool
 
@@ -17,12 +19,12 @@ ROWS = sorted({row for suite in SUITES.values() for row in suite}, key=lambda ro
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_names_tell_rows_apart(suite):
+def test_row_names_are_unique_in_a_suite(suite):
     names = [row.name for row in SUITES[suite]]
     assert len(names) == len(set(names))
 
 
-def test_a_name_means_one_problem_in_every_suite():
+def test_a_row_name_means_the_same_problem_in_every_suite():
     numbers = {(row.name, row.x_shape, row.kernel_shape, row.output_shape) for row in ROWS}
     assert len({name for name, *_ in numbers}) == len(numbers)
 
@@ -32,7 +34,7 @@ def _shapes(row):
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.is_pool], ids=lambda row: row.name)
-def test_a_convolution_has_the_shape_and_the_work_that_the_library_gives_it(row):
+def test_shapes_and_multiply_adds_of_a_convolution_row_are_those_of_the_library(row):
     x, kernel = _shapes(row)
     y = jax.eval_shape(lambda x, w: lax.conv_general_dilated(x, w, **lax_arguments(row)), x, kernel)
     assert y.shape == row.output_shape
@@ -40,13 +42,13 @@ def test_a_convolution_has_the_shape_and_the_work_that_the_library_gives_it(row)
         return
     jaxpr = jax.make_jaxpr(lambda x, w: lax.conv_general_dilated(x, w, **lax_arguments(row)))
     (equation,) = jaxpr(x, kernel).eqns
-    problem = operation(x, kernel, equation.params).problem
+    problem = describe(x, kernel, equation.params).problem
     assert row.multiply_adds == problem.multiply_adds
     assert row.terms("forward") == problem.taps * problem.group_channels[0]
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.is_pool], ids=lambda row: row.name)
-def test_a_pool_has_the_shape_that_the_library_gives_it(row):
+def test_the_output_shape_of_a_pool_row_is_that_of_the_library(row):
     x = jax.ShapeDtypeStruct(row.x_shape, jnp.float32)
     y = jax.eval_shape(
         lambda x: max_pool(
@@ -72,8 +74,8 @@ SMALL = [
 
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: row.name)
 @pytest.mark.parametrize("direction", ["forward", "input", "kernel"])
-def test_terms_are_the_most_products_that_meet_in_one_number(row, direction):
-    """Operands of ones count them."""
+def test_terms_are_the_most_products_summed_into_one_element(row, direction):
+    """Operands of ones count the products."""
     x, w, g = (jnp.ones(shape) for shape in (row.x_shape, row.kernel_shape, row.output_shape))
 
     def function(x, w):
@@ -88,16 +90,16 @@ def test_terms_are_the_most_products_that_meet_in_one_number(row, direction):
 
 
 @pytest.mark.parametrize("row", SMALL, ids=lambda row: row.name)
-def test_every_direction_does_the_same_work(row):
-    """Operands of ones, without padding, count it: the sum over all entries."""
-    free = row.__class__(**{**vars(row), "padding": tuple((0, 0) for _ in row.size)})
+def test_every_direction_has_the_same_multiply_adds(row):
+    """With operands of ones and no padding, the sum over the result counts them."""
+    free = replace(row, padding=tuple((0, 0) for _ in row.size))
     x, w, g = (jnp.ones(shape) for shape in (free.x_shape, free.kernel_shape, free.output_shape))
     y, pull = jax.vjp(lambda x, w: lax.conv_general_dilated(x, w, **lax_arguments(free)), x, w)
     for counted in (y, *pull(g)):
         assert int(np.asarray(counted, np.float64).sum()) == free.multiply_adds
 
 
-def test_suites_and_rows_that_are_not_there_are_refused():
+def test_an_unknown_suite_or_row_is_an_error():
     with pytest.raises(InputError, match="suite must be one of overview, resnet50"):
         rows_of("alexnet")
     with pytest.raises(InputError, match="no row of suite overview has 'nothing'"):

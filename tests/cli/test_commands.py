@@ -1,4 +1,4 @@
-"""The command line as a person meets it: what is printed, and the exit code."""
+"""The command line: what the commands print, and their exit codes."""
 
 import errno
 import json
@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import jaxcnn
-import jaxcnn.cli as cli
+from jaxcnn import cli
+from jaxcnn.cli.commands import app
 from jaxcnn.train import TrainConfig, train
 from tests.train.small import CONFIG, small_data
 
@@ -28,60 +29,67 @@ def run(monkeypatch, capfd, *words):
 
 
 def test_size_prints_the_formula_with_the_numbers_in_it(monkeypatch, capfd):
-    words = "size 7 --kernel_size 3 --stride 2 --padding 1".split()
+    words = "size 7 --kernel-size 3 --stride 2 --padding 1".split()
     code, out, err = run(monkeypatch, capfd, *words)
     assert (code, err) == (0, "")
     assert "k = (7 + 1 + 1 - 3)/2 + 1 = 4" in out
 
 
-def test_a_table_that_is_piped_has_no_trailing_blanks(monkeypatch, capfd):
+def test_a_piped_table_has_no_trailing_blanks(monkeypatch, capfd):
     _, out, _ = run(monkeypatch, capfd, "lint", "--list-rules")
     assert len(out.splitlines()) > 10
     assert all(line == line.rstrip() for line in out.splitlines())
 
 
-def test_size_says_how_to_keep_the_size(monkeypatch, capfd):
+def test_size_prints_the_padding_that_keeps_the_size(monkeypatch, capfd):
     _, out, _ = run(monkeypatch, capfd, "size", "7", "-k", "3")
     assert "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7" in out
     _, out, _ = run(monkeypatch, capfd, "size", "7", "-k", "4", "-p", "same")
     assert "1.5 is not whole: the uneven pair 1-2 keeps size 7" in out
 
 
-def test_size_with_floor_says_what_is_dropped(monkeypatch, capfd):
+def test_size_with_floor_prints_the_cells_dropped(monkeypatch, capfd):
     code, out, _ = run(monkeypatch, capfd, *"size 224 -k 7 -s 2 -p 3 --rounding floor".split())
     assert code == 0
     assert "112.5, rounded to 112" in out
-    assert "1 of 230 cells at the end never read" in out
+    assert "1 of 230 cells at the end are never read" in out
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         ("size 7 -k 3 -s 3", ["2.333... is not an integer", "1 row", "6 or 9", "--rounding floor"]),
-        ("size 224 -k 7 -s 2 -p 3", ["112.5 is not an integer", "--pad 3-2 or 3-4", "223 or 225"]),
-        ("size 2 -k 3", ["filter is larger than the padded size 2", "--pad 0-1"]),
+        (
+            "size 224 -k 7 -s 2 -p 3",
+            ["112.5 is not an integer", "--padding 3-2 or 3-4", "223 or 225"],
+        ),
+        ("size 2 -k 3", ["is larger than the padded size 2", "--padding 0-1"]),
         (f"size {10**400} -k 3 -s 2", ["99.5 is not an integer", f"size {10**400 - 1} or"]),
         ("size 7 -k 3 -p -1", ["padding '-1' is not understood; write 1 for every side"]),
         ("size 7 -k 3 -s 0", ["stride must be an integer >= 1, got 0"]),
         ("size 7 -k 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
         ("size 7 -k 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
-        ("plan -i 28", ["input (28,) must be (*spatial, channels)"]),
+        ("plan -i 28 max:k2", ["layer 1 (max:k2): needs an input (*spatial, channels)", "(28,)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
         ("plan nowhere:net max:k2", ["nowhere:net names a model, which comes alone"]),
         ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
-        ("plan -i big", ["input 'big' is no shape", "224x224x3"]),
+        ("plan -i big", ["input 'big' is not a shape", "224x224x3"]),
         (
             "plan -i 7x7x1 conv:6:k3:s3",
-            ["layer 1 (conv:6:k3:s3): height 7", "Use :p0-2x0-2, sizes", "or :floor"],
+            ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
         ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:k3"]),
-        ("evaluate nowhere", ["nowhere is no run folder"]),
-        ("train --resume nowhere", ["nowhere is no run folder"]),
+        ("evaluate nowhere", ["nowhere is not a run folder"]),
+        ("train --resume nowhere", ["nowhere is not a run folder"]),
         ("train --resume runs/a --seed 3", ["leave out --seed"]),
         ("train --epochs 0", ["epochs must be an integer >= 1, got 0"]),
+        (
+            "explain 8x7x1 --kernel-size 3x3 --out-channels 1",
+            ["8x7x1 has 1 spatial axes but --kernel-size 3x3 has 2"],
+        ),
     ],
 )
-def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
+def test_an_input_error_is_one_line_on_standard_error_and_exit_code_2(
     monkeypatch, capfd, tmp_path, words, parts
 ):
     monkeypatch.chdir(tmp_path)
@@ -94,17 +102,17 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_version_is_told(monkeypatch, capfd):
+def test_version_prints_the_version(monkeypatch, capfd):
     code, out, _ = run(monkeypatch, capfd, "--version")
     assert (code, out) == (0, f"jaxcnn {jaxcnn.__version__}\n")
 
 
 @pytest.mark.parametrize("platform", ["cuda", "nonsense"])
-def test_a_device_that_is_not_there_is_told_in_one_line(platform):
+def test_a_missing_device_is_one_line_on_standard_error(platform):
     words = [sys.executable, "-m", "jaxcnn", "doctor"]
     environment = os.environ | {"JAX_PLATFORMS": platform}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:  # with a GPU there is nothing to tell
+    if done.returncode:  # on a machine with a GPU the command succeeds
         assert done.returncode == 2
         assert re.fullmatch(
             rf"jaxcnn: JAX finds no device with JAX_PLATFORMS={platform}.*unset it\n", done.stderr
@@ -112,7 +120,7 @@ def test_a_device_that_is_not_there_is_told_in_one_line(platform):
 
 
 @pytest.mark.parametrize("words", ["plan", "size 7 -k 3", "explain 8x9x9x4 -k 3x3 -c 4", "--help"])
-def test_a_pipe_that_is_closed_ends_a_command_quietly(words):
+def test_a_closed_pipe_ends_a_command_silently(words):
     line = f"{sys.executable} -m jaxcnn {words} | head -n 1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -120,7 +128,7 @@ def test_a_pipe_that_is_closed_ends_a_command_quietly(words):
 
 
 @pytest.mark.parametrize("words", ["size", "size seven -k 3", "size 7", "no-such-command"])
-def test_a_wrong_usage_is_told_and_exits_with_2(monkeypatch, capfd, words):
+def test_a_usage_error_is_reported_with_exit_code_2(monkeypatch, capfd, words):
     code, out, err = run(monkeypatch, capfd, *words.split())
     assert code == 2
     assert "Traceback" not in out + err
@@ -131,11 +139,11 @@ def test_plan_prints_the_worked_example(monkeypatch, capfd):
     code, out, _ = run(monkeypatch, capfd, *"plan -i 7x7x1 conv:6:k3:relu conv:10:k3:relu".split())
     assert code == 0
     lines = [line.split() for line in out.splitlines()]
-    assert lines[2] == ["conv:6:k3:relu", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
-    assert lines[3] == ["conv:10:k3:relu", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
+    assert lines[2] == ["layers.0", "(conv", "3x3)", "5x5x6", "60", "1,350", "3x3", "1x1", "0"]
+    assert lines[3] == ["layers.1", "(conv", "3x3)", "3x3x10", "550", "4,860", "5x5", "1x1", "0"]
 
 
-def test_plan_without_layers_is_that_of_the_digits_network(monkeypatch, capfd):
+def test_plan_without_layers_prints_the_digits_network(monkeypatch, capfd):
     _, out, _ = run(monkeypatch, capfd, "plan")
     assert out.strip() == str(TrainConfig().plan())
 
@@ -148,7 +156,7 @@ def six():
 """
 
 
-def test_plan_and_lint_read_any_model_that_a_function_makes(monkeypatch, capfd, tmp_path):
+def test_plan_and_lint_read_any_model_that_a_function_returns(monkeypatch, capfd, tmp_path):
     (tmp_path / "some_nets.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -163,27 +171,27 @@ def test_plan_and_lint_read_any_model_that_a_function_makes(monkeypatch, capfd, 
     assert json.loads(out)
 
 
-def test_train_and_evaluate_tell_the_same_result(monkeypatch, capfd, tmp_path):
+def test_train_and_evaluate_print_the_same_result(monkeypatch, capfd, tmp_path):
     data = small_data(200)
     monkeypatch.setattr("jaxcnn.train.loop.load_mnist", lambda split: getattr(data, split))
     monkeypatch.setattr("jaxcnn.train.run.load_mnist", lambda split: getattr(data, split))
-    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **_: CONFIG)
     code, out, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
     assert (code, err) == (0, "")
-    told = next(line for line in out.splitlines() if line.startswith("test accuracy"))
-    assert "after 8 steps" in told
+    trained = next(line for line in out.splitlines() if line.startswith("test accuracy"))
+    assert "after 8 steps" in trained
     code, out, _ = run(monkeypatch, capfd, "evaluate", str(tmp_path / "run"))
     assert code == 0
-    assert out.split(", after")[0] == told.split(", after")[0]
+    assert out.split(", after")[0] == trained.split(", after")[0]
     code, _, err = run(monkeypatch, capfd, "train", "--out", str(tmp_path / "run"))
     assert code == 2
-    assert "is there already" in err
+    assert "exists already" in err
 
 
-def test_a_run_that_cannot_be_written_is_one_line_and_exit_code_2(monkeypatch, capfd, tmp_path):
+def test_a_run_on_a_full_disk_is_one_line_and_exit_code_2(monkeypatch, capfd, tmp_path):
     data = small_data(100)
     monkeypatch.setattr("jaxcnn.train.loop.load_mnist", lambda split: getattr(data, split))
-    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **_: CONFIG)
 
     def full(path, *_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -196,22 +204,22 @@ def test_a_run_that_cannot_be_written_is_one_line_and_exit_code_2(monkeypatch, c
     assert os.strerror(errno.ENOSPC) in err
 
 
-def test_an_interrupted_training_exits_as_a_shell_expects(monkeypatch, tmp_path):
+def test_an_interrupted_training_exits_with_130_and_says_how_to_resume(monkeypatch, tmp_path):
     def stop_at_once(config, folder, **_):
         return train(config, folder, data=small_data(100), report=interrupt)
 
-    def interrupt(progress):
+    def interrupt(_progress):
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("jaxcnn.train.loop.REPORT_SECONDS", 0.0)
-    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **given: CONFIG)
+    monkeypatch.setattr("jaxcnn.train.TrainConfig", lambda **_: CONFIG)
     monkeypatch.setattr("jaxcnn.train.train", stop_at_once)
-    result = CliRunner().invoke(cli.app, ["train", "--out", str(tmp_path / "run")])
+    result = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "run")])
     assert result.exit_code == 130
     assert f"jaxcnn train --resume {tmp_path / 'run'}" in result.output
 
 
-def test_the_module_runs_as_the_command_does():
+def test_python_m_jaxcnn_runs_the_command_line():
     words = [sys.executable, "-m", "jaxcnn", "size", "7", "-k", "3"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0

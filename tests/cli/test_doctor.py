@@ -1,49 +1,50 @@
-"""jaxcnn doctor: what is open, what is missing, and what to type."""
+"""``jaxcnn doctor``: what is available, what is missing, and what to type."""
 
 import pytest
 from typer.testing import CliRunner
 
 from jaxcnn import onednn
-from jaxcnn.cli import app
+from jaxcnn.cli.commands import app
 from jaxcnn.cli.doctor import ENVIRONMENT, state
 from jaxcnn.errors import InputError
 from jaxcnn.onednn import library
 
-here = pytest.mark.skipif(onednn.missing() is not None, reason=str(onednn.missing()))
+needs_onednn = pytest.mark.skipif(onednn.missing() is not None, reason=str(onednn.missing()))
 
 
 @pytest.fixture(autouse=True)
-def _open(monkeypatch):
+def _onednn_allowed(monkeypatch):
     monkeypatch.delenv("JAXCNN_ONEDNN", raising=False)
 
 
-@here
-def test_what_is_open_is_said_with_what_it_is():
+@needs_onednn
+def test_doctor_shows_version_path_instructions_and_threads_of_onednn():
     rows = dict(state())
-    assert rows["oneDNN"] == f"open: {onednn.version()}, {onednn.path()}"
-    assert rows["oneDNN computes with"].startswith(onednn.instruction_set())
+    assert rows["oneDNN"] == f"available: {onednn.version()}, {onednn.path()}"
+    assert rows["oneDNN instruction set"] == onednn.instruction_set()
+    assert rows["oneDNN threads"] == str(onednn.threads())
 
 
-def test_what_is_missing_is_said_in_a_line_that_can_be_copied(monkeypatch):
+def test_doctor_prints_what_is_missing_in_one_line_that_can_be_copied(monkeypatch):
     missing = f"{'a very long reason, ' * 20}[bold]: pip install something"
     monkeypatch.setattr(library, "_found", missing)
     answer = CliRunner().invoke(app, ["doctor"])
     assert answer.exit_code == 0
     (line,) = (line for line in answer.output.splitlines() if line.startswith("oneDNN "))
-    assert line.endswith(f"not asked: {missing}")
+    assert line.endswith(f"not used: {missing}")
 
 
-def test_the_environment_is_shown(monkeypatch):
+def test_doctor_shows_the_environment_variables(monkeypatch):
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     assert all(dict(state())[name] == "not set" for name in ENVIRONMENT)
     monkeypatch.setenv("JAXCNN_ONEDNN", "0")
     rows = dict(state())
-    assert rows["oneDNN"] == "not asked: closed by JAXCNN_ONEDNN=0"
+    assert rows["oneDNN"] == "not used: closed by JAXCNN_ONEDNN=0"
     assert rows["JAXCNN_ONEDNN"] == "0"
 
 
-def test_a_switch_that_is_neither_yes_nor_no_is_an_error(monkeypatch):
+def test_a_value_of_jaxcnn_onednn_that_is_neither_yes_nor_no_is_an_error(monkeypatch):
     monkeypatch.setenv("JAXCNN_ONEDNN", "perhaps")
     answer = CliRunner().invoke(app, ["doctor"])
     assert isinstance(answer.exception, InputError)

@@ -1,4 +1,4 @@
-"""Every algorithm computes the definition, on the problems that it takes, in every direction."""
+"""Every algorithm computes the definition for all problems that it supports, in every direction."""
 
 from dataclasses import replace
 
@@ -10,20 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout
-from jaxcnn.convolve.algorithms import algorithm as shared
-from jaxcnn.convolve.algorithms import onednn, products, rows
-from jaxcnn.convolve.choose import ONEDNN, named_or_chosen, solve
-from jaxcnn.onednn import closed_because
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, layout, tuning
+from jaxcnn.convolve.algorithms.kernels import onednn
+from jaxcnn.convolve.choose import named_or_chosen, program_in_layout, solve
+from jaxcnn.onednn import unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
-from jaxcnn.testing import gamma
+from jaxcnn.testing import assert_within, gamma, rounding_bound
 from tests.cases import few
 from tests.convolve.drawn import (
+    ONEDNN,
     SIXTEEN,
     allowance,
     arrays,
     as_call,
-    assert_within,
     course,
     defined,
     defined_gradients,
@@ -35,14 +34,14 @@ from tests.convolve.drawn import (
     with_dtype,
 )
 
-closed = closed_because()
+closed = unavailable_reason()
 
 
 _NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}
 
 
 def each(names):
-    """A test for each algorithm; oneDNN's where it may be asked."""
+    """A test for each algorithm; oneDNN's are skipped if it is unavailable."""
     marks = {name: pytest.mark.skipif(bool(closed), reason=str(closed)) for name in ONEDNN}
     return pytest.mark.parametrize(
         "name", [pytest.param(name, marks=marks.get(name, ())) for name in names]
@@ -50,18 +49,18 @@ def each(names):
 
 
 def takers(*dtypes):
-    """The algorithms that take one of these dtypes."""
+    """The algorithms that support one of these dtypes."""
     taken = dict.fromkeys(ONEDNN, ("float32", "bfloat16")) | {"fft": ("float32", "float64")}
     return [name for name in ALGORITHMS if set(dtypes) & set(taken.get(name, dtypes))]
 
 
 def dtypes_of(name, *dtypes):
-    """Those that the algorithm takes."""
+    """The dtypes that the algorithm supports."""
     return [dtype for dtype in dtypes if name in takers(dtype)]
 
 
 def holds(problem, name, solve=solve):
-    """The algorithm's value is the definition's."""
+    """Check that the algorithm's value is the definition's."""
     assert named_or_chosen(problem, name, frozenset()) == name
     with jax.enable_x64(problem.dtype == "float64"):
         x, kernel = arrays(problem)
@@ -75,7 +74,7 @@ def holds(problem, name, solve=solve):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_it_computes_the_definition(name, data):
+def test_every_algorithm_computes_the_definition(name, data):
     kinds = dtypes_of(name, "float64", "float32")
     problem = data.draw(taken_by(name, kinds[0]))
     for dtype in kinds:
@@ -85,7 +84,7 @@ def test_it_computes_the_definition(name, data):
 @each(takers(*SIXTEEN))
 @few
 @given(st.data())
-def test_numbers_of_16_bits_are_summed_in_32(name, data):
+def test_16_bit_numbers_are_summed_in_32_bits(name, data):
     dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
     if name in ONEDNN and ALGORITHMS[name].unsupported_reason(_served(name, dtype)):
         pytest.skip(f"oneDNN does not compute with {dtype} here")
@@ -93,7 +92,7 @@ def test_numbers_of_16_bits_are_summed_in_32(name, data):
 
 
 def _served(name, dtype):
-    """A problem that oneDNN serves by this name wherever it computes with the dtype."""
+    """A problem that oneDNN supports by this name on every machine that has the dtype."""
     problem = with_dtype(Problem(2, (12, 12), 32, (3, 3), 32), dtype)
     return {
         "onednn": problem,
@@ -102,21 +101,20 @@ def _served(name, dtype):
     }[name]
 
 
-@each(["taps", "tap_loop", "products", "rows"])
+@each(["taps", "tap_loop", "patches_matmul", "depthwise_kernel_gradient"])
 @few
 @given(st.data())
-def test_in_a_loop_over_examples_it_computes_the_same(name, data):
+def test_a_loop_over_examples_computes_the_same(name, data):
     problem = data.draw(taken_by(name))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (shared, products, rows):
-            patch.setattr(module, "LARGEST_TEMPORARY", 0)
+        patch.setattr(tuning, "LARGEST_TEMPORARY", 0)
         holds(problem, name)
 
 
 @each(onednn.DIRECTIONS)
 @given(st.data())
-def test_onednn_reads_arrays_as_they_lie(name, data):
-    """The definition's numbers whatever the order of the axes, straight from where they lie."""
+def test_onednn_reads_arrays_in_any_layout_without_transposes(name, data):
+    """The definition's numbers for any order of axes, and no transpose in the program."""
     problem = data.draw(taken_by(name))
     numbers = drawn_numbers(data.draw, problem.axes)
     x, kernel = arrays(problem)
@@ -126,7 +124,7 @@ def test_onednn_reads_arrays_as_they_lie(name, data):
     text = call.lower(*given).as_text()
     assert text.count("custom_call @" + TARGET) == 1
     described = layout.Operation(problem, numbers, groups.get("batch_group_count", 1))
-    if name in onednn.readers(described):
+    if program_in_layout(name, described):
         assert "transpose" not in text
     spec = numbers.out_spec
     got = jnp.transpose(call(*given), (spec[0], *spec[2:], spec[1]))
@@ -135,21 +133,21 @@ def test_onednn_reads_arrays_as_they_lie(name, data):
 
 
 def laid(name, problem, x, kernel, numbers):
-    """The arrays of a problem in lax's order of axes; and how lax is told of the groups.
+    """The arrays of a problem in lax's order of axes, and lax's argument for the groups.
 
-    Of kernel gradients they are input and output gradient, with all groups along the batch.
+    For kernel gradients the arrays are input and output gradient, all groups in the batch axis.
     """
-    if not ALGORITHMS[name].of_forward:
-        return layout.laid(x, kernel, numbers), {"feature_group_count": problem.groups}
-    x, g = layout.from_kernel_gradient(problem.kernel_gradient(), x, kernel)
+    if not ALGORITHMS[name].takes_forward_operands:
+        return layout.lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
+    x, g = layout.forward_operands(problem.kernel_gradient(), x, kernel)
     x, g = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
-    return layout.laid(x, g, numbers), {"batch_group_count": problem.groups}
+    return layout.lax_operands(x, g, numbers), {"batch_group_count": problem.groups}
 
 
 @pytest.mark.skipif(bool(closed), reason=str(closed))
 @pytest.mark.parametrize("name", onednn.DIRECTIONS)
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
+def test_onednn_supports_channels_first_and_kernels_in_any_order(name, axes):
     """Without this the test above could pass by transposes alone."""
     dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
     problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
@@ -158,17 +156,17 @@ def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
     first, last = tuple(range(axes + 2)), layout.channels_last(axes).lhs_spec
     turned = (1, 0, *first[2:])
     orders = [(first, first, first), (last, turned, last), (last, first[::-1], last)]
-    if ALGORITHMS[name].of_forward:
+    if ALGORITHMS[name].takes_forward_operands:
         swapped = (last[1], last[0], *last[2:])
         orders = [(turned, turned, first), (swapped, swapped, turned), (swapped, swapped, first)]
     for order in map(lax.ConvDimensionNumbers._make, orders):
-        assert name in onednn.readers(layout.Operation(problem, order, 1)), order
+        assert program_in_layout(name, layout.Operation(problem, order, 1)), order
 
 
 @each(ALGORITHMS)
 @few
 @given(st.data())
-def test_its_gradients_are_those_of_the_definition(name, data):
+def test_gradients_by_every_algorithm_are_those_of_the_definition(name, data):
     dtype = dtypes_of(name, "float64", "float32")[0]
     problem = data.draw(gradients_taken_by(name, dtype))
     runs = []
@@ -185,19 +183,19 @@ def test_its_gradients_are_those_of_the_definition(name, data):
     call = as_call(problem, conv_general_dilated, algorithm=name)
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype == "float64"):
         patch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
-        patch.setattr(onednn, "call", of_onednn)  # what lies as oneDNN reads it goes there straight
+        patch.setattr(onednn, "call", of_onednn)  # for arrays in their own layout
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(dtype))
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
     assert runs or name == "direct", f"{name} computed none of the gradients of {problem}"
     wants, magnitudes = defined_gradients(problem, x, kernel, g)
-    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.places
+    lengths = problem.taps * problem.group_channels[1], problem.batch * problem.output_cells
     operands = (g, kernel), (x, g)
     for i, gradient in enumerate((problem.input_gradient(), problem.kernel_gradient())):
         what = ("x", "kernel")[i]
         if course(gradient, named_or_chosen(gradient, name, frozenset())).local:
             share = gamma(lengths[i] + 2, dtype)
-            bound = 2 * share * (1 + share) * magnitudes[i]
+            bound = 2 * rounding_bound(magnitudes[i], share)
         else:
             bound = max(of_transforms(gradient, *pair) for pair in (operands[i], operands[i][::-1]))
         assert_within(got[i], wants[i], bound, f"{name}, gradient of {what}: {problem}")
@@ -205,13 +203,13 @@ def test_its_gradients_are_those_of_the_definition(name, data):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_its_parts_are_the_problems_that_it_hands_on(name, data):
+def test_parts_are_the_problems_that_a_rewrite_hands_on(name, data):
     problem, _ = data.draw(taken_by(name)).trimmed()
     assert _handed_on(problem, name) == _stated(problem, name)
 
 
 def _handed_on(problem, name):
-    """What the algorithm asks for while it runs, turn by turn of its loops."""
+    """The problems that the algorithm hands on while it runs, turn by turn of its loops."""
     seen = []
 
     def recording(part, x, kernel):
@@ -221,8 +219,8 @@ def _handed_on(problem, name):
 
     def run():
         given = arrays(problem)
-        if ALGORITHMS[name].of_forward:
-            given = layout.from_kernel_gradient(problem.kernel_gradient(), *given)
+        if ALGORITHMS[name].takes_forward_operands:
+            given = layout.forward_operands(problem.kernel_gradient(), *given)
         return ALGORITHMS[name].run(problem, *given, recording)
 
     if ALGORITHMS[name].parts(problem):
@@ -245,7 +243,7 @@ def test_there_is_something_to_draw_for_every_algorithm():
 
 
 @pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"direct"}))
-def test_what_is_unusual_is_left_to_the_direct_call(name):
+def test_only_the_direct_call_supports_unusual_problems(name):
     usual = Problem(2, (6, 6), 4, (3, 3), 4)
     changes = [
         {"dtype": "complex64", "out_dtype": "complex64"},
@@ -269,7 +267,7 @@ def test_what_is_unusual_is_left_to_the_direct_call(name):
         assert not ALGORITHMS["direct"].unsupported_reason(replace(usual, **change))
 
 
-def test_an_error_of_one_part_in_a_thousand_would_be_seen():
+def test_the_bounds_show_an_error_of_one_part_in_a_thousand():
     """The bounds above are not so wide that they allow everything."""
     for name, problem in (
         ("taps", Problem(1, (6, 6), 2, (3, 3), 2, 2)),

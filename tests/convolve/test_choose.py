@@ -1,4 +1,4 @@
-"""The choice: deterministic, within what is allowed, and not at the price of accuracy."""
+"""The choice is deterministic, keeps to what is allowed, and costs no accuracy."""
 
 import math
 from dataclasses import replace
@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from jax import lax
 
 import jaxcnn.convolve.choose as choosing
-from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed
-from jaxcnn.convolve.choose import ONEDNN, Laying, choose, costs, laying, named_or_chosen, solve
-from jaxcnn.convolve.layout import Operation, channels_last, forward_laid, laid
-from jaxcnn.onednn import SWITCH, closed_because
+from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed, tuning
+from jaxcnn.convolve.choose import LayoutCost, choose, costs, layout_cost, named_or_chosen, solve
+from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers, lax_operands
+from jaxcnn.onednn import SWITCH, unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import unit_roundoff
 from tests.cases import for_cpus, many
 from tests.convolve.drawn import (
+    ONEDNN,
     arrays,
     as_call,
     define,
@@ -30,7 +31,7 @@ from tests.convolve.drawn import (
 )
 
 FACTOR = 8
-"""How many times the direct call's error that of the chosen algorithm may be."""
+"""The error of the chosen algorithm may be this many times that of the direct call."""
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
 
@@ -64,17 +65,17 @@ ANY = st.one_of(
 )
 
 LINES = 30
-"""Operations of StableHLO in one program that XLA compiles, at the most."""
+"""The most operations of StableHLO in one of XLA's programs."""
 
 CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(frozenset)
 
 
 @many
 @given(ANY, CLOSED, st.integers(1, 2**24), st.sets(st.sampled_from(sorted(ONEDNN))))
-def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
+def test_only_algorithms_that_read_the_layout_are_exempt_from_its_cost(
     problem, closed, total, readers
 ):
-    laid = Laying(total, frozenset(readers))
+    laid = LayoutCost(total, frozenset(readers))
     before, after = costs(problem, closed), costs(problem, closed, laid)
     for name, cost in after.items():
         if isinstance(cost, str) or problem.trimmed()[0].is_empty:
@@ -86,27 +87,29 @@ def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
 
 
 @given(st.data())
-def test_what_is_paid_for_is_what_is_laid_out_anew(data):
-    """Of arrays in any order of axes; and nothing of those that lie as they are taken."""
+def test_the_layout_cost_counts_the_bytes_that_are_transposed(data):
+    """For any order of axes; nothing for the layout that the algorithms take."""
     problem = data.draw(problems(groups=(1, 2)))
     numbers = data.draw(
-        st.sampled_from([channels_last(problem.axes), forward_laid(problem.axes)])
+        st.sampled_from([channels_last(problem.axes), kernel_gradient_numbers(problem.axes)])
         | st.builds(lambda: drawn_numbers(data.draw, problem.axes))
     )
     described = Operation(problem, numbers, 1)
     ways = [_laid_out_anew(described, described.canonical)]
     if problem.groups == 1:
-        ways.append(_laid_out_anew(described, described.of_forward))
-    assert laying(described).total == min(ways)
+        ways.append(_laid_out_anew(described, described.forward_operands))
+    assert layout_cost(described).moved_bytes == min(ways)
 
 
 def _laid_out_anew(described, put):
-    """Bytes of x, kernel and output that the way to an algorithm and back transposes."""
+    """Bytes of x, kernel and output that are transposed before and after an algorithm."""
     problem = described.problem
-    x, kernel = jax.eval_shape(lambda *given: laid(*given, described.numbers), *arrays(problem))
+    x, kernel = jax.eval_shape(
+        lambda *given: lax_operands(*given, described.numbers), *arrays(problem)
+    )
 
     def there_and_back(x, kernel):
-        return *put(x, kernel), described.restored(jnp.zeros(problem.output_shape, x.dtype))
+        return *put(x, kernel), described.lax_output(jnp.zeros(problem.output_shape, x.dtype))
 
     found = jax.make_jaxpr(there_and_back)(x, kernel)
     moved = [eqn.outvars[0].aval for eqn in found.eqns if eqn.primitive is lax.transpose_p]
@@ -115,26 +118,26 @@ def _laid_out_anew(described, put):
 
 @many
 @given(ANY, CLOSED)
-def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
+def test_the_chosen_algorithm_supports_the_problem_and_is_not_excluded(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
     assert not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
-    if closed_because():
+    if unavailable_reason():
         assert name not in ONEDNN
 
 
 @many
 @given(ANY, CLOSED)
-def test_the_choice_is_the_same_when_it_is_made_again(problem, closed):
+def test_the_choice_is_deterministic(problem, closed):
     before = choose(problem, closed), costs(problem, closed)
     choosing._cheapest.cache_clear()
-    choosing.rates.cache_clear()
+    tuning.rates.cache_clear()
     assert (choose(problem, closed), costs(problem, closed)) == before
 
 
 @many
 @given(ANY, CLOSED)
-def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
+def test_costs_are_finite_and_the_choice_has_the_least(problem, closed):
     priced = costs(problem, closed)
     assert list(priced) == list(ALGORITHMS)
     taken = {name: cost for name, cost in priced.items() if not isinstance(cost, str)}
@@ -147,14 +150,14 @@ def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
     taken = {name: cost for name, cost in taken.items() if ALGORITHMS[name].local}
     name, least = choose(problem, closed), min(taken.values())
     if name == "direct":
-        assert least >= choosing.WORTH * taken["direct"]
+        assert least >= tuning.WORTH * taken["direct"]
     else:
-        assert taken[name] == least < choosing.WORTH * taken["direct"]
+        assert taken[name] == least < tuning.WORTH * taken["direct"]
 
 
 @many
 @given(ANY)
-def test_where_all_else_is_closed_the_direct_call_serves(problem):
+def test_the_direct_call_is_chosen_if_all_others_are_excluded(problem):
     assert choose(problem, frozenset(ALGORITHMS) - {"direct"}) == "direct"
 
 
@@ -168,7 +171,7 @@ def test_where_all_else_is_closed_the_direct_call_serves(problem):
         {"size": (1, 1), "padding": ((0, 0), (0, 0))},
     ],
 )
-def test_what_nothing_else_takes_goes_the_direct_way(change):
+def test_the_direct_call_is_chosen_for_problems_that_no_other_supports(change):
     problem = replace(Problem(8, (28, 28), 32, (3, 3), 32, 32), **change)
     assert choose(problem) == "direct"
     assert all(isinstance(cost, str) for name, cost in costs(problem).items() if name != "direct")
@@ -176,7 +179,7 @@ def test_what_nothing_else_takes_goes_the_direct_way(change):
 
 @many
 @given(ANY, st.sampled_from(list(ALGORITHMS)), CLOSED)
-def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name, closed):
+def test_a_named_algorithm_is_used_if_it_supports_the_problem(problem, name, closed):
     taken = named_or_chosen(problem, name, closed)
     if name in closed or ALGORITHMS[name].unsupported_reason(problem.trimmed()[0]):
         assert taken == choose(problem, closed)
@@ -184,8 +187,8 @@ def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name,
         assert taken == name
 
 
-@pytest.mark.parametrize("name", ["taps", "diagonal", "fft", "direct"])
-def test_a_name_reaches_the_compiled_program(name, monkeypatch):
+@pytest.mark.parametrize("name", ["taps", "block_diagonal", "fft", "direct"])
+def test_a_named_algorithm_is_in_the_compiled_program(name, monkeypatch):
     runs = []
     algorithm = ALGORITHMS[name]
 
@@ -204,13 +207,13 @@ def test_a_name_reaches_the_compiled_program(name, monkeypatch):
 
 @many
 @given(ANY, CLOSED)
-def test_what_smears_is_taken_by_name_alone(problem, closed):
-    """An output by the Fourier transform depends on more than its window."""
+def test_kernels_that_are_not_local_are_never_chosen(problem, closed):
+    """Outputs by the Fourier transform depend on more than their window."""
     assert ALGORITHMS[choose(problem, closed)].local
     assert {name for name in ALGORITHMS if not ALGORITHMS[name].local} == {"fft"}
 
 
-def test_a_transform_that_would_be_faster_is_named_where_precision_is_not_asked_for():
+def test_a_faster_fourier_transform_is_used_only_by_name_and_not_at_precision_highest():
     """Without this the test above could not fail."""
     problem = Problem(1, (300, 300), 1, (31, 31), 1)
     priced = costs(problem)
@@ -269,21 +272,21 @@ UNBOUNDED = st.one_of(
     ),
     st.sampled_from((frozenset(), ONEDNN)),
 )
-def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
-    """Compile time is: a program of XLA's takes a few lines, and so many milliseconds."""
+def test_program_size_is_bounded_for_all_problem_sizes(problem, closed):
+    """And so compile time is: one of XLA's programs is a few lines, and some milliseconds."""
     if problem.is_empty:
         return
     x, kernel = (
         jax.ShapeDtypeStruct(shape, problem.dtype)
         for shape in (problem.x_shape, problem.kernel_shape)
     )
-    lowered = jax.jit(lambda x, w: solve(problem, x, w, closed=closed)).lower(x, kernel)
+    lowered = jax.jit(lambda x, w: solve(problem, x, w, excluded=closed)).lower(x, kernel)
     lines = lowered.as_text().count("\n")
-    assert lines <= LINES * choosing.MOST_WRITTEN, (choose(problem, closed), problem)
+    assert lines <= LINES * tuning.MOST_PROGRAMS, (choose(problem, closed), problem)
 
 
-@pytest.mark.skipif(bool(closed_because()), reason=str(closed_because()))
-def test_the_switch_changes_the_choice_at_once(monkeypatch):
+@pytest.mark.skipif(bool(unavailable_reason()), reason=str(unavailable_reason()))
+def test_closing_onednn_changes_the_choice_at_once(monkeypatch):
     problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
     x, kernel = arrays(problem)
 
@@ -321,13 +324,13 @@ SIZED += [problem.kernel_gradient() for problem in SIZED[:4]]
 
 @pytest.mark.parametrize("problem", SIZED, ids=str)
 @pytest.mark.parametrize("closed", [frozenset(), ONEDNN], ids=["open", "closed"])
-def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
+def test_the_chosen_algorithm_is_as_accurate_as_the_direct_call_at_network_sizes(problem, closed):
     name = choose(problem, closed)
     x, kernel = arrays(problem)
     exact = define(problem, x, kernel)
 
     def error(name):
-        y = jax.jit(lambda x, w: solve(problem, x, w, name=name, closed=closed))(x, kernel)
+        y = jax.jit(lambda x, w: solve(problem, x, w, name=name, excluded=closed))(x, kernel)
         return np.linalg.norm(np.asarray(y, np.float64) - exact)
 
     floor = unit_roundoff("float32") * np.linalg.norm(exact)
@@ -335,7 +338,7 @@ def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
 
 
 @given(problems(ranks=(1, 2), dtypes=("float32", "bfloat16")))
-def test_nor_for_drawn_problems(problem):
+def test_the_chosen_algorithm_is_as_accurate_as_the_direct_call_for_drawn_problems(problem):
     x, kernel = arrays(problem)
     exact = define(problem, x, kernel)
 
@@ -347,11 +350,11 @@ def test_nor_for_drawn_problems(problem):
     assert error(None) <= FACTOR * max(error("direct"), floor), choose(problem)
 
 
-def test_an_algorithm_that_is_not_measured_is_not_for_free():
-    for key, rates in choosing.rates().items():
+def test_rates_are_positive_and_an_unmeasured_algorithm_is_an_error():
+    for key, rates in tuning.rates().items():
         assert min(rates) >= 0, key
         assert max(rates) > 0, key
         assert key.split("/")[0] in ALGORITHMS, key
     with pytest.raises(KeyError, match="no rates for nothing"):
-        choosing._rates_for("nothing", "", "float32")
-    assert jnp.isfinite(choosing.rates()["direct/image/float32"].operation)
+        tuning.rates_for("nothing", "", "float32")
+    assert jnp.isfinite(tuning.rates()["direct/image/float32"].operation)

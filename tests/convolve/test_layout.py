@@ -1,4 +1,4 @@
-"""From lax's layouts to the canonical one and back, nothing lost and nothing moved."""
+"""Layouts: arrays go from lax's layout to the canonical one and back unchanged."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.convolve.drawn import PLAIN, Call, calls, define, numbers, problems
 
 
 def _params(call):
-    """What lax makes of the call's arguments."""
+    """The arrays of a call, and the parameters of lax's primitive."""
     with jax.enable_x64(True):
         arrays = call.arrays()
         jaxpr = jax.make_jaxpr(lambda *a: lax.conv_general_dilated(*a, **call.kwargs))(*arrays)
@@ -24,37 +24,39 @@ def _params(call):
 
 
 @given(calls(dtypes=("float64",), ranks=(1, 2)))
-def test_there_and_back_it_is_lax_s_convolution(call):
+def test_the_canonical_convolution_in_laxs_layout_is_laxs(call):
     (x, kernel), params = _params(call)
-    described = layout.operation(x, kernel, params)
+    described = layout.describe(x, kernel, params)
     with jax.enable_x64(True):
         canonical = described.canonical(x, kernel)
         assert canonical[0].shape == described.problem.x_shape
         assert canonical[1].shape == described.problem.kernel_shape
         want = lax.conv_general_dilated(x, kernel, **call.kwargs)
         if described.problem.is_empty:
-            assert described.restored(jnp.zeros(described.problem.output_shape)).shape == want.shape
+            assert (
+                described.lax_output(jnp.zeros(described.problem.output_shape)).shape == want.shape
+            )
             return
-        got = described.restored(define(described.problem, *canonical))
+        got = described.lax_output(define(described.problem, *canonical))
         magnitude = lax.conv_general_dilated(abs(x), abs(kernel), **call.kwargs)
     assert_sums_close(got, want, magnitude, roundings=call.terms + 2)
 
 
 @given(calls(dtypes=("float64",), ranks=(1, 2)))
-def test_what_is_laid_out_is_canonical_again(call):
+def test_lax_operands_is_the_inverse_of_canonical(call):
     (x, kernel), params = _params(call)
-    described = layout.operation(x, kernel, params)
+    described = layout.describe(x, kernel, params)
     if described.batch_groups == 1:
-        back = layout.laid(*described.canonical(x, kernel), described.numbers)
+        back = layout.lax_operands(*described.canonical(x, kernel), described.numbers)
         np.testing.assert_array_equal(back[0], x)
         np.testing.assert_array_equal(back[1], kernel)
 
 
 @given(calls(dtypes=("float32",)))
-def test_the_gradient_of_x_is_the_operation_that_lax_emits(call):
-    """For groups lax takes the kernel apart first: another array, of the same problem."""
+def test_the_input_gradient_is_the_call_that_lax_makes(call):
+    """For groups lax rearranges the kernel first, which changes the array but not the problem."""
     (x, kernel), params = _params(call)
-    described = layout.operation(x, kernel, params)
+    described = layout.describe(x, kernel, params)
     if described.problem.is_empty or described.batch_groups > 1:
         return
     kwargs = call.kwargs | {"preferred_element_type": None}
@@ -62,17 +64,17 @@ def test_the_gradient_of_x_is_the_operation_that_lax_emits(call):
     g = jax.eval_shape(convolve, x)
     jaxpr = jax.make_jaxpr(lambda g: jax.linear_transpose(convolve, x)(g)[0])(g)
     (equation,) = (e for e in jaxpr.eqns if e.primitive is lax.conv_general_dilated_p)
-    emitted = layout.operation(*(v.aval for v in equation.invars), equation.params)
-    gradient = described.of_input_gradient()
+    emitted = layout.describe(*(v.aval for v in equation.invars), equation.params)
+    gradient = described.input_gradient()
     put = replace(gradient.problem, out_dtype="float32", precision=emitted.problem.precision)
     assert emitted.problem == put
     assert emitted.numbers == gradient.numbers
 
 
 @given(calls())
-def test_the_problem_has_the_call_s_own_numbers(call):
+def test_a_described_problem_has_the_arguments_of_the_call(call):
     (x, kernel), params = _params(call)
-    problem = layout.operation(x, kernel, params).problem
+    problem = layout.describe(x, kernel, params).problem
     ones = (1,) * problem.axes
     assert problem.stride == call.kwargs["window_strides"]
     assert problem.base_dilation == (call.kwargs["lhs_dilation"] or ones)
@@ -80,22 +82,22 @@ def test_the_problem_has_the_call_s_own_numbers(call):
     assert problem.dtype == call.dtype
     assert problem.out_dtype == (call.kwargs["preferred_element_type"] or call.dtype)
     assert np.prod(problem.x_shape) == np.prod(x.shape)
-    assert hash(problem) == hash(layout.operation(x, kernel, params).problem)
+    assert hash(problem) == hash(layout.describe(x, kernel, params).problem)
 
 
-def test_sizes_that_are_no_numbers_and_unlike_dtypes_are_not_described():
+def test_symbolic_sizes_and_mixed_dtypes_are_not_described():
     call = Call((1, 2, 5), (2, 2, 3), "float32", {"window_strides": (1,), "padding": "VALID",
                                                   "dimension_numbers": None})  # fmt: skip
     (x, kernel), params = _params(call)
-    assert layout.operation(x, kernel, params) is not None
+    assert layout.describe(x, kernel, params) is not None
     (symbol,) = jax.export.symbolic_shape("b")
     unknown = jax.ShapeDtypeStruct((symbol, 2, 5), x.dtype)
-    assert layout.operation(unknown, kernel, params) is None
-    assert layout.operation(x, kernel.astype("bfloat16"), params) is None
+    assert layout.describe(unknown, kernel, params) is None
+    assert layout.describe(x, kernel.astype("bfloat16"), params) is None
 
 
 @pytest.mark.parametrize("axes", [0, 1, 2, 3])
-def test_channels_last_is_what_lax_makes_of_the_letters(axes):
+def test_channels_last_equals_laxs_dimension_numbers_for_the_letters(axes):
     spatial = "DHW"[3 - axes :]
     image = f"N{spatial}C"
     shape = (1,) * (axes + 2)
@@ -104,12 +106,12 @@ def test_channels_last_is_what_lax_makes_of_the_letters(axes):
 
 
 @given(problems(**PLAIN))
-def test_the_exchange_of_arrays_is_undone(problem):
+def test_forward_operands_is_the_inverse_of_kernel_gradient_operands(problem):
     x, g = numbers(problem.x_shape, 0), numbers(problem.output_shape, 1)
     exchanged = problem.kernel_gradient()
-    there = layout.as_kernel_gradient(problem, jnp.asarray(x), jnp.asarray(g))
+    there = layout.kernel_gradient_operands(problem, jnp.asarray(x), jnp.asarray(g))
     assert (there[0].shape, there[1].shape) == (exchanged.x_shape, exchanged.kernel_shape)
-    back = layout.from_kernel_gradient(problem, *there)
+    back = layout.forward_operands(problem, *there)
     np.testing.assert_array_equal(back[0], x.astype(np.float32))
     np.testing.assert_array_equal(back[1], g.astype(np.float32))
 

@@ -1,3 +1,5 @@
+"""MNIST: the published splits, damaged files, and the checks of Digits."""
+
 import gzip
 import shutil
 
@@ -11,10 +13,10 @@ from jaxcnn.data.mnist import FOLDER
 from tests.cases import many
 
 
-def test_the_splits_are_the_published_sets():
+def test_the_splits_of_mnist_are_the_published_sets():
     train, validation, test = (load_mnist(split) for split in ("train", "validation", "test"))
     assert [len(split) for split in (train, validation, test)] == [55_000, 5_000, 10_000]
-    # How often each digit occurs in the 60,000 and the 10,000, counted by the set's authors.
+    # The count of each digit among the 60,000 and the 10,000.
     both = np.concatenate([train.labels, validation.labels])
     assert np.bincount(both).tolist() == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
@@ -33,15 +35,15 @@ def folder(tmp_path):
     return shutil.copytree(FOLDER, tmp_path / "mnist")
 
 
-@pytest.mark.parametrize("spoil", ["truncate", "flip a bit", "recompress", "remove"])
-def test_a_file_that_is_not_as_published_is_refused(folder, spoil):
+@pytest.mark.parametrize("damage", ["truncate", "flip a bit", "recompress", "remove"])
+def test_a_file_of_mnist_that_is_not_as_published_is_an_error(folder, damage):
     path = folder / "t10k-labels-idx1-ubyte.gz"
     content = path.read_bytes()
-    if spoil == "truncate":
+    if damage == "truncate":
         path.write_bytes(content[:-1])
-    elif spoil == "flip a bit":
+    elif damage == "flip a bit":
         path.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
-    elif spoil == "recompress":
+    elif damage == "recompress":
         labels = bytearray(gzip.decompress(content))
         labels[-1] ^= 1
         path.write_bytes(gzip.compress(bytes(labels)))
@@ -51,7 +53,7 @@ def test_a_file_that_is_not_as_published_is_refused(folder, spoil):
         load_mnist("test", folder=folder)
 
 
-def test_an_unknown_split_is_refused_with_the_known_ones():
+def test_an_unknown_split_is_an_error_that_names_the_known_ones():
     with pytest.raises(ValueError, match="'train', 'validation', 'test', got 'dev'"):
         load_mnist("dev")
 
@@ -68,7 +70,9 @@ DTYPES = ("uint8", "int8", "int32", "float16", "float32", "bool")
     digits=st.lists(st.integers(-2, 12), min_size=4, max_size=4),
 )
 @example(shape=(), pixels="uint8", count=3, labelled="uint8", digits=[0] * 4)
-def test_only_images_and_digits_make_a_data_set(shape, pixels, count, labelled, digits):
+def test_digits_take_only_uint8_images_and_as_many_labels_from_0_to_9(
+    shape, pixels, count, labelled, digits
+):
     images, labels = np.ones(shape, pixels), np.array(digits[:count]).astype(labelled)
     right = shape == (3, 28, 28, 1) and pixels == "uint8" and count == 3
     if right and labelled in ("uint8", "int8", "int32") and set(labels) <= set(range(10)):
@@ -89,7 +93,7 @@ def test_only_images_and_digits_make_a_data_set(shape, pixels, count, labelled, 
         (np.ones((3, 28, 28, 1), np.uint8).tolist(), np.arange(3)),
     ],
 )
-def test_what_a_data_set_advises_makes_one(images, labels):
+def test_following_the_advice_of_digits_makes_valid_digits(images, labels):
     for _ in range(2):
         try:
             Digits(images, labels)

@@ -1,8 +1,10 @@
-"""Windows laid by hand: every placement tried, one cell after the other, and counted."""
+"""Placements of windows by hand: the window moves on until it no longer fits."""
 
 from __future__ import annotations
 
 from itertools import product
+
+from jaxcnn.geometry import Window
 
 
 def placements(
@@ -12,12 +14,12 @@ def placements(
     stride: int,
     padding: tuple[int, int],
     dilation: int,
-    overhang=False,
+    overhang: bool = False,
 ) -> list[list[int]]:
     """For each placement that fits, the cells under its taps; cell 0 is the input's first.
 
-    With ``overhang`` there is one more, which does not fit, if cells are left to read; but the last
-    one is left out if it starts beyond the input.
+    With ``overhang`` one more placement reads the cells that are left, if there are any. The last
+    placement is left out if it starts beyond the input.
     """
     low, high = padding
     found, first = [], -low
@@ -41,3 +43,12 @@ def small_cases():
         range(1, 10), range(1, 5), range(1, 4), range(3), range(3), range(1, 3)
     ):
         yield size, kernel_size, {"stride": stride, "padding": (low, high), "dilation": dilation}
+
+
+def placed_windows():
+    """Windows with and without an overhanging placement, and the placements of each."""
+    for size, kernel_size, layout in small_cases():
+        for rounding in ("floor", "ceil"):
+            found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
+            if found:
+                yield Window(size, kernel_size, rounding=rounding, **layout), found

@@ -32,7 +32,7 @@ def pool_size(size, arguments):
 
 @many
 @given(sizes, filters, strides, small, dilations)
-def test_pytorchs_documented_size_of_a_convolution(n, f, s, p, d):
+def test_pytorch_convolutions_have_their_documented_size(n, f, s, p, d):
     want = (n + 2 * p - d * (f - 1) - 1) // s + 1
     assume(n + 2 * p > d * (f - 1))
     arguments = pytorch.conv((f,), stride=s, padding=p, dilation=d)
@@ -41,7 +41,7 @@ def test_pytorchs_documented_size_of_a_convolution(n, f, s, p, d):
 
 @many
 @given(sizes, filters, dilations)
-def test_pytorchs_same_keeps_the_size_and_puts_the_odd_cell_after(n, f, d):
+def test_pytorch_same_padding_keeps_the_size_with_the_odd_cell_after(n, f, d):
     arguments = pytorch.conv((f,), padding="same", dilation=d)
     ((low, high),) = arguments["padding"]
     assert conv_size(n, f, arguments) == n
@@ -50,7 +50,7 @@ def test_pytorchs_same_keeps_the_size_and_puts_the_odd_cell_after(n, f, d):
 
 @many
 @given(sizes, filters, strides, small, dilations, st.integers(0, 3))
-def test_pytorchs_documented_size_of_a_transposed_convolution(n, f, s, p, d, extra):
+def test_pytorch_transposed_convolutions_have_their_documented_size(n, f, s, p, d, extra):
     want = (n - 1) * s - 2 * p + d * (f - 1) + extra + 1
     stated = {"stride": s, "padding": p, "output_padding": extra, "dilation": d}
     if extra >= max(s, d):
@@ -62,7 +62,7 @@ def test_pytorchs_documented_size_of_a_transposed_convolution(n, f, s, p, d, ext
 
 @many
 @given(sizes, filters, strides, small, dilations, st.booleans())
-def test_pytorchs_documented_size_of_a_pool(n, f, s, p, d, ceil):
+def test_pytorch_pools_have_their_documented_size(n, f, s, p, d, ceil):
     assume(2 * p <= f and n + 2 * p > d * (f - 1) and d <= n)
     steps = (n + 2 * p - d * (f - 1) - 1) / s + 1
     want = math.ceil(steps) if ceil else math.floor(steps)
@@ -72,13 +72,13 @@ def test_pytorchs_documented_size_of_a_pool(n, f, s, p, d, ceil):
     assert pool_size(n, arguments) == want
 
 
-def test_pools_step_by_their_window_in_pytorch_and_keras_and_by_one_in_onnx():
+def test_the_default_stride_of_a_pool_is_its_kernel_size_in_pytorch_and_keras_and_1_in_onnx():
     assert pytorch.max_pool((3, 2))["stride"] == keras.max_pool((3, 2))["stride"] == (3, 2)
     assert pytorch.lp_pool(2, (3, 2))["stride"] == (3, 2)
     assert onnx.max_pool((3, 2))["stride"] == (1, 1)
 
 
-def test_the_padding_counts_in_pytorchs_mean_and_in_no_others():
+def test_average_pools_count_padding_in_pytorch_alone():
     assert pytorch.avg_pool((3,), padding=1)["count_include_pad"] is True
     assert keras.avg_pool((3,), padding="same")["count_include_pad"] is False
     assert onnx.avg_pool((3,), pads=(1, 1))["count_include_pad"] is False
@@ -86,7 +86,7 @@ def test_the_padding_counts_in_pytorchs_mean_and_in_no_others():
 
 @many
 @given(sizes, filters, strides, dilations)
-def test_kerass_documented_size_of_a_convolution_and_a_pool(n, f, s, d):
+def test_keras_convolutions_and_pools_have_their_documented_size(n, f, s, d):
     reach = d * (f - 1) + 1
     same = keras.conv((f,), strides=s, padding="same", dilation_rate=d)
     assert conv_size(n, f, same) == math.ceil(n / s)
@@ -97,7 +97,7 @@ def test_kerass_documented_size_of_a_convolution_and_a_pool(n, f, s, d):
         assert conv_size(n, f, valid) == math.ceil((n - reach + 1) / s)
 
 
-def test_keras_puts_the_odd_cell_after_and_a_causal_convolution_all_before():
+def test_keras_same_padding_has_the_odd_cell_after_and_causal_padding_all_cells_before():
     assert conv_shapes((8, 1), (4, 1, 1), **keras.conv((4,), padding="same")).paddings == ((1, 2),)
     causal = keras.conv((4,), padding="causal", dilation_rate=2)
     assert conv_shapes((8, 1), (4, 1, 1), **causal).paddings == ((6, 0),)
@@ -105,7 +105,7 @@ def test_keras_puts_the_odd_cell_after_and_a_causal_convolution_all_before():
 
 @many
 @given(sizes, filters, strides, dilations, st.sampled_from(["same", "valid"]), st.booleans())
-def test_kerass_documented_size_of_a_transposed_convolution(n, f, s, d, padding, given_extra):
+def test_keras_transposed_convolutions_have_their_documented_size(n, f, s, d, padding, given_extra):
     reach, extra = d * (f - 1) + 1, s - 1 if given_extra else None
     if padding == "valid":
         want = (n - 1) * s + (max(reach, s) if extra is None else reach + extra)
@@ -120,7 +120,7 @@ def test_kerass_documented_size_of_a_transposed_convolution(n, f, s, d, padding,
 
 @many
 @given(sizes, filters, strides, dilations, small, st.integers(-9, 6))
-def test_onnxs_output_shape_is_reached_with_the_odd_cell_where_auto_pad_says(
+def test_onnx_output_shape_is_reached_with_the_odd_cell_at_the_end_that_auto_pad_names(
     n, f, s, d, extra, total
 ):
     out = s * (n - 1) + extra + d * (f - 1) + 1 - total
@@ -177,7 +177,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("convention", "arguments", "kwargs", "kind", "words"), REFUSED)
-def test_what_a_framework_does_not_know_is_refused(convention, arguments, kwargs, kind, words):
+def test_arguments_that_a_framework_refuses_are_refused_with_advice(
+    convention, arguments, kwargs, kind, words
+):
     with pytest.raises(kind) as caught:
         convention(*arguments, **kwargs)
     assert kind is TypeError or isinstance(caught.value, InputError)

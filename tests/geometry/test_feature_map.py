@@ -1,4 +1,4 @@
-"""What outputs read, against paths counted one by one and the formula of each step."""
+"""The cells that outputs read, against paths counted one by one."""
 
 from fractions import Fraction
 from itertools import product
@@ -10,42 +10,25 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry import Window, receptive_field, transposed_output_size
-from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis, axis_map_of
+from jaxcnn.geometry import Window, receptive_field, transposed_window
+from jaxcnn.geometry.axis_maps import OUTSIDE, IndexedAxis, StridedAxis
 from jaxcnn.geometry.feature_map import FeatureMap
 from tests.cases import few, many
-
-
-@st.composite
-def slides(draw, size, longest=12):
-    """A convolution's, a transposed convolution's or a pool's layout on an axis of that size."""
-    kernel_size, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    padding = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
-    try:
-        if draw(st.integers(0, 3)) == 0:
-            stride = draw(st.integers(1, 3))
-            slide = StridedAxis.transposed(
-                size, kernel_size, stride=stride, padding=padding, dilation=dilation
-            )
-        else:
-            stride = draw(st.integers(1, 3))
-            slide = StridedAxis.of(Window(size, kernel_size, stride, padding, dilation, "floor"))
-    except InputError:
-        slide = StridedAxis(size, size)
-    return slide if 1 <= slide.output <= longest else StridedAxis(size, size)
+from tests.geometry import drawn
+from tests.geometry.drawn import strided_axes
 
 
 @st.composite
 def tables(draw, size):
-    """Outputs that read cells in no order, some of them padding."""
+    """A table of the cells that outputs read, in any order and some of them padding."""
     cells = st.one_of(st.integers(-2, size + 1), st.just(OUTSIDE))
     rows = st.lists(st.lists(cells, max_size=3, unique=True).map(tuple), min_size=1, max_size=8)
     return IndexedAxis(size, tuple(draw(rows)))
 
 
 @st.composite
-def graphs(draw, axes=(1, 2), joins=True, layouts=slides):
-    """A map made by chains, branches and joins over an input of one or two axes."""
+def graphs(draw, axes=(1, 2), joins=True, layouts=strided_axes):
+    """A map made by layers and merged branches from an input of one or two axes."""
     sizes = tuple(draw(st.lists(st.integers(1, 8), min_size=axes[0], max_size=axes[1])))
     top = FeatureMap.of_input(sizes)
     for _ in range(draw(st.integers(0, 4))):
@@ -57,7 +40,7 @@ def graphs(draw, axes=(1, 2), joins=True, layouts=slides):
 
 
 def paths(m, output):
-    """Each way from an output to a place of the infinite input, one by one."""
+    """Every path from an output to the input, as if no map had borders."""
     if not m.sources:
         yield output
         return
@@ -71,7 +54,7 @@ def paths(m, output):
 
 
 def real_paths(m, output, *, around=False):
-    """Those of the ways that stay inside of every map, or end ``around`` the input, in padding."""
+    """The paths that stay inside every map; with ``around``, also those that end in padding."""
     inside = all(0 <= place < size for place, size in zip(output, m.sizes, strict=True))
     if not inside and not (around and not m.sources and OUTSIDE not in output):
         return
@@ -88,13 +71,15 @@ def real_paths(m, output, *, around=False):
 
 
 def _read(step, output):
-    """Cells c with c*up + low = output*stride + tap, found by trying every cell around."""
+    """Cells c with c*input_dilation + low = output*stride + tap, found by trying every cell."""
     if isinstance(step, IndexedAxis):
         return step.rows[output]
     far = abs(output) * step.stride + step.extent + abs(step.low)
     reach = range(-far, step.size + far)
     places = [output * step.stride + tap for tap in step.taps]
-    return [cell for cell in reach for place in places if cell * step.up + step.low == place]
+    return [
+        cell for cell in reach for place in places if cell * step.input_dilation + step.low == place
+    ]
 
 
 def an_output(draw, m):
@@ -103,7 +88,7 @@ def an_output(draw, m):
 
 @many
 @given(st.data())
-def test_counts_are_the_paths_that_stay_inside(data):
+def test_counts_are_the_numbers_of_paths_that_stay_inside_every_map(data):
     m = data.draw(graphs())
     assume(m.most_paths < 2000)
     output = an_output(data.draw, m)
@@ -116,8 +101,8 @@ def test_counts_are_the_paths_that_stay_inside(data):
 
 @many
 @given(st.data())
-def test_cells_read_are_those_that_paths_inside_of_the_network_end_at(data):
-    m = data.draw(graphs(axes=(1, 1), layouts=lambda n: st.one_of(slides(n), tables(n))))
+def test_cells_read_are_the_ends_of_paths_that_stay_inside_inner_maps(data):
+    m = data.draw(graphs(axes=(1, 1), layouts=lambda n: st.one_of(strided_axes(n), tables(n))))
     assume(m.most_paths < 2000)
     (output,) = an_output(data.draw, m)
     cells = sorted({cell for (cell,) in real_paths(m, (output,), around=True)})
@@ -129,21 +114,22 @@ def test_cells_read_are_those_that_paths_inside_of_the_network_end_at(data):
 
 
 AROUND = 12
-"""No drawn layer reads farther beyond its input."""
+"""Drawn layers read at most so many cells beyond their input."""
 
 
 @st.composite
 def layers(draw, size):
-    """A layer's layout, and its matrix of zeros and ones, outputs by cells from -AROUND on."""
+    """A layer's window or map, and its matrix of ones: outputs by cells, from -AROUND on."""
     kernel_size, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
     low, high = draw(st.integers(0, 2)), draw(st.integers(0, 2))
     reach = dilation * (kernel_size - 1) + 1
     if draw(st.booleans()):
         output = (size - 1) * stride + reach - low - high
         assume(output >= 1)
-        step = StridedAxis.transposed(
+        window = transposed_window(
             size, kernel_size, stride=stride, padding=(low, high), dilation=dilation
         )
+        step = StridedAxis.transposed(window)
         links = [
             (cell * stride + tap * dilation - low, cell)
             for cell in range(-AROUND, size + AROUND)
@@ -167,7 +153,7 @@ def layers(draw, size):
 
 @many
 @given(st.data())
-def test_a_chain_reads_the_cells_in_which_the_product_of_its_layers_matrices_is_not_zero(data):
+def test_a_chain_reads_the_nonzero_entries_of_the_product_of_its_layers_matrices(data):
     m = FeatureMap.of_input((data.draw(st.integers(1, 8)),))
     step, product_ = data.draw(layers(m.sizes[0]))
     m = m.apply(step)
@@ -185,7 +171,7 @@ def test_a_chain_reads_the_cells_in_which_the_product_of_its_layers_matrices_is_
 
 @many
 @given(st.data())
-def test_padding_share_is_the_share_of_paths_that_leave_the_input(data):
+def test_padding_share_is_the_share_of_paths_that_leave_a_map(data):
     m = data.draw(graphs())
     assume(m.most_paths < 2000)
     share = m.padding_share()
@@ -198,7 +184,7 @@ def test_padding_share_is_the_share_of_paths_that_leave_the_input(data):
 
 @few
 @given(st.data())
-def test_rows_are_unread_where_no_output_counts_them(data):
+def test_unread_rows_are_those_without_a_path_from_any_output(data):
     m = data.draw(graphs())
     outputs = product(*map(range, m.sizes))
     read = sum(m.counts(output) for output in outputs) > 0
@@ -209,24 +195,8 @@ def test_rows_are_unread_where_no_output_counts_them(data):
 
 
 @many
-@given(st.data())
-def test_in_a_chain_of_windows_the_fields_are_those_of_the_formula(data):
-    size, chain = data.draw(st.integers(1, 60)), []
-    for _ in range(data.draw(st.integers(1, 4))):
-        try:
-            window = Window(
-                size,
-                data.draw(st.integers(1, 4)),
-                data.draw(st.integers(1, 3)),
-                (data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))),
-                data.draw(st.integers(1, 2)),
-                "floor",
-            )
-        except InputError:
-            break
-        chain.append(window)
-        size = window.output
-    assume(chain)
+@given(drawn.chains().filter(len))
+def test_the_fields_of_a_chain_of_windows_are_those_of_receptive_field(chain):
     m = FeatureMap.of_input((chain[0].size,))
     for window in chain:
         m = m.apply(window)
@@ -235,7 +205,7 @@ def test_in_a_chain_of_windows_the_fields_are_those_of_the_formula(data):
 
 @many
 @given(st.data())
-def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
+def test_a_field_is_the_largest_span_of_paths_and_moves_by_the_jump(data):
     m = data.draw(graphs(axes=(1, 1), joins=False))
     (field,), (period,) = m.fields, m.periods
     assume(m.most_paths < 2000 and period < m.sizes[0])
@@ -249,48 +219,10 @@ def test_the_field_is_the_largest_span_and_moves_by_the_jump(data):
         assert later == moved
 
 
-@many
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
-def test_a_transposed_layout_has_the_size_of_the_transposed_formula(size, kernel_size, stride, pad):
-    try:
-        expected = transposed_output_size(size, kernel_size, stride=stride, padding=(pad, pad))
-    except InputError:
-        return
-    slide = StridedAxis.transposed(size, kernel_size, stride=stride, padding=(pad, pad))
-    assert slide.output == expected
-
-
-@many
-@given(st.data())
-def test_a_regular_layout_is_recognised_by_what_it_reads(data):
-    slide = data.draw(slides(data.draw(st.integers(1, 12))))
-    assume(slide.up == 1)
-    found = axis_map_of(slide.size, tuple(slide.cells(o) for o in range(slide.output)))
-    assert isinstance(found, StridedAxis)
-    assert [found.cells(o) for o in range(found.output)] == [
-        slide.cells(o) for o in range(slide.output)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("rows", "step"),
-    [
-        (((0,), (0,), (1,), (1,)), StridedAxis(2, 4, (0, 1), 1, 1, 1, 2)),
-        (((OUTSIDE,), (0,), (OUTSIDE,), (1,)), StridedAxis(2, 4, (0,), 1, 1, 0, 2)),
-        (((0, 1), (0, 1)), StridedAxis(2, 2, (0, 1), 0, 0, 0)),
-        (((1,), (0,), (1,)), IndexedAxis(2, ((1,), (0,), (1,)))),
-    ],
-    ids=["repeated", "zeros between", "broadcast", "reflected"],
-)
-def test_rows_of_other_kinds_become_the_step_that_reads_them(rows, step):
-    found = axis_map_of(2, rows)
-    assert found == step
-
-
-def test_counts_beyond_64_bits_are_exact():
+def test_path_counts_beyond_64_bits_are_exact():
     m = FeatureMap.of_input((400,))
     for _ in range(60):
-        m = m.apply(StridedAxis.laid(m.sizes[0], 3, padding=(1, 1)))
+        m = m.apply(StridedAxis.sliding_window(m.sizes[0], 3, padding=(1, 1)))
     centre = m.counts((200,))[200]
     # The central trinomial coefficient of (1 + x + x^2)^60.
     row = [1]
@@ -299,7 +231,7 @@ def test_counts_beyond_64_bits_are_exact():
     assert centre == row[60] > 2**62
 
 
-def test_more_than_one_path_leads_through_branches():
+def test_merged_branches_add_their_path_counts():
     image = FeatureMap.of_input((5, 5))
     tall = image.apply(Window(5, 3, padding=(1, 1)), None)
     wide = image.apply(None, Window(5, 3, padding=(1, 1)))
@@ -314,10 +246,10 @@ def test_more_than_one_path_leads_through_branches():
     assert prod(tall.sizes) == cross.size
 
 
-def test_layouts_for_other_sizes_are_refused():
+def test_layers_and_merges_of_other_sizes_are_refused():
     with pytest.raises(InputError, match="cannot read a map of sizes"):
         FeatureMap.of_input((5,)).apply(Window(6, 3))
-    with pytest.raises(InputError, match="one layout for each axis"):
+    with pytest.raises(InputError, match="one window or axis map for each axis"):
         FeatureMap.of_input((5, 5)).apply(Window(5, 3))
-    with pytest.raises(InputError, match="cannot be joined"):
+    with pytest.raises(InputError, match="cannot be merged"):
         FeatureMap.merge(FeatureMap.of_input((5,)), FeatureMap.of_input((6,)))

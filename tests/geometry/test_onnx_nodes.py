@@ -119,7 +119,7 @@ def by_jaxcnn(node, x, weight):
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.name)
-def test_onnxs_published_nodes_have_their_published_sizes_and_the_values_of_its_text(node):
+def test_onnx_node_tests_have_their_published_sizes_and_the_specified_values(node):
     draws = np.random.default_rng(0)
     x = draws.normal(size=node.x)
     weight = None if node.weight is None else draws.normal(size=node.weight)
@@ -151,7 +151,7 @@ def transposes(draw):
 
 
 @given(transposes())
-def test_any_transposed_convolution_of_onnx_has_the_values_of_its_text(node):
+def test_onnx_transposed_convolutions_have_the_specified_values(node):
     draws = np.random.default_rng(0)
     x, weight = draws.normal(size=node.x), draws.normal(size=node.weight)
     want = by_specification(node, x, weight)
@@ -161,7 +161,7 @@ def test_any_transposed_convolution_of_onnx_has_the_values_of_its_text(node):
     assert_sums_close(got, want, magnitude, roundings=2 * x.size * weight.size)
 
 
-def test_onnxs_indices_of_a_ramp_are_its_values_less_one():
+def test_onnx_max_pool_indices_of_a_ramp_are_its_values_less_one():
     ramp = np.arange(1.0, 26).reshape(5, 5, 1)  # published as maxpool_with_argmax_2d
     values, indices = unpool.max_pool_with_indices(ramp, **onnx.max_pool((5, 5), pads=(2,) * 4))
     np.testing.assert_array_equal(values[0, :, 0], [13, 14, 15, 15, 15])

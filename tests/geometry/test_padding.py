@@ -1,5 +1,6 @@
 """Paddings: what names stand for, what keeps a size, what reaches one."""
 
+import re
 from itertools import product
 
 import pytest
@@ -35,8 +36,8 @@ def test_named_paddings_are_those_of_lax(name):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
-def test_same_gives_an_output_for_every_stride_cells(size, kernel_size, stride, dilation):
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.dilations)
+def test_same_padding_gives_one_output_for_every_stride_cells(size, kernel_size, stride, dilation):
     layout = {"stride": stride, "dilation": dilation}
     for name in ("SAME", "SAME_LOWER"):
         got = output_size(size, kernel_size, padding=name, rounding="floor", **layout)
@@ -44,8 +45,10 @@ def test_same_gives_an_output_for_every_stride_cells(size, kernel_size, stride, 
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.dilations)
-def test_full_meets_every_cell_with_every_tap(size, kernel_size, dilation):
+@given(drawn.sizes, drawn.kernel_sizes, drawn.dilations)
+def test_full_padding_reads_every_cell_with_every_tap_and_has_no_empty_window(
+    size, kernel_size, dilation
+):
     pair = named_padding("FULL", size, kernel_size, dilation=dilation)
     found = placements(size, kernel_size, stride=1, padding=pair, dilation=dilation)
     for tap in range(kernel_size):
@@ -55,8 +58,8 @@ def test_full_meets_every_cell_with_every_tap(size, kernel_size, dilation):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.dilations)
-def test_causal_outputs_see_no_later_cell(size, kernel_size, stride, dilation):
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.dilations)
+def test_causal_padding_lets_no_output_read_a_later_cell(size, kernel_size, stride, dilation):
     pair = named_padding("CAUSAL", size, kernel_size, stride=stride, dilation=dilation)
     found = placements(size, kernel_size, stride=stride, padding=pair, dilation=dilation)
     assert [cells[-1] for cells in found] == list(range(0, size, stride))
@@ -77,7 +80,7 @@ def test_size_is_preserved_iff_the_padding_is_what_the_formula_says():
             assert (exact and len(found) == size) == (total == twice)
 
 
-def test_the_description_gives_the_formula_and_says_when_it_is_not_whole():
+def test_the_description_of_size_preserving_padding_has_its_formula_and_the_uneven_pair():
     assert describe_size_preserving_padding(7, 3) == (
         "padding ((7 - 1)*1 + 3 - 7)/2 = 1 on both sides keeps size 7"
     )
@@ -87,8 +90,10 @@ def test_the_description_gives_the_formula_and_says_when_it_is_not_whole():
 
 
 @many
-@given(drawn.sizes, drawn.filters, st.integers(1, 60), drawn.strides, drawn.dilations)
-def test_a_wanted_size_is_reached_exactly_or_refused(size, kernel_size, output, stride, dilation):
+@given(drawn.sizes, drawn.kernel_sizes, st.integers(1, 60), drawn.strides, drawn.dilations)
+def test_padding_for_output_gives_exactly_that_output_or_is_refused(
+    size, kernel_size, output, stride, dilation
+):
     layout = {"stride": stride, "dilation": dilation}
     total = padding_total(size, kernel_size, output, **layout)
     if total >= 0:
@@ -102,7 +107,21 @@ def test_a_wanted_size_is_reached_exactly_or_refused(size, kernel_size, output, 
     assert output_size(size + total, kernel_size, **layout) == output
 
 
-def test_every_way_to_give_padding_means_the_same_pairs():
+@many
+@given(drawn.sizes, drawn.kernel_sizes, st.integers(1, 60), drawn.strides, drawn.dilations)
+def test_the_size_that_padding_for_output_advises_needs_no_padding(
+    size, kernel_size, output, stride, dilation
+):
+    layout = {"stride": stride, "dilation": dilation}
+    try:
+        padding_for_output(size, kernel_size, output, **layout)
+        return
+    except InputError as error:
+        other = int(re.search(r"use size (-?\d+)", str(error))[1])
+    assert padding_for_output(other, kernel_size, output, **layout) == (0, 0)
+
+
+def test_all_forms_of_padding_resolve_to_the_same_pairs():
     sizes, filters = (7, 8), (3, 4)
     for given_as in (1, [1, 1], ((1, 1), 1), [[1, 1], (1, 1)]):
         assert resolve_padding(given_as, sizes, filters) == ((1, 1), (1, 1))

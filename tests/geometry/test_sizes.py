@@ -1,4 +1,4 @@
-"""Output sizes: the formula, against placements counted by hand and against lax's own rule."""
+"""Output sizes, against placements counted by hand and against lax."""
 
 import jax
 import numpy as np
@@ -9,12 +9,9 @@ from jax import lax
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import (
-    Window,
-    effective_kernel_size,
     exact_sizes,
     output_size,
     output_sizes,
-    transposed_output_size,
 )
 from tests.cases import many
 from tests.geometry import drawn
@@ -32,21 +29,21 @@ def _is_exact(size, layout, found):
     return bool(found) and found[-1][-1] == size + layout["padding"][1] - 1
 
 
-def test_exact_size_is_the_number_of_placements_where_they_leave_nothing_unread():
+def test_exact_output_size_is_the_number_of_placements_if_they_leave_nothing_unread():
     for size, kernel_size, layout in small_cases():
         found = placements(size, kernel_size, **layout)
         want = len(found) if _is_exact(size, layout, found) else None
         assert _size_or_none(size, kernel_size, **layout) == want, (size, kernel_size, layout)
 
 
-def test_floored_size_is_the_number_of_placements():
+def test_floored_output_size_is_the_number_of_placements():
     for size, kernel_size, layout in small_cases():
         want = len(placements(size, kernel_size, **layout)) or None
         got = _size_or_none(size, kernel_size, rounding="floor", **layout)
         assert got == want, (size, kernel_size, layout)
 
 
-def test_ceiled_size_counts_the_placement_that_overhangs():
+def test_ceiled_output_size_counts_the_overhanging_placement():
     for size, kernel_size, layout in small_cases():
         want = len(placements(size, kernel_size, overhang=True, **layout))
         if want:
@@ -54,7 +51,7 @@ def test_ceiled_size_counts_the_placement_that_overhangs():
             assert got == want, (size, kernel_size, layout)
 
 
-def test_floored_size_is_the_one_lax_gives():
+def test_floored_output_size_is_that_of_lax():
     for size, kernel_size, layout in small_cases():
         want = _lax_size(size, kernel_size, **layout)
         got = _size_or_none(size, kernel_size, rounding="floor", **layout) or 0
@@ -70,8 +67,10 @@ def _lax_size(size, kernel_size, *, stride, padding, dilation):
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
-def test_large_sizes_obey_as_the_small_ones_do(size, kernel_size, stride, padding, dilation):
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
+def test_output_sizes_of_large_layouts_are_their_numbers_of_placements(
+    size, kernel_size, stride, padding, dilation
+):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
     found = placements(size, kernel_size, **layout)
     assert _size_or_none(size, kernel_size, rounding="floor", **layout) == (len(found) or None)
@@ -93,23 +92,23 @@ def test_large_sizes_obey_as_the_small_ones_do(size, kernel_size, stride, paddin
         (7, 3, {"stride": 3, "rounding": "ceil"}, 3),
     ],
 )
-def test_worked_examples_hold(size, kernel_size, arguments, want):
+def test_output_sizes_of_worked_examples(size, kernel_size, arguments, want):
     assert output_size(size, kernel_size, **arguments) == want
 
 
-def test_a_stride_that_does_not_fit_is_refused_with_what_is_lost_and_what_to_type():
+def test_the_error_of_an_inexact_size_states_the_formula_the_unread_cells_and_what_to_type():
     with pytest.raises(InputError) as caught:
         output_size(224, 7, stride=2, padding=3)
     assert str(caught.value) == (
-        "size 224 with kernel_size 7, stride 2, padding (3, 3) gives (224 + 3 + 3 - 7)/2 + 1 = 112.5 "
-        "outputs; 112.5 is not an integer: 1 row at the end (of padding) would never be read. Use "
-        'padding=(3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
+        "size 224 with kernel_size 7, stride 2, padding (3, 3) gives (224 + 3 + 3 - 7)/2 + 1 = "
+        "112.5 outputs; 112.5 is not an integer: 1 row at the end (of padding) would never be "
+        'read. Use padding=(3, 2) or (3, 4), size 223 or 225, or rounding="floor" to drop it.'
     )
 
 
 @many
-@given(drawn.sizes, drawn.filters, drawn.strides, drawn.pairs, drawn.dilations)
-def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
+def test_exact_sizes_are_the_nearest_sizes_that_output_size_accepts(
     size, kernel_size, stride, padding, dilation
 ):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -126,40 +125,33 @@ def test_exact_sizes_are_the_nearest_ones_that_are_accepted(
 
 
 @many
-@given(
-    drawn.sizes,
-    drawn.filters,
-    drawn.strides,
-    drawn.pairs | st.sampled_from(["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"]),
-    drawn.dilations,
-    st.integers(0, 6),
-)
-def test_transposed_size_is_one_that_the_window_takes_back(
-    outputs, kernel_size, stride, padding, dilation, extra
+@given(drawn.sizes, drawn.kernel_sizes, drawn.strides, drawn.pairs, drawn.dilations)
+def test_the_advice_of_an_impossible_output_size_is_possible(
+    size, kernel_size, stride, padding, dilation
 ):
-    layout = {"stride": stride, "padding": padding, "dilation": dilation}
-    named_same = isinstance(padding, str) and padding.startswith("SAME")
-    extra = 0 if named_same else extra % stride
+    layout = {"stride": stride, "dilation": dilation}
     try:
-        size = transposed_output_size(outputs, kernel_size, output_padding=extra, **layout)
-    except InputError:
-        extent = effective_kernel_size(kernel_size, dilation)
-        sides = {"FULL": 2 * (extent - 1), "CAUSAL": extent - 1}
-        total = sides[padding] if isinstance(padding, str) else sum(padding)
-        assert (outputs - 1) * stride + extent - total + extra < 1
+        output_size(size, kernel_size, padding=padding, **layout)
         return
-    assert output_size(size, kernel_size, rounding="floor", **layout) == outputs
-    if named_same:
-        assert size == outputs * stride
-    elif not extra:
-        assert output_size(size, kernel_size, **layout) == outputs
-        larger = size + stride
-        assert output_size(larger, kernel_size, **layout) == outputs + 1
+    except InputError as error:
+        advice = {way.argument: way for way in error.advice if not isinstance(way, str)}
+    for pair in advice["padding"].values:
+        assert output_size(size, kernel_size, padding=pair, **layout) >= 1
+    sizes = advice["size"].values
+    for other in sizes:
+        for n in range(other, other + (3 if advice["size"].note == "or more" else 1)):
+            assert output_size(n, kernel_size, padding=padding, **layout) >= 1
+    if "rounding" in advice:
+        assert advice["rounding"].values == ("floor",)
+        assert output_size(size, kernel_size, padding=padding, rounding="floor", **layout) >= 1
+    else:  # too small: the advised size is the smallest possible
+        with pytest.raises(InputError):
+            output_size(sizes[0] - 1, kernel_size, padding=padding, **layout)
 
 
 @many
-@given(st.lists(st.tuples(drawn.sizes, drawn.filters, drawn.strides), min_size=1, max_size=4))
-def test_several_axes_are_each_axis_by_itself(axes):
+@given(st.lists(st.tuples(drawn.sizes, drawn.kernel_sizes, drawn.strides), min_size=1, max_size=4))
+def test_output_sizes_on_several_axes_are_those_of_each_axis(axes):
     sizes, filters, strides = zip(*axes, strict=True)
     want = [
         _size_or_none(n, f, stride=s, padding=(f, f), rounding="floor")
@@ -170,7 +162,7 @@ def test_several_axes_are_each_axis_by_itself(axes):
     assert list(got) == want
 
 
-def test_an_error_names_the_axis_and_what_its_cells_are_called():
+def test_an_error_names_the_axis_and_its_cells_rows_columns_or_slices():
     for axes, i, words in ((1, 0, "length 7"), (2, 1, "width 7"), (3, 0, "depth 7")):
         sizes = [5] * axes
         sizes[i] = 7
@@ -180,9 +172,3 @@ def test_an_error_names_the_axis_and_what_its_cells_are_called():
             InputError, match=rf"^{words} with kernel_size 3.*1 (cell|column|slice) at"
         ):
             output_sizes(sizes, filters, stride=[3 if f == 3 else 1 for f in filters])
-
-
-def test_a_window_prints_as_the_formula_with_its_numbers():
-    assert str(Window(7, 3, 2)) == "(7 + 0 + 0 - 3)/2 + 1 = 3"
-    floored = Window(224, 7, 2, (3, 3), rounding="floor")
-    assert str(floored) == "(224 + 3 + 3 - 7)/2 + 1 = 112.5, rounded to 112"

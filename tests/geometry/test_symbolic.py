@@ -1,4 +1,4 @@
-"""Symbolic sizes: what is said of them holds for every number, and what is advised is enough."""
+"""Symbolic sizes: results hold for every number, and the advised constraints are enough."""
 
 import operator
 import re
@@ -31,13 +31,13 @@ def size_of(text, constraints=()):
 
 
 def at(value, number):
-    """A symbolic value for one number, by Python's own arithmetic."""
+    """A symbolic value with ``number`` for h, computed by Python."""
     names = {"floordiv": operator.floordiv, "mod": operator.mod, "max": max, "min": min}
     return eval(str(value), names | {"h": number}) if is_symbolic(value) else value
 
 
 def by_advice(ask, text):
-    """What ``ask`` makes of the size once all that it advises to state is stated; or None."""
+    """The result of ``ask`` for a size with all constraints that its errors advise, or None."""
     constraints = []
     for _ in range(4):
         try:
@@ -51,14 +51,14 @@ def by_advice(ask, text):
 
 
 def fitting(constraints):
-    """The numbers for which all that is stated is so."""
+    """The numbers that satisfy the constraints."""
     names = {"mod": operator.mod, "floordiv": operator.floordiv}
     return [n for n in NUMBERS if all(eval(each, names | {"h": n}) for each in constraints)]
 
 
 @many
 @given(st.data())
-def test_a_window_on_a_symbolic_size_is_for_each_number_the_window_on_it(data):
+def test_a_window_on_a_symbolic_size_has_the_outputs_of_every_number_it_stands_for(data):
     text = data.draw(sizes)
     arguments = {
         "kernel_size": data.draw(st.integers(1, 4)),
@@ -77,7 +77,9 @@ def test_a_window_on_a_symbolic_size_is_for_each_number_the_window_on_it(data):
 
 @many
 @given(sizes, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["SAME", "SAME_LOWER"]))
-def test_a_named_padding_of_a_symbolic_size_is_that_of_each_number(text, kernel_size, stride, name):
+def test_a_named_padding_of_a_symbolic_size_is_that_of_every_number_it_stands_for(
+    text, kernel_size, stride, name
+):
     pair, constraints = by_advice(
         lambda n: named_padding(name, n, kernel_size, stride=stride), text
     )
@@ -88,7 +90,7 @@ def test_a_named_padding_of_a_symbolic_size_is_that_of_each_number(text, kernel_
 
 @many
 @given(sizes, st.integers(1, 4), st.integers(1, 3), st.data())
-def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(
+def test_a_transposed_window_on_a_symbolic_size_is_that_of_every_number_it_stands_for(
     text, kernel_size, stride, data
 ):
     padding = data.draw(st.one_of(st.just("SAME"), st.integers(-1, 2)))
@@ -103,7 +105,7 @@ def test_a_transposed_window_of_a_symbolic_size_is_that_of_each_number(
 
 @many
 @given(st.lists(st.sampled_from(["h", "2*h", "6*h", "2*h + 1"]), min_size=1, max_size=3), st.data())
-def test_what_a_symbolic_layout_advises_is_possible_on_every_axis(texts, data):
+def test_the_advice_of_an_impossible_symbolic_layout_is_possible_on_every_axis(texts, data):
     x = (*symbolic_shape(", ".join(["n", *texts])), 4)
     given = {
         "stride": data.draw(st.integers(1, 3)),
@@ -131,7 +133,7 @@ OPERATIONS = {
 
 @many
 @given(st.sampled_from(sorted(OPERATIONS)), st.integers(1, 3), st.integers(0, 4), st.data())
-def test_weights_are_for_channels_of_a_known_number(operation, axes, symbolic, data):
+def test_symbolic_kernels_and_symbolic_channels_are_refused(operation, axes, symbolic, data):
     x = [2, *(7 for _ in range(axes)), 4]
     kernel = [*(3 for _ in range(axes)), 4, 4]
     (unknown,) = symbolic_shape(data.draw(st.sampled_from(["c", "2*c", "c + 3"])))
@@ -152,7 +154,7 @@ ASKED = {
 
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("text", ["h", "2*h", "6*h"])
-def test_what_a_size_must_be_is_said_and_is_enough(name, text):
+def test_the_constraints_that_an_error_advises_are_enough(name, text):
     size, constraints = by_advice(ASKED[name], text)
     assert size is not None
     for number in fitting(constraints):

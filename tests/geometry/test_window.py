@@ -1,101 +1,19 @@
-"""What the placements of a window read: real cells, padding, and what is left at the end."""
+"""One window: its effective size, the cells it leaves unread, how it prints."""
 
 from fractions import Fraction
 
-import numpy as np
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.geometry import PADDING_MODES, Window, effective_kernel_size, padded_cells, real_cells
-from jaxcnn.geometry.window import decimal, first_empty
-from jaxcnn.shapes import (
-    adaptive_shapes,
-    blur_shapes,
-    causal_shapes,
-    conv_shapes,
-    conv_transpose_shapes,
-    depthwise_shapes,
-    global_shapes,
-    local_shapes,
-    pad_shapes,
-    pool_shapes,
-    shuffle_shapes,
-    unpool_shapes,
-    unshuffle_shapes,
-)
+from jaxcnn.geometry import Window, effective_kernel_size
+from jaxcnn.geometry.window import decimal
 from tests.cases import many
 from tests.geometry import drawn
-from tests.geometry.brute import placements, small_cases
+from tests.geometry.brute import placed_windows
 
 
-def _windows_with_placements():
-    for size, kernel_size, layout in small_cases():
-        for rounding in ("floor", "ceil"):
-            found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
-            if found:
-                yield Window(size, kernel_size, rounding=rounding, **layout), found
-
-
-def test_real_cells_are_those_of_the_input_under_each_placement():
-    for window, found in _windows_with_placements():
-        want = [sum(0 <= cell < window.size for cell in cells) for cells in found]
-        assert list(real_cells(window, np.arange(window.output))) == want, window
-
-
-def test_padded_cells_are_those_of_the_padded_axis_under_each_placement():
-    for window, found in _windows_with_placements():
-        end = window.size + window.padding[1]
-        want = [sum(cell < end for cell in cells) for cells in found]
-        assert list(padded_cells(window, np.arange(window.output))) == want, window
-
-
-@many
-@given(st.data())
-def test_the_first_first_empty_is_the_first_placement_that_meets_no_cell(data):
-    size, kernel_size, stride = (data.draw(st.integers(1, n)) for n in (5, 4, 4))
-    layout = {
-        "stride": stride,
-        "padding": (data.draw(st.integers(0, 12)), data.draw(st.integers(0, 12))),
-        "dilation": data.draw(st.integers(1, 8)),
-    }
-    rounding = data.draw(st.sampled_from(["floor", "ceil"]))
-    found = placements(size, kernel_size, overhang=rounding == "ceil", **layout)
-    assume(found)
-    real = [sum(0 <= cell < size for cell in cells) for cells in found]
-    window = Window(size, kernel_size, rounding=rounding, **layout)
-    assert real_cells(window, np.arange(window.output)).tolist() == real
-    assert first_empty(window) == (real.index(0) if 0 in real else None)
-
-
-FAR = 10**9  # cells, of which nobody counts one after the other while a test runs
-
-
-def test_no_operation_counts_the_cells_of_an_axis_one_by_one():
-    line = (1, FAR, 4)
-    for padding_mode in PADDING_MODES:
-        for padding in ("VALID", "SAME", ((999, 0),)):
-            shapes = conv_shapes(line, (1999, 4, 6), padding=padding, padding_mode=padding_mode)
-            assert shapes.spatial[0] > FAR - 2000
-    assert pool_shapes(line, 1024, stride=1, padding=512).spatial == (FAR + 1,)
-    assert pool_shapes(line, 3, stride=2, dilation=7, padding=6, rounding="ceil").spatial[0] > 0
-    wide = pool_shapes((1, 4, 4), 2, stride=1, dilation=FAR, padding=((0, FAR - 1),))
-    assert wide.spatial == (3,)
-    assert pool_shapes(line, FAR).spatial == (1,)
-    assert adaptive_shapes(line, FAR - 1).spatial == (FAR - 1,)
-    assert global_shapes(line).spatial == (1,)
-    assert blur_shapes(line).spatial == (FAR // 2,)
-    assert pad_shapes(line, 7, padding_mode="reflect").spatial[0] == FAR + 14
-    assert causal_shapes(line, (1999, 4, 6)).spatial == (FAR,)
-    assert depthwise_shapes(line, (3, 4, 1)).spatial == (FAR - 2,)
-    assert conv_transpose_shapes(line, (4, 6, 4), stride=2, padding=1).input == (1, 2 * FAR, 6)
-    assert local_shapes(line, (FAR - 2, 3, 4, 5)).spatial == (FAR - 2,)
-    assert shuffle_shapes(line, 2).fine == (2 * FAR,)
-    assert unshuffle_shapes(line, 2).coarse == (FAR // 2,)
-    assert unpool_shapes(line, line, 2 * FAR).output == (1, 2 * FAR, 4)
-
-
-def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
-    for window, found in _windows_with_placements():
+def test_unread_lost_and_overhanging_cells_lie_behind_the_last_placement():
+    for window, found in placed_windows():
         end = window.size + window.padding[1]
         behind = range(found[-1][-1] + 1, end)
         assert window.unread == len(behind), window
@@ -104,18 +22,24 @@ def test_what_is_unread_and_lost_is_what_lies_behind_the_last_placement():
 
 
 @many
-@given(drawn.filters, drawn.dilations)
-def test_the_effective_filter_spans_from_the_first_tap_to_the_last(kernel_size, dilation):
+@given(drawn.kernel_sizes, drawn.dilations)
+def test_the_effective_kernel_size_spans_from_the_first_tap_to_the_last(kernel_size, dilation):
     taps = [dilation * tap for tap in range(kernel_size)]
     assert effective_kernel_size(kernel_size, dilation) == taps[-1] - taps[0] + 1
 
 
 @many
 @given(st.integers(0, 10**400), st.integers(1, 48))
-def test_a_number_is_written_in_full_or_cut_off_and_marked_as_such(numerator, denominator):
+def test_decimals_are_exact_or_cut_off_and_marked(numerator, denominator):
     number = Fraction(numerator, denominator)
     written = decimal(number)
     if written.endswith("..."):
         assert 0 < number - Fraction(written.removesuffix("...")) < Fraction(1, 1000)
     else:
         assert Fraction(written) == number
+
+
+def test_a_window_prints_as_the_formula_with_its_numbers():
+    assert str(Window(7, 3, 2)) == "(7 + 0 + 0 - 3)/2 + 1 = 3"
+    floored = Window(224, 7, 2, (3, 3), rounding="floor")
+    assert str(floored) == "(224 + 3 + 3 - 7)/2 + 1 = 112.5, rounded to 112"

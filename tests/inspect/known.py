@@ -1,4 +1,4 @@
-"""The experiment with known networks, imported from where it lies."""
+"""The experiment with known networks, imported from the experiments folder."""
 
 import sys
 from importlib import import_module

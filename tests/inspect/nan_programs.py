@@ -1,8 +1,8 @@
-"""Drawn programs of every kind that a trace reads, to be compared with what a NaN reaches.
+"""Random programs of every kind that a trace reads, to compare with the places that a NaN reaches.
 
-A program is written once for a ``Kit`` of what it is made of. Traced, a normalisation is one; run
-on an image of one NaN, it is left out, for its statistics do not count as reads, and every map is
-mixed over its channels, for a place of a map is all its channels together.
+A program is written once, for two kits. The kit that is traced has normalisations. The kit that
+runs on an image with one NaN leaves them out, because their statistics do not count as read, and
+mixes the channels of every map, because a place of a map is all its channels together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LINE = ("NWC", "WIO", "NWC")
 
 
 class Traced:
-    """What programs are made of, as a person writes it."""
+    """The parts of programs as a person writes them."""
 
     def mixed(self, x):
         return x
@@ -41,12 +41,12 @@ class Traced:
 
 
 class Probed(Traced):
-    """The same, such that a NaN tells what reads it."""
+    """The same parts, changed so that a NaN reaches all that reads its cell."""
 
     def mixed(self, x):
         return x + 0 * x.sum(-1, keepdims=True)
 
-    def normalised(self, x, axes, how):
+    def normalised(self, x, _axes, _how):
         return x
 
 
@@ -84,30 +84,44 @@ def conv(x, kernel_size=(3, 3), stride=(1, 1), pads="SAME", dilation=(1, 1), cha
     )
 
 
+def _plain(maker):
+    """A maker of layers of (kit, x), of one whose layers take x alone."""
+
+    def made(draw):
+        layer = maker(draw)
+        return lambda _kit, x: layer(x)
+
+    return made
+
+
+@_plain
 def _conv(draw):
     kernel_size, stride, dilation = (
         tuple(draw(st.integers(1, most)) for _ in range(2)) for most in (3, 2, 2)
     )
     pads = draw(st.sampled_from(["SAME", "VALID"]))
-    return lambda kit, x: conv(x, kernel_size, stride, pads, dilation)
+    return lambda x: conv(x, kernel_size, stride, pads, dilation)
 
 
+@_plain
 def _pool(draw):
     size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     pool = draw(st.sampled_from([jaxcnn.max_pool, jaxcnn.avg_pool]))
-    return lambda kit, x: pool(x, size, stride=stride, rounding="floor")
+    return lambda x: pool(x, size, stride=stride, rounding="floor")
 
 
+@_plain
 def _tiled(draw):
     times = (1, draw(st.integers(1, 2)), draw(st.integers(1, 2)), 1)
-    return lambda kit, x: jnp.tile(x, times)
+    return lambda x: jnp.tile(x, times)
 
 
+@_plain
 def _interleaved(draw):
     axis = draw(st.integers(1, 2))
     branch = draw(st.booleans())
 
-    def layer(kit, x):
+    def layer(x):
         other = conv(x, (1, 1)) if branch else x
         both = jnp.stack([x, other], axis + 1)
         shape = [*x.shape]
@@ -117,12 +131,14 @@ def _interleaved(draw):
     return layer
 
 
-def _shuffled(draw):
-    return lambda kit, x: jaxcnn.pixel_shuffle(x, 2)
+@_plain
+def _shuffled(_draw):
+    return lambda x: jaxcnn.pixel_shuffle(x, 2)
 
 
-def _unshuffled(draw):
-    def layer(kit, x):
+@_plain
+def _unshuffled(_draw):
+    def layer(x):
         _, h, w, _ = x.shape
         return jaxcnn.pixel_unshuffle(x[:, : h // 2 * 2, : w // 2 * 2], 2)
 
@@ -134,11 +150,12 @@ def _residual(draw):
     return lambda kit, x: x + kit.mixed(inner(kit, x))
 
 
+@_plain
 def _mean_used(draw):
     axes = draw(st.sampled_from([(1, 2), (1,), (2,), (3,), (1, 2, 3)]))
     how = draw(st.integers(0, 4))
 
-    def layer(kit, x):
+    def layer(x):
         mean = x.mean(axes, keepdims=True)
         return [
             lambda: x + mean,
@@ -151,7 +168,7 @@ def _mean_used(draw):
     return layer
 
 
-def _gated(draw):
+def _gated(_draw):
     def layer(kit, x):
         gate = kit.mixed(x.mean((1, 2))) @ jnp.ones((x.shape[-1], x.shape[-1]), x.dtype)
         return x * jax.nn.sigmoid(gate)[:, None, None]
@@ -165,10 +182,11 @@ def _normalised(draw):
     return lambda kit, x: kit.normalised(x, axes, how)
 
 
+@_plain
 def _attended(draw):
     swapped = draw(st.booleans())
 
-    def layer(kit, x):
+    def layer(x):
         n, h, w, c = x.shape
         q = x.reshape(n, h, w, c)
         # Along the height, each column for itself.
@@ -179,9 +197,10 @@ def _attended(draw):
     return layer
 
 
+@_plain
 def _softmaxed(draw):
     axis = draw(st.sampled_from([1, 2, (1, 2), 3]))
-    return lambda kit, x: jax.nn.softmax(x, axis=axis)
+    return lambda x: jax.nn.softmax(x, axis=axis)
 
 
 def _turned(draw):
@@ -189,9 +208,10 @@ def _turned(draw):
     return lambda kit, x: inner(kit, x.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
 
 
+@_plain
 def _resized(draw):
     shape = (draw(st.integers(3, 12)), draw(st.integers(3, 12)))
-    return lambda kit, x: jax.image.resize(x, (x.shape[0], *shape, x.shape[-1]), "nearest")
+    return lambda x: jax.image.resize(x, (x.shape[0], *shape, x.shape[-1]), "nearest")
 
 
 def _looped(draw):
@@ -212,44 +232,51 @@ def _looped(draw):
     return layer
 
 
-def _chosen(draw):
-    def layer(kit, x):
+@_plain
+def _chosen(_draw):
+    def layer(x):
         return lax.cond(x.shape[1] > 5, lambda x: conv(x), lambda x: conv(x, (1, 1)), x)
 
     return layer
 
 
-def _where(draw):
-    def layer(kit, x):
+@_plain
+def _where(_draw):
+    def layer(x):
         return jnp.where(jnp.flip(x, 1) > 0, x, 0 * x) + 0 * jnp.flip(x, 1)
 
     return layer
 
 
+@_plain
 def _cumulative(draw):
     axis = draw(st.integers(1, 2))
-    return lambda kit, x: jnp.cumsum(x, axis)
+    return lambda x: jnp.cumsum(x, axis)
 
 
+@_plain
 def _flipped(draw):
     axis = draw(st.integers(1, 2))
-    return lambda kit, x: x + jnp.flip(x, axis)
+    return lambda x: x + jnp.flip(x, axis)
 
 
+@_plain
 def _picked(draw):
     axis = draw(st.integers(1, 2))
-    return lambda kit, x: lax.dynamic_slice_in_dim(x, 1, x.shape[axis] - 1, axis)
+    return lambda x: lax.dynamic_slice_in_dim(x, 1, x.shape[axis] - 1, axis)
 
 
+@_plain
 def _sorted(draw):
     axis = draw(st.integers(1, 2))
-    return lambda kit, x: jnp.sort(x, axis) + 0 * x.sum(axis, keepdims=True)
+    return lambda x: jnp.sort(x, axis) + 0 * x.sum(axis, keepdims=True)
 
 
-def _block_mean(draw):
+@_plain
+def _block_mean(_draw):
     """A pool as a reshape and a mean."""
 
-    def layer(kit, x):
+    def layer(x):
         n, h, w, c = x.shape
         x = x[:, : h // 2 * 2, : w // 2 * 2]
         return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
@@ -267,8 +294,9 @@ def _groups_normalised(draw):
     return layer
 
 
+@_plain
 def _mapped(draw):
-    """A filter along rows, row by row."""
+    """A convolution along rows, row by row."""
     kernel = jnp.ones((3, CHANNELS, CHANNELS))
 
     def row(x):
@@ -277,17 +305,18 @@ def _mapped(draw):
     how = draw(st.sampled_from([lax.map, jax.vmap]))
     each = (lambda f: partial(lax.map, f)) if how is lax.map else jax.vmap
 
-    def layer(kit, x):
+    def layer(x):
         return jnp.moveaxis(each(row)(jnp.moveaxis(x, 1, 0)), 0, 1)
 
     return layer
 
 
+@_plain
 def _flat_attended(draw):
     """Attention of every place to every place of another map."""
     kernel_size = (draw(st.integers(1, 2)), 1)
 
-    def layer(kit, x):
+    def layer(x):
         n, h, w, c = x.shape
         q, k = x.reshape(n, h * w, c), conv(x, kernel_size).reshape(n, h * w, -1)
         return (jax.nn.softmax(q @ k.swapaxes(1, 2), axis=-1) @ k).reshape(n, h, w, -1)
@@ -295,11 +324,12 @@ def _flat_attended(draw):
     return layer
 
 
+@_plain
 def _spread(draw):
     axes = draw(st.sampled_from([(1, 2), (1,), (3,)]))
     how = draw(st.integers(0, 3))
 
-    def layer(kit, x):
+    def layer(x):
         variance = x.var(axes, keepdims=True)
         deviation = jnp.sqrt(variance + 1)
         return [
@@ -312,8 +342,9 @@ def _spread(draw):
     return layer
 
 
-def _beside_its_mean(draw):
-    def layer(kit, x):
+@_plain
+def _beside_its_mean(_draw):
+    def layer(x):
         mean = jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)
         return jnp.concatenate([x, mean], axis=-1)
 

@@ -1,4 +1,4 @@
-"""Networks to trace: drawn ones whose gradients tell what they read, and small known ones."""
+"""Random linear networks, whose gradients show what they read."""
 
 import jax.numpy as jnp
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ IMAGE = ("NHWC", "HWIO", "NHWC")
 
 @st.composite
 def linear_networks(draw):
-    """A network of one channel whose weights are all one, and an input's shape, (H, W, 1).
+    """A network of one channel whose weights are all one, and an input shape, (H, W, 1).
 
     Gradients of such a network count paths from outputs to cells.
     """
@@ -28,7 +28,7 @@ def linear_networks(draw):
 
 
 def _fitting(layer):
-    """The layer where it fits and leaves few cells, else nothing."""
+    """The layer, or the identity where it does not fit or makes many cells."""
 
     def fitting(x):
         try:
@@ -95,7 +95,7 @@ def _branches(draw):
 
 
 def _folded(draw):
-    """A sum over windows as some libraries write it: slices, added up, one axis at a time."""
+    """A sum over windows as some libraries write it: slices added up, one axis at a time."""
     size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
 
     def layer(x):
@@ -128,12 +128,12 @@ def _concatenated(draw):
 
 
 def _unshuffled(draw):
-    """Every 2x2 cells as channels of one, then a filter over them."""
+    """Every 2x2 cells as channels of one, then a convolution over them."""
     kernel = jnp.ones((draw(st.integers(1, 2)), draw(st.integers(1, 2)), 4, 1))
 
     def layer(x):
         n, h, w, c = x.shape
-        if min(h, w) < 4:  # a reshape to (1, 2, ...) does not tell which of the two is the height
+        if min(h, w) < 4:  # a reshape to (1, 2, ...) leaves open which of the two is the height
             return x
         x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
         x = x.reshape(n, h // 2, w // 2, 4 * c)
@@ -143,7 +143,7 @@ def _unshuffled(draw):
 
 
 def _turned(draw):
-    """A convolution whose image has its channels first."""
+    """A convolution of an image with its channels first."""
     kernel, stride = _ones(draw), draw(st.integers(1, 2))
     names = ("NCHW", "HWIO", "NCHW")
     return lambda x: lax.conv_general_dilated(

@@ -1,4 +1,4 @@
-"""``jaxcnn lint`` and models by name, as a person meets them."""
+"""``jaxcnn lint``, ``jaxcnn plan`` of models, and models by name."""
 
 import json
 
@@ -50,7 +50,7 @@ CONSTANT = 3
 
 @pytest.fixture
 def nets(tmp_path, monkeypatch):
-    """A module of models in the current folder, by a name that no other test has taken."""
+    """The name of a module of models in the current folder, different in every test."""
     name = f"nets_{tmp_path.name}".replace("-", "_")
     (tmp_path / f"{name}.py").write_text(NETS)
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def run(*words, command=lint):
     return CliRunner().invoke(app, words)
 
 
-def test_lint_ends_with_1_where_it_finds_something_and_0_where_not(nets):
+def test_lint_exits_with_1_on_findings_and_with_0_without(nets):
     found = run(f"{nets}:flawed", "--input", "3x8x8", "--select", "JC001")
     assert found.exit_code == 1
     assert "JC001 rows dropped" in found.output
@@ -73,12 +73,12 @@ def test_lint_ends_with_1_where_it_finds_something_and_0_where_not(nets):
     assert run(f"{nets}:sound", "-i", "8").exit_code == 0
 
 
-def test_lint_prints_json(nets):
+def test_lint_lists_its_findings_as_json(nets):
     found = run(f"{nets}:flawed", "--input", "3x8x8", "--json")
     assert "JC001" in [finding["code"] for finding in json.loads(found.output)["findings"]]
 
 
-def test_lint_and_plan_take_the_inputs_dtype(nets):
+def test_lint_and_plan_trace_an_input_of_the_given_dtype(nets):
     for command, word in ((lint, "JC001"), (plan, "conv1")):
         words = (f"{nets}:half", "-i", "3x8x8", "--dtype", "bfloat16")
         assert word in run(*words, command=command).output
@@ -87,27 +87,26 @@ def test_lint_and_plan_take_the_inputs_dtype(nets):
         assert isinstance(refused.exception, InputError)
 
 
-def test_lint_lists_every_rule_with_its_reason_and_example_and_needs_no_model():
+def test_list_rules_prints_every_rule_with_reason_and_example_and_needs_no_model():
     listed = run("--list-rules")
     assert listed.exit_code == 0
-    said = listed.output.split()
     for rule in RULES:
         assert rule.code in listed.output
         words = f"{rule.name} {rule.reason} {rule.example}".replace("/", " ").split()
         assert len(set(words) - set(listed.output.replace("/", " ").split())) <= len(words) // 10
     starts = [line.index("JC") for line in listed.output.splitlines() if line[:2] == "JC"]
     assert len(starts) == len(RULES)
-    assert said[:4] == ["code", "rule", "reason", "example"]
+    assert listed.output.split()[:4] == ["code", "rule", "reason", "example"]
 
 
-def test_a_rule_is_silenced_for_one_layer(nets):
+def test_lint_ignores_a_rule_for_one_named_layer(nets):
     words = (f"{nets}:flawed", "-i", "3x8x8", "--select", "JC001", "--ignore")
     assert run(*words, "JC001@conv1").exit_code == 0
     for wrong in ("JC001@conv9", "JC999@conv1"):
         assert isinstance(run(*words, wrong).exception, InputError)
 
 
-def test_a_baseline_keeps_known_findings_quiet_and_new_ones_not(nets, tmp_path):
+def test_a_baseline_hides_known_findings_and_no_others(nets, tmp_path):
     file = str(tmp_path / "known.json")
     model = (f"{nets}:flawed", "-i", "3x8x8")
     written = run(*model, "--select", "JC001", "--write-baseline", file)
@@ -131,7 +130,7 @@ def test_a_baseline_that_cannot_be_read_says_how_to_write_one(nets, tmp_path, te
         file.write_text(text)
     refused = run(f"{nets}:flawed", "-i", "3x8x8", "--baseline", str(file))
     assert isinstance(refused.exception, InputError)
-    # What is there may be a file of another kind, which writing would lose.
+    # An existing file may be of another kind, so overwriting it is not advised.
     advised = f"write one with --write-baseline {file}" in str(refused.exception)
     assert advised == (text is None)
     assert "--write-baseline" in str(refused.exception)
@@ -152,17 +151,17 @@ def test_a_plan_as_json_holds_what_the_table_holds(nets):
     assert [field["size"] for field in row["field"]] == [3, 3]
     assert found["multiply_adds"] == row["multiply_adds"]
     layers = json.loads(run("conv:4:k3", "-i", "9x9x3", "--json", command=plan).output)
-    assert layers["rows"][0]["name"] == "conv:4:k3"
+    assert layers["rows"][0]["name"] == "layers.0 (conv 3x3)"
 
 
-def test_an_axis_that_may_be_a_batch_is_spoken_of(nets):
+def test_a_plan_notes_an_input_axis_that_may_be_a_batch(nets):
     for words in ((f"{nets}:batch", "-i", "8x48x48x3"), ("conv:4:k3", "-i", "8x48x48x3")):
         assert "leave it out: 48x48x3" in run(*words, command=plan).output
     for words in ((f"{nets}:batch", "-i", "48x48x3"), ("conv:4:k3", "-i", "48x48x3")):
         assert "note" not in run(*words, command=plan).output
 
 
-def test_lint_without_an_input_is_a_mistake_of_usage(nets):
+def test_lint_without_an_input_shape_is_a_usage_error(nets):
     assert run(f"{nets}:flawed").exit_code == 2
 
 
@@ -174,19 +173,19 @@ def test_lint_without_an_input_is_a_mistake_of_usage(nets):
         ("{}.py:flawed", ["names a file", "write {}:flawed"]),
         ("no_such_module_here:flawed", ["there is no module no_such_module_here"]),
         ("{}:flwaed", ["has no flwaed", "did you mean flawed"]),
-        ("{}:CONSTANT", ["is a int, no function"]),
+        ("{}:CONSTANT", ["is not a function but a int"]),
         ("{}:needs", ["failed, TypeError", "must take no arguments"]),
-        ("{}:number", ["gave a int", "must give a Flax NNX module or a function"]),
+        ("{}:number", ["returned a int", "must return a Flax NNX module or a function"]),
     ],
 )
-def test_a_name_that_gives_no_model_says_what_to_type(nets, name, words):
+def test_a_wrong_model_name_is_refused_with_what_to_type(nets, name, words):
     with pytest.raises(InputError) as error:
         load_model(name.format(nets))
     for each in words:
         assert each.format(nets) in str(error.value)
 
 
-def test_a_module_that_cannot_be_imported_says_why(nets, tmp_path):
+def test_a_model_whose_module_cannot_be_imported_is_refused_with_the_reason(nets, tmp_path):
     (tmp_path / f"{nets}_broken.py").write_text("import no_such_thing")
     with pytest.raises(InputError, match=r"importing .*_broken failed: No module named"):
         load_model(f"{nets}_broken:net")
@@ -195,9 +194,9 @@ def test_a_module_that_cannot_be_imported_says_why(nets, tmp_path):
         load_model(f"{nets}_worse:net")
 
 
-def test_shapes_are_sizes_joined_by_x():
+def test_an_input_shape_is_sizes_joined_by_x():
     assert example_shape("224x224x3") == (224, 224, 3)
     assert example_shape("100") == (100,)
     for text in ("", "224,224", "3x", "-1x3"):
-        with pytest.raises(InputError, match="is no shape"):
+        with pytest.raises(InputError, match="is not a shape"):
             example_shape(text)

@@ -1,4 +1,4 @@
-"""The flaws of famous networks are named."""
+"""lint finds the known flaws of famous networks."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def resnet():
 
 
 def messages(report, code, layer):
-    """What a rule says of the layers whose name begins so."""
+    """The messages of a rule for the layers whose name begins with ``layer``."""
     return [
         finding.message
         for finding in report.findings
@@ -44,18 +44,18 @@ def test_resnets_shortcuts_never_read_three_quarters_of_the_cells(resnet):
         assert "never the other 75%" in skipped
 
 
-def test_resnet_has_no_flaw_that_it_has_not(resnet):
+def test_resnet_has_its_known_flaws_and_no_others(resnet):
     found = {finding.code for finding in resnet.findings}
     assert found == {"JC001", "JC002", "JC003", "JC008", "JC011"}
 
 
-def test_dcgans_filters_of_5_at_stride_2_make_checkerboards_and_filters_of_4_do_not():
+def test_dcgans_kernels_of_5_at_stride_2_make_checkerboards_and_kernels_of_4_do_not():
     def report(kernel_size):
         return lint(networks.shapes_of(networks.Generator, 100, kernel_size=kernel_size), (100,))
 
     for layer in range(4):
         (checkered,) = messages(report(5), "JC004", f"grow.{layer}")
-        assert "kernel_size 5 is no multiple of stride 2" in checkered
+        assert "kernel 5 is not a multiple of stride 2" in checkered
         assert "sums of 2 and 3 products" in checkered
     assert not messages(report(4), "JC004", "")
     for layer in range(3):

@@ -1,4 +1,4 @@
-"""Every rule finds what it is for, and nothing in the same network without it."""
+"""``lint``: every rule finds its flaw, and nothing in the same network without it."""
 
 import json
 from itertools import pairwise
@@ -55,7 +55,7 @@ class Normed(nnx.Module):
 
 
 def narrowing(*sides):
-    """As many layers as sides, each of which makes a map with that side."""
+    """Layers that make maps of these sides, one after another."""
     return chain(
         *(
             lambda x, a=a, b=b: conv(x, 1 if a == b else 2, stride=a // b)
@@ -64,7 +64,7 @@ def narrowing(*sides):
     )
 
 
-# Code, a network with the flaw, the same without, the input, and words that must be said.
+# Code, a network with the flaw, the same without it, the input shape, words of the finding.
 CASES = {
     "rows lost": (
         "JC001",
@@ -102,7 +102,7 @@ CASES = {
         lambda x: conv(x, 3, stride=2, dilation=2, padding=2),
         lambda x: conv(x, 3, stride=2, dilation=1, padding=1),
         (9, 9, 3),
-        ["a filter of 3 moves by 2 along height with dilation 2"],
+        ["kernel 3 moves by 2 along height with dilation 2"],
     ),
     "uneven padding by name": (
         "JC003",
@@ -113,7 +113,8 @@ CASES = {
             "padding is 0 before and 1 after",
             "cells 1 to 7 of 0 to 7",
             "0.5 cells towards the end",
-            "kernel_size 2 with padding 0 on both sides, kernel_size 4 with padding 1 on both sides",
+            "kernel_size 2 with padding 0 on both sides, "
+            "kernel_size 4 with padding 1 on both sides",
             "size 7 with padding 1 on both sides, or size 9 with padding 0 on both sides",
         ],
     ),
@@ -123,7 +124,7 @@ CASES = {
         lambda x: transposed(x, 4, 2),
         (5, 5, 3),
         [
-            "kernel_size 3 is no multiple of stride 2",
+            "kernel 3 is not a multiple of stride 2",
             "sums of 1 and 2 products",
             "kernel_size 2 or 4",
         ],
@@ -175,7 +176,7 @@ CASES = {
         Normed(use_bias=True),
         Normed(use_bias=False),
         (8, 8, 3),
-        ["norm takes each channel's mean away", "bias of 8 numbers", "use_bias=False in conv"],
+        ["norm subtracts each channel's mean", "bias of 8 numbers", "use_bias=False in conv"],
     ),
     "channels": (
         "JC010",
@@ -206,10 +207,10 @@ def test_a_rule_finds_its_flaw_and_nothing_without_it(name):
     code, flawed, sound, shape, words = CASES[name]
     shapes = shape if isinstance(shape, dict) else {"flawed": shape, "sound": shape}
     found = lint(flawed, shapes["flawed"], select=[code])
-    said = " ".join(finding.message + finding.change for finding in found.findings)
+    text = " ".join(finding.message + finding.change for finding in found.findings)
     assert {finding.code for finding in found.findings} == {code}
     for each in words:
-        assert each in said
+        assert each in text
     assert not lint(sound, shapes["sound"], select=[code]).findings
 
 
@@ -230,7 +231,7 @@ def codes(report):
     return {finding.code for finding in report.findings}
 
 
-def test_rules_are_selected_and_ignored_by_their_codes():
+def test_rules_are_selected_and_ignored_by_code():
     everything = lint(flawed, (16, 16, 3))
     assert {"JC001", "JC002", "JC010"} <= codes(everything)
     assert everything.checked == tuple(rule.code for rule in RULES)
@@ -240,7 +241,7 @@ def test_rules_are_selected_and_ignored_by_their_codes():
     assert "JC002" not in rest.checked
 
 
-def test_a_rule_is_ignored_for_a_layer_by_its_name():
+def test_a_rule_is_ignored_for_one_layer_by_the_layers_name():
     everything = lint(flawed, (16, 16, 3))
     names = {f.layer.partition(" ")[0] for f in everything.findings if f.code == "JC002"}
     assert len(names) == 1
@@ -253,23 +254,23 @@ def test_a_rule_is_ignored_for_a_layer_by_its_name():
         lint(flawed, (16, 16, 3), ignore=["JC002@covn1"])
 
 
-def test_an_input_may_be_given_by_its_shape_and_dtype():
+def test_an_input_is_given_by_a_shape_and_dtype_or_a_shape_dtype_struct():
     def net(x):
         return conv(x, 3, stride=2) if x.dtype == jnp.bfloat16 else 1 / 0
 
     struct = jax.ShapeDtypeStruct((8, 8, 3), jnp.bfloat16)
     assert lint(net, struct) == lint(net, (8, 8, 3), dtype="bfloat16")
-    with pytest.raises(InputError, match=r"dtype 'float17' is no number format"):
+    with pytest.raises(InputError, match=r"dtype 'float17' is not a dtype"):
         lint(net, (8, 8, 3), dtype="float17")
 
 
 @pytest.mark.parametrize("argument", ["select", "ignore"])
-def test_a_code_that_is_no_rules_is_refused(argument):
+def test_an_unknown_rule_code_is_refused(argument):
     with pytest.raises(InputError, match=rf"{argument} has 'JC999'.*JC001, "):
         lint(flawed, (16, 16, 3), **{argument: ["JC999"]})
 
 
-def test_the_json_holds_what_the_report_holds():
+def test_the_json_of_a_report_holds_its_findings_and_exit_code():
     report = lint(flawed, (16, 16, 3))
     read = json.loads(report.to_json())
     assert read["exit_code"] == report.exit_code == 1
@@ -279,7 +280,7 @@ def test_the_json_holds_what_the_report_holds():
     ]
 
 
-def test_the_text_says_every_finding_under_its_layer():
+def test_the_text_of_a_report_has_every_finding_with_its_layer_and_change():
     report = lint(flawed, (16, 16, 3))
     text = str(report)
     for finding in report.findings:
@@ -289,7 +290,7 @@ def test_the_text_says_every_finding_under_its_layer():
     assert text.endswith(f"input 16x16x3: {len(report.findings)} findings")
 
 
-def test_findings_say_where_in_the_file_a_layer_is_asked_for():
+def test_findings_name_the_file_of_the_models_code():
     assert {f.where.partition(":")[0] for f in lint(flawed, (16, 16, 3)).findings} == {
         "test_lint.py"
     }

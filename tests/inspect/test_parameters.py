@@ -1,4 +1,4 @@
-"""One network in several frameworks' ways has one number of parameters."""
+"""Parameters of a plan: one network has one number of them in every framework."""
 
 from functools import partial
 
@@ -38,7 +38,7 @@ class NNX(nnx.Module):
 
 
 def applied(params, state, x, divide=True):
-    """The same in plain JAX, as transformed functions of Haiku's are called."""
+    """The same in plain JAX, called as Haiku calls its transformed functions."""
     x = lax.conv_general_dilated(x, params["k"], (1, 1), "SAME", dimension_numbers=IMAGE)
     x = x + row(params["kb"])
     if divide:
@@ -119,7 +119,7 @@ SURE = ("NNX", "Linen, closed over", "Linen, partial")
 
 @pytest.mark.parametrize("way", WAYS)
 @given(st.integers(1, 9), st.integers(1, 3))
-def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, kernel_size):
+def test_parameters_are_the_learnt_numbers_whatever_the_framework(way, channels, kernel_size):
     plan = plan_of(WAYS[way](channels, kernel_size), (4, 4, 3))
     learnt = 3 * kernel_size**2 * channels + channels + 2 * channels + 10 * channels + 10
     assert plan.parameters == learnt
@@ -129,7 +129,7 @@ def test_parameters_are_what_is_learnt_whatever_the_framework(way, channels, ker
 
 
 class Chain(nnx.Module):
-    """Learnt arrays added, taken away, and what x is multiplied and divided by, and filters."""
+    """Learnt arrays that are added, subtracted, multiplied by, divided by, and convolved with."""
 
     def __init__(self, words, channels):
         shape = {"conv": (1, 1, channels, channels)}
@@ -161,7 +161,7 @@ def chained(words, arrays, x):
     st.integers(1, 4),
     st.booleans(),
 )
-def test_learnt_arrays_are_counted_or_spoken_of_wherever_they_are_used(words, channels, module):
+def test_learnt_arrays_are_counted_or_noted_wherever_they_are_used(words, channels, module):
     net = Chain(tuple(words), channels)
     arrays = [array[...] for array in net.arrays]
     plan = plan_of(net if module else partial(chained, words, arrays), (4, 4, channels))

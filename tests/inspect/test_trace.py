@@ -1,4 +1,4 @@
-"""What a trace finds in programs of several kinds: the same network, however it is written."""
+"""What a trace finds: the same layers for one network, however it is written."""
 
 from dataclasses import replace
 from functools import partial
@@ -24,9 +24,9 @@ def conv(x, kernel=KERNEL, *, stride=1, padding=((1, 1), (1, 1)), names=IMAGE):
 
 
 def summary(model, shape):
-    """What each layer of a model is and makes."""
+    """Kind, output shape, fields and costs of each layer of a model."""
     return [
-        (layer.kind, layer.output, layer.fields, layer.multiply_adds, layer.parameters)
+        (layer.kind, layer.output_shape, layer.fields, layer.multiply_adds, layer.parameters)
         for layer in trace(model, shape).layers
     ]
 
@@ -57,18 +57,22 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("how", WRAPPED)
-def test_a_network_is_read_through_whatever_wraps_it(how):
+def test_transformations_and_control_flow_around_a_network_change_no_layer(how):
     assert summary(WRAPPED[how], (8, 8, 3)) == summary(pooled, (8, 8, 3))
 
 
-def test_layouts_make_no_difference():
+def test_channels_first_and_channels_last_give_the_same_layers():
     first = ("NCHW", "OIHW", "NCHW")
     turned = KERNEL.transpose(3, 2, 0, 1)
     channels_first = trace(lambda x: conv(x, turned, names=first), (3, 9, 8))
     channels_last = trace(conv, (9, 8, 3))
     assert (channels_first.spatial, channels_last.spatial) == ((1, 2), (0, 1))
     (one,), (other,) = channels_first.layers, channels_last.layers
-    assert (one.output, one.steps, one.fields) == (other.output, other.steps, other.fields)
+    assert (one.output_shape, one.axis_maps, one.fields) == (
+        other.output_shape,
+        other.axis_maps,
+        other.fields,
+    )
 
 
 POOLS = {
@@ -79,7 +83,7 @@ POOLS = {
 
 @pytest.mark.parametrize("reference", [False, True], ids=["fast", "from scratch"])
 @pytest.mark.parametrize("kind", POOLS)
-def test_a_pool_made_of_slices_is_a_pool(kind, reference):
+def test_a_pool_written_as_slices_is_one_pool(kind, reference):
     pool, reduce, start = POOLS[kind]
     pool = getattr(jaxcnn.reference, pool.__name__) if reference else pool
 
@@ -92,19 +96,19 @@ def test_a_pool_made_of_slices_is_a_pool(kind, reference):
 
     one, other = (trace(pool, (12, 12, 3)).layers for pool in (sliced, whole))
     assert [layer.kind for layer in one] == [f"{kind} pool", "conv"]
-    assert [(a.kind, a.output, a.steps) for a in one] == [
-        (a.kind, a.output, a.steps) for a in other
+    assert [(a.kind, a.output_shape, a.axis_maps) for a in one] == [
+        (a.kind, a.output_shape, a.axis_maps) for a in other
     ]
 
 
-def test_transposed_convolutions_are_recognised_by_the_spread_of_their_input():
+def test_a_convolution_of_a_dilated_input_is_a_transposed_convolution():
     kernel = jnp.ones((4, 4, 3, 8))
     for model in (
         lambda x: lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=IMAGE),
         lambda x: jaxcnn.conv_transpose(x, kernel.swapaxes(2, 3), stride=2, padding=1),
     ):
         (layer,) = trace(model, (5, 5, 3)).layers
-        assert (layer.kind, layer.output) == ("transposed conv", (10, 10, 8))
+        assert (layer.kind, layer.output_shape) == ("transposed conv", (10, 10, 8))
         # Every cell meets every tap, cropped borders counted.
         assert layer.multiply_adds == 5 * 5 * 3 * 16 * 8
         assert [field.jump for field in layer.fields] == [1 / 2, 1 / 2]
@@ -124,7 +128,7 @@ def test_groups_and_depthwise_convolutions_count_their_products():
 
 
 class Net(nnx.Module):
-    """A bit of everything that learns."""
+    """One layer of every kind that learns."""
 
     def __init__(self, rngs):
         self.first = nnx.Conv(3, 8, (3, 3), rngs=rngs)
@@ -154,7 +158,7 @@ def test_layers_of_a_module_are_named_by_their_paths():
     assert [layer.bias for layer in layers] == [True, True, False, True, False, True]
 
 
-def test_every_learnt_number_is_counted_once():
+def test_every_learnt_number_of_a_module_is_counted_once():
     net = Net(nnx.Rngs(0))
     learnt = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
     assert sum(layer.parameters for layer in trace(net, (8, 8, 3)).layers) == learnt
@@ -174,7 +178,7 @@ def test_a_layer_used_twice_is_two_layers_with_one_set_of_weights():
     assert first.multiply_adds == second.multiply_adds
 
 
-def test_a_traced_module_is_left_as_it_was():
+def test_tracing_changes_nothing_of_a_module():
     net = Net(nnx.Rngs(0))
     before = jax.tree.map(jnp.copy, nnx.state(net, nnx.Param, nnx.BatchStat))
     trace(net, (8, 8, 3))
@@ -184,7 +188,7 @@ def test_a_traced_module_is_left_as_it_was():
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), before, after))
 
 
-def test_a_module_of_shapes_alone_is_enough():
+def test_a_module_of_shapes_without_numbers_is_traced_alike():
     shapes = nnx.eval_shape(lambda: Net(nnx.Rngs(0)))
     assert summary(shapes, (8, 8, 3)) == summary(Net(nnx.Rngs(0)), (8, 8, 3))
 
@@ -207,7 +211,7 @@ class Callable:
         return conv(x[None], self.kernel)[0] + self.bias[None, None]
 
 
-def test_arrays_of_a_pytree_and_arrays_closed_over_are_its_weights():
+def test_arrays_of_a_pytree_and_arrays_that_a_function_closes_over_are_weights():
     bias = jnp.zeros(8)
     models = (Callable(KERNEL, bias), lambda x: conv(x) + bias[None, None, None])
     shapes = [summary(m, (8, 8, 3)) for m in models]
@@ -215,7 +219,7 @@ def test_arrays_of_a_pytree_and_arrays_closed_over_are_its_weights():
     assert shapes[0][0][-1] == KERNEL.size + 8
 
 
-def test_a_generator_is_counted_from_its_first_map():
+def test_fields_of_a_generator_are_relative_to_its_first_map():
     weights, kernel = jnp.ones((7, 4 * 4 * 6)), jnp.ones((4, 4, 6, 3))
 
     def generator(z):
@@ -228,7 +232,7 @@ def test_a_generator_is_counted_from_its_first_map():
     assert [field.size for field in network.layers[1].fields] == [2, 2]
 
 
-def test_normalisations_that_take_a_mean_from_every_channel_cancel_its_bias():
+def test_normalisations_that_subtract_each_channels_mean_cancel_the_bias_before():
     def net(norm):
         class Normed(nnx.Module):
             def __init__(self):
@@ -257,7 +261,7 @@ def test_normalisations_that_take_a_mean_from_every_channel_cancel_its_bias():
     ] * 3
 
 
-def test_a_bias_behind_an_activation_is_not_cancelled():
+def test_a_bias_before_an_activation_is_not_cancelled():
     scale = jnp.ones(8)
 
     def net(x):
@@ -268,7 +272,7 @@ def test_a_bias_behind_an_activation_is_not_cancelled():
     assert [layer.cancels for layer in trace(net, (8, 8, 3)).layers] == [None, None]
 
 
-def test_a_model_that_does_not_take_the_shape_says_why():
+def test_a_model_that_does_not_take_the_input_shape_is_refused_with_its_reasons():
     with pytest.raises(InputError, match=r"given \(1, 8, 8, 4\), .*given \(8, 8, 4\), "):
         trace(conv, (8, 8, 4))
     with pytest.raises(InputError, match="cannot be called"):
@@ -277,7 +281,7 @@ def test_a_model_that_does_not_take_the_shape_says_why():
         trace(conv, (0, 8, 3))
 
 
-def test_a_filter_that_leaves_nothing_is_refused_and_named():
+def test_a_kernel_larger_than_its_padded_input_is_refused_and_named():
     rngs = nnx.Rngs(0)
     valid = {"kernel_size": (5, 5), "padding": "VALID", "rngs": rngs}
     net = nnx.Sequential(nnx.Conv(1, 4, **valid), nnx.Conv(4, 4, **valid))
@@ -292,7 +296,7 @@ def test_a_filter_that_leaves_nothing_is_refused_and_named():
         )
 
 
-def test_batch_statistics_over_a_named_axis_are_those_of_a_normalisation():
+def test_a_normalisation_over_a_named_axis_is_a_normalisation():
     bias, scale = jnp.zeros(8), jnp.ones(8)
 
     def normalised(x):
@@ -309,7 +313,7 @@ def test_batch_statistics_over_a_named_axis_are_those_of_a_normalisation():
 
 
 class Images(nnx.Module):
-    """Drawn layers over images, however many axes of them there are before."""
+    """Layers over images, with any number of batch axes before."""
 
     def __init__(self, words):
         rngs, self.words = nnx.Rngs(0), words
@@ -326,7 +330,9 @@ class Images(nnx.Module):
 @given(
     st.lists(st.sampled_from(["conv", "norm", "pool"]), min_size=1, max_size=4), st.integers(2, 9)
 )
-def test_a_batch_that_is_left_in_changes_how_much_is_multiplied_and_no_layer(words, batch):
+def test_a_batch_axis_in_the_input_shape_multiplies_multiply_adds_and_changes_no_layer(
+    words, batch
+):
     net = nnx.eval_shape(lambda: Images((*words, "conv", "norm")))
     many, one = (plan_of(net, shape).rows for shape in ((batch, 40, 40, 3), (40, 40, 3)))
     assert [replace(row, multiply_adds=0) for row in many] == [

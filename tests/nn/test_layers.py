@@ -1,4 +1,6 @@
-"""Layers: their parameters, how they start, and that they compute what the operation does."""
+"""Layers are their operations, with parameters that start as they should."""
+
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
@@ -6,70 +8,105 @@ import numpy as np
 import pytest
 from flax import nnx
 from hypothesis import given
+from jax.sharding import AxisType, PartitionSpec
 
 import jaxcnn
 from jaxcnn import nn
-from jaxcnn.activations import ACTIVATIONS
+from jaxcnn.nn.activations import ACTIVATIONS, find_activation
 from jaxcnn.testing import assert_lowers, conv_problems, pool_problems
 from tests.cases import few
+from tests.nn.layers import FILTERS, IMAGE, MASK
+
+EACH = pytest.mark.parametrize("case", FILTERS.values(), ids=FILTERS)
 
 
-def _layer(problem, **arguments):
-    return nn.Conv(
+def _parameters(layer, case):
+    return [getattr(layer, name)[...] for name in case.fan_in]
+
+
+@EACH
+def test_a_layer_is_its_operation_and_an_activation(case):
+    layer = case.build(activation="relu", rngs=nnx.Rngs(0))
+    layer.bias[...] = jnp.linspace(-1, 1, layer.bias.size).reshape(layer.bias.shape)
+    y = case.operation(case.x, *_parameters(layer, case), layer.bias[...], **case.arguments)
+    want = jax.nn.relu(y)
+    np.testing.assert_array_equal(layer(case.x), want)
+    assert (want == 0).any()
+    assert (want > 0).any()
+
+
+@few
+@given(conv_problems())
+def test_a_convolution_layer_is_the_convolution_with_its_parameters(problem):
+    layer = nn.Conv(
         problem.in_channels,
         problem.out_channels,
         problem.kernel_size,
         use_bias=problem.use_bias,
+        activation="relu",
         rngs=nnx.Rngs(problem.seed),
         **problem.kwargs,
-        **arguments,
     )
-
-
-@few
-@given(conv_problems())
-def test_a_layer_is_the_activation_of_the_convolution_with_its_parameters(problem):
-    layer = _layer(problem, activation="relu")
+    assert layer.kernel.shape == problem.kernel_shape
+    assert (layer.bias is not None) == problem.use_bias
     x, *_ = problem.arrays()
+    bias = None
     if problem.use_bias:
-        layer.bias[...] = problem.arrays()[2]
-    bias = None if layer.bias is None else layer.bias[...]
+        np.testing.assert_array_equal(layer.bias[...], np.zeros(problem.out_channels))
+        layer.bias[...] = bias = problem.arrays()[2]
     want = jax.nn.relu(jaxcnn.conv(x, layer.kernel[...], bias, **problem.kwargs))
     np.testing.assert_array_equal(layer(x), want)
 
 
+@pytest.mark.parametrize(
+    ("layer", "pool", "more"),
+    [
+        (nn.MaxPool, jaxcnn.max_pool, {}),
+        (nn.MinPool, jaxcnn.min_pool, {}),
+        (nn.AvgPool, jaxcnn.avg_pool, {}),
+        (nn.LpPool, jaxcnn.lp_pool, {"p": 3}),
+    ],
+)
 @few
 @given(pool_problems())
-def test_a_pooling_layer_is_the_pool(problem):
-    x, window, kwargs = problem.arrays()[0], problem.kernel_size, problem.kwargs
-    pairs = {"max": (nn.MaxPool, jaxcnn.max_pool), "avg": (nn.AvgPool, jaxcnn.avg_pool)}
-    layer, pool = pairs[problem.kind]
-    np.testing.assert_array_equal(layer(window, **kwargs)(x), pool(x, window, **kwargs))
+def test_a_pooling_layer_is_the_pool(layer, pool, more, problem):
+    x, kwargs = problem.arrays()[0], {**problem.kwargs, **more}
+    want = pool(x, problem.kernel_size, **kwargs)
+    np.testing.assert_array_equal(layer(problem.kernel_size, **kwargs)(x), want)
+    cells = np.linspace(-2, 1, 16).reshape(4, 4, 1)  # no two pools of these are alike
+    np.testing.assert_array_equal(layer((2, 2), **more)(cells), pool(cells, (2, 2), **more))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_same_seed_gives_the_same_layer_and_another_seed_another(seed):
-    first, again, other = (
-        np.asarray(nn.Conv(4, 4, (3,), rngs=nnx.Rngs(s)).kernel[...])
-        for s in (seed, seed, seed + 1)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not (first == other).any()
+def test_an_average_pool_layer_counts_padding_where_it_is_told_to():
+    x = jnp.ones((1, 3, 3, 1))
+    layer = nn.AvgPool(2, stride=1, padding=1, count_include_pad=True)
+    assert layer(x)[0, 0, 0] == 0.25
 
 
-@few
-@given(conv_problems())
-def test_parameters_have_the_shapes_of_the_arrays_they_stand_for(problem):
-    layer = _layer(problem)
-    assert layer.kernel.shape == problem.kernel_shape
-    assert (layer.bias is not None) == problem.use_bias
-    if problem.use_bias:
-        np.testing.assert_array_equal(layer.bias[...], np.zeros(problem.out_channels))
+@EACH
+def test_without_a_bias_there_is_none(case):
+    layer = case.build(use_bias=False, rngs=nnx.Rngs(0))
+    assert layer.bias is None
+    want = case.operation(case.x, *_parameters(layer, case), **case.arguments)
+    np.testing.assert_array_equal(layer(case.x), want)
+
+
+@EACH
+def test_weights_start_with_the_variance_that_suits_the_activation(case):
+    draws = [case.build(activation="relu", rngs=nnx.Rngs(seed)) for seed in range(30)]
+    for name, fan_in in case.fan_in.items():
+        weights = np.concatenate([np.ravel(getattr(layer, name)[...]) for layer in draws])
+        gain = 1 if name == "depthwise_kernel" else 2
+        # Truncation makes the kurtosis less than a normal's 3, for which the variance of n draws
+        # has a relative standard deviation of sqrt(2/n); five of them are never overstepped.
+        allowed = 5 * (2 / weights.size) ** 0.5
+        assert abs(weights.var() * fan_in / gain - 1) < allowed
+    assert (draws[0].bias[...] == 0).all()
 
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_weights_start_with_variance_gain_over_fan_in(name, groups):
+def test_a_kernel_starts_as_a_truncated_normal_of_variance_gain_over_fan_in(name, groups):
     layer = nn.Conv(16, 64, (3, 3), groups=groups, activation=name, rngs=nnx.Rngs(0))
     weights = np.asarray(layer.kernel[...], np.float64)
     variance = ACTIVATIONS[name].gain / (9 * 16 // groups)
@@ -90,6 +127,72 @@ def test_a_gain_makes_up_for_what_the_activation_takes_from_a_normal_signal(name
     assert abs(ACTIVATIONS[name].gain * mean - 1) < 1e-6
 
 
+@EACH
+def test_an_activation_may_be_a_function_and_one_that_is_known_has_its_gain(case):
+    named, same, other = (
+        case.build(activation=activation, rngs=nnx.Rngs(0))
+        for activation in ("relu", jax.nn.relu, lambda y: jnp.maximum(y, 0))
+    )
+    np.testing.assert_array_equal(named(case.x), same(case.x))
+    last = list(case.fan_in)[-1]
+    np.testing.assert_allclose(
+        getattr(other, last)[...] * 2**0.5, getattr(named, last)[...], rtol=1e-6
+    )
+    y = case.operation(case.x, *_parameters(other, case), other.bias[...], **case.arguments)
+    np.testing.assert_array_equal(other(case.x), jax.nn.relu(y))
+    assert find_activation(jnp.cos).gain == 1
+
+
+def test_an_activation_may_be_a_module_with_parameters():
+    layer = nn.Conv(4, 6, (3, 3), activation=nnx.PReLU(0.5), rngs=nnx.Rngs(0))
+    assert set(nnx.to_pure_dict(nnx.state(layer, nnx.Param))) == {"kernel", "bias", "activation"}
+    linear = jaxcnn.conv(IMAGE, layer.kernel[...])
+    np.testing.assert_array_equal(layer(IMAGE), jnp.where(linear < 0, linear / 2, linear))
+
+
+@EACH
+def test_initialisers_of_flax_draw_the_parameters(case):
+    layer = case.build(
+        kernel_init=nnx.initializers.constant(0.25),
+        bias_init=nnx.initializers.ones,
+        param_dtype=jnp.bfloat16,
+        rngs=nnx.Rngs(0),
+    )
+    for name, value in [*((name, 0.25) for name in case.fan_in), ("bias", 1)]:
+        parameter = getattr(layer, name)[...]
+        assert parameter.dtype == jnp.bfloat16
+        assert (parameter == value).all()
+
+
+@EACH
+def test_metadata_lies_with_the_parameters(case):
+    layer = case.build(
+        kernel_metadata={"place": "k"}, bias_metadata={"place": "b"}, rngs=nnx.Rngs(0)
+    )
+    assert {getattr(layer, name).place for name in case.fan_in} == {"k"}
+    assert layer.bias.place == "b"
+
+
+@EACH
+def test_the_same_seed_gives_the_same_weights_and_another_seed_other_ones(case):
+    for name in case.fan_in:
+        one, same, other = (
+            np.asarray(getattr(case.build(rngs=nnx.Rngs(seed)), name)[...]) for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(one, same)
+        assert (one != other).all()
+
+
+@EACH
+def test_a_layer_computes_in_one_dtype_and_keeps_parameters_in_another(case):
+    layer = case.build(dtype=jnp.bfloat16, param_dtype=jnp.float32, rngs=nnx.Rngs(0))
+    assert jax.eval_shape(lambda: layer(case.x)).dtype == jnp.bfloat16
+    dtypes = {getattr(layer, name)[...].dtype for name in (*case.fan_in, "bias")}
+    assert dtypes == {jnp.dtype("float32")}
+    half = case.build(param_dtype=jnp.float16, rngs=nnx.Rngs(0))
+    assert jax.eval_shape(lambda: half(case.x.astype("float16"))).dtype == jnp.float16
+
+
 @pytest.mark.parametrize(
     ("x_dtype", "param_dtype", "dtype", "want"),
     [
@@ -100,12 +203,93 @@ def test_a_gain_makes_up_for_what_the_activation_takes_from_a_normal_signal(name
         ("uint8", "float32", None, "float32"),
     ],
 )
-def test_dtype_is_what_is_computed_in_and_param_dtype_what_is_kept(
-    x_dtype, param_dtype, dtype, want
-):
+def test_without_a_dtype_the_input_and_the_parameters_say_it(x_dtype, param_dtype, dtype, want):
     layer = nn.Conv(1, 2, (3,), dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0))
-    assert layer.kernel.dtype == layer.bias.dtype == param_dtype
-    assert jax.eval_shape(lambda: layer(jnp.ones((5, 1), x_dtype))).dtype == want
+    x = jnp.ones((5, 1), x_dtype)
+    assert jax.eval_shape(lambda: layer(x)).dtype == want
+    with jax.numpy_dtype_promotion("strict"):
+        assert jax.eval_shape(lambda: layer(x)).dtype == want
+
+
+@EACH
+def test_a_layer_promotes_by_the_function_it_is_given(case):
+    seen = []
+
+    def promote(arrays, *, dtype=None, inexact=True):
+        seen.append((len(arrays), dtype))
+        return nnx.nn.dtypes.promote_dtype(arrays, dtype=dtype, inexact=inexact)
+
+    layer = case.build(promote_dtype=promote, dtype=jnp.float16, rngs=nnx.Rngs(0))
+    assert jax.eval_shape(lambda: layer(case.x)).dtype == jnp.float16
+    assert seen == [(len(case.fan_in) + 2, jnp.float16)]
+
+
+@EACH
+def test_a_single_example_gives_a_single_result(case):
+    layer = case.build(rngs=nnx.Rngs(0))
+    single, batch = (
+        jax.eval_shape(lambda given=given: layer(given)) for given in (case.x[0], case.x)
+    )
+    assert single.shape == batch.shape[1:]
+
+
+@EACH
+def test_gradients_reach_every_parameter(case):
+    layer = case.build(rngs=nnx.Rngs(0))
+    gradients = nnx.grad(lambda layer: (layer(case.x) ** 2).sum())(layer)
+    assert set(gradients) == {*case.fan_in, "bias"}
+    for name in case.fan_in:
+        reached = np.asarray(gradients[name][...] != 0)
+        if getattr(layer, "mask", None) is not None:
+            np.testing.assert_array_equal(reached, np.broadcast_to(MASK != 0, reached.shape))
+        else:
+            assert reached.all()
+
+
+@EACH
+def test_a_result_is_divided_as_it_is_asked_to_be(case):
+    layer = case.build(rngs=nnx.Rngs(0))
+    graph, state = nnx.split(layer)
+    mesh = jax.make_mesh((1,), ("some",), axis_types=(AxisType.Explicit,))
+    spec = PartitionSpec("some", *[None] * (case.x.ndim - 1))
+    with jax.set_mesh(mesh):
+        x = jax.ShapeDtypeStruct(case.x.shape, case.x.dtype)
+        y = jax.eval_shape(lambda state, x: nnx.merge(graph, state)(x, out_sharding=spec), state, x)
+    assert y.sharding.spec == spec
+
+
+def test_a_transposed_layer_gives_the_size_that_is_asked_for():
+    layer = nn.ConvTranspose(4, 6, (4, 4), stride=2, padding="SAME", rngs=nnx.Rngs(0))
+    assert layer(IMAGE).shape == (2, 10, 14, 6)
+    assert layer(IMAGE, output_size=(9, 13)).shape == (2, 9, 13, 6)
+
+
+def test_a_masked_transposed_layer_is_the_adjoint_of_the_masked_convolution():
+    layer = nn.ConvTranspose(6, 4, (3, 3), padding=1, mask=MASK, use_bias=False, rngs=nnx.Rngs(0))
+    kernel = jnp.where(MASK == 0, jnp.nan, layer.kernel[...])
+    layer.kernel[...] = kernel
+    x = jnp.ones((2, 5, 7, 6))
+    back = jax.linear_transpose(lambda y: jaxcnn.conv(y, kernel, padding=1, mask=MASK), IMAGE)
+    np.testing.assert_allclose(layer(x), back(x)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_causal_layer_takes_chunk_after_chunk():
+    layer = nn.CausalConv(4, 6, 3, dilation=2, activation="relu", rngs=nnx.Rngs(0))
+    x = jnp.arange(72.0).reshape(2, 9, 4) % 5 - 2
+    layer.kernel[...] = jnp.round(4 * layer.kernel[...])  # whole numbers: their sums are exact
+    state, outputs = layer.state(batch=2), []
+    for chunk in jnp.split(x, [1, 6], axis=1):
+        y, state = layer.stream(chunk, state)
+        outputs.append(y)
+    np.testing.assert_array_equal(jnp.concatenate(outputs, axis=1), layer(x))
+    half = nn.CausalConv(4, 6, 3, dtype="bfloat16", rngs=nnx.Rngs(0))
+    assert half.state().dtype == jnp.bfloat16
+
+
+def test_a_layer_with_a_stride_cannot_be_streamed():
+    layer = nn.CausalConv(1, 1, 3, stride=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"stride 2 .* stride 1"):
+        layer.stream(jnp.ones((4, 1)), layer.state())
 
 
 def test_layers_and_their_gradients_lower_for_every_platform():

@@ -1,4 +1,4 @@
-"""Stacks: checked when built, and what their plan says is what they do."""
+"""Stacks: checked when built, of words, modules and functions; their plan is what they do."""
 
 import math
 import re
@@ -14,54 +14,91 @@ from hypothesis import strategies as st
 import jaxcnn
 from jaxcnn import nn
 from jaxcnn.errors import InputError
-from jaxcnn.nn import ConvSpec, PoolSpec, Stack
+from jaxcnn.geometry import ReceptiveField
+from jaxcnn.geometry.text import for_axes
+from jaxcnn.nn import Residual, Stack
+from jaxcnn.nn.text import parse
 from tests.cases import few
-from tests.nn.drawn import stacks
+from tests.nn.drawn import shapes_after, stacks
 
 
-def _build(input, specs, seed=0):
-    return Stack(input, specs, rngs=nnx.Rngs(seed))
+def _build(shape, layers, seed=0):
+    return Stack(shape, layers, rngs=nnx.Rngs(seed))
+
+
+def _geometry(word, shape, fields):
+    """What geometry says of a layer: its output, fields, lost cells, parameters, multiply-adds."""
+    layer = parse(word)
+    arguments = {"padding": "VALID", **layer.options}
+    arguments["padding"] = for_axes(arguments["padding"], len(shape) - 1)
+    size = arguments.pop("kernel_size")
+    size = size if isinstance(size, tuple) else (size,) * (len(shape) - 1)
+    arguments.pop("activation", None)
+    parameters = multiply_adds = 0
+    if layer.kind == "conv":
+        filters, bias = arguments.pop("out_channels"), arguments.pop("use_bias", True)
+        kernel = (*size, shape[-1] // arguments.get("groups", 1), filters)
+        shapes = jaxcnn.shapes.conv_shapes(shape, kernel, **arguments)
+        parameters, multiply_adds = math.prod(kernel) + bias * filters, shapes.multiply_adds
+    else:
+        shapes = jaxcnn.shapes.pool_shapes(shape, size, **arguments)
+    fields = tuple(f.apply(w) for f, w in zip(fields, shapes.windows, strict=True))
+    lost = tuple(window.lost for window in shapes.windows)
+    return shapes.output, fields, lost, parameters, multiply_adds
 
 
 @few
 @given(stacks(), st.booleans())
-def test_each_row_of_the_plan_is_the_shape_and_the_parameters_of_its_layer(drawn, batched):
-    input, specs = drawn
-    stack = _build(input, specs)
+def test_each_layer_gives_what_its_row_of_the_plan_says(drawn, batched):
+    shape, words = drawn
+    stack = _build(shape, words)
     lead = (2,) if batched else ()
-    x = jax.ShapeDtypeStruct((*lead, *input), jnp.float32)
+    x = jax.ShapeDtypeStruct((*lead, *shape), jnp.float32)
     plan = stack.plan()
     for layer, row in zip(stack.layers, plan.rows, strict=True):
         x = jax.eval_shape(layer, x)
         assert x.shape == (*lead, *row.output)
         leaves = jax.tree.leaves(nnx.state(layer, nnx.Param))
         assert row.parameters == sum(math.prod(leaf.shape) for leaf in leaves)
-    assert stack(jnp.ones((*lead, *input))).shape == x.shape
+    assert x.shape == (*lead, *stack.output_shape)
+    assert stack(jnp.ones((*lead, *shape))).shape == x.shape
     everything = jax.tree.leaves(nnx.state(stack, nnx.Param))
     assert plan.parameters == sum(math.prod(leaf.shape) for leaf in everything)
     assert plan.multiply_adds == sum(row.multiply_adds for row in plan.rows)
 
 
+@given(stacks())
+def test_the_plan_is_what_geometry_says_of_the_words(drawn):
+    shape, words = drawn
+    fields = (ReceptiveField(),) * (len(shape) - 1)
+    plan = nnx.eval_shape(lambda: _build(shape, words)).plan()
+    for word, row in zip(words, plan.rows, strict=True):
+        shape, fields, *rest = _geometry(word, shape, fields)
+        found = [row.output, row.field, row.lost, row.parameters, row.multiply_adds]
+        assert found == [shape, fields, *rest]
+        kind = {"conv": "conv", "max": "max pool", "avg": "average pool"}[word.partition(":")[0]]
+        assert kind in row.name
+
+
 @given(stacks(max_layers=1))
 def test_multiply_adds_are_the_products_that_are_summed(drawn):
-    input, (spec,) = drawn
-    (row,) = nn.plan(input, [spec]).rows
-    if isinstance(spec, PoolSpec):
+    shape, (word,) = drawn
+    (row,) = _build(shape, [word]).plan().rows
+    layer = parse(word)
+    if layer.kind != "conv":
         assert row.multiply_adds == 0
         return
     # With ones for input, padding and weights, each product adds one to the outputs' sum.
-    filters = spec.filters(len(input) - 1)
+    built = layer.build(shape, rngs=nnx.Rngs(0))
     pairs = jaxcnn.geometry.resolve_padding(
-        spec.padding, input[:-1], filters, stride=spec.stride, dilation=spec.dilation
+        built.padding, shape[:-1], built.kernel_size, stride=built.stride, dilation=built.dilation
     )
-    ones = jnp.pad(jnp.ones(input), [*pairs, (0, 0)], constant_values=1)
-    kernel = jnp.ones((*filters, input[-1] // spec.groups, spec.channels))
     y = jaxcnn.conv(
-        ones,
-        kernel,
-        stride=spec.stride,
-        dilation=spec.dilation,
-        groups=spec.groups,
+        jnp.pad(jnp.ones(shape), [*pairs, (0, 0)], constant_values=1),
+        jnp.ones(built.kernel.shape),
+        stride=built.stride,
+        dilation=built.dilation,
+        groups=built.groups,
         rounding="floor",
     )
     assert row.multiply_adds == int(y.sum())
@@ -74,9 +111,9 @@ def _positive(stack):
     return stack
 
 
-def _cells_read(stack, input, index):
+def _cells_read(stack, shape, index):
     """Along each axis, the input cells on which the output at ``index`` depends."""
-    gradient = jax.jit(jax.grad(lambda x: stack(x)[index].sum()))(jnp.ones(input))
+    gradient = jax.jit(jax.grad(lambda x: stack(x)[index].sum()))(jnp.ones(shape))
     touched = np.argwhere(np.asarray(gradient).sum(-1) > 0)
     return [sorted(set(column)) for column in touched.T]
 
@@ -84,11 +121,11 @@ def _cells_read(stack, input, index):
 @few
 @given(stacks(max_layers=3, pools=("avg",)), st.integers(0, 99))
 def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick):
-    input, specs = drawn
-    stack = _positive(_build(input, specs))
+    shape, words = drawn
+    stack = _positive(_build(shape, words))
     row = stack.plan().rows[-1]
     index = tuple(pick % size for size in row.output[:-1])
-    read = _cells_read(stack, input, index)
+    read = _cells_read(stack, shape, index)
     for i, field, cells in zip(index, row.field, read, strict=True):
         if not cells:  # the output sees padding alone
             continue
@@ -96,85 +133,217 @@ def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick)
         assert first <= cells[0]
         assert cells[-1] < first + field.size
         # The ends are met wherever they lie in the input and no padding hides the way to them.
-        if all(_unpadded(spec) for spec in specs):
+        if all(":valid" in word or word == "conv:1:k1" for word in words):
             assert [cells[0], cells[-1]] == [first, first + field.size - 1]
-
-
-def _unpadded(spec):
-    return spec.padding == "VALID"
 
 
 @given(stacks(max_layers=1, pools=("avg",)))
 def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
-    input, specs = drawn
-    stack = _positive(_build(input, specs))
+    shape, words = drawn
+    stack = _positive(_build(shape, words))
     (row,) = stack.plan().rows
-    gradient = np.asarray(jax.jit(jax.grad(lambda x: stack(x).sum()))(jnp.ones(input))).sum(-1)
-    for axis, (size, lost) in enumerate(zip(input, row.lost, strict=False)):
+    (layer,) = stack.layers
+    gradient = np.asarray(jax.jit(jax.grad(lambda x: stack(x).sum()))(jnp.ones(shape))).sum(-1)
+    for axis, (size, lost) in enumerate(zip(shape, row.lost, strict=False)):
         others = tuple(i for i in range(gradient.ndim) if i != axis)
         unread = np.flatnonzero(gradient.sum(others) == 0)
         assert set(range(size - lost, size)) <= set(unread)
-        if _dense(stack.specs[0]) and lost < size:
+        # Whether windows leave no cell between them, nor between their taps, unread.
+        dense = layer.stride[axis] <= layer.kernel_size[axis] and layer.dilation[axis] == 1
+        if dense and lost < size:
             assert list(unread) == list(range(size - lost, size))
 
 
-def _dense(spec):
-    """Whether windows leave no cell between them, nor between their taps, unread."""
-    taps = spec.kernel_size
-    return spec.stride <= taps and spec.dilation == 1
+def test_words_modules_and_functions_are_applied_one_after_another():
+    built = nn.Conv(6, 4, (3, 3), rngs=nnx.Rngs(1))
+    norm = nnx.BatchNorm(6, rngs=nnx.Rngs(0))
+    linear = nnx.Linear(36, 10, rngs=nnx.Rngs(2))
+    layers = ["conv:6:k3:relu", norm, jnp.tanh, built, jax.vmap(jnp.ravel), linear]
+    stack = _build((7, 7, 1), layers)
+    assert stack.output_shape == (10,)
+    x = jnp.linspace(-1, 1, 98).reshape(2, 7, 7, 1)
+    first = nn.Conv(1, 6, (3, 3), activation="relu", rngs=nnx.Rngs(0))
+    want = linear(built(jnp.tanh(nnx.clone(norm)(first(x)))).reshape(2, -1))
+    np.testing.assert_array_equal(stack(x), want)
+    stack.eval()
+    np.testing.assert_allclose(stack(x[1]), stack(x)[1], rtol=1e-5, atol=1e-6)
 
 
-def test_a_stack_is_refused_when_it_is_built_and_the_layer_is_named():
-    layers = [ConvSpec(6, 3), ConvSpec(10, 3, stride=3)]
-    with pytest.raises(InputError, match=re.escape("layer 2 (conv:10:k3:s3): height 5")):
-        _build((7, 7, 1), layers)
-    with pytest.raises(InputError, match=r"layer 1 \(max:k9\): height 7 with kernel_size 9"):
-        _build((7, 7, 1), [PoolSpec("max", 9)])
-    with pytest.raises(InputError, match=r"layer 2 \(conv:4:k1:g4\): .*groups 4"):
-        _build((7, 7, 1), [ConvSpec(6, 3), ConvSpec(4, 1, groups=4)])
+def test_a_stack_of_built_layers_needs_no_seed_and_a_word_does():
+    assert Stack((4, 4, 1), [nn.MaxPool(2), jax.nn.relu]).output_shape == (2, 2, 1)
+    assert Stack((4, 4, 1), ["max:k2"]).output_shape == (2, 2, 1)
+    with pytest.raises(TypeError, match=r"layer 1 \(conv:1:k1\): Conv: rngs must be .*Rngs\(0\)"):
+        Stack((4, 4, 1), ["conv:1:k1"])
+
+
+def test_building_a_stack_leaves_the_modules_in_it_as_they_are():
+    norm, drop = nnx.BatchNorm(1, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+    before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state([norm])))
+    count = int(drop.rngs.count[...])
+    stack = Stack((5, 1), [norm, drop])
+    assert jax.tree.map(np.array_equal, before, nnx.to_pure_dict(nnx.state([norm])))
+    assert int(drop.rngs.count[...]) == count
+    stack(jnp.ones((2, 5, 1)))
+    assert int(drop.rngs.count[...]) == count + 1
+
+
+def test_dtypes_of_a_stack_are_those_of_its_words():
+    stack = Stack((4, 1), ["conv:2:k2"], dtype="bfloat16", param_dtype="float16", rngs=nnx.Rngs(0))
+    assert stack.layers[0].kernel.dtype == "float16"
+    assert stack(jnp.ones((4, 1))).dtype == "bfloat16"
+
+
+REFUSED = [
+    ((7, 7, 1), ["conv:6:k3", "conv:10:k3:s3"], "layer 2 (conv:10:k3:s3): conv: height 5"),
+    ((7, 7, 1), ["max:k9"], "layer 1 (max:k9): max_pool: height 7 with kernel_size 9"),
+    ((7, 7, 1), ["conv:6:k3", "conv:4:k1:g4"], "layer 2 (conv:4:k1:g4): Conv: groups 4"),
+    ((7, 7, 1), ["conv:6:k3", "dense:10"], "layer 2 (dense:10): 'dense' is no kind of layer"),
+    ((7, 7, 1), ["conv:6:k0"], "layer 1 (conv:6:k0): kernel_size must be an integer >= 1, got 0"),
+    ((7, 7, 1), [nn.MaxPool((1, 2, 2))], "layer 1 (MaxPool): has kernel_size (1, 2, 2), for"),
+    ((7, 1), [jnp.tanh, nnx.Conv(1, 1, (3, 3), rngs=nnx.Rngs(0))], "layer 2 (Conv): has kernel_"),
+    ((7, 7, 1), [nnx.Linear(3, 4, rngs=nnx.Rngs(0))], "layer 1 (Linear): does not take x of shape"),
+    ((7, 7, 1), [jnp.ravel], "layer 1 (ravel): makes (98,) of a batch (2, 7, 7, 1)"),
+    ((7, 7, 1), [jnp.sum], "layer 1 (sum): makes () of a batch (2, 7, 7, 1)"),
+    ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): gives a tuple"),
+    ((7, 7, 1), [jax.vmap(jnp.ravel), "max:k2"], "layer 2 (max:k2): needs an input (*spatial, "),
+    ((7, 7, 1), ["max:k7", 10], "layer 2 (int): is no layer; use a word such as 'conv:16:k3'"),
+    ((7, 7, 1), [nn.MaxPool], "layer 1 (MaxPool): is no layer; use a word"),
+    ((7, 7, 1), "max:k7", "Stack: layers must list layers, as in ['conv:16:k3']"),
+    ((7, 0, 1), ["max:k7"], "Stack: input_shape[1] must be an integer >= 1, got 0"),
+    (7, ["max:k7"], "Stack: input_shape must list sizes, as in (28, 28, 1), got 7"),
+]
+
+
+@pytest.mark.parametrize(("shape", "layers", "message"), REFUSED)
+def test_a_stack_is_refused_when_it_is_built_and_the_layer_is_named(shape, layers, message):
+    with pytest.raises((InputError, TypeError), match="^" + re.escape(message)):
+        _build(shape, layers)
+
+
+def test_what_is_advised_of_a_word_is_written_as_a_part_of_it():
+    with pytest.raises(InputError, match="Use :p0-1x0-1, sizes 6x6 or 9x9, or :floor"):
+        _build((8, 8, 1), ["conv:1:k3:s3"])
+    with pytest.raises(InputError, match="padding=") as caught:
+        Stack((8, 8, 1), [nn.MaxPool(3)])
+    assert ":p" not in str(caught.value)
+
+
+def test_an_input_of_another_rank_is_refused_by_the_stack():
+    stack = Stack((4, 4, 1), ["max:k2"])
+    with pytest.raises(InputError, match=r"Stack: x of shape \(4, 4\) .*\(4, 4, 1\)"):
+        stack(jnp.ones((4, 4)))
 
 
 def test_a_second_convolution_takes_the_first_ones_maps_for_its_image():
-    plan = nn.plan((7, 7, 3), [ConvSpec(6, 3), ConvSpec(10, 3)])
-    assert [row.output for row in plan.rows] == [(5, 5, 6), (3, 3, 10)]
-    assert [row.parameters for row in plan.rows] == [3 * 3 * 3 * 6 + 6, 3 * 3 * 6 * 10 + 10]
-    assert [row.multiply_adds for row in plan.rows] == [25 * 27 * 6, 9 * 54 * 10]
-    assert [row.field[0].size for row in plan.rows] == [3, 5]
+    rows = _build((7, 7, 3), ["conv:6:k3", "conv:10:k3"]).plan().rows
+    assert [row.output for row in rows] == [(5, 5, 6), (3, 3, 10)]
+    assert [row.parameters for row in rows] == [3 * 3 * 3 * 6 + 6, 3 * 3 * 6 * 10 + 10]
+    assert [row.multiply_adds for row in rows] == [25 * 27 * 6, 9 * 54 * 10]
+    assert [row.field[0].size for row in rows] == [3, 5]
 
 
 @few
 @given(stacks())
 def test_the_same_seed_gives_the_same_stack(drawn):
-    input, specs = drawn
-    states = [jax.tree.leaves(nnx.state(_build(input, specs, seed=7))) for _ in range(2)]
+    states = [jax.tree.leaves(nnx.state(_build(*drawn, seed=7))) for _ in range(2)]
     for one, other in zip(*states, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_layers_of_one_shape_start_with_different_weights():
-    stack = _build((9, 1), [ConvSpec(1, 3), ConvSpec(1, 3)])
+    stack = _build((9, 1), ["conv:1:k3", "conv:1:k3"])
     first, second = (layer.kernel[...] for layer in stack.layers)
     assert not (first == second).any()
 
 
-@given(stacks())
-def test_a_plan_prints_a_line_for_each_layer_with_its_numbers(drawn):
-    input, specs = drawn
-    plan = nn.plan(input, specs)
-    head, first, *lines, total = str(plan).splitlines()
-    assert head.split() == list(jaxcnn.geometry.plan.COLUMNS)
-    assert first.split()[:2] == ["input", "x".join(map(str, input))]
-    assert len(lines) == len(specs)
-    for line, spec, row in zip(lines, specs, plan.rows, strict=True):
-        words = line.split()
-        assert words[:2] == [str(spec), "x".join(map(str, row.output))]
-        assert int(words[2].replace(",", "")) == row.parameters
-        assert int(words[3].replace(",", "")) == row.multiply_adds
-    assert total.split() == ["total", f"{plan.parameters:,}", f"{plan.multiply_adds:,}"]
-
-
-def test_it_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers():
+def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers():
     for partitionable in (False, True):
         with jax.threefry_partitionable(partitionable):
-            stack = Stack((8, 8, 1), [ConvSpec(4, 3), ConvSpec(2, 6)], rngs=nnx.Rngs(0))
+            stack = _build((8, 8, 1), ["conv:4:k3", "conv:2:k6"])
             assert jnp.isfinite(stack(jnp.ones((2, 8, 8, 1)))).all()
+
+
+@few
+@given(stacks(max_layers=2), st.booleans())
+def test_a_residual_is_the_sum_of_its_branches(drawn, inner):
+    shape, words = drawn
+    output = shapes_after(shape, words)
+    # Resized to the input's shape by a function: branches add only where their shapes are one.
+    layers = [*words, lambda y: jax.image.resize(y, (len(y), *shape), "nearest")]
+
+    def ones(x):
+        return jnp.ones((len(x), *output))
+
+    block = Residual(*layers)
+    stack = _build(shape, [Residual(block) if inner else block, jax.nn.relu])
+    x = jnp.linspace(-1, 1, 2 * math.prod(shape)).reshape(2, *shape)
+    body = _build(shape, layers)
+    want = body(x) + x
+    np.testing.assert_array_equal(stack(x), jax.nn.relu(want + x if inner else want))
+    assert stack.output_shape == shape
+    both = _build(shape, [Residual(*words, shortcut=ones)])
+    np.testing.assert_array_equal(both(x), _build(shape, words)(x) + 1)
+
+
+def test_a_residual_of_words_is_built_by_the_stack_around_it():
+    block = Residual("conv:8:k3:s2:p1:floor:relu", "conv:8:k3:p1", shortcut="conv:8:k1:s2:floor")
+    stack = _build((8, 8, 3), [block, jax.nn.relu, Residual("conv:8:k3:p1"), "avg:k4"])
+    assert stack.output_shape == (1, 1, 8)
+    outputs = [row.output for row in stack.plan().rows]
+    assert outputs == [(4, 4, 8), (4, 4, 8), (4, 4, 8), (4, 4, 8), (1, 1, 8)]
+    assert stack.plan().rows[-1].field[0].size == 8 + 2 * (1 + 2 + 2) - 1
+    built = stack.layers[0]
+    x = jnp.linspace(-1, 1, 8 * 8 * 3 * 2).reshape(2, 8, 8, 3)
+    want = built.layers[1](built.layers[0](x)) + built.shortcut(x)
+    np.testing.assert_array_equal(built(x), want)
+    assert block.layers[0] == "conv:8:k3:s2:p1:floor:relu"
+
+
+def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
+    conv = nn.Conv(3, 3, (3, 3), padding="SAME", rngs=nnx.Rngs(0))
+    x = jnp.ones((2, 5, 5, 3))
+    np.testing.assert_array_equal(Residual(conv)(x), conv(x) + x)
+    with pytest.raises(InputError, match="Residual: conv:3:k1 is a word, which only a stack"):
+        Residual("conv:3:k1")(x)
+    with pytest.raises(InputError, match=r"Residual: the layers make \(2, 2, 2, 3\) of \(2, 5, 5"):
+        Residual(nn.MaxPool(2, rounding="floor"))(x)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (
+            Residual("conv:8:k3:s2:p1:floor"),
+            ["layer 1 (Residual): the layers make (4, 4, 8) of (8, 8, 3)", '"conv:8:k1:s2:floor"'],
+        ),
+        (Residual("conv:8:k3:p1"), ['such as "conv:8:k1:s1"']),
+        (Residual(jax.vmap(jnp.ravel)), ["the layers make (192,) of (8, 8, 3)"]),
+        (
+            Residual("conv:8:k3", shortcut="conv:4:k3"),
+            ["the layers give (6, 6, 8), but the shortcut gives (6, 6, 4)"],
+        ),
+        (
+            Residual("max:k2", "conv:8:k5"),
+            ["layer 1 (Residual): layer 2 (conv:8:k5): conv: height 4"],
+        ),
+        (
+            Residual("conv:8:k3", shortcut="conv:8:k9"),
+            ["layer 1 (Residual): shortcut: layer 1 (conv:8:k9)"],
+        ),
+    ],
+)
+def test_a_residual_whose_branches_do_not_add_is_refused_when_it_is_built(block, words):
+    with pytest.raises(InputError) as caught:
+        _build((8, 8, 3), [block])
+    for word in words:
+        assert word in str(caught.value)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3))
+def test_the_shortcut_that_is_advised_fits(height, width, stride, size):
+    word = f"conv:5:k{size}:s{stride}:same:floor"
+    try:
+        assert shapes_after((height, width, 2), [Residual(word)])
+    except InputError as error:
+        (shortcut,) = re.findall(r'such as "(\S+)"', str(error))
+        assert shapes_after((height, width, 2), [Residual(word, shortcut=shortcut)])

@@ -1,4 +1,4 @@
-"""What is known to go wrong in oneDNN is not asked of it, and drawn problems find nothing else."""
+"""oneDNN's known faults are avoided, and drawn problems find no others."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn import faults
-from jaxcnn.onednn.primitives import ask
+from jaxcnn.onednn.primitives import query
 from tests.cases import many
 from tests.convolve.drawn import define, drawn_numbers, problems, with_dtype
 from tests.convolve.test_algorithms import laid
@@ -21,7 +21,7 @@ from tests.onednn.test_primitives import each, here, whole
 
 @many
 @given(st.data())
-def test_windows_and_taps_that_meet_padding_alone_are_found(data):
+def test_windows_and_taps_that_meet_only_padding_are_found(data):
     def some(most):
         return data.draw(st.integers(1, most))
 
@@ -66,15 +66,15 @@ SEEN = {
 
 @here
 @pytest.mark.parametrize("what", SEEN)
-def test_what_was_seen_to_go_wrong_is_not_asked_for(what):
+def test_faulty_implementations_are_never_chosen(what):
     name, problem, unwanted = SEEN[what]
     direction = DIRECTIONS[name]
-    for rearranged in (False, True):
-        asked = direction.question(problem, direction.usual(problem.axes))
-        asked = faults.served(replace(asked, rearranged=rearranged))
+    for may_reorder in (False, True):
+        asked = direction.question(problem, direction.usual_numbers(problem.axes))
+        asked = faults.choose_implementation(replace(asked, may_reorder=may_reorder))
         if not isinstance(asked, str):
             assert unwanted
-            assert not ask(asked).implementation.startswith(unwanted)
+            assert not query(asked).implementation.startswith(unwanted)
 
 
 WILD = problems(
@@ -98,8 +98,8 @@ DEPTHWISE = problems(
 @each
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @given(st.data())
-def test_whole_numbers_are_summed_exactly(name, dtype, data):
-    """Whatever the order of the sum and of the axes; the result is rounded once."""
+def test_chosen_implementations_sum_integers_exactly(name, dtype, data):
+    """For any order of the sum and of the axes; the result is rounded once."""
 
     def of_direction(problem):
         return {
@@ -113,10 +113,10 @@ def test_whole_numbers_are_summed_exactly(name, dtype, data):
         return
     problem, direction = with_dtype(of_direction(forward), dtype), DIRECTIONS[name]
     numbers = data.draw(
-        st.just(direction.usual(problem.axes))
+        st.just(direction.usual_numbers(problem.axes))
         | st.builds(lambda: drawn_numbers(data.draw, problem.axes))
     )
-    if isinstance(direction.served(problem, numbers), str):
+    if isinstance(direction.choose_implementation(problem, numbers), str):
         return
     x, kernel = whole(problem.x_shape), whole(problem.kernel_shape, 1)
     want = define(problem, x, kernel).astype(np.float32).astype(jnp.dtype(dtype))

@@ -1,4 +1,4 @@
-"""oneDNN's convolutions as calls: what is asked, what is answered, and what goes wrong."""
+"""oneDNN's convolutions as calls: descriptions, answers and errors."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,16 +14,18 @@ from jax import lax
 
 from jaxcnn import onednn
 from jaxcnn.convolve import Problem
-from jaxcnn.convolve.algorithms.onednn import DIRECTIONS
-from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, ask, call
+from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
+from jaxcnn.onednn.primitives import DTYPES, MOST_AXES, TARGET, Operand, call, query
 from tests.cases import many
 from tests.convolve.drawn import drawn_numbers, kernel_gradients, problems, with_dtype
 
-here = pytest.mark.skipif(onednn.closed_because() is not None, reason=str(onednn.closed_because()))
+here = pytest.mark.skipif(
+    onednn.unavailable_reason() is not None, reason=str(onednn.unavailable_reason())
+)
 each = pytest.mark.parametrize("name", DIRECTIONS)
 
 SLOW = ("gemm", "ref", "x64:gemm")
-"""How the names of the implementations begin that are never taken."""
+"""Prefixes of the names of implementations that are never used."""
 
 DENSE = Problem(2, (9, 9), 16, (3, 3), 32, padding=((1, 1), (1, 1)))
 GIVEN = {
@@ -31,22 +33,22 @@ GIVEN = {
     "onednn_backward_data": DENSE.input_gradient(),
     "onednn_backward_weights": DENSE.kernel_gradient(),
 }
-"""What each of the three serves on any machine."""
+"""A problem that each of the three supports on any machine."""
 
 
 def whole(shape, stream=0):
-    """Small whole numbers, of which sums of products are exact in float32."""
+    """Small integers, whose sums of products are exact in float32."""
     draws = np.random.default_rng((stream, *shape))
     return jnp.asarray(draws.integers(-3, 4, shape).astype(np.float32))
 
 
 def question(name, problem=None):
-    """What oneDNN is asked of a problem whose arrays lie as usual, and the arrays' shapes."""
+    """The description of a problem in the usual layout, and the shapes of its arrays."""
     problem, direction = problem or GIVEN[name], DIRECTIONS[name]
-    asked = direction.served(problem, direction.usual(problem.axes))
+    asked = direction.choose_implementation(problem, direction.usual_numbers(problem.axes))
     assert not isinstance(asked, str), asked
     forward = direction.forward(problem)
-    if not direction.of_forward:
+    if not direction.takes_forward_operands:
         return asked, (problem.x_shape, problem.kernel_shape), problem.output_shape
     c, _ = forward.group_channels
     shape = (c, *forward.kernel_size, forward.out_channels)
@@ -54,7 +56,7 @@ def question(name, problem=None):
 
 
 def program(asked, shape):
-    """The call alone, compiled anew whenever this is called."""
+    """The call alone, compiled anew each time."""
     return jax.jit(lambda a, b: call(asked, a, b, shape))
 
 
@@ -63,7 +65,7 @@ def program(asked, shape):
 
 @many
 @given(st.data())
-def test_an_operand_is_described_as_numpy_describes_it(data):
+def test_an_operand_has_numpys_strides(data):
     shape = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=5).map(tuple))
     axes = tuple(data.draw(st.permutations(range(len(shape)))))
     groups = data.draw(st.sampled_from([g for g in (1, 2, 3, 5) if shape[axes[0]] % g == 0]))
@@ -79,7 +81,7 @@ def test_an_operand_is_described_as_numpy_describes_it(data):
 
 @here
 @each
-def test_the_shim_and_python_describe_a_call_alike(name):
+def test_the_shim_and_python_describe_a_call_with_equally_many_numbers(name):
     asked, *_ = question(name)
     assert len(asked.numbers()) == onednn.shim().jaxcnn_onednn_numbers()
 
@@ -96,31 +98,31 @@ ASKED = st.one_of(
 @each
 @many
 @given(st.data())
-def test_what_is_slow_is_never_an_answer(name, data):
-    """And every question has one, the same each time."""
+def test_slow_implementations_are_never_an_answer(name, data):
+    """And every question gets an answer, the same each time."""
     problem = with_dtype(data.draw(ASKED), data.draw(st.sampled_from(sorted(DTYPES))))
     assume(not problem.is_empty)
     asked = DIRECTIONS[name].question(problem, drawn_numbers(data.draw, problem.axes))
     if isinstance(asked, str):
         assert asked
         return
-    for rearranged in (False, True):
-        answer = ask(replace(asked, rearranged=rearranged))
-        assert ask(replace(asked, rearranged=rearranged)) == answer
-        if answer.refused is None:
+    for may_reorder in (False, True):
+        answer = query(replace(asked, may_reorder=may_reorder))
+        assert query(replace(asked, may_reorder=may_reorder)) == answer
+        if answer.unsupported_reason is None:
             named = (answer.implementation, *filter(None, answer.reordered_by))
             assert all(each and not each.startswith(SLOW) for each in named)
-            laid = [bool(size) for size in answer.rearranged]
+            laid = [bool(size) for size in answer.reordered_bytes]
             assert laid == [bool(each) for each in answer.reordered_by]
         else:
-            assert answer.refused.startswith(("oneDNN: ", "only by ", "laid out by "))
+            assert answer.unsupported_reason.startswith(("oneDNN: ", "only by ", "reordered by "))
     with onednn.onednn_closed():
-        assert ask(asked).refused == "closed by onednn_closed()"
+        assert query(asked).unsupported_reason == "closed by onednn_closed()"
 
 
 @here
-def test_what_the_usual_networks_have_is_served():
-    """Without this the tests of what is served could pass where nothing is."""
+def test_convolutions_of_usual_networks_are_supported():
+    """Without this the other tests could pass if nothing were supported."""
     for name in DIRECTIONS:
         for axes in range(1, MOST_AXES + 1):
             shape = (9,) * axes
@@ -144,7 +146,7 @@ def _bare(a, b, shape, **attributes):
 
 @here
 @each
-def test_what_is_no_call_of_ours_is_an_error_in_words(name):
+def test_a_malformed_call_is_an_error_in_words(name):
     asked, shapes, shape = question(name)
     a, b = map(whole, shapes)
     jax.block_until_ready(program(asked, shape)(a, b))  # all is registered, and right
@@ -181,11 +183,11 @@ def test_what_is_no_call_of_ours_is_an_error_in_words(name):
 
 @here
 @each
-def test_what_oneDNN_does_not_take_is_an_error_in_its_words(name):
+def test_an_impossible_convolution_is_an_error_in_the_librarys_own_words(name):
     asked, shapes, shape = question(name)
     a, b = map(whole, shapes)
     impossible = replace(asked, stride=(5, 7))  # which has another output
-    assert ask(impossible).refused.startswith("oneDNN: invalid")
+    assert query(impossible).unsupported_reason.startswith("oneDNN: invalid")
     assert "oneDNN: invalid" in _message(lambda a, b: call(impossible, a, b, shape), a, b)
 
 
@@ -194,8 +196,8 @@ def _sliding(length):
 
 
 @here
-def test_more_problems_than_are_kept_are_still_right():
-    """What is forgotten is made anew."""
+def test_more_problems_than_are_cached_are_still_right():
+    """A primitive that was dropped from the cache is created anew."""
     runs = {}
     for length in (20, 30, 40):
         asked, shapes, shape = question("onednn", _sliding(length))
@@ -209,7 +211,7 @@ def test_more_problems_than_are_kept_are_still_right():
             np.testing.assert_array_equal(run(*operands), want)
         for length in range(50, 50 + 1100):  # more than are kept
             asked, *_ = question("onednn", _sliding(length + 2000 * turn))
-            assert ask(asked).refused is None
+            assert query(asked).unsupported_reason is None
 
 
 PROBLEMS = [
@@ -223,8 +225,8 @@ PROBLEMS = [
 
 
 @here
-def test_many_threads_at_once_get_what_one_gets():
-    """Different programs, made and run at once: each keeps to its own memory."""
+def test_many_threads_at_once_get_the_same_results():
+    """Different programs, created and run at once: each uses its own memory."""
 
     @cache
     def prepared(which):

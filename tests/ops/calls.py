@@ -5,10 +5,13 @@ A new operation has to be entered here: the laws walk :data:`jaxcnn.ops.__all__`
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 
 import jax
 import numpy as np
+
+from jaxcnn import ops
 
 X, KERNEL, BIAS = (8, 8, 8, 4), (3, 3, 4, 6), (6,)
 WINDOW = {"kernel_size": (2, 2)}
@@ -72,3 +75,9 @@ def typed(name, dtype):
     if name == "max_pool_with_indices":
         returns[1] = jax.ShapeDtypeStruct(returned[1], "int32")
     return arrays, returns
+
+
+def arguments_of(name, dtype, draw):
+    """All arguments of the call by their names: the arrays, then the others."""
+    names = inspect.signature(getattr(ops, name)).parameters
+    return dict(zip(names, drawn(name, dtype, draw), strict=False)) | CALLS[name][1]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.geometry.padding_mode import PADDING_MODES, check_padding_mode
-from jaxcnn.testing.problems import Arrays, ConvProblem, _Problem
+from jaxcnn.testing.problems import Arrays, BaseProblem, ConvProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class OperationProblem(_Problem):
+class OperationProblem(BaseProblem):
     """Arrays of these shapes, drawn from a seed, for an operation with these arguments."""
 
     array_shapes: tuple[tuple[int, ...] | None, ...]
@@ -34,7 +34,7 @@ class OperationProblem(_Problem):
 
     def arrays(self) -> Arrays:
         return tuple(
-            None if shape is None else self.draw(shape, stream)
+            None if shape is None else self.random_array(shape, stream)
             for stream, shape in enumerate(self.array_shapes)
         )
 
@@ -45,7 +45,7 @@ class OperationProblem(_Problem):
     def tangent_roundings(self) -> int:
         return self.roundings + 2
 
-    def majorant(self, *arrays: jax.Array | None) -> Arrays:
+    def magnitude_inputs(self, *arrays: jax.Array | None) -> Arrays:
         return jax.tree.map(jnp.abs, arrays)
 
 

@@ -68,7 +68,7 @@ def test_transposed_convolution_is_the_adjoint(problem):
     back = transposed(problem)
     with jax.enable_x64(True):
         x, kernel, _ = problem.arrays()
-        y = problem.draw(problem.output_shape, 9)
+        y = problem.random_array(problem.output_shape, 9)
         forward = problem.call(conv, x, kernel)
         backward = back.call(conv_transpose, y, kernel)
         assert_sums_close(

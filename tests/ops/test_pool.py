@@ -228,7 +228,7 @@ def test_one_window_size_serves_all_axes_of_a_batch(pools):
 def test_of_a_maximum_the_cell_is_followed_in_every_mode_and_order(problem):
     with problem.x64():
         (x,) = problem.arrays()
-        v = jnp.asarray(problem.draw(x.shape, 7))
+        v = jnp.asarray(problem.random_array(x.shape, 7))
         pool = jax.jit(partial(problem.call, jaxcnn.max_pool))
         y, slope = jax.jvp(pool, (x,), (v,))
         u = jnp.arange(1.0, 1 + y.size).reshape(y.shape)

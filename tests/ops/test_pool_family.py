@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from functools import cache, partial
 
@@ -71,12 +70,6 @@ def definition_of(name):
     """The twin, compiled: one program for the numbers of every dtype."""
     _, twin, use = FAMILY[name]
     return jax.jit(partial(use, getattr(twin, name)))
-
-
-@each
-def test_both_forms_have_the_same_signature(name):
-    fast, twin, _ = FAMILY[name]
-    assert inspect.signature(getattr(fast, name)) == inspect.signature(getattr(twin, name))
 
 
 @each

@@ -145,7 +145,7 @@ def test_the_gradient_of_blurring_is_its_references(case):
             def gradient(x, cotangent, blur=blur):
                 return jax.vjp(blur, x)[1](cotangent)[0]
 
-            cotangent = problem.draw(problem.output_shape, 9)
+            cotangent = problem.random_array(problem.output_shape, 9)
             gradients.append(gradient(x, cotangent))
             magnitude = gradient(x, abs(cotangent))
     # A cell has copies in the padding, and meets every tap.

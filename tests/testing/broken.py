@@ -16,7 +16,7 @@ def drops_the_last_output(x, kernel, bias=None, **kwargs):
     return y[..., :-1, :]
 
 
-def answers_in_float32(x, kernel, bias=None, **kwargs):
+def returns_float32(x, kernel, bias=None, **kwargs):
     return jaxcnn.conv(x, kernel, bias, **kwargs).astype(jnp.float32)
 
 
@@ -25,7 +25,7 @@ def shape_depends_on_tracing(x, kernel, bias=None, **kwargs):
     return y if isinstance(x, jax.core.Tracer) else y[..., :-1, :]
 
 
-def flips_the_filter(x, kernel, bias=None, **kwargs):
+def flips_the_kernel(x, kernel, bias=None, **kwargs):
     return jaxcnn.conv(x, kernel[::-1], bias, **kwargs)
 
 
@@ -38,16 +38,16 @@ def multiplies_in_bfloat16(x, kernel, bias=None, **kwargs):
     return jaxcnn.conv(*low, bias, **kwargs)
 
 
-def floors_without_a_word(x, kernel, bias=None, **kwargs):
+def floors_without_notice(x, kernel, bias=None, **kwargs):
     return jaxcnn.conv(x, kernel, bias, **(kwargs | {"rounding": "floor"}))
 
 
-def rounds_otherwise_when_compiled(x, kernel, bias=None, **kwargs):
+def differs_when_compiled(x, kernel, bias=None, **kwargs):
     y = jaxcnn.conv(x, kernel, bias, **kwargs)
     return y * 1.001 if isinstance(x, jax.core.Tracer) else y
 
 
-def maps_over_the_kernel_wrongly(x, kernel, bias=None, **kwargs):
+def maps_over_the_kernel_wrongly(x, kernel, _bias=None, **kwargs):
     @jax.custom_batching.custom_vmap
     def convolve(x, kernel):
         return jaxcnn.conv(x, kernel, **kwargs)
@@ -91,16 +91,16 @@ def pulls_back_more_than_it_pushes(x, kernel, bias=None, **kwargs):
     return identity(jaxcnn.conv(x, kernel, bias, **kwargs))
 
 
-def takes_the_last_of_equal_maxima(x, window, **kwargs):
-    axes = tuple(range(x.ndim - 1 - len(window), x.ndim - 1))
-    paddings = jaxcnn.shapes.pool_shapes(x.shape, window, **kwargs).paddings
+def takes_the_last_of_equal_maxima(x, kernel_size, **kwargs):
+    axes = tuple(range(x.ndim - 1 - len(kernel_size), x.ndim - 1))
+    paddings = jaxcnn.shapes.pool_shapes(x.shape, kernel_size, **kwargs).paddings
     turned = kwargs | {"padding": tuple(pair[::-1] for pair in paddings)}
-    return jnp.flip(jaxcnn.max_pool(jnp.flip(x, axes), window, **turned), axes)
+    return jnp.flip(jaxcnn.max_pool(jnp.flip(x, axes), kernel_size, **turned), axes)
 
 
-def is_a_little_more_than_the_maximum(x, window, **kwargs):
-    return jaxcnn.max_pool(x, window, **kwargs) * (1 + 2**-22)
+def is_a_little_more_than_the_maximum(x, kernel_size, **kwargs):
+    return jaxcnn.max_pool(x, kernel_size, **kwargs) * (1 + 2**-22)
 
 
-def counts_the_padding(x, window, **kwargs):
-    return jaxcnn.avg_pool(x, window, **kwargs, count_include_pad=True)
+def counts_the_padding(x, kernel_size, **kwargs):
+    return jaxcnn.avg_pool(x, kernel_size, **kwargs, count_include_pad=True)

@@ -1,22 +1,22 @@
-"""The kit at work on code that is not ours, and where that departs from the geometry, how."""
+"""The laws on Flax's and lax's functions: which hold, and how those differ that do not."""
 
 import jax.numpy as jnp
 from hypothesis import assume, given
 
 from jaxcnn.testing import (
     adapters,
-    ask,
     assert_adjoint,
     assert_gradients_match,
     assert_lowers,
     assert_matches_reference,
     assert_obeys_geometry,
     assert_refuses,
+    check_law,
     conv_problems,
     impossible_conv_problems,
     pool_problems,
 )
-from tests.cases import few
+from tests.cases import SEARCH, few
 
 CONVS = conv_problems(ranks=(1, 2), paddings=("numbers", "VALID", "SAME"))
 TRANSPOSED = {
@@ -61,13 +61,13 @@ def test_flax_conv_lowers_for_every_platform():
     assert_lowers(adapters.flax_conv, (jnp.ones((1, 7, 7, 3)), jnp.ones((3, 3, 3, 6))))
 
 
-def test_flax_conv_departs_it_drops_what_the_windows_leave_over():
-    """Of all that the geometry refuses, the smallest that Flax does not is a stride too wide."""
-    found = ask(
+def test_flax_conv_departs_it_accepts_a_layout_that_leaves_cells_unread():
+    found = check_law(
         assert_refuses,
-        "unsupported_reason",
+        "refuses what is impossible",
         adapters.flax_conv,
         impossible_conv_problems(ranks=(1,), max_groups=1),
+        examples=SEARCH.max_examples,
     )
     assert not found.holds
     assert "was returned" in found.failure
@@ -82,14 +82,14 @@ def test_flax_conv_departs_its_sizes_are_the_floored_ones(problem):
 
 @given(conv_problems(paddings=("SAME",), **TRANSPOSED))
 def test_transposed_convolutions_with_same_padding_are_the_adjoint(problem):
-    # Of the sizes that SAME gives k outputs, the transposed convolution takes the largest.
+    # Of the sizes that give k outputs under SAME, the transposed convolution takes the largest.
     assume(all(w.size == w.output * w.stride for w in problem.shapes().windows))
     for fn in TRANSPOSITIONS:
         assert_adjoint(fn, problem)
 
 
 @given(conv_problems(paddings=("VALID",), **TRANSPOSED))
-def test_transposed_convolutions_of_filters_as_wide_as_the_stride_are_the_adjoint(problem):
+def test_transposed_convolutions_of_kernels_as_wide_as_the_stride_are_the_adjoint(problem):
     windows = problem.shapes().windows
     assume(all(window.extent >= window.stride for window in windows))
     for fn in TRANSPOSITIONS:
@@ -97,9 +97,9 @@ def test_transposed_convolutions_of_filters_as_wide_as_the_stride_are_the_adjoin
 
 
 @given(conv_problems(paddings=("VALID",), **TRANSPOSED))
-def test_transposed_convolutions_depart_for_smaller_filters_they_give_more_cells(problem):
+def test_transposed_convolutions_depart_for_smaller_kernels_they_give_more_cells(problem):
     _, kernel, _ = problem.arrays()
-    y = problem.draw(problem.output_shape, 7)
+    y = problem.random_array(problem.output_shape, 7)
     windows = problem.shapes().windows
     more = [window.size + max(0, window.stride - window.extent) for window in windows]
     for fn in TRANSPOSITIONS:

@@ -1,4 +1,4 @@
-"""Drawn problems: what is called possible is, what is called impossible is not, and all varies."""
+"""Strategies: possible problems are possible, impossible ones are not, and every kind is drawn."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ STRATEGIES = (conv_problems, pool_problems, impossible_conv_problems, impossible
 
 @many
 @given(conv_problems() | pool_problems())
-def test_possible_problems_have_a_shape(problem):
+def test_the_geometry_allows_every_possible_problem(problem):
     shapes = problem.shapes()
     assert all(size >= 1 for size in shapes.spatial)
     assert len(shapes.windows) == len(problem.size)
@@ -29,7 +29,7 @@ def test_possible_problems_have_a_shape(problem):
 
 @many
 @given(impossible_conv_problems() | impossible_pool_problems())
-def test_impossible_problems_have_none(problem):
+def test_the_geometry_refuses_every_impossible_problem(problem):
     with pytest.raises((ValueError, TypeError)):
         problem.shapes()
 
@@ -42,7 +42,7 @@ def test_a_problem_prints_as_the_call_that_makes_it(problem):
 
 @many
 @given(st.data())
-def test_bounds_are_kept(data):
+def test_no_problem_exceeds_the_bounds_of_its_strategy(data):
     bounds = {
         "ranks": (2,),
         "batches": (3,),
@@ -53,15 +53,15 @@ def test_bounds_are_kept(data):
         "max_channels": data.draw(st.integers(1, 3)),
         "dtypes": ("float16",),
     }
-    window = data.draw(st.integers(1, 4))
-    conv = data.draw(conv_problems(max_kernel_size=window, max_groups=2, **bounds))
-    pool = data.draw(pool_problems(max_kernel_size=window, **bounds))
+    largest = data.draw(st.integers(1, 4))
+    conv = data.draw(conv_problems(max_kernel_size=largest, max_groups=2, **bounds))
+    pool = data.draw(pool_problems(max_kernel_size=largest, **bounds))
     for problem, taps in ((conv, conv.kernel_size), (pool, pool.kernel_size)):
         assert len(problem.size) == 2
         assert problem.batch == 3
         assert problem.dtype == "float16"
         assert max(problem.size) <= bounds["max_size"]
-        assert max(taps) <= window
+        assert max(taps) <= largest
         assert max(problem.stride) <= bounds["max_stride"]
         assert max(problem.dilation) <= bounds["max_dilation"]
     assert conv.groups <= 2
@@ -77,34 +77,38 @@ def _overhang(problem):
     return any(window.overhang for window in problem.shapes().windows)
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        lambda p: p.rounding == "floor" and _unread(p),
-        lambda p: p.groups == 3 and p.in_channels == 6 and p.out_channels == 3,
-        lambda p: p.padding == "SAME" and max(p.stride) == 3 and max(p.size) > 3,
-        lambda p: p.padding == "FULL" and max(p.dilation) == 2 and max(p.kernel_size) == 3,
-        lambda p: p.batch is None and len(p.size) == 3 and p.use_bias,
-        lambda p: any(lo != hi for lo, hi in p.shapes().paddings),
-        lambda p: any(lo >= w.extent for w in p.shapes().windows for lo in w.padding[:1]),
-        lambda p: max(p.shapes().spatial) >= 5,
-    ],
-)
-def test_every_kind_of_convolution_is_drawn(wanted):
-    find(conv_problems(), wanted, settings=SEARCH)
+CONVOLUTIONS = {
+    "cells left unread": lambda p: p.rounding == "floor" and _unread(p),
+    "2 channels to 1 in 3 groups": lambda p: (p.groups, p.in_channels, p.out_channels) == (3, 6, 3),
+    "SAME at stride 3": lambda p: p.padding == "SAME" and max(p.stride) == 3 and max(p.size) > 3,
+    "FULL at dilation 2": lambda p: (
+        p.padding == "FULL" and max(p.dilation) == 2 and max(p.kernel_size) == 3
+    ),
+    "one volume with a bias": lambda p: p.batch is None and len(p.size) == 3 and p.use_bias,
+    "uneven padding": lambda p: any(lo != hi for lo, hi in p.shapes().paddings),
+    "a window of padding alone": lambda p: any(
+        window.padding[0] >= window.extent for window in p.shapes().windows
+    ),
+    "5 outputs on an axis": lambda p: max(p.shapes().spatial) >= 5,
+}
+POOLS = {
+    "windows that overhang": lambda p: p.rounding == "ceil" and _overhang(p),
+    "cells left unread": lambda p: p.rounding == "floor" and _unread(p),
+    "maxima shared by cells": lambda p: p.ties and p.kind == "max" and p.channels == 3,
+    "the most padding": lambda p: any(
+        window.padding[0] == window.extent - 1 > 0 for window in p.shapes().windows
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        lambda p: p.rounding == "ceil" and _overhang(p),
-        lambda p: p.rounding == "floor" and _unread(p),
-        lambda p: p.ties and p.kind == "max" and p.channels == 3,
-        lambda p: any(w.padding[0] == w.extent - 1 > 0 for w in p.shapes().windows),
-    ],
-)
-def test_every_kind_of_pool_is_drawn(wanted):
-    find(pool_problems(), wanted, settings=SEARCH)
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_every_kind_of_convolution_is_drawn(kind):
+    find(conv_problems(), CONVOLUTIONS[kind], settings=SEARCH)
+
+
+@pytest.mark.parametrize("kind", POOLS)
+def test_every_kind_of_pool_is_drawn(kind):
+    find(pool_problems(), POOLS[kind], settings=SEARCH)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +136,12 @@ def test_every_reason_to_refuse_is_drawn(strategy, words):
     find(strategy(), says, settings=SEARCH)
 
 
-def test_what_is_found_is_small():
-    found = find(conv_problems(), lambda p: p.stride[0] == 2 and p.use_bias)
+def test_hypothesis_shrinks_a_problem_to_a_small_one():
+    found = find(conv_problems(), lambda p: p.stride[0] == 2 and p.use_bias, settings=SEARCH)
     assert found == ConvProblem(
         size=(1,), kernel_size=(1,), stride=(2,), padding=found.padding, use_bias=True
     )
-    found = find(pool_problems(), lambda p: p.kernel_size[0] == 3)
+    found = find(pool_problems(), lambda p: p.kernel_size[0] == 3, settings=SEARCH)
     assert found == PoolProblem(size=(found.size[0],), kernel_size=(3,), padding=found.padding)
     assert found.size[0] <= 3
 

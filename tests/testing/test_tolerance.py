@@ -1,4 +1,4 @@
-"""The error bound: what rounding can cause is allowed, and nothing beyond it."""
+"""Error bounds: an error that rounding can cause is within them, a larger one is not."""
 
 from fractions import Fraction
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.errors import InputError
-from jaxcnn.testing import assert_sums_close, gamma, unit_roundoff
+from jaxcnn.testing import assert_sums_close, assert_within, gamma, unit_roundoff
+from jaxcnn.testing.tolerance import probable_gamma
 from tests.cases import DTYPES, many
 
 
@@ -33,7 +34,7 @@ def test_gamma_bounds_every_product_of_so_many_rounding_factors(n, dtype):
     assert 1 - (1 - u) ** n <= bound
 
 
-def test_where_nothing_can_be_said_nothing_is():
+def test_gamma_refuses_so_many_roundings_that_no_bound_exists():
     with pytest.raises(InputError, match=r"256 roundings in bfloat16 .* fewer than 256 terms"):
         gamma(256, "bfloat16")
     assert gamma(255, "bfloat16") > 1
@@ -55,8 +56,18 @@ def test_a_sum_one_term_after_another_is_within_its_bound(terms, dtype):
     assert_sums_close(total, np.float64(exact), magnitude, roundings=len(terms))
 
 
+@given(st.integers(1, 3000), st.integers(0, 2**32 - 1))
+def test_a_sum_of_random_terms_is_within_its_probable_bound(terms, seed):
+    draws = np.random.default_rng(seed).normal(size=(terms, 20)).astype("float32")
+    total = np.zeros(20, "float32")
+    for term in draws:
+        total += term
+    exact, magnitude = draws.astype(float).sum(0), abs(draws.astype(float)).sum(0)
+    assert_within(total, exact, probable_gamma(terms, "float32") * magnitude)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_error_twice_the_bound_is_found_in_the_entry_that_has_it(dtype):
+def test_an_error_of_twice_the_bound_is_found_and_its_entry_named(dtype):
     kind = jnp.dtype(dtype)
     want = np.ones((2, 3))
     magnitude = np.full((2, 3), 4.0)
@@ -73,18 +84,19 @@ def test_an_error_twice_the_bound_is_found_in_the_entry_that_has_it(dtype):
     ("got", "want"),
     [(np.nan, 1.0), (1.0, np.nan), (np.inf, -np.inf), (np.inf, 1.0), (1.0, np.inf)],
 )
-def test_what_is_not_finite_equals_only_its_like(got, want):
-    assert_sums_close(np.array([got, want]), np.array([got, want]), 1.0, roundings=3)
-    with pytest.raises(AssertionError):
-        assert_sums_close(np.array([got]), np.array([want]), 1.0, roundings=3)
+def test_nan_and_infinities_equal_only_their_like(got, want):
+    assert_within([got, want], [got, want], 0)
+    for bound in (1.0, np.inf):
+        with pytest.raises(AssertionError, match="1 of 1 entries exceed"):
+            assert_within([got], [want], bound)
 
 
-def test_another_shape_is_another_result():
-    with pytest.raises(AssertionError, match=r"shape \(2,\) differs from \(1,\)"):
-        assert_sums_close(np.ones(2), np.ones(1), 1.0, roundings=1)
+def test_arrays_of_different_shapes_are_not_close():
+    with pytest.raises(AssertionError, match=r"shape \(2, 3\) but expected \(2, 1\)"):
+        assert_sums_close(np.ones((2, 3)), np.ones((2, 1)), 1.0, roundings=1)
 
 
-def test_without_roundings_only_the_same_number_will_do():
+def test_without_roundings_only_equal_numbers_are_close():
     one = np.float32(1)
     assert_sums_close(one, one, 1.0, roundings=0)
     with pytest.raises(AssertionError):

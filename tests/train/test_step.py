@@ -1,3 +1,5 @@
+"""The training step, evaluation and settings."""
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,6 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxcnn.nn import Stack
 from jaxcnn.train import TrainConfig
 from jaxcnn.train.augment import random_shift
 from jaxcnn.train.step import epoch_order, evaluate, make_trainer
@@ -19,7 +20,7 @@ def arrays():
     return jnp.asarray(digits.images), jnp.asarray(digits.labels)
 
 
-def test_an_epoch_sees_every_image_once_and_the_next_in_another_order():
+def test_an_epoch_sees_every_image_once_and_the_next_epoch_in_another_order():
     first, second = (np.asarray(epoch_order(3, epoch, 600, 50)) for epoch in (0, 1))
     for order in (first, second):
         assert order.shape == (12, 50)
@@ -28,8 +29,8 @@ def test_an_epoch_sees_every_image_once_and_the_next_in_another_order():
     assert (first == np.asarray(epoch_order(3, 0, 600, 50))).all()
 
 
-def test_a_shift_moves_whole_images_by_no_more_than_asked():
-    # One bright cell in the middle of each image: where it goes tells the shift.
+def test_random_shift_moves_whole_images_by_at_most_max_shift():
+    # One bright cell in the middle of each image shows the shift.
     images = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0)
     moved = random_shift(jax.random.key(0), images, 2)
     chex.assert_shape(moved, images.shape)
@@ -39,12 +40,12 @@ def test_a_shift_moves_whole_images_by_no_more_than_asked():
     assert moves == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
 
 
-def test_no_shift_leaves_images_alone():
+def test_a_max_shift_of_0_keeps_images_as_they_are():
     images = jax.random.uniform(jax.random.key(1), (3, 5, 6, 2))
     chex.assert_trees_all_equal(random_shift(jax.random.key(0), images, 0), images)
 
 
-def test_the_steps_of_a_scanned_program_are_the_steps_taken_one_by_one(arrays):
+def test_a_program_of_many_steps_equals_the_steps_one_by_one(arrays):
     trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
     order = epoch_order(0, 0, 500, 50)
     scanned, metrics = trainer.run(trainer.init(), *arrays, order, 2, 6)
@@ -53,17 +54,17 @@ def test_the_steps_of_a_scanned_program_are_the_steps_taken_one_by_one(arrays):
         state, single = trainer.run(state, *arrays, order, step, 1)
         singles.append(single)
     stepped = jax.tree.map(lambda *parts: jnp.concatenate(parts), *singles)
-    # Two programs, compiled apart, may round apart: six updates of entries of order 1.
+    # Separately compiled programs may round differently: six updates of entries of order 1.
     chex.assert_trees_all_close(metrics, stepped, rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-5)
     assert int(scanned.step) == int(state.step) == 6
 
 
-def test_a_step_is_what_optax_and_autodiff_say(arrays):
+def test_a_step_is_the_update_of_optax_for_the_gradient_of_the_loss(arrays):
     config = TrainConfig(layers=CONFIG.layers, batch_size=50, max_shift=0)
     trainer = make_trainer(config, (28, 28, 1), total_steps=10)
     order = epoch_order(0, 0, 500, 50)
-    stack = Stack((28, 28, 1), config.specs(), rngs=nnx.Rngs(0))
+    stack = config.stack()
     graph, params = nnx.split(stack)
     images, labels = (array[order[0]] for array in arrays)
 
@@ -78,12 +79,36 @@ def test_a_step_is_what_optax_and_autodiff_say(arrays):
         updates, _ = optimiser.update(grads, optimiser.init(params), params)
     want = optax.apply_updates(params, updates)
     state, metrics = trainer.run(trainer.init(), *arrays, order, 0, 1)
-    # Adam's first update is the rate times the gradient's sign, which rounding cannot enlarge.
+    # Adam's first update is the rate times the sign of the gradient; rounding cannot enlarge it.
     chex.assert_trees_all_close(state.params, want, atol=1e-6)
     np.testing.assert_allclose(metrics.loss[0], nats, rtol=1e-5)
 
 
-def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(arrays):
+@pytest.mark.parametrize(
+    ("images", "labels", "order"),
+    [
+        ((500, 28, 28), (500,), (10, 50)),
+        ((500, 28, 28, 3), (500,), (10, 50)),
+        ((500, 28, 28, 1), (499,), (10, 50)),
+        ((500, 28, 28, 1), (500,), (10, 49)),
+    ],
+)
+def test_a_step_of_arrays_of_other_shapes_is_an_error(images, labels, order):
+    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
+    state = jax.eval_shape(trainer.init)
+    arrays = jnp.zeros(images, jnp.uint8), jnp.zeros(labels, jnp.uint8), jnp.zeros(order, int)
+    with pytest.raises(AssertionError, match="assert_shape"):
+        trainer.run(state, *arrays, 0, 1)
+
+
+def test_a_step_keeps_shapes_and_dtypes_of_the_state(arrays):
+    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
+    before = jax.eval_shape(trainer.init)
+    after, _ = trainer.run(trainer.init(), *arrays, epoch_order(0, 0, 500, 50), 0, 1)
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
+
+
+def test_evaluation_counts_correct_images_and_does_not_depend_on_the_batch_size(arrays):
     trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=1)
     params = trainer.init().params
     whole, logits = evaluate(trainer.predict, params, *arrays, batch_size=500)
@@ -95,9 +120,9 @@ def test_evaluation_counts_what_is_told_right_and_does_not_depend_on_the_batch(a
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_a_loss_is_summed_in_float32_whatever_the_logits(dtype):
-    # 4,096 losses of ln 10 nats: in 16 bits a sum stalls, or leaves the range, long before.
-    def predict(params, images):
+def test_the_loss_is_summed_in_float32_for_logits_of_any_dtype(dtype):
+    # 4,096 losses of ln 10 nats: a sum in 16 bits stalls or overflows long before.
+    def predict(_params, images):
         return jnp.zeros((len(images), 10), dtype)
 
     images, labels = jnp.zeros((4096, 28, 28, 1), jnp.uint8), jnp.arange(4096) % 10
@@ -119,7 +144,7 @@ def test_a_loss_is_summed_in_float32_whatever_the_logits(dtype):
         ({"layers": ("convolution:8",)}, "write it as conv:32:k3"),
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
         ({"seed": 2**31}, "seed must be at most 2147483647, got 2147483648"),
-        ({"max_shift": 28}, "max_shift 28 moves images of 28 cells out of sight; use 27 or less"),
+        ({"max_shift": 28}, "max_shift 28 shifts images of 28 cells out of sight; use 27 or less"),
         ({"layers": None}, "layers must list words such as conv:.*, got None"),
         ({"layers": "conv:10:k28"}, "layers must list words such as conv:.*, got 'conv:10:k28'"),
         ({"layers": (10, 28)}, r"layers must list words such as conv:.*, got \(10, 28\)"),
@@ -128,12 +153,12 @@ def test_a_loss_is_summed_in_float32_whatever_the_logits(dtype):
         ({"layers": ("conv:5:k28",)}, "layers end with 1x1x5, but must end with 1x1x10"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_when_they_are_made(change, words):
+def test_invalid_settings_are_an_error_when_they_are_made(change, words):
     with pytest.raises((ValueError, TypeError), match=words):
         TrainConfig(**change)
 
 
-def test_a_batch_size_that_leaves_images_out_is_refused_with_two_that_do_not():
+def test_a_batch_size_that_leaves_images_out_is_an_error_that_names_two_that_do_not():
     with pytest.raises(ValueError, match=r"88 would be left out .* use 125 or 200") as error:
         TrainConfig(batch_size=128).steps_per_epoch(55_000)
     for size in (125, 200):
@@ -141,17 +166,17 @@ def test_a_batch_size_that_leaves_images_out_is_refused_with_two_that_do_not():
     assert TrainConfig(batch_size=125).steps_per_epoch(55_000) == 440
 
 
-def test_more_steps_than_an_int32_counts_are_refused():
+def test_more_steps_than_an_int32_counts_are_an_error():
     with pytest.raises(ValueError, match=r"epochs 5000000 of 440 steps .* use 4880644 or fewer"):
         TrainConfig(epochs=5_000_000).steps_per_epoch(55_000)
     assert TrainConfig(epochs=4_880_644).steps_per_epoch(55_000) == 440
 
 
-def test_settings_survive_their_text_form():
+def test_settings_read_from_their_json_are_equal():
     assert TrainConfig.from_json(CONFIG.to_json()) == CONFIG
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"epochs": 3}', "{not json"])
-def test_a_text_that_holds_no_settings_is_refused(text):
+def test_a_text_without_settings_is_an_error(text):
     with pytest.raises(ValueError, match="settings"):
         TrainConfig.from_json(text)

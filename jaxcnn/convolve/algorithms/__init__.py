@@ -1,63 +1,67 @@
-"""The algorithms, one file each: pure functions of (problem, x, kernel).
+"""The algorithms, one file each: kernels compute a problem, rewrites turn it into smaller ones.
 
-``direct`` and oneDNN's three (``onednn``, ``onednn_backward_data``, ``onednn_backward_weights``)
-compute; so do ``matmul``, ``taps``, ``tap_loop``, ``rows``, ``products``, ``fft`` and
-``overlap_add``. ``phases``, ``zeros``, ``swapped``, ``diagonal``, ``portions``, ``slabs`` and
-``space_to_batch`` rewrite a problem as others, for which the choice is made again.
-
-The law that every algorithm keeps which is taken without being named (:attr:`.Algorithm.local`), in
-all three directions: **an output depends on its window alone**, on the cells and weights whose
-products it sums. What any other cell, channel, group or example holds changes nothing, be it NaN,
-infinite or huge; a sum of zeros is zero; and with n terms an output is off by at most about
+The law of every algorithm that is used without being named (:attr:`.Kernel.local`), in all three
+directions: **an output depends on its window alone**, on the cells and weights whose products it
+sums. Whatever any other cell, channel, group or example holds changes nothing, be it NaN, infinite
+or huge; a sum of zeros is zero; and with n terms an output is off by at most about
 n * eps * sum |x||w| over its own terms. So no algorithm multiplies a cell by a zero that stands for
 "not seen".
 
-Padding, and the zeros that base dilation puts between cells, are zeros as the definition has it: a
-weight that is NaN or infinite and lies on them makes NaN of that output, or is passed over, as the
-algorithm has it. lax's own ways differ in that too, from shape to shape.
+Padding, and the zeros of base dilation, are zeros by the definition. A weight that is NaN or
+infinite and meets one makes NaN of that output or is skipped, depending on the algorithm. lax's own
+implementations differ in that too, from shape to shape.
+
+To add an algorithm:
+
+1. Write ``kernels/NAME.py`` or ``rewrites/NAME.py``: what it computes, with its source; the
+   functions of a :class:`Kernel` or a :class:`Rewrite`, pure in (problem, x, kernel); and the
+   object itself, whose name is the file's. Limits go to ``jaxcnn/convolve/tuning.py``.
+2. Add the object to :data:`ALGORITHMS` below.
+3. Give it problems to draw in ``tests/convolve/drawn.py`` (``_MADE_FOR``). Every test of an
+   algorithm then runs for it, the law above included.
+4. Measure its rates: ``python experiments/calibrate_convolution.py measure float32``, the same for
+   bfloat16, then ``fit``, which writes ``rates.json``. Without rates it cannot be priced.
 """
 
-from jaxcnn.convolve.algorithms import (
-    diagonal,
-    direct,
-    fft,
-    matmul,
-    onednn,
-    overlap_add,
-    phases,
-    portions,
-    products,
-    rows,
-    slabs,
-    space_to_batch,
-    swapped,
-    tap_loop,
-    taps,
-    zeros,
-)
-from jaxcnn.convolve.algorithms.algorithm import Algorithm, Solve, Work
+from jaxcnn.convolve.algorithms.kernels import onednn
+from jaxcnn.convolve.algorithms.kernels.depthwise_kernel_gradient import DEPTHWISE_KERNEL_GRADIENT
+from jaxcnn.convolve.algorithms.kernels.direct import DIRECT
+from jaxcnn.convolve.algorithms.kernels.fft import FFT
+from jaxcnn.convolve.algorithms.kernels.matmul import MATMUL
+from jaxcnn.convolve.algorithms.kernels.overlap_add import OVERLAP_ADD
+from jaxcnn.convolve.algorithms.kernels.patches_matmul import PATCHES_MATMUL
+from jaxcnn.convolve.algorithms.kernels.tap_loop import TAP_LOOP
+from jaxcnn.convolve.algorithms.kernels.taps import TAPS
+from jaxcnn.convolve.algorithms.protocol import Algorithm, Kernel, Rewrite, Solve, Work
+from jaxcnn.convolve.algorithms.rewrites.batch_chunks import BATCH_CHUNKS
+from jaxcnn.convolve.algorithms.rewrites.block_diagonal import BLOCK_DIAGONAL
+from jaxcnn.convolve.algorithms.rewrites.depth_taps import DEPTH_TAPS
+from jaxcnn.convolve.algorithms.rewrites.polyphase import POLYPHASE
+from jaxcnn.convolve.algorithms.rewrites.space_to_batch import SPACE_TO_BATCH
+from jaxcnn.convolve.algorithms.rewrites.swap_operands import SWAP_OPERANDS
+from jaxcnn.convolve.algorithms.rewrites.zero_insertion import ZERO_INSERTION
 
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
-        direct.ALGORITHM,
-        *onednn.ALGORITHMS,
-        matmul.ALGORITHM,
-        taps.ALGORITHM,
-        tap_loop.ALGORITHM,
-        diagonal.ALGORITHM,
-        phases.ALGORITHM,
-        zeros.ALGORITHM,
-        swapped.ALGORITHM,
-        portions.ALGORITHM,
-        products.ALGORITHM,
-        rows.ALGORITHM,
-        overlap_add.ALGORITHM,
-        slabs.ALGORITHM,
-        space_to_batch.ALGORITHM,
-        fft.ALGORITHM,
+        DIRECT,
+        *onednn.KERNELS,
+        MATMUL,
+        TAPS,
+        TAP_LOOP,
+        BLOCK_DIAGONAL,
+        POLYPHASE,
+        ZERO_INSERTION,
+        SWAP_OPERANDS,
+        BATCH_CHUNKS,
+        PATCHES_MATMUL,
+        DEPTHWISE_KERNEL_GRADIENT,
+        OVERLAP_ADD,
+        DEPTH_TAPS,
+        SPACE_TO_BATCH,
+        FFT,
     )
 }
 """Every algorithm by its name."""
 
-__all__ = ["ALGORITHMS", "Algorithm", "Solve", "Work"]
+__all__ = ["ALGORITHMS", "Algorithm", "Kernel", "Rewrite", "Solve", "Work"]

@@ -1,4 +1,4 @@
-"""Other frameworks' arithmetic, by name: their arguments in, jaxcnn's keyword arguments out.
+"""Other frameworks' arithmetic: their arguments in, jaxcnn's keyword arguments out.
 
     from jaxcnn.geometry.conventions import keras, onnx, pytorch
 
@@ -6,14 +6,14 @@
     jaxcnn.max_pool(x, **onnx.max_pool((3, 3), auto_pad="SAME_UPPER"))
     jaxcnn.conv_transpose(x, kernel, **keras.conv_transpose((4, 4), strides=2, padding="same"))
 
-A module for each framework; in it a function for each of jaxcnn's operations that the framework
-has, named as in jaxcnn, whose arguments and defaults are the framework's own. What it returns gives
-the framework's sizes and values, on arrays with the channels last; layers take it too. Kernels are
-converted by :mod:`jaxcnn.ops.layouts`.
+There is a module for each framework, with a function for each operation of jaxcnn that the
+framework has. The function has jaxcnn's name and the framework's arguments and defaults. The
+keyword arguments it returns give the framework's sizes and values on arrays with the channels last;
+layers accept them too. :mod:`jaxcnn.ops.layouts` converts kernels.
 
-What differs is stated by each function; in all of them cells that the last window does not reach
-are dropped (``rounding="floor"``), where jaxcnn refuses. The filter's or window's size is given for
-each spatial axis, since its length says how many there are.
+Each function states what differs from jaxcnn. All frameworks drop cells at the end that no window
+reads (``rounding="floor"``), which jaxcnn refuses by default. The kernel size is a tuple, whose
+length is the number of spatial axes.
 """
 
 from jaxcnn.geometry.conventions import keras, onnx, pytorch

@@ -1,18 +1,21 @@
-"""What the conventions share: reading arguments, and transposed convolutions by what they crop."""
+"""Helpers that all conventions share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.geometry.check import is_sequence, per_axis
+from jaxcnn.geometry.window import effective_kernel_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Arguments = dict[str, Any]
-"""Keyword arguments for one of jaxcnn's operations."""
+"""Keyword arguments of an operation of jaxcnn."""
 
 
-def filters_of(name: str, value: Any) -> tuple[int, ...]:
-    """The filter's size on each axis, which must be given one by one."""
+def sizes_per_axis(name: str, value: Any) -> tuple[int, ...]:
+    """The kernel's size on each axis; a TypeError if ``value`` is not a sequence."""
     if not is_sequence(value) or not len(value):
         raise TypeError(
             f"{name} must list the size on each spatial axis, got {value!r}; use ({value!r},) for "
@@ -21,17 +24,17 @@ def filters_of(name: str, value: Any) -> tuple[int, ...]:
     return per_axis(name, value, len(value), least=1)
 
 
-def extents(filters: Sequence[int], dilations: Sequence[int]) -> tuple[int, ...]:
+def extents(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
     """F' = d(F - 1) + 1 on each axis."""
-    return tuple(d * (f - 1) + 1 for f, d in zip(filters, dilations, strict=True))
+    return tuple(map(effective_kernel_size, kernel_size, dilation))
 
 
 def transposed(
     strides: Sequence[int], crops: Sequence[tuple[int, int]], dilations: Sequence[int], groups: int
 ) -> Arguments:
-    """The arguments of the transposed convolution of (k - 1)s + F' cells, cropped by ``crops``.
+    """The arguments of a transposed convolution: (k - 1)s + F' cells, less ``crops`` at the ends.
 
-    A crop below 0 adds cells.
+    Negative crops add cells.
     """
     return {
         "stride": tuple(strides),

@@ -1,15 +1,18 @@
-"""TensorFlow's and Keras's arithmetic. Source: the documentation of Keras 3 and of tf.nn.
+"""The arithmetic of Keras and TensorFlow. Source: the documentation of Keras 3 and of tf.nn.
 
-Here "same" is ceil(size/stride) outputs, with the odd cell of padding after.
+"same" gives ceil(size/stride) outputs, with the odd cell of padding after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, per_axis
-from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
+from jaxcnn.geometry.conventions._common import Arguments, extents, sizes_per_axis, transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def conv(
@@ -20,19 +23,17 @@ def conv(
     dilation_rate: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Arguments:
-    """keras.layers.Conv1D, 2D, 3D for :func:`jaxcnn.conv`.
-
-    ``"causal"`` is for one axis.
+    """keras.layers.Conv1D, 2D, 3D for :func:`jaxcnn.conv`; ``"causal"`` is for one axis.
 
     >>> conv((3, 3), strides=2, padding="same")["padding"]
     'SAME'
     """
-    filters = filters_of("kernel_size", kernel_size)
-    axes = len(filters)
+    kernel_size = sizes_per_axis("kernel_size", kernel_size)
+    axes = len(kernel_size)
     if padding == "causal" and axes != 1:
         raise InputError(
-            f'padding "causal" is for one axis, time, but kernel_size {filters} has {axes}; use '
-            f'"same" or "valid"'
+            f'padding "causal" is for one axis, time, but kernel_size {kernel_size} has {axes}; '
+            f'use "same" or "valid"'
         )
     return {
         "stride": per_axis("strides", strides, axes, least=1),
@@ -50,7 +51,7 @@ def depthwise_conv(
     padding: str = "valid",
     dilation_rate: int | Sequence[int] = 1,
 ) -> Arguments:
-    """keras.layers.DepthwiseConv1D, 2D and SeparableConv1D, 2D, for the functions of that name.
+    """keras.layers.DepthwiseConv1D, 2D and SeparableConv1D, 2D, for the functions so named.
 
     >>> depthwise_conv((3, 3), padding="same")["padding"]
     'SAME'
@@ -74,13 +75,13 @@ def conv_transpose(
         None              (k - 1)s + max(F', s)         k*s
         a number          (k - 1)s + F' + number        (k - 1)s + F' mod 2 + number
 
-    and "same" crops both ends alike, an odd cell at the end.
+    "same" crops both ends equally, an odd cell at the end.
 
     >>> conv_transpose((4,), strides=2, padding="same")["padding"]
     ((1, 1),)
     """
-    filters = filters_of("kernel_size", kernel_size)
-    axes = len(filters)
+    kernel_size = sizes_per_axis("kernel_size", kernel_size)
+    axes = len(kernel_size)
     choice("padding", padding, ("valid", "same"))
     strides = per_axis("strides", strides, axes, least=1)
     dilations = per_axis("dilation_rate", dilation_rate, axes, least=1)
@@ -88,7 +89,7 @@ def conv_transpose(
     if output_padding is not None:
         extras = per_axis("output_padding", output_padding, axes, least=0)
     crops = []
-    for extent, stride, extra in zip(extents(filters, dilations), strides, extras, strict=True):
+    for extent, stride, extra in zip(extents(kernel_size, dilations), strides, extras, strict=True):
         if padding == "valid":
             crops.append((0, min(extent - stride, 0) if extra is None else -extra))
         else:
@@ -109,12 +110,12 @@ def max_pool(
     >>> max_pool((2, 2))["stride"]
     (2, 2)
     """
-    windows = filters_of("pool_size", pool_size)
+    kernel_size = sizes_per_axis("pool_size", pool_size)
     return {
-        "window": windows,
-        "stride": windows
-        if strides is None
-        else per_axis("strides", strides, len(windows), least=1),
+        "kernel_size": kernel_size,
+        "stride": per_axis(
+            "strides", kernel_size if strides is None else strides, len(kernel_size), least=1
+        ),
         "padding": choice("padding", padding, ("valid", "same")).upper(),
         "rounding": "floor",
     }
@@ -126,7 +127,7 @@ def avg_pool(
     strides: int | Sequence[int] | None = None,
     padding: str = "valid",
 ) -> Arguments:
-    """keras.layers.AveragePooling1D, 2D, 3D for :func:`jaxcnn.avg_pool`; padding never counts.
+    """keras.layers.AveragePooling1D, 2D, 3D for :func:`jaxcnn.avg_pool`; padding is not averaged.
 
     >>> avg_pool((3,), strides=1, padding="same")["count_include_pad"]
     False

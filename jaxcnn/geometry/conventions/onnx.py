@@ -1,18 +1,21 @@
-"""ONNX's arithmetic. Source: the operators' specification, opset 22, https://onnx.ai/onnx/operators.
+"""ONNX's arithmetic. Source: the operators of opset 22, https://onnx.ai/onnx/operators.
 
-The arguments are the operators' attributes; ``pads`` lists all beginnings, then all ends. Strides
-are 1 where none are given, for pools too. GlobalMaxPool, GlobalAveragePool and GlobalLpPool are
-``global_max_pool``, ``global_avg_pool`` and ``global_lp_pool`` with ``keepdims=True``; DepthToSpace
-is ``pixel_shuffle`` with its mode for the order.
+The arguments are the operators' attributes; ``pads`` lists all beginnings, then all ends. The
+default stride is 1, also for pools. GlobalMaxPool, GlobalAveragePool and GlobalLpPool are
+``global_max_pool``, ``global_avg_pool`` and ``global_lp_pool`` with ``keepdims=True``. DepthToSpace
+is ``pixel_shuffle`` with its mode as the order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, is_sequence, per_axis
-from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
+from jaxcnn.geometry.conventions._common import Arguments, extents, sizes_per_axis, transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
@@ -28,18 +31,16 @@ def conv(
     pads: Sequence[int] | None = None,
     strides: int | Sequence[int] = 1,
 ) -> Arguments:
-    """Conv for :func:`jaxcnn.conv`.
-
-    SAME_UPPER is jaxcnn's SAME.
+    """Conv for :func:`jaxcnn.conv`; SAME_UPPER is jaxcnn's SAME.
 
     >>> conv((3, 3), pads=(1, 0, 2, 0))["padding"]
     ((1, 2), (0, 0))
     """
-    filters = filters_of("kernel_shape", kernel_shape)
+    kernel_size = sizes_per_axis("kernel_shape", kernel_shape)
     return {
-        "stride": per_axis("strides", strides, len(filters), least=1),
-        "padding": _padding(auto_pad, pads, len(filters)),
-        "dilation": per_axis("dilations", dilations, len(filters), least=1),
+        "stride": per_axis("strides", strides, len(kernel_size), least=1),
+        "padding": _padding(auto_pad, pads, len(kernel_size)),
+        "dilation": per_axis("dilations", dilations, len(kernel_size), least=1),
         "groups": group,
         "rounding": "floor",
     }
@@ -61,40 +62,40 @@ def conv_transpose(
 
         output = (k - 1)s + output_padding + F' - begin - end
 
-    With ``output_shape``, or with auto_pad SAME_* (k*s cells), the total begin + end follows from
-    this; floor(total/2) is cropped at the beginning for SAME_UPPER, at the end otherwise, and what
-    is left at the other side. A negative total adds cells by the same rule, as in ONNX's reference
-    evaluator (ONNX Runtime adds them all at the end).
+    With ``output_shape``, or with auto_pad SAME_* (k*s cells), this formula gives the total begin +
+    end. SAME_UPPER crops floor(total/2) cells at the beginning, the others at the end, and the rest
+    at the other side. A negative total adds cells by the same rule, as in ONNX's reference
+    evaluator; ONNX Runtime adds them all at the end.
 
     Args:
       kernel_shape, auto_pad, dilations, group, output_padding, output_shape, pads, strides: the
-        operator's attributes; with ``output_shape`` the pads are not looked at.
-      sizes: the input's spatial sizes, k; only an ``output_shape`` needs them.
+        operator's attributes; ``output_shape`` overrides ``pads``.
+      sizes: the input's spatial sizes, k; required with ``output_shape``.
 
     >>> conv_transpose((3,), strides=2, output_shape=(6,), sizes=(3,))["padding"]
     ((1, 0),)
     """
-    filters = filters_of("kernel_shape", kernel_shape)
-    axes = len(filters)
+    kernel_size = sizes_per_axis("kernel_shape", kernel_shape)
+    axes = len(kernel_size)
     strides = per_axis("strides", strides, axes, least=1)
     dilations = per_axis("dilations", dilations, axes, least=1)
     extras = per_axis("output_padding", output_padding, axes, least=0)
-    reaches = extents(filters, dilations)
+    spans = extents(kernel_size, dilations)
     choice("auto_pad", auto_pad, AUTO_PADS)
     if output_shape is not None:
         if sizes is None:
             raise InputError(
-                f"output_shape {tuple(output_shape)} is reached by cropping, and by how much "
-                f"depends on the input; give its spatial sizes too, sizes=x.shape[1:-1]"
+                f"output_shape {tuple(output_shape)} needs a padding that depends on the input; "
+                f"give its spatial sizes too, sizes=x.shape[1:-1]"
             )
         wanted = per_axis("output_shape", output_shape, axes, least=1)
         given = per_axis("sizes", sizes, axes, least=1)
         totals = [
-            (k - 1) * s + extra + reach - out
-            for k, s, extra, reach, out in zip(given, strides, extras, reaches, wanted, strict=True)
+            (k - 1) * s + extra + span - out
+            for k, s, extra, span, out in zip(given, strides, extras, spans, wanted, strict=True)
         ]
     elif auto_pad.startswith("SAME"):
-        totals = [r - s + extra for r, s, extra in zip(reaches, strides, extras, strict=True)]
+        totals = [f - s + extra for f, s, extra in zip(spans, strides, extras, strict=True)]
     else:
         pairs = _pairs(auto_pad, pads, axes)
         crops = [(low, high - extra) for (low, high), extra in zip(pairs, extras, strict=True)]
@@ -118,19 +119,18 @@ def max_pool(
 ) -> Arguments:
     """MaxPool for :func:`jaxcnn.max_pool` and ``max_pool_with_indices``.
 
-    With ``ceil_mode`` a last window overhangs, unless it would start beyond the input; where
-    auto_pad gives the size, there is nothing left to round. Indices are counted in row-major order,
-    storage_order 0.
+    With ``ceil_mode`` a last window overhangs, unless it would start beyond the input. With
+    auto_pad ``ceil_mode`` has no effect. Indices are in row-major order, storage_order 0.
 
     >>> max_pool((3, 3), ceil_mode=1, pads=(0, 0, 1, 1))["rounding"]
     'ceil'
     """
-    windows = filters_of("kernel_shape", kernel_shape)
+    kernel_size = sizes_per_axis("kernel_shape", kernel_shape)
     return {
-        "window": windows,
-        "stride": per_axis("strides", strides, len(windows), least=1),
-        "padding": _padding(auto_pad, pads, len(windows)),
-        "dilation": per_axis("dilations", dilations, len(windows), least=1),
+        "kernel_size": kernel_size,
+        "stride": per_axis("strides", strides, len(kernel_size), least=1),
+        "padding": _padding(auto_pad, pads, len(kernel_size)),
+        "dilation": per_axis("dilations", dilations, len(kernel_size), least=1),
         "rounding": "ceil" if ceil_mode and auto_pad == "NOTSET" else "floor",
     }
 

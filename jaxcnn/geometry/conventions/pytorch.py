@@ -1,16 +1,20 @@
 """PyTorch's arithmetic. Source: the documentation of torch.nn, version 2.13.
 
-Where the names are the same, so are the meanings: ``adaptive_*_pool``, ``max_pool_with_indices``
-(MaxPool with return_indices, arguments by :func:`max_pool`), ``max_unpool``, ``pixel_shuffle``.
+Operations with PyTorch's names need no conversion: ``adaptive_*_pool``, ``max_unpool``,
+``pixel_shuffle``. ``max_pool_with_indices``, which is MaxPool with return_indices, takes the
+arguments of :func:`max_pool`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, per_axis
-from jaxcnn.geometry.conventions._common import Arguments, extents, filters_of, transposed
+from jaxcnn.geometry.conventions._common import Arguments, extents, sizes_per_axis, transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def conv(
@@ -23,14 +27,13 @@ def conv(
 ) -> Arguments:
     """torch.nn.Conv1d, 2d, 3d for :func:`jaxcnn.conv`.
 
-    ``"same"`` is d(F - 1) cells in all, the odd one after, at stride 1 alone; it does not depend on
-    the input's size, and unlike Keras's is refused with another stride.
+    ``"same"`` adds d(F - 1) cells in all, the odd one after. Unlike in Keras it requires stride 1.
 
     >>> conv((4,), padding="same")
     {'stride': (1,), 'padding': ((1, 2),), 'dilation': (1,), 'groups': 1, 'rounding': 'floor'}
     """
-    filters = filters_of("kernel_size", kernel_size)
-    axes = len(filters)
+    kernel_size = sizes_per_axis("kernel_size", kernel_size)
+    axes = len(kernel_size)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
     if isinstance(padding, str):
@@ -40,7 +43,7 @@ def conv(
                 f'padding "same" at stride {strides} is refused by PyTorch; use stride 1, padding '
                 f'in numbers, or jaxcnn\'s padding="SAME" for ceil(size/stride) outputs'
             )
-        totals = [e - 1 if padding == "same" else 0 for e in extents(filters, dilations)]
+        totals = [e - 1 if padding == "same" else 0 for e in extents(kernel_size, dilations)]
         pairs = tuple((total // 2, total - total // 2) for total in totals)
     else:
         pairs = tuple((p, p) for p in per_axis("padding", padding, axes, least=0))
@@ -64,14 +67,14 @@ def conv_transpose(
 ) -> Arguments:
     """torch.nn.ConvTranspose1d, 2d, 3d for :func:`jaxcnn.conv_transpose`.
 
-    (k - 1)s - 2p + F' + output_padding cells. The output padding, which must be below the stride or
-    the dilation, is taken from the padding after.
+    The output has (k - 1)s - 2p + F' + output_padding cells. ``output_padding`` must be below the
+    stride or the dilation; it reduces the padding after.
 
     >>> conv_transpose((3,), stride=2, padding=1, output_padding=1)["padding"]
     ((1, 0),)
     """
-    filters = filters_of("kernel_size", kernel_size)
-    axes = len(filters)
+    kernel_size = sizes_per_axis("kernel_size", kernel_size)
+    axes = len(kernel_size)
     strides = per_axis("stride", stride, axes, least=1)
     dilations = per_axis("dilation", dilation, axes, least=1)
     pads = per_axis("padding", padding, axes, least=0)
@@ -102,11 +105,11 @@ def max_pool(
     >>> max_pool((3, 3), stride=2, padding=1, ceil_mode=True)["rounding"]
     'ceil'
     """
-    windows = filters_of("kernel_size", kernel_size)
-    axes = len(windows)
+    kernel_size = sizes_per_axis("kernel_size", kernel_size)
+    axes = len(kernel_size)
     return {
-        "window": windows,
-        "stride": windows if stride is None else per_axis("stride", stride, axes, least=1),
+        "kernel_size": kernel_size,
+        "stride": kernel_size if stride is None else per_axis("stride", stride, axes, least=1),
         "padding": tuple((p, p) for p in per_axis("padding", padding, axes, least=0)),
         "dilation": per_axis("dilation", dilation, axes, least=1),
         "rounding": "ceil" if ceil_mode else "floor",
@@ -123,7 +126,7 @@ def avg_pool(
 ) -> Arguments:
     """torch.nn.AvgPool1d, 2d, 3d for :func:`jaxcnn.avg_pool`.
 
-    The padding counts, unless it is said otherwise; what overhangs it never does.
+    Padding counts unless ``count_include_pad`` is False; cells beyond it never count.
 
     >>> avg_pool((2, 2))["count_include_pad"]
     True
@@ -140,9 +143,9 @@ def lp_pool(
 ) -> Arguments:
     """torch.nn.LPPool1d, 2d, 3d for :func:`jaxcnn.lp_pool`.
 
-    PyTorch raises cells and not their magnitudes to the power: the values are its own for even
-    powers and for cells that are not negative. Its ceil_mode, which multiplies the sum under a
-    window that overhangs, has no like here.
+    PyTorch raises the cells to the power, jaxcnn their magnitudes: the values agree for even powers
+    and for nonnegative cells. PyTorch's ceil_mode, which scales the sum of an overhanging window,
+    is not supported.
 
     >>> lp_pool(2, (3,), stride=1)["p"]
     2

@@ -1,8 +1,38 @@
-"""The rules of :func:`jaxcnn.lint`, in files by what they look at; each can be switched off."""
+"""The rules of :func:`jaxcnn.lint`, in files by subject.
 
-from jaxcnn.inspect.rules import cost, fields, layout
-from jaxcnn.inspect.rules.rule import Flaw, Option, Rule
+To add a rule:
 
-__all__ = ["RULES", "Flaw", "Option", "Rule"]
+1. Write a function from a :class:`~jaxcnn.inspect.Network` to :class:`Flaw` objects, in the file
+   of its subject or in a new one that ``_FILES`` below lists. Take the next free code. The
+   docstring is the reason: why the flaw matters, with a paper or vendor document::
 
-RULES: tuple[Rule, ...] = (*layout.RULES, *fields.RULES, *cost.RULES)
+       from jaxcnn.inspect.rules.rule import Flaw, rule
+
+       @rule("JC012", "name in a few words", example="a layer with the flaw, and without it")
+       def name_of_the_flaw(network: Network) -> Iterable[Flaw]:
+           \"""Why it matters. Author et al., arXiv:0000.00000.\"""
+           for layer in network.layers:
+               if layer.kind == "conv" and layer.groups > 4:
+                   yield Flaw(layer, "what is wrong, with numbers", "what to change")
+
+   :class:`~jaxcnn.inspect.Layer` lists what is known of a layer. A rule that looks at one axis at a
+   time returns ``flaws_by_axis(network, kinds, check)``, as those in ``windows`` do.
+2. Add an entry to ``CASES`` in ``tests/inspect/test_lint.py``: a model with the flaw, the same
+   model without it, an input shape, and words that the finding must contain.
+
+Nothing else: ``lint``, ``--select``, ``--ignore`` and ``--list-rules`` find the rule by themselves.
+"""
+
+from jaxcnn.inspect.rules import cost, receptive_fields, transposed, windows
+from jaxcnn.inspect.rules.rule import Flaw, Option, Rule, rule
+
+__all__ = ["RULES", "Flaw", "Option", "Rule", "rule"]
+
+_FILES = (windows, transposed, receptive_fields, cost)
+
+RULES: tuple[Rule, ...] = tuple(
+    sorted(
+        (each for file in _FILES for each in vars(file).values() if isinstance(each, Rule)),
+        key=lambda each: each.code,
+    )
+)

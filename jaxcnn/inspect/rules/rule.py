@@ -1,35 +1,28 @@
-"""What a rule is, and what it finds."""
+"""Rule, Flaw and Option: what a rule is, and what it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-from jaxcnn.geometry.axis_maps import StridedAxis
-from jaxcnn.inspect.network import Layer, Network
-
-Found = tuple[str, Sequence[dict[str, Any]], Sequence[str]]
-"""What is wrong along one axis, the settings that mend it, and, in words, what else does."""
-
-Look = Callable[[StridedAxis, float], Found | None]
-"""Looks at one axis; settings should read cells, not padding, to at least the given share."""
+    from jaxcnn.inspect.network import Layer, Network
 
 MOSTLY = 0.5
-"""The share from which on something is most of the whole."""
+"""A share above this is most of the whole."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way to mend a layer; made so, it has no flaw of the kind that any rule looks for there.
+    """One way to mend a layer, after which no rule finds a flaw of this kind there.
 
     Attributes:
       axis: the spatial axis that it is for; empty for the layer as a whole.
       set: what to set: ``size``, ``kernel_size``, ``padding`` (on both sides), ``dilation``,
-        ``channels``, ``dilations`` or ``use_bias``; the rest stays as it is.
+        ``out_channels``, ``dilations`` or ``use_bias``; the rest stays as it is.
     """
 
     axis: str
@@ -45,10 +38,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong with one layer, in words with the numbers, and what to change.
+    """What is wrong with one layer.
 
-    Where the change can be told in numbers, ``options`` has them, each enough by itself, one for
-    each axis that is named.
+    Attributes:
+      layer: the layer.
+      message: what is wrong, with the numbers.
+      change: what to change, in words.
+      options: the changes as data where numbers can say them; for a named axis, each is enough.
     """
 
     layer: Layer
@@ -59,10 +55,10 @@ class Flaw:
 
 @dataclass(frozen=True)
 class Rule:
-    """Something to look for in a network.
+    """Something to look for in a network; made by :func:`rule`.
 
     Attributes:
-      code: by which it is chosen and ignored.
+      code: by which it is selected and ignored.
       name: in a few words.
       reason: why it matters, with the source.
       example: a layer that has the flaw, and the same layer without it.
@@ -79,67 +75,15 @@ class Rule:
         return f"{self.code} {self.name}\n  {self.reason}\n  {self.example}"
 
 
-def by_axis(layer: Layer, look: Look) -> tuple[str, str, tuple[Option, ...]] | None:
-    """What ``look`` says of a layer's axes, (message, change, options), each thing said once."""
-    said: dict[tuple[str, str], list[str]] = {}
-    options: list[Option] = []
-    shares = [real_share(slide) for _, slide in layer.slides]
-    # So much on every axis, and the layer does not come to read mostly padding.
-    least = 0.8 if prod(min(0.8, share) for share in shares) >= MOSTLY else 1.0
-    for axis, slide in layer.slides:
-        found = look(slide, least)
-        if found is not None:
-            message, settings, otherwise = found
-            own = [Option(axis, setting) for setting in settings]
-            *some, last = dict.fromkeys([*_in_words(own), *otherwise])
-            change = f"{', '.join(some)}, or {last}" if some else last
-            said.setdefault((message, change), []).append(axis)
-            options += own
-    if not said:
-        return None
-    messages = [f"{' and '.join(axes)}{message}" for (message, _), axes in said.items()]
-    changes = "; ".join(dict.fromkeys(change for _, change in said))
-    return "; ".join(messages), changes, tuple(options)
+def rule(
+    code: str, name: str, *, example: str
+) -> Callable[[Callable[[Network], Iterable[Flaw]]], Rule]:
+    """Makes a rule of a function from a network to its flaws; its docstring is the reason."""
 
+    def made(find: Callable[[Network], Iterable[Flaw]]) -> Rule:
+        return Rule(code, name, " ".join((inspect.getdoc(find) or "").split()), example, find)
 
-def _in_words(options: Sequence[Option]) -> list[str]:
-    """The options as text, those that set one thing alone said together: ``size 8 or 10``."""
-    said: dict[str, list[object]] = {}
-    for option in options:
-        alone = len(option.set) == 1 and "padding" not in option.set
-        key = next(iter(option.set)) if alone else str(option)
-        said.setdefault(key, []).append(option.set.get(key, ""))
-    return [f"{key} {any_of(values)}".rstrip() for key, values in said.items()]
-
-
-def flaws_by_axis(network: Network, kinds: Iterable[str], look: Look) -> Iterable[Flaw]:
-    """The flaws that show on single axes of the layers of some kinds."""
-    for layer in network.layers:
-        found = by_axis(layer, look) if layer.kind in kinds else None
-        if found is not None:
-            yield Flaw(layer, *found)
-
-
-def real_share(slide: StridedAxis) -> float:
-    """The share of what windows along one axis read that is cells rather than padding."""
-    read = real = 0
-    for first, step, outputs in strides_of(slide):
-        before, until = (-((first - cell) // step) for cell in (0, slide.size))
-        real += int((until.clip(0, outputs) - before.clip(0, outputs)).sum())
-        read += outputs * len(first)
-    return real / max(1, read)
-
-
-def strides_of(slide: StridedAxis) -> Iterator[tuple[np.ndarray, int, int]]:
-    """All that the windows along one axis read, (cells, step, outputs): each of the cells, and so
-    many in all, that step apart.
-    """
-    period = slide.period(1)  # outputs a period apart read cells a whole step apart
-    step = int(period * slide.jump)
-    for phase in range(min(period, slide.output)):
-        outputs = len(range(phase, slide.output, period))
-        # Where all outputs read the same cells, one stands for all.
-        yield np.array(slide.cells(phase), int), step or 1, outputs if step else 1
+    return made
 
 
 def any_of(options: Iterable[object]) -> str:

@@ -1,0 +1,1 @@
+"""Kernels: the algorithms that compute a problem themselves, one file each."""

@@ -1,0 +1,1 @@
+"""Rewrites: the algorithms that turn a problem into smaller ones, one file each."""

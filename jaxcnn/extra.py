@@ -1,0 +1,44 @@
+"""The extra ``train``: packages that only the command line and training need.
+
+The rest of jaxcnn works without them. An import that fails for want of one says what to install.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGES = ("matplotlib", "orbax", "PIL", "rich", "typer")
+"""Import names of the packages in the extra ``train``."""
+
+
+class MissingExtraError(ImportError):
+    """A package of the extra ``train`` is not installed; the message says what to type."""
+
+
+@contextmanager
+def requires_extra(user: str) -> Iterator[None]:
+    """Turns a failed import of one of :data:`PACKAGES` into advice to install the extra.
+
+    Args:
+      user: what needs the package, for the message.
+
+    Raises:
+      MissingExtraError: if an import inside the block finds one of the packages missing.
+
+    >>> with requires_extra("jaxcnn.train"):
+    ...     raise ModuleNotFoundError("No module named 'orbax'", name="orbax")
+    Traceback (most recent call last):
+    jaxcnn.extra.MissingExtraError: jaxcnn.train needs orbax; type: pip install 'jaxcnn[train]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in PACKAGES:
+            raise
+        advice = f"{user} needs {package}; type: pip install 'jaxcnn[train]'"
+        raise MissingExtraError(advice, name=error.name) from None

@@ -1,0 +1,131 @@
+"""Operation: one equation of a program with its inputs, as handlers of primitives receive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jaxcnn.geometry.feature_map import FeatureMap
+from jaxcnn.inspect.equations import where
+from jaxcnn.inspect.network import Layer
+from jaxcnn.inspect.values import Value, axis_of
+
+if TYPE_CHECKING:
+    from jaxcnn.geometry.axis_maps import AxisMap
+    from jaxcnn.inspect.ledger import Ledger
+
+
+@dataclass
+class SpatialAxes:
+    """What a walk learns about the axes of the network's input.
+
+    Attributes:
+      numbered: whether the input has axes that are numbered as spatial ones.
+      origin: the map that receptive fields are relative to.
+      windowed: the axes that windows of more than one cell move along.
+      pooled: the axes along which cells are pooled.
+      channels: the axes that are the channels of a convolution.
+      batch: the axes that are the batch of a convolution.
+    """
+
+    numbered: bool
+    origin: FeatureMap | None = None
+    windowed: set[int] = field(default_factory=set)
+    pooled: set[int] = field(default_factory=set)
+    channels: set[int] = field(default_factory=set)
+    batch: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One equation of a traced program, with its inputs and the state of the walk.
+
+    Attributes:
+      eqn: the equation, as JAX has it; None for the end of the program.
+      values: its inputs.
+      ledger: the layers found so far.
+      spatial: what is known of the input's axes so far.
+      run: computes the outputs of an inner program: ``run(jaxpr, consts, inputs)``.
+    """
+
+    eqn: Any
+    values: list[Value]
+    ledger: Ledger
+    spatial: SpatialAxes
+    run: Callable[[Any, Sequence[Any], Sequence[Value]], list[Value]]
+
+    @property
+    def name(self) -> str:
+        """The name of the primitive."""
+        return self.eqn.primitive.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the primitive."""
+        return self.eqn.params
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first output."""
+        return self.eqn.outvars[0].aval.shape
+
+    @property
+    def place(self) -> str:
+        """File and line of the model's code, as ``" (model.py:12)"``; empty where not known."""
+        found = where(self.eqn)
+        return f" ({found})" if found else ""
+
+    def add_layer(
+        self,
+        kind: str,
+        axis_maps: tuple[AxisMap, ...],
+        input_map: FeatureMap,
+        output_map: FeatureMap,
+        output_shape: tuple[int, ...],
+        in_channels: int,
+        weights: frozenset[str] = frozenset(),
+        *,
+        groups: int = 1,
+        multiply_adds: int | None = 0,
+    ) -> int:
+        """Adds a layer that this operation makes to the ledger, and returns its number."""
+        layer = Layer(
+            kind,
+            "",
+            where(self.eqn),
+            axis_maps,
+            input_map,
+            output_map,
+            output_shape,
+            in_channels,
+            groups,
+            multiply_adds,
+            itemsize=4 if self.eqn is None else self.eqn.outvars[0].aval.dtype.itemsize,
+        )
+        return self.ledger.add_layer(layer, weights)
+
+    def number_spatial_axes(self, value: Value, dims: Sequence[int]) -> Value:
+        """``value`` with these axes as the spatial ones, if the network has none before.
+
+        So the first image of a generator, whose input is noise, becomes the origin.
+        """
+        if value.map.sizes or self.spatial.numbered:
+            return value
+        sizes = [value.shape[dim] for dim in dims]
+        if self.spatial.origin is None:
+            self.spatial.origin = FeatureMap.of_input(sizes)
+        origin, unknown_maps = self.spatial.origin, self.ledger.unknown_maps
+        if origin.sizes != tuple(sizes):
+            return value
+        reasons = [unknown_maps[m] for m in value.map.order if m in unknown_maps]
+        if reasons:
+            unknown_maps[origin] = reasons[0]
+        axes = list(value.axes)
+        for number, dim in enumerate(dims):
+            axes[dim] = axis_of(value.shape[dim], number)
+        return replace(value, axes=tuple(axes), base=origin, rows=(None,) * len(dims))
+
+
+Handler = Callable[[Operation], list[Value]]
+"""Gives the outputs of an operation, and adds the layers that it makes to the ledger."""

@@ -1,0 +1,89 @@
+"""The text form of layers: a word means what the guide says, and nothing else is understood."""
+
+import pytest
+from flax import nnx
+from hypothesis import given
+
+from jaxcnn.errors import InputError
+from jaxcnn.nn import AvgPool, Conv, MaxPool
+from jaxcnn.nn.text import parse
+from tests.cases import many
+from tests.nn.drawn import words
+
+
+@many
+@given(words())
+def test_a_word_is_read_as_it_is_written_with_its_parts_in_any_order(drawn):
+    word, kind, options = drawn
+    found = parse(word)
+    assert (found.kind, found.options) == (kind, options)
+
+
+RNGS = nnx.Rngs(0)
+
+
+@pytest.mark.parametrize(
+    ("word", "layer"),
+    [
+        (
+            "conv:32:k4:s2:p1:relu",
+            Conv(6, 32, (4, 4), stride=2, padding=1, activation="relu", rngs=RNGS),
+        ),
+        ("conv:8:relu:k3x5", Conv(6, 8, (3, 5), activation="relu", rngs=RNGS)),
+        ("conv:8:k3:p1-2", Conv(6, 8, (3, 3), padding=((1, 2), (1, 2)), rngs=RNGS)),
+        ("conv:8:k3:p1x2-0", Conv(6, 8, (3, 3), padding=((1, 1), (2, 0)), rngs=RNGS)),
+        (
+            "conv:8:k3:same:g2:nobias",
+            Conv(6, 8, (3, 3), padding="SAME", groups=2, use_bias=False, rngs=RNGS),
+        ),
+        ("conv:8:k3:s2:floor", Conv(6, 8, (3, 3), stride=2, rounding="floor", rngs=RNGS)),
+        ("max:k2", MaxPool((2, 2))),
+        ("max:k2:ceil", MaxPool((2, 2), rounding="ceil")),
+        ("avg:k3:s2x1:d2", AvgPool((3, 3), stride=(2, 1), dilation=2)),
+    ],
+)
+def test_a_word_builds_the_layer_that_the_guide_says(word, layer):
+    settings = {"rngs": nnx.Rngs(0)}
+    assert nnx.graphdef(parse(word).build((28, 28, 6), **settings)) == nnx.graphdef(layer)
+
+
+def test_a_word_takes_channels_and_axes_from_the_input():
+    layer = parse("conv:8:k3").build((7, 7, 7, 5), rngs=nnx.Rngs(0), dtype="bfloat16")
+    assert layer.kernel.shape == (3, 3, 3, 5, 8)
+    assert layer.dtype == "bfloat16"
+    with pytest.raises(InputError, match=r"\(\*spatial, channels\).* got \(7,\)"):
+        parse("max:k2").build((7,))
+    with pytest.raises(InputError, match=r"kernel_size .* has 2 entries for 1 spatial axis"):
+        parse("max:k2x2").build((7, 1))
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("", "'' is no kind of layer"),
+        ("dense:10", "'dense' is no kind of layer"),
+        ("conv", "does not say the out_channels"),
+        ("conv:k3", "does not say the out_channels"),
+        ("conv:32", "does not say the kernel_size"),
+        ("max", "does not say the kernel_size"),
+        ("conv:32:k3:k5", "'k5' sets kernel_size a second time"),
+        ("conv:32:k3:same:p1", "'p1' sets padding a second time"),
+        ("conv:32:k3:relu:tanh", "'tanh' sets activation a second time"),
+        ("conv:32:k3:rleu", "'rleu' is not understood"),
+        ("conv:32:k3:s-1", "'s-1' is not understood"),
+        ("conv:32:k3.5", "'k3.5' is not understood"),
+        ("conv:32:k3:", "'' is not understood"),
+        ("max:k2:relu", "'relu' is not understood"),
+        ("max:k2:g2", "'g2' is not understood"),
+        ("max:8:k2", "'8' is not understood"),
+        ("conv:k3:32", "'32' is not understood"),
+        ("conv:8:k3:ceil", "'ceil' is not understood"),
+        ("conv:8:k3:p1-2-3", "'1-2-3' is not understood"),
+    ],
+)
+def test_a_bad_word_is_refused_with_the_reason_and_the_form(word, why):
+    with pytest.raises(InputError) as caught:
+        parse(word)
+    message = str(caught.value)
+    assert why in message
+    assert "write" in message

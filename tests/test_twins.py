@@ -1,0 +1,28 @@
+"""Every operation has a twin in jaxcnn.reference, with the same name and signature."""
+
+import inspect
+
+import pytest
+
+from jaxcnn import ops, reference
+from tests.ops.calls import CALLS
+
+LAYOUTS = {"kernel_from_keras", "kernel_from_torch", "kernel_to_keras", "kernel_to_torch"}
+"""They move axes and compute nothing: there is no definition to compare them with."""
+
+
+def test_every_operation_but_the_kernel_layouts_has_a_twin():
+    assert set(ops.__all__) - set(reference.__all__) == LAYOUTS
+    assert set(reference.__all__) <= set(ops.__all__)
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+def test_twins_have_the_same_parameters_defaults_and_annotations(name):
+    fast, definition = getattr(ops, name), getattr(reference, name)
+    assert fast is not definition
+    assert inspect.signature(fast) == inspect.signature(definition)
+    assert inspect.get_annotations(fast) == inspect.get_annotations(definition)
+
+
+def test_the_table_of_calls_has_every_operation():
+    assert set(CALLS) == set(ops.__all__)
