@@ -60,8 +60,7 @@ class BinShapes(OperationShapes):
     """A checked pool of x (N, *spatial, C) over bins.
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the pool is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       bins: the bins of each spatial axis.
       channels: C.
       keepdims: whether the result has the spatial axes; if not, their size is 1.

@@ -10,61 +10,12 @@ from jaxcnn.geometry import effective_kernel_size
 from jaxcnn.geometry.check import integer
 from jaxcnn.shapes.arrays import as_arrays
 from jaxcnn.shapes.conv import ConvShapes, conv_shapes
-from jaxcnn.shapes.operation import checked
+from jaxcnn.shapes.operation import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import jax
-
-
-@error_prefix("causal_conv")
-def causal_conv(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, **arguments: Any
-) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.causal_conv`, x with a batch axis, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> x, *_, shapes = causal_conv(jnp.ones((100, 3)), jnp.ones((5, 3, 8)))
-    >>> x.shape, shapes.output
-    ((1, 100, 3), (100, 8))
-    """
-    arrays = {"x": x, "kernel": kernel, "bias": bias}
-    (x, kernel, bias), shapes = checked(causal_shapes, arrays, arguments)
-    return shapes.batched(x), kernel, bias, shapes
-
-
-@error_prefix("causal_conv_state")
-def causal_conv_state(kernel: jax.Array, **arguments: Any) -> tuple[jax.Array, tuple[int, ...]]:
-    """The kernel of :func:`jaxcnn.causal_conv_state` and the shape of the state.
-
-    >>> import jax.numpy as jnp
-    >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5)[1]
-    (4, 10, 2)
-    """
-    (kernel,), _ = as_arrays({"kernel": kernel})
-    return kernel, causal_state_shape(kernel.shape, **arguments)
-
-
-@error_prefix("causal_conv_stream")
-def causal_conv_stream(
-    chunk: jax.Array,
-    state: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None = None,
-    **arguments: Any,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.causal_conv_stream`, with batch axes, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> arrays = jnp.ones((7, 3)), jnp.ones((4, 3)), jnp.ones((5, 3, 8))
-    >>> chunk, state, *_, shapes = causal_conv_stream(*arrays)
-    >>> chunk.shape, state.shape, shapes.output
-    ((1, 7, 3), (1, 4, 3), (7, 8))
-    """
-    arrays = {"chunk": chunk, "state": state, "kernel": kernel, "bias": bias}
-    (chunk, state, kernel, bias), shapes = checked(causal_stream_shapes, arrays, arguments)
-    return shapes.batched(chunk), shapes.batched(state), kernel, bias, shapes
 
 
 def causal_shapes(
@@ -161,3 +112,24 @@ def _require_one_axis(kernel: tuple[int, ...]) -> None:
             f"kernel of shape {kernel} has {len(kernel)} axes; a causal convolution runs along one "
             f"axis, time: use (F, C_in/groups, C_out)"
         )
+
+
+causal_conv = Edge("causal_conv", causal_shapes, arrays=("x", "kernel", "bias"))
+causal_conv_stream = Edge(
+    "causal_conv_stream",
+    causal_stream_shapes,
+    arrays=("chunk", "state", "kernel", "bias"),
+    batched=2,
+)
+
+
+@error_prefix("causal_conv_state")
+def causal_conv_state(kernel: jax.Array, **arguments: Any) -> tuple[jax.Array, tuple[int, ...]]:
+    """The kernel of :func:`jaxcnn.causal_conv_state` and the shape of the state.
+
+    >>> import jax.numpy as jnp
+    >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5)[1]
+    (4, 10, 2)
+    """
+    (kernel,), _ = as_arrays({"kernel": kernel})
+    return kernel, causal_state_shape(kernel.shape, **arguments)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
-from jaxcnn.errors import Advice, InputError, error_prefix
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding_mode import check_padding_mode
-from jaxcnn.shapes.arrays import require_floating
 from jaxcnn.shapes.checks import (
     divisors,
     other_layouts,
@@ -23,10 +22,10 @@ from jaxcnn.shapes.checks import (
     split_for_kernel,
     split_kernel,
 )
-from jaxcnn.shapes.operation import Shapes, WindowShapes, checked
+from jaxcnn.shapes.operation import Edge, WindowShapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import jax
 
@@ -36,8 +35,7 @@ class ConvShapes(WindowShapes):
     """A checked convolution: x (N, *spatial, C_in) with kernel (*F, C_in/groups, C_out).
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the convolution is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       windows: one :class:`jaxcnn.geometry.Window` for each spatial axis.
       in_channels: C_in.
       out_channels: C_out, the number of filters.
@@ -75,6 +73,11 @@ class ConvShapes(WindowShapes):
         return tuple(window.dilation for window in self.windows)
 
     @property
+    def has_fractions(self) -> bool:
+        """Whether outputs are multiplied by a share of real cells."""
+        return self.padding_mode == "partial"
+
+    @property
     def terms(self) -> int:
         """Products summed for one output: taps times channels in a group."""
         return math.prod(w.kernel_size for w in self.windows) * (self.in_channels // self.groups)
@@ -83,58 +86,6 @@ class ConvShapes(WindowShapes):
     def multiply_adds(self) -> int:
         """Multiply-adds for one example, those with padding counted."""
         return self.terms * self.out_channels * math.prod(self.spatial)
-
-
-@error_prefix("conv")
-def conv(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None = None,
-    *,
-    mask: jax.typing.ArrayLike | None = None,
-    preferred_element_type: Any = None,
-    **arguments: Any,
-) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.conv` in one form, and its shapes.
-
-    Args:
-      x, kernel, bias, mask, preferred_element_type: as in :func:`jaxcnn.conv`.
-      arguments: as in :func:`conv_shapes`.
-
-    Returns:
-      x (N, *spatial, C_in), kernel, bias, mask of the kernel's dtype, and the shapes.
-
-    >>> x, *_, shapes = conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6)), stride=2)
-    >>> x.shape, shapes.output
-    ((1, 7, 7, 3), (3, 3, 6))
-    """
-    (x, kernel, bias), shapes = checked_conv(
-        conv_shapes,
-        {"x": x, "kernel": kernel, "bias": bias},
-        {**arguments, "mask": None if mask is None else jnp.shape(mask)},
-        preferred_element_type,
-    )
-    if mask is not None:
-        mask = jnp.asarray(mask, kernel.dtype)
-    return shapes.batched(x), kernel, bias, mask, shapes
-
-
-def checked_conv(
-    describe: Callable[..., Shapes],
-    arrays: dict[str, Any],
-    arguments: dict[str, Any],
-    preferred_element_type: Any = None,
-) -> tuple[tuple[Any, ...], Shapes]:
-    """:func:`jaxcnn.shapes.operation.checked`, of an operation with padding modes."""
-    # A share of real cells is a fraction.
-    require = require_floating if arguments.get("padding_mode") == "partial" else None
-    return checked(
-        describe,
-        arrays,
-        arguments,
-        require=require,
-        preferred_element_type=preferred_element_type,
-    )
 
 
 def conv_shapes(
@@ -220,3 +171,25 @@ def _require_fitting_groups(
             f"a kernel of shape {(*filters, channels // groups, out_channels)}",
             *ways,
         )
+
+
+_conv = Edge("conv", conv_shapes, arrays=("x", "kernel", "bias"))
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    mask: jax.typing.ArrayLike | None = None,
+    **arguments: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None, ConvShapes]:
+    """The arrays of :func:`jaxcnn.conv`, the mask in the kernel's dtype, and the shapes.
+
+    >>> x, *_, shapes = conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6)), stride=2)
+    >>> x.shape, shapes.output
+    ((1, 7, 7, 3), (3, 3, 6))
+    """
+    shape = None if mask is None else jnp.shape(mask)
+    x, kernel, bias, shapes = _conv(x, kernel, bias, mask=shape, **arguments)
+    return x, kernel, bias, None if mask is None else jnp.asarray(mask, kernel.dtype), shapes

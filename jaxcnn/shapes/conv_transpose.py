@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jaxcnn.errors import Advice, InputError, error_prefix
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import integer, per_axis
 from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.placement import collect_windows
@@ -18,37 +18,10 @@ from jaxcnn.shapes.checks import (
     split_kernel,
 )
 from jaxcnn.shapes.conv import ConvShapes
-from jaxcnn.shapes.operation import checked
+from jaxcnn.shapes.operation import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import jax
-
-
-@error_prefix("conv_transpose")
-def conv_transpose(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None = None,
-    *,
-    preferred_element_type: Any = None,
-    **arguments: Any,
-) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.conv_transpose`, x with a batch axis, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> x, *_, shapes = conv_transpose(jnp.ones((4, 4, 8)), jnp.ones((4, 4, 3, 8)), stride=2)
-    >>> x.shape, shapes.input
-    ((1, 4, 4, 8), (10, 10, 3))
-    """
-    (x, kernel, bias), shapes = checked(
-        conv_transpose_shapes,
-        {"x": x, "kernel": kernel, "bias": bias},
-        arguments,
-        preferred_element_type=preferred_element_type,
-    )
-    return shapes.batched(x), kernel, bias, shapes
 
 
 def conv_transpose_shapes(
@@ -135,3 +108,6 @@ def conv_transpose_shapes(
         lay, sizes=spatial, padding=pads, output_size=wanted, output_padding=extras
     )
     return ConvShapes(batch, laid, restored, out_channels, groups)
+
+
+conv_transpose = Edge("conv_transpose", conv_transpose_shapes, arrays=("x", "kernel", "bias"))

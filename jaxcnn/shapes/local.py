@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import is_symbolic
 from jaxcnn.shapes.checks import other_layouts, split_for_kernel, split_kernel
-from jaxcnn.shapes.conv import ConvShapes, checked_conv, conv_shapes
+from jaxcnn.shapes.conv import ConvShapes, conv_shapes
+from jaxcnn.shapes.operation import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import jax
-
-
-@error_prefix("local_conv")
-def local_conv(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, **arguments: Any
-) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.local_conv`, x with a batch axis, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> x, *_, shapes = local_conv(jnp.ones((7, 7, 3)), jnp.ones((5, 5, 3, 3, 3, 6)))
-    >>> x.shape, shapes.output
-    ((1, 7, 7, 3), (5, 5, 6))
-    """
-    arrays = {"x": x, "kernel": kernel, "bias": bias}
-    (x, kernel, bias), shapes = checked_conv(local_shapes, arrays, arguments)
-    return shapes.batched(x), kernel, bias, shapes
 
 
 def local_shapes(
@@ -88,3 +71,6 @@ def local_shapes(
             f"{fitting[1]}, or {fitting[0]} for one number a feature map"
         )
     return shapes
+
+
+local_conv = Edge("local_conv", local_shapes, arrays=("x", "kernel", "bias"))

@@ -1,4 +1,4 @@
-"""What every entry of this room is made of: arrays checked and typed, and the way back.
+"""The entries of this room: they check and type arrays, and give results back.
 
 Below the edge there is one form: arrays of one dtype, x with a batch axis. The caller may have x
 without one, and gets the result as he has x.
@@ -13,7 +13,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.errors import error_prefix
-from jaxcnn.shapes.arrays import Sharding, as_arrays
+from jaxcnn.shapes.arrays import Sharding, as_arrays, require_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,11 @@ class OperationShapes:
             return NamedSharding(out_sharding.mesh, PartitionSpec(None, *out_sharding.spec))
         return PartitionSpec(None, *out_sharding)
 
+    @property
+    def has_fractions(self) -> bool:
+        """Whether the arguments make fractions of whole numbers, so that x must be floating."""
+        return False
+
     def restore(self, y: jax.Array, dtype: Any = None) -> jax.Array:
         """The result as the caller gets it: without an added batch axis, in the result's dtype.
 
@@ -97,41 +102,16 @@ class WindowShapes(OperationShapes):
 Shapes = TypeVar("Shapes", bound=OperationShapes)
 
 
-def checked(
-    describe: Callable[..., Shapes],
-    arrays: dict[str, Any],
-    arguments: dict[str, Any],
-    *,
-    require: Callable[[jax.Array], None] | None = None,
-    preferred_element_type: Any = None,
-) -> tuple[tuple[Any, ...], Shapes]:
-    """The arrays of a call, typed, and its shapes.
-
-    Args:
-      describe: makes the operation's shapes of the arrays' shapes and the arguments.
-      arrays: by name; the first is x, and one called bias may be None.
-      arguments: the other arguments of ``describe``.
-      require: refuses an x whose dtype the operation does not take.
-      preferred_element_type: the result's dtype; None takes that of x.
-
-    Raises:
-      InputError, TypeError: where they do not fit.
-    """
-    typed, dtype = as_arrays(arrays, preferred_element_type)
-    if require is not None:
-        require(typed[0])
-    shapes = describe(*(None if a is None else a.shape for a in typed), **arguments)
-    return typed, replace(shapes, dtype=dtype)
-
-
 @dataclass(frozen=True)
 class Edge(Generic[Shapes]):
-    """The edge of an operation on one array: called, it gives x with a batch axis and the shapes.
+    """The entry of an operation: called, it gives the checked arrays, then the shapes.
 
     Attributes:
       operation: its name, with which errors begin.
-      describe: makes its shapes of the shape of x and the arguments.
+      describe: makes its shapes of those of the arrays and of the other arguments.
       require: refuses an x whose dtype the operation does not take.
+      arrays: the names of its arrays, of one dtype; the first is x, and ``bias`` may be None.
+      batched: how many of them, from the first on, have a batch axis.
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn.shapes import pool_shapes
@@ -142,11 +122,33 @@ class Edge(Generic[Shapes]):
 
     operation: str
     describe: Callable[..., Shapes]
-    require: Callable[[jax.Array], None] | None = None
+    require: Callable[[jax.Array], None] = lambda _: None
+    arrays: tuple[str, ...] = ("x",)
+    batched: int = 1
 
-    def __call__(self, x: jax.Array, *argument: Any, **named: Any) -> tuple[jax.Array, Shapes]:
+    def __call__(
+        self, *given: Any, preferred_element_type: Any = None, **arguments: Any
+    ) -> tuple[*tuple[Any, ...], Shapes]:
+        """The arrays, those with a batch axis first, and the shapes.
+
+        Args:
+          given: the arrays, then other arguments by position.
+          preferred_element_type: the result's dtype; None takes that of x.
+          arguments: other arguments by name.
+
+        Raises:
+          InputError, TypeError: where they do not fit.
+        """
+        count = len(self.arrays)
         with error_prefix(self.operation):
-            (x,), shapes = checked(
-                lambda x: self.describe(x, *argument, **named), {"x": x}, {}, require=self.require
-            )
-        return shapes.batched(x), shapes
+            named = dict(zip(self.arrays, given, strict=False))
+            arrays, dtype = as_arrays(named, preferred_element_type)
+            self.require(arrays[0])
+            described = (None if array is None else array.shape for array in arrays)
+            shapes = self.describe(*described, *given[count:], **arguments)
+            if shapes.has_fractions:
+                require_floating(arrays[0])
+        shapes = replace(shapes, dtype=dtype)
+        batched, others = arrays[: self.batched], arrays[self.batched :]
+        checked: tuple[Any, ...] = (*map(shapes.batched, batched), *others)
+        return *checked, shapes

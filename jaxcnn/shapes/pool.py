@@ -25,8 +25,7 @@ class PoolShapes(WindowShapes):
     """A checked pool over x (N, *spatial, C), which leaves the channels alone.
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the pool is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       windows: one :class:`jaxcnn.geometry.Window` for each spatial axis.
       channels: C.
 

@@ -81,8 +81,7 @@ class ShuffleShapes(OperationShapes):
     """A checked shuffle from (N, *coarse, C*prod(factors)) to (N, *coarse*factors, C), or back.
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the shuffle is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       coarse: the spatial sizes of the side with many channels.
       factors: how many times finer the other side is, on each axis.
       channels: C, the channels of the fine side.

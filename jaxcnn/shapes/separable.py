@@ -5,59 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.errors import InputError
 from jaxcnn.shapes.checks import other_layouts, require_bias, split_for_kernel, split_kernel
-from jaxcnn.shapes.conv import ConvShapes, checked_conv, conv_shapes
-from jaxcnn.shapes.operation import OperationShapes
+from jaxcnn.shapes.conv import ConvShapes, conv_shapes
+from jaxcnn.shapes.operation import Edge, OperationShapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import jax
-
     from jaxcnn.geometry import Padding
-
-
-@error_prefix("depthwise_conv")
-def depthwise_conv(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None, **arguments: Any
-) -> tuple[jax.Array, jax.Array, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.depthwise_conv`, x with a batch axis, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> x, *_, shapes = depthwise_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2)))
-    >>> x.shape, shapes.output
-    ((1, 7, 7, 3), (5, 5, 6))
-    """
-    arrays = {"x": x, "kernel": kernel, "bias": bias}
-    (x, kernel, bias), shapes = checked_conv(depthwise_shapes, arrays, arguments)
-    return shapes.batched(x), kernel, bias, shapes
-
-
-@error_prefix("separable_conv")
-def separable_conv(
-    x: jax.Array,
-    depthwise_kernel: jax.Array,
-    pointwise_kernel: jax.Array,
-    bias: jax.Array | None = None,
-    **arguments: Any,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, SeparableShapes]:
-    """The arrays of :func:`jaxcnn.separable_conv`, x with a batch axis, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> kernels = jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 8))
-    >>> x, *_, shapes = separable_conv(jnp.ones((7, 7, 3)), *kernels)
-    >>> x.shape, shapes.output
-    ((1, 7, 7, 3), (5, 5, 8))
-    """
-    arrays = {
-        "x": x,
-        "depthwise_kernel": depthwise_kernel,
-        "pointwise_kernel": pointwise_kernel,
-        "bias": bias,
-    }
-    (x, *kernels, bias), shapes = checked_conv(separable_shapes, arrays, arguments)
-    return shapes.batched(x), *kernels, bias, shapes
 
 
 @dataclass(frozen=True)
@@ -65,8 +21,7 @@ class SeparableShapes(OperationShapes):
     """A checked separable convolution: a depthwise convolution, then a pointwise one.
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the convolution is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       depthwise, pointwise: the shapes of the two.
 
     >>> shapes = separable_shapes((7, 7, 3), (3, 3, 3, 2), (1, 1, 6, 8))
@@ -81,6 +36,11 @@ class SeparableShapes(OperationShapes):
     def output(self) -> tuple[int, ...]:
         """The shape of the result, with a batch axis iff the caller's x has one."""
         return self.pointwise.output
+
+    @property
+    def has_fractions(self) -> bool:
+        """Whether outputs are multiplied by a share of real cells."""
+        return self.depthwise.has_fractions
 
 
 def depthwise_shapes(
@@ -175,3 +135,11 @@ def separable_shapes(
     require_bias(bias, out, f"the {out} filters of pointwise_kernel {pointwise_kernel}")
     pointwise = conv_shapes(depthwise.output, pointwise_kernel)
     return SeparableShapes(depthwise.batch, depthwise, pointwise)
+
+
+depthwise_conv = Edge("depthwise_conv", depthwise_shapes, arrays=("x", "kernel", "bias"))
+separable_conv = Edge(
+    "separable_conv",
+    separable_shapes,
+    arrays=("x", "depthwise_kernel", "pointwise_kernel", "bias"),
+)

@@ -9,7 +9,7 @@ from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import per_axis
 from jaxcnn.shapes.arrays import as_arrays, require_ordered
 from jaxcnn.shapes.checks import require_cells, split_by
-from jaxcnn.shapes.operation import Edge, OperationShapes, checked
+from jaxcnn.shapes.operation import Edge, OperationShapes
 from jaxcnn.shapes.pool import pool_shapes
 
 if TYPE_CHECKING:
@@ -17,37 +17,13 @@ if TYPE_CHECKING:
 
     import jax
 
-max_pool_with_indices = Edge("max_pool_with_indices", pool_shapes, require_ordered)
-
-
-@error_prefix("max_unpool")
-def max_unpool(
-    values: jax.Array, indices: jax.Array, output_size: int | Sequence[int]
-) -> tuple[jax.Array, jax.Array, UnpoolShapes]:
-    """The arrays of :func:`jaxcnn.max_unpool` with batch axes, and the shapes.
-
-    >>> import jax.numpy as jnp
-    >>> values, indices, shapes = max_unpool(jnp.ones((2, 3)), jnp.ones((2, 3), int), (4,))
-    >>> values.shape, indices.shape, shapes.output
-    ((1, 2, 3), (1, 2, 3), (4, 3))
-    """
-    (indices,), dtype = as_arrays({"indices": indices})
-    if dtype.kind not in "iu":
-        raise TypeError(
-            f"indices must be integers, got {dtype}; use them as max_pool_with_indices gave them"
-        )
-    arguments = {"indices": indices.shape, "output_size": output_size}
-    (values,), shapes = checked(unpool_shapes, {"values": values}, arguments)
-    return shapes.batched(values), shapes.batched(indices), shapes
-
 
 @dataclass(frozen=True)
 class UnpoolShapes(OperationShapes):
     """A checked unpooling of values (N, *k, C) into (N, *output, C).
 
     Attributes:
-      batch: N, or None where the caller's values have no batch axis.
-      dtype: the result's; None where the unpooling is described by shapes alone.
+      batch, dtype: as in :class:`OperationShapes`.
       sizes: the output's spatial sizes.
       channels: C.
 
@@ -90,3 +66,28 @@ def unpool_shapes(
     require_cells(spatial)
     sizes = per_axis("output_size", output_size, len(spatial), least=1, symbolic=True)
     return UnpoolShapes(batch, sizes, channels)
+
+
+max_pool_with_indices = Edge("max_pool_with_indices", pool_shapes, require_ordered)
+_max_unpool = Edge("max_unpool", unpool_shapes, arrays=("values",))
+
+
+def max_unpool(
+    values: jax.Array, indices: jax.Array, output_size: int | Sequence[int]
+) -> tuple[jax.Array, jax.Array, UnpoolShapes]:
+    """The arrays of :func:`jaxcnn.max_unpool`, which differ in dtype, and the shapes.
+
+    >>> import jax.numpy as jnp
+    >>> values, indices, shapes = max_unpool(jnp.ones((2, 3)), jnp.ones((2, 3), int), (4,))
+    >>> values.shape, indices.shape, shapes.output
+    ((1, 2, 3), (1, 2, 3), (4, 3))
+    """
+    with error_prefix("max_unpool"):
+        (indices,), dtype = as_arrays({"indices": indices})
+        if dtype.kind not in "iu":
+            raise TypeError(
+                f"indices must be integers, got {dtype}; use them as max_pool_with_indices gave "
+                f"them"
+            )
+    values, shapes = _max_unpool(values, indices.shape, output_size)
+    return values, shapes.batched(indices), shapes
