@@ -30,6 +30,10 @@ from tests.geometry.brute import placements
 FAST = {"max": jaxcnn.max_pool, "avg": jaxcnn.avg_pool}
 DEFINED = {"max": reference.max_pool, "avg": reference.avg_pool}
 both = pytest.mark.parametrize("pools", [FAST, DEFINED], ids=["fast", "reference"])
+both_min = pytest.mark.parametrize(
+    "min_pool", [jaxcnn.min_pool, reference.min_pool], ids=["fast", "reference"]
+)
+pools_of_max = partial(pool_problems, kinds=("max",))
 both_max = pytest.mark.parametrize(
     "max_pool", [jaxcnn.max_pool, reference.max_pool], ids=["fast", "reference"]
 )
@@ -197,16 +201,15 @@ def test_a_nan_is_the_result_of_every_window_it_lies_under_and_of_no_other(max_p
     np.testing.assert_array_equal(spoilt, want)
 
 
-@both_max
-def test_padding_never_wins_whatever_the_cells_are(max_pool):
-    lowest = jnp.full((2, 2, 1), -jnp.inf)
-    chex.assert_trees_all_equal(
-        max_pool(lowest, (2, 2), stride=1, padding=1), jnp.full((3, 3, 1), -jnp.inf)
-    )
-    whole = jnp.full((2, 2, 1), jnp.iinfo(jnp.int32).min)
-    y = max_pool(whole, (2, 2), stride=1, padding=1)
-    assert y.dtype == jnp.int32
-    assert (y == jnp.iinfo(jnp.int32).min).all()
+@pytest.mark.parametrize("form", [jaxcnn, reference], ids=["fast", "reference"])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint8"])
+def test_padding_is_neither_maximum_nor_minimum_whatever_the_cells_are(form, dtype):
+    whole = dtype != "float32"
+    lowest, highest = (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max) if whole else (-jnp.inf, jnp.inf)
+    for pool, worst in ((form.max_pool, lowest), (form.min_pool, highest)):
+        y = pool(jnp.full((2, 2, 1), worst, dtype), (2, 2), stride=1, padding=1)
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, jnp.full((3, 3, 1), worst, dtype))
 
 
 @both
@@ -253,3 +256,38 @@ def test_what_is_kept_for_the_gradient_is_one_byte_an_output():
     ]
     kept = [leaf for leaf in jax.tree.leaves(pull_back) if leaf.size >= 2 * 4 * 4 * 4]
     assert [leaf.dtype for leaf in kept] == [jnp.uint8]
+
+
+@given(pools_of_max(dtypes=DTYPES))
+def test_min_pool_is_its_reference(problem):
+    assert_obeys_geometry(jaxcnn.min_pool, problem)
+    assert_matches_reference(jaxcnn.min_pool, problem, reference=reference.min_pool)
+
+
+@given(pools_of_max())
+def test_the_minimum_is_the_negative_maximum_of_the_negative(problem):
+    def negative(x, kernel_size, **arguments):
+        return -reference.max_pool(-x, kernel_size, **arguments)
+
+    assert_matches_reference(reference.min_pool, problem, reference=negative)
+
+
+@few
+@given(pools_of_max(ranks=(1, 2), max_cells=16))
+def test_the_gradients_of_the_minimum_are_those_of_its_reference_and_of_differences(problem):
+    assert_gradients_match(jaxcnn.min_pool, problem, reference=reference.min_pool)
+
+
+@both_min
+def test_a_nan_is_the_minimum_of_every_window_it_lies_under(min_pool):
+    x = jnp.array([[1.0], [jnp.nan], [0.0], [2.0]])
+    np.testing.assert_array_equal(min_pool(x, (2,))[:, 0], [np.nan, 0])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("count_include_pad", [False, True])
+def test_sixteen_bit_means_neither_overflow_nor_stall_over_large_windows(dtype, count_include_pad):
+    x = jnp.full((30, 31, 1), 77, dtype)  # 930 of them are beyond float16 and bfloat16's digits
+    mean = jaxcnn.avg_pool(x, (30, 31), count_include_pad=count_include_pad)
+    assert mean.dtype == x.dtype
+    np.testing.assert_array_equal(mean, [[[77]]])
