@@ -31,7 +31,7 @@ def whole(*shape):
 
 @libraries
 @given(shape=shapes)
-def test_there_and_back_is_the_same_array_of_the_same_library(library, shape):
+def test_a_kernel_converted_there_and_back_is_the_same_array_of_the_same_library(library, shape):
     kernel = library.asarray(whole(*shape))
     for there, back in [
         (kernel_to_torch, kernel_from_torch),
@@ -94,7 +94,7 @@ def test_a_depthwise_keras_kernel_is_one_of_depthwise_conv_as_it_is():
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS)
-def test_what_is_no_kernel_is_refused(convert):
+def test_an_array_that_is_no_kernel_is_not_converted(convert):
     with pytest.raises(InputError, match=rf"{convert.__name__}: .*\(3, 4\) has 2 axes.*at least 3"):
         convert(np.ones((3, 4)))
     with pytest.raises(TypeError, match=rf"{convert.__name__}: .*list.*detach"):

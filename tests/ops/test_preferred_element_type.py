@@ -62,7 +62,9 @@ def test_sums_of_sixteen_bits_come_unrounded_in_float32(name, dtype):
 
 
 @both_operations
-def test_its_gradients_have_the_dtypes_of_the_arguments_and_the_numbers_of_the_definition(name):
+def test_gradients_of_wide_sums_have_the_dtypes_of_the_arguments_and_the_numbers_of_the_definition(
+    name,
+):
     arrays = _drawn(name, "bfloat16", "float32")
 
     def gradients(form):
@@ -78,7 +80,7 @@ def test_its_gradients_have_the_dtypes_of_the_arguments_and_the_numbers_of_the_d
 
 @both_forms
 @both_operations
-def test_the_bias_has_the_dtype_of_the_result(form, name):
+def test_with_a_preferred_element_type_the_bias_has_the_dtype_of_the_result(form, name):
     x, kernel, bias = _drawn(name, "int8", "int8")
     with pytest.raises(TypeError, match=rf"{name}: bias is int8 but the result is int32.*astype"):
         _call(form, name, "int32")(x, kernel, bias)
@@ -89,7 +91,7 @@ def test_the_bias_has_the_dtype_of_the_result(form, name):
 
 @both_forms
 @both_operations
-def test_a_narrower_dtype_than_that_of_x_is_refused(form, name):
+def test_a_preferred_element_type_narrower_than_x_is_refused(form, name):
     x, kernel, _ = _drawn(name, "float32", "float32")
     with pytest.raises(TypeError, match=rf"{name}: preferred_element_type bfloat16.*jnp\.float32"):
         _call(form, name, jnp.bfloat16)(x, kernel)

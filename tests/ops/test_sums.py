@@ -168,7 +168,7 @@ def assert_rounded_once(got, want, name):
     jax.tree.map(close, got, want)
 
 
-def test_every_operation_is_put_to_it():
+def test_the_law_of_sums_walks_every_operation():
     assert set(cases(4)) == set(ops.__all__)
 
 

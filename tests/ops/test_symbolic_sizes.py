@@ -59,7 +59,7 @@ def symbolic(text, *constraints):
 ANY = symbolic("b, 2*h, 2*w, 4", "h >= 2", "w >= 2")
 
 
-def test_every_operation_is_asked():
+def test_the_law_of_symbolic_sizes_walks_every_operation():
     kernels = {name for name in ops.__all__ if name.startswith("kernel_")}
     assert set(CALLS) | KNOWN == set(ops.__all__) - kernels
 
@@ -88,6 +88,6 @@ def test_an_exported_program_gives_on_each_size_what_the_operations_give():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2**-21), got, want)
 
 
-def test_a_local_convolution_says_which_size_it_has_to_know():
+def test_a_local_convolution_names_the_symbolic_size_that_must_be_a_number():
     with pytest.raises(InputError, match=r"local_conv: height 2\*h .* is symbolic.*use a number"):
         jax.eval_shape(lambda x: jaxcnn.local_conv(x, jnp.ones((6, 6, 3, 3, 4, 2))), ANY)
