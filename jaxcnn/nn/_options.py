@@ -67,6 +67,7 @@ class ConvOptions:
     dtype: np.dtype | None
     param_dtype: np.dtype
     precision: lax.PrecisionLike
+    preferred_element_type: np.dtype | None
     promote_dtype: PromoteDtype
     algorithm: str | None
 
@@ -85,6 +86,7 @@ def conv_options(
     dtype: DTypeLike | None,
     param_dtype: DTypeLike,
     precision: lax.PrecisionLike,
+    preferred_element_type: DTypeLike | None = None,
     promote_dtype: PromoteDtype,
     algorithm: str | None = None,
 ) -> ConvOptions:
@@ -112,6 +114,8 @@ def conv_options(
     require_floor_or_exact(choice("rounding", rounding, ROUNDINGS))
     if algorithm is not None:
         check_algorithm(algorithm)
+    if preferred_element_type is not None:
+        preferred_element_type = check_dtype("preferred_element_type", preferred_element_type)
     return ConvOptions(
         kernel_size=per_axis("kernel_size", sizes, axes, least=1),
         stride=per_axis("stride", without_arrays(stride), axes, least=1),
@@ -124,6 +128,7 @@ def conv_options(
         dtype=None if dtype is None else check_dtype("dtype", dtype),
         param_dtype=check_dtype("param_dtype", param_dtype),
         precision=_precision(without_arrays(precision)),
+        preferred_element_type=preferred_element_type,
         promote_dtype=function("promote_dtype", promote_dtype),
         algorithm=algorithm,
     )
