@@ -4,8 +4,8 @@
     python experiments/calibrate_convolution.py measure bfloat16
     python experiments/calibrate_convolution.py fit
 
-``measure`` adds what results/convolution_times.json does not hold yet; ``fit`` writes
-jaxcnn/convolve/rates.json, and prints how far predictions lie from measurements and what the
+``measure`` adds the times that results/convolution_times.json does not have yet. ``fit`` writes
+jaxcnn/convolve/rates.json, and prints where predictions differ from measurements and how much the
 choices lose against the best algorithm measured.
 """
 
@@ -41,7 +41,7 @@ HOPELESS = 8  # times the fastest run: neither is what takes longer
 
 
 def layer(n, size, c, f, o, g=1, s=1, p=None, d=1, base=1):
-    """A convolution of n examples, size cells an axis; padding that keeps the size by default."""
+    """A convolution of n examples of this size; by default padding keeps the size."""
     axes = len(size)
     pairs = tuple((d * (k - 1) // 2,) * 2 for k in f) if p is None else ((p, p),) * axes
     return Problem(n, size, c, f, o, g, (s,) * axes, pairs, (base,) * axes, (d,) * axes)
@@ -121,7 +121,7 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, as they come to be solved; parts of some follow."""
+    """The problem and its two gradients, trimmed; for some, a part of a rewrite follows."""
     found = [
         each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.kernel_gradient())
     ]
@@ -131,7 +131,7 @@ def directions(problem: Problem) -> list[Problem]:
 
 
 def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
-    """Arrays as they lie in memory: those of a kernel gradient as the forward convolution's."""
+    """The operands; for a kernel gradient those of the forward convolution."""
     draws = np.random.default_rng(0)
     shapes = (problem.x_shape, problem.kernel_shape)
     if gradient:
@@ -142,7 +142,7 @@ def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
 
 
 def measure(dtype: str) -> None:
-    """Adds every algorithm's median on every problem to the file of times."""
+    """Add every algorithm's median on every problem to the file of times."""
     times = recorded()
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
     known = {problem_of(row["problem"]): row for row in found["rows"]}
@@ -164,7 +164,7 @@ def measure(dtype: str) -> None:
 def algorithms_on(
     problem: Problem, *, gradient: bool, known: Container[str], seconds: float = SECONDS
 ) -> dict[str, float]:
-    """Medians of the algorithms that are not known, taking turns."""
+    """Medians of the algorithms that are not ``known``, measured in turn."""
     x, kernel = operands(problem, gradient)
     runs: dict[str, Callable] = {}
     once: dict[str, float] = {}
@@ -189,7 +189,7 @@ def algorithms_on(
         time.perf_counter() - start < seconds * len(runs) or len(taken[next(iter(runs))]) < 5
     ):
         for name, program in runs.items():
-            # What comes before it leaves the caches as it likes.
+            # The first run puts the caches into its own state.
             program(x, kernel).block_until_ready()
             for _ in range(2):
                 begin = time.perf_counter()
@@ -200,7 +200,7 @@ def algorithms_on(
 
 
 def fit() -> None:
-    """Rates of least logarithmic error, leaves first, then the rewrites' own work."""
+    """Rates of least logarithmic error: of the kernels first, then of the rewrites' own work."""
     times = recorded()
     found: dict[str, list[float]] = {}
     rows = [
@@ -216,7 +216,7 @@ def fit() -> None:
                 if name not in names or ALGORITHMS[name].unsupported_reason(problem):
                     continue
                 work = ALGORITHMS[name].work(problem)
-                # What the parts took is taken as measured, where the part was measured.
+                # The time of the parts is predicted from the rates found so far.
                 rest = milliseconds - parts_of(name, problem, found)
                 key = f"{name}/{work.kind}" if work.kind else name
                 samples[f"{key}/{problem.dtype}"].append((work, rest, milliseconds))
@@ -263,7 +263,7 @@ def recorded() -> dict[str, dict]:
 
 
 def problem_of(record: dict) -> Problem:
-    """The problem that was written down."""
+    """The problem of a record."""
     tuples = {
         key: tuple(tuple(v) if isinstance(v, list) else v for v in value)
         for key, value in record.items()
@@ -273,7 +273,7 @@ def problem_of(record: dict) -> Problem:
 
 
 def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> float:
-    """Predicted milliseconds of a rewrite's parts, each by its cheapest leaf."""
+    """Predicted milliseconds of a rewrite's parts, each by its cheapest kernel."""
     total = 0.0
     for part, times in ALGORITHMS[name].parts(problem):
         part, _ = part.trimmed()
@@ -291,7 +291,7 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
 
 
 def nonnegative(samples: list) -> list[float]:
-    """turn, operation and byte > 0 that leave the least squares of the times' logarithms."""
+    """turn, operation and byte > 0 with the least squared error of the times' logarithms."""
     from scipy.optimize import least_squares
 
     rows = np.array([[w.turns, w.operations, w.traffic] for w, _, _ in samples], float)
@@ -319,7 +319,7 @@ def nonnegative(samples: list) -> list[float]:
 
 
 def report(rows: list) -> None:
-    """For each problem what the choice loses against the best algorithm measured."""
+    """For each problem, how much the choice loses against the best algorithm measured."""
     tuning.rates.cache_clear()
     choose._cheapest.cache_clear()
     losses = []

@@ -1,11 +1,12 @@
-"""What the choice of an algorithm loses: 200 layers drawn from known networks, all directions.
+"""How much the choice of an algorithm loses: 200 layers of known networks, all directions.
 
     python experiments/choice_regret.py [float32|bfloat16] [--layers 200] [--seconds 0.05]
 
 The rates of the cost model are fitted on other layers (experiments/calibrate_convolution.py). For
-each drawn layer, forward and for both gradients, every algorithm that may be taken without being
-named is timed, those left out that the model prices at more than ten times the cheapest; the regret
-is the chosen algorithm's time over the least. Writes results/choice_regret_DTYPE.json.
+each drawn layer, forward and for both gradients, every algorithm that can be chosen is timed,
+except those with a predicted time of more than ten times the least. The regret is the chosen
+algorithm's time over the least. Writes results/choice_regret_DTYPE.json, whose algorithms have the
+names of the day of the run (``RENAMED`` in calibrate_convolution.py has those that changed).
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ RESULTS = Path(__file__).parent / "results"
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 MOST = {"work": 1.5e9, "cells": 2.5e7}
-"""Multiply-adds, and cells of the arrays, of a layer that is drawn: what is larger, takes long."""
+"""The most multiply-adds, and cells of the arrays, of a drawn layer: larger ones take long."""
 
 PRICED = 10.0
-"""Times the cheapest prediction from which on an algorithm is not timed."""
+"""An algorithm with a prediction of more than this many times the least is not timed."""
 
 
 def plain(size, c, f, o, s=1, p=None, g=1, d=1):
@@ -297,7 +298,7 @@ NETWORKS = {
 
 
 def drawn(count: int, dtype: str) -> list[tuple[str, Problem]]:
-    """So many different layers of the networks, with batches of the usual sizes."""
+    """``count`` different layers of the networks, with usual batch sizes."""
     draws = np.random.default_rng(0)
     names, found = sorted(NETWORKS), {}
     while len(found) < count:
@@ -316,7 +317,7 @@ def drawn(count: int, dtype: str) -> list[tuple[str, Problem]]:
 
 
 def main() -> None:
-    """Times, and says where the choice loses."""
+    """Time the algorithms and print where the choice loses."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dtype", nargs="?", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--layers", type=int, default=200)
@@ -355,7 +356,7 @@ def main() -> None:
 
 
 def report(rows: list[dict]) -> None:
-    """Geometric means and the worst, by direction."""
+    """Print geometric means and the worst case, by direction."""
     for direction in ("forward", "input", "kernel", ""):
         mine = [row for row in rows if direction in ("", row["direction"])]
         times = [(row["milliseconds"], row["chosen"]) for row in mine]

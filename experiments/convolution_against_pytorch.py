@@ -2,8 +2,8 @@
 
     python experiments/convolution_against_pytorch.py [float32|bfloat16]
 
-Forward, gradient of the input, gradient of the kernel; medians. PyTorch computes channels last, its
-faster layout for these; with one axis as it likes them, channels first. Needs PyTorch (CPU). Writes
+Forward, gradient of the input, gradient of the kernel; medians. PyTorch gets channels last, its
+faster layout for these layers, and channels first for one axis. Needs PyTorch (CPU). Writes
 results/convolution_against_pytorch_DTYPE.json and .png.
 """
 
@@ -53,7 +53,7 @@ ROUNDS, CALLS, SLOW = 6, 6, 0.02  # a contender slower than that many seconds is
 
 
 def by_jax(conv: Callable, problem: Problem, arrays: tuple) -> list[Callable]:
-    """The three directions, each a function that comes back when it is done."""
+    """The three directions, each a function that returns when it is done."""
 
     def forward(x, kernel):
         return conv(
@@ -101,7 +101,7 @@ def by_torch(problem: Problem, arrays: tuple, dtype: str) -> list[Callable]:
 
 
 def medians(contenders: dict[str, Callable]) -> dict[str, float]:
-    """Milliseconds, taking turns; before each turn a call that is not counted, and a rest."""
+    """Milliseconds, measured in turn; each turn has a rest and an uncounted call first."""
     taken: dict[str, list[float]] = {}
     for turn in range(ROUNDS):
         for name, run in contenders.items():
@@ -119,7 +119,7 @@ def medians(contenders: dict[str, Callable]) -> dict[str, float]:
 
 
 def draw(rows: list[dict], path: Path, title: str) -> None:
-    """A panel a direction: milliseconds of all three, a line a layer."""
+    """A panel for each direction: milliseconds of all three, one line for each layer."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6), layout="constrained")
@@ -142,7 +142,7 @@ def draw(rows: list[dict], path: Path, title: str) -> None:
 
 
 def main(dtype: str) -> None:
-    """Times every layer, prints a table, writes the record."""
+    """Time every layer, print a table, write the record."""
     rows, ratios = [], []
     for name, problem in LAYERS.items():
         draws = np.random.default_rng(0)

@@ -3,20 +3,21 @@
     python experiments/convolution_on_accelerator.py [--batch 128] [--limit 240]
 
 Writes results/convolution_on_PLATFORM.json: for each layer, direction and dtype the median
-milliseconds of each contender, what failed and what was wrong. That file is what a rule for the
-platform must cite; those there are for NVIDIA are in ``jaxcnn.convolve.nvidia``.
+milliseconds of each contender, and the ones that failed or were wrong. A rule for a platform must
+cite that file; the rules for NVIDIA are in ``jaxcnn.convolve.nvidia``.
 
 H100, jax 0.11.2, PyTorch 2.11 in its faster layout: of 66 measurements lax is within 1.2 of
-PyTorch's time in 46. Slower by 1.5 and more, and not mended: transposed convolutions, forward (3.7
+PyTorch's time in 46. Slower by 1.5 and more, and not solved: transposed convolutions, forward (3.7
 and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="polyphase"``) and for the kernel (4.7
 and 3.6); dense 3-D ones, forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel
 (bfloat16, 1.6); the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take
 half of lax's time); a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes.
-Where XLA finds cuDNN's own way, no algorithm written out for XLA is faster.
+Where XLA calls cuDNN for a direction, no algorithm of ours is faster. (Recorded algorithms have the
+names of the day of the run; ``RENAMED`` in calibrate_convolution.py has those that changed.)
 
 A layer's programs are compiled several at once, and then timed alone. Operands are numbers that
-bfloat16 holds, so that tf32 rounds none of them; every result is held to lax's, and some of its
-entries to the definition in float64.
+bfloat16 holds exactly, so that tf32 rounds none of them. Every result is compared with lax's, and
+some of its entries with the definition in float64.
 """
 
 from __future__ import annotations

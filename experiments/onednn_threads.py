@@ -1,19 +1,19 @@
-"""Which threads oneDNN should compute with, beside XLA's own: scenes, settings, ratios to lax.
+"""The best thread settings for oneDNN beside XLA's own threads: scenes, settings, ratios to lax.
 
     python experiments/onednn_threads.py [--seconds 2] [--variants FOLDER]
 
-XLA computes with a pool of threads, oneDNN with that of OpenMP, and both want all cores. Each
-scene is a program in which they can be in each other's way; each setting is a process of its own,
-because libgomp reads its environment once. In a process lax and oneDNN take turns; times are means,
-which show it when a few calls wait for long. Writes results/onednn_threads.json.
+XLA has a pool of threads and oneDNN has OpenMP's; both want all cores. Each scene is a program in
+which they can compete; each setting runs in a process of its own, because libgomp reads its
+environment once. In a process lax and oneDNN are timed in turn. Times are means, which show when a
+few calls wait for long. Writes results/onednn_threads.json.
 
 Scenes: one layer; a small one; a chain of small ones, in which the threads' waking counts; a small
 one after a large one of lax's; both gradients of a layer, which XLA may start at once; elementwise
 work right after a convolution; four Python threads; eight virtual devices; PyTorch in between.
 
 Settings: how long libgomp's idle threads look for work before they sleep (GOMP_SPINCOUNT; passive
-is not at all, default is what libgomp does without being told), and, from a folder that holds the
-library's other builds, iomp and tbb.
+means not at all, default is libgomp's own), and iomp and tbb from a folder with the library's other
+builds.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
 
 
 def child(seconds: float, torch_beside: bool, library: str) -> None:
-    """Prints the means of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
+    """Print the means of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
     if library:
         from jaxcnn.onednn import library as loading
 
@@ -204,7 +204,7 @@ def child(seconds: float, torch_beside: bool, library: str) -> None:
 
 
 def main() -> None:
-    """Every setting, scene by scene."""
+    """Time every setting, scene by scene."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="for each scene and setting")
     parser.add_argument("--variants", type=Path, help="folder with iomp/ and tbb/ libdnnl.so.3")

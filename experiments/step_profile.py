@@ -4,8 +4,8 @@
 
 Runs the steps of training_speed.py's networks under ``jaxcnn.install()`` (or by lax) with JAX's
 profiler and sums the time of each operation of the compiled program over its kinds: oneDNN's calls
-by direction and size, XLA's fusions by what they hold. Beside them the new pages that a step
-touches, as the system counts them, and bytes that XLA plans for temporaries.
+by direction and size, XLA's fusions by their operations. It also prints the new pages that a step
+touches, as the system counts them, and the bytes that XLA plans for temporaries.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REPEATS = 5
 
 
 def main() -> None:
-    """Prints the table of one network."""
+    """Print the table of one network."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=TASKS, default="resnet18")
     parser.add_argument("--rows", type=int, default=25)
@@ -83,7 +83,7 @@ def operations(path: Path) -> dict[str, tuple[float, int]]:
 
 
 def descriptions(text: str) -> dict[str, str]:
-    """By the operation's name in the compiled program: its kind, and what it makes."""
+    """By the operation's name in the compiled program: its kind and its result."""
     found = {}
     entry = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\S+) ([\w\-]+)\(")
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""The shim is compiled with the wheel; where that cannot be, the wheel is built without it."""
+"""The shim is compiled with the wheel; if it cannot be, the wheel is built without it."""
 
 import ctypes
 import os
@@ -44,7 +44,7 @@ def without_compiler(monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where a shim is to be built: a source, and the library of an earlier build."""
+    """The folder of a shim: its source, and the library of an earlier build."""
     (tmp_path / hatch_build.SOURCE).write_text(SHIM)
     (tmp_path / hatch_build.LIBRARY).write_text("of an earlier build")
     return tmp_path
@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @linux
 @compiles
-def test_a_shim_is_compiled_and_replaces_what_is_there(folder):
+def test_a_compiled_shim_replaces_the_old_one(folder):
     (folder / hatch_build.NOTE).write_text("of an earlier build")
     hatch_build._build_in(folder)
     assert ctypes.CDLL(str(folder / hatch_build.LIBRARY)).answer() == 42
@@ -60,7 +60,7 @@ def test_a_shim_is_compiled_and_replaces_what_is_there(folder):
 
 
 def _fails(folder):
-    """Builds, which fails; and what the note says, the old library being gone."""
+    """The note after a build that fails, which also removes the old library."""
     with pytest.raises(hatch_build.NotBuiltError) as why:
         hatch_build._build_in(folder)
     assert {p.name for p in folder.iterdir()} == {hatch_build.SOURCE, hatch_build.NOTE}
@@ -71,26 +71,27 @@ def _fails(folder):
 
 
 @linux
-def test_without_a_compiler_a_note_says_so(folder, without_compiler):
+@pytest.mark.usefixtures("without_compiler")
+def test_without_a_compiler_a_note_says_so(folder):
     assert _fails(folder) == "no C compiler works here, and ziglang is not installed\n"
 
 
 @linux
 @compiles
-def test_the_note_has_what_the_compiler_says_first(folder):
+def test_the_note_has_the_compilers_first_error(folder):
     (folder / hatch_build.SOURCE).write_text("int f(void) { return nonsense; }\n")
     assert "nonsense" in _fails(folder)
 
 
 @linux
-def test_the_note_names_headers_that_are_missing(folder, monkeypatch):
+def test_the_note_names_missing_headers(folder, monkeypatch):
     monkeypatch.setattr(hatch_build, "HEADERS", "onednn-devel-of-nobody")
     assert "pip install onednn-devel-of-nobody" in _fails(folder)
-    monkeypatch.setattr(hatch_build, "find_spec", lambda name: None)
+    monkeypatch.setattr(hatch_build, "find_spec", lambda _: None)
     assert "pip install jaxlib" in _fails(folder)
 
 
-def test_elsewhere_nothing_is_compiled_and_nothing_asked_for(folder, monkeypatch):
+def test_other_platforms_compile_and_require_nothing(folder, monkeypatch):
     monkeypatch.setattr(sysconfig, "get_platform", lambda: "macosx-11.0-arm64")
     hatch_build._build_in(folder)
     assert {p.name for p in folder.iterdir()} == {hatch_build.SOURCE}
@@ -100,7 +101,7 @@ def test_elsewhere_nothing_is_compiled_and_nothing_asked_for(folder, monkeypatch
 @linux
 @compiles
 @pytest.mark.parametrize("compiler", ["'", "/no/such/cc", str(ROOT), "/bin/false", "no program"])
-def test_a_compiler_that_is_none_is_passed_over(monkeypatch, tmp_path, compiler):
+def test_a_compiler_that_does_not_work_is_skipped(monkeypatch, tmp_path, compiler):
     if compiler == "no program":
         text = tmp_path / "cc"
         text.write_text("no program")
@@ -111,7 +112,7 @@ def test_a_compiler_that_is_none_is_passed_over(monkeypatch, tmp_path, compiler)
 
 
 @linux
-def test_zig_is_asked_for_only_where_no_compiler_works(monkeypatch, tmp_path):
+def test_zig_is_required_only_if_no_compiler_works(monkeypatch, tmp_path):
     monkeypatch.delenv("CC", raising=False)
     with_one = WheelBuilder(str(ROOT)).config.dependencies
     broken = tmp_path / "cc"
@@ -132,7 +133,7 @@ def test_zig_is_asked_for_only_where_no_compiler_works(monkeypatch, tmp_path):
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 40), st.integers(0, 9))))
 @example([(2, 28, 0)])
 @example([(2, 29, 0), (2, 2, 5)])
-def test_the_platform_is_what_the_newest_symbol_allows(versions):
+def test_the_wheels_platform_follows_from_the_newest_symbol(versions):
     names = [".".join(map(str, v if v[2] else v[:2])) for v in versions]
     binary = b"\x7fELF\0" + b"".join(b"libc.so.6\0GLIBC_%s\0" % name.encode() for name in names)
     tag = hatch_build.platform_of(binary)
@@ -140,7 +141,7 @@ def test_the_platform_is_what_the_newest_symbol_allows(versions):
     assert tag == ("manylinux_2_28_x86_64" if fits else "linux_x86_64")
 
 
-def test_symbols_without_a_number_are_of_this_machine_alone():
+def test_a_wheel_with_unnumbered_symbols_is_for_this_machine_alone():
     for name in (b"GLIBC_PRIVATE", b"GLIBC_ABI_DT_RELR"):
         assert hatch_build.platform_of(b"\0%s\0" % name) == "linux_x86_64"
 
@@ -150,7 +151,7 @@ def test_symbols_without_a_number_are_of_this_machine_alone():
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what a wheel is made of, with no git around it."""
+    """A copy of the files that a wheel is made of, outside of git."""
     for name in ("pyproject.toml", "hatch_build.py", "README.md", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
     dirty = shutil.ignore_patterns("__pycache__", "*.so", hatch_build.NOTE, "mnist_files")
@@ -174,7 +175,7 @@ def _built(tree, target, **variables):
 
 
 def _of_the_room(names):
-    """Of a wheel's names, those of the room's files that are not Python."""
+    """The files of jaxcnn/onednn in a wheel that are not Python."""
     room = "jaxcnn/onednn/"
     return {n.removeprefix(room) for n in names if n.startswith(room) and not n.endswith(".py")}
 
@@ -204,7 +205,7 @@ def test_a_wheel_whose_shim_does_not_compile_is_built_without_it(tree):
         assert _of_the_room(wheel.namelist()) == {"shim.c", hatch_build.NOTE}
 
 
-def test_a_source_distribution_holds_what_a_wheel_is_built_from(tree):
+def test_a_source_distribution_can_build_a_wheel(tree):
     room = tree / hatch_build.FOLDER
     for name in (hatch_build.LIBRARY, hatch_build.NOTE):
         (room / name).write_text("of an earlier build")

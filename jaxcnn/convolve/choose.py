@@ -42,7 +42,7 @@ def check_algorithm(name: str) -> None:
 
     >>> check_algorithm("im2col")
     Traceback (most recent call last):
-    jaxcnn.errors.InputError: algorithm must be one of 'direct', 'onednn', ..., got 'im2col'.
+    jaxcnn.errors.InputError: algorithm must be one of 'direct', ..., got 'im2col'.
     """
     choice("algorithm", name, tuple(ALGORITHMS))
 

@@ -78,6 +78,7 @@ class Explanation:
 def explain_problem(problem: Problem) -> Explanation:
     """Forward, input gradient and kernel gradient of a canonical problem.
 
+    >>> from jaxcnn.convolve import Problem
     >>> found = explain_problem(Problem(1, (7,), 3, (3,), 6, dtype="int32"))
     >>> found.directions[0].chosen, found.directions[0].costs["taps"]
     ('direct', 'dtype int32')

@@ -58,7 +58,7 @@ def lower_conv(
     Args:
       platform: for which the program is lowered; None for one without rules of its own.
       context, x, kernel, params: as for lax's own rule.
-      algorithm: a name that is asked for.
+      algorithm: the name of an algorithm to use if it supports the call.
     """
     rule = LAX_RULES.get(platform, LAX_RULES[None])
     x_type, kernel_type = operand_types(context)

@@ -211,7 +211,7 @@ for _primitive, _pool in {
     register_lowering(_primitive, partial(_lower_window, _pool))
 
 
-# -- the tap where an extremum lies ----------------------------------------------------------------
+# -- the tap of an extremum ------------------------------------------------------------------------
 
 
 @first_tap_p.def_abstract_eval

@@ -1,4 +1,4 @@
-"""What pools make of the taps of a window: sums, extrema, and the tap where an extremum lies.
+"""What pools make of the taps of a window: sums, extrema, and the tap of an extremum.
 
 A program grows with its taps. If one axis alone has more than :data:`.tuning.POOL_MOST_TAPS`, or
 sizes are symbols, lax's ``reduce_window`` does the same in one operation (:func:`is_unrolled`).
@@ -93,7 +93,7 @@ def highest(dtype: jnp.dtype) -> float | int:
     return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
 
 
-# -- the tap where an extremum lies ----------------------------------------------------------------
+# -- the tap of an extremum ------------------------------------------------------------------------
 
 
 def tap_number_dtype(window: ArrayWindow) -> Any:

@@ -1,8 +1,7 @@
 """Windows read tap by tap: for each tap one strided slice of the cells under it.
 
-Cells of padding are added only where a tap overhangs the input. So no padded copy of the input is
-made, and the transpose of a read is one dilated pad, of which a compiler makes one pass over all
-taps.
+Cells of padding are added only where a tap is outside the input. So no padded copy of the input is
+made. The transpose of a read is one dilated pad, and a compiler fuses those of all taps.
 """
 
 from __future__ import annotations
@@ -128,8 +127,8 @@ def has_symbols(window: ArrayWindow) -> bool:
 def steps(window: ArrayWindow) -> Iterator[ArrayWindow]:
     """Windows that one after another make the whole one, the last axes first.
 
-    F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is settled within the rows before it
-    is settled between them, which is the row-major order of the definition.
+    That takes F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is settled within the rows
+    before it is settled between them, which is the row-major order of the definition.
 
     >>> axis = AxisWindow(9, 3, kernel_size=3, stride=3)
     >>> [[axis.kernel_size for axis in step] for step in steps((axis, axis, axis))]

@@ -46,7 +46,7 @@ TAPS_MOST_CHANNELS = 4
 """Channels of a group in ``taps``. Not measured."""
 
 TAPS_FUSED_PRODUCTS = 9
-"""Products in one fused expression of ``taps``, after which a barrier stands. Not measured by
+"""Products in one fused expression of ``taps``; a barrier ends each expression. Not measured by
 itself."""
 
 TAP_LOOP_TAPS_A_TURN = 16
@@ -78,8 +78,8 @@ ONEDNN_FEW_CHANNELS = 8
 bound itself was not measured."""
 
 ONEDNN_MOST_OUTPUTS_A_TAP = 4
-"""Outputs for each tap up to which a problem is taken for a kernel gradient by
-``onednn_backward_weights``. Not measured."""
+"""``onednn_backward_weights`` supports problems with at most this many outputs for each tap: more
+are not the gradient of a kernel. Not measured."""
 
 # -- rewrites --------------------------------------------------------------------------------------
 
@@ -102,11 +102,12 @@ DEPTH_TAPS_MOST_TAPS = 16
 # -- pools -----------------------------------------------------------------------------------------
 
 POOL_JOINT_TAPS = 16
-"""Taps up to which several axes are pooled in one step. Not measured by itself."""
+"""Several axes are pooled in one step if they have at most this many taps together. Not measured by
+itself."""
 
 POOL_MOST_TAPS = 64
-"""Taps up to which a program holds one slice for each. The gradient of a maximum over 128 taps
-compiles for 0.7 s, over 2,000 for 91 s (2 cores of an AMD EPYC, jax 0.10.2)."""
+"""A pool of at most this many taps is unrolled, one slice for each tap. The gradient of a maximum
+over 128 taps compiles for 0.7 s, over 2,000 for 91 s (2 cores of an AMD EPYC, jax 0.10.2)."""
 
 # -- partitioned programs and other platforms ------------------------------------------------------
 
@@ -114,11 +115,11 @@ PARTITIONED_MOST_TAPS = 128
 """Matrix products in the kernel gradient of a partitioned program. Not measured."""
 
 CUDA_MOST_IMAGES = 64
-"""Images into which one is taken apart on NVIDIA's devices. Not measured."""
+"""The most images into which one is split on NVIDIA's devices. Not measured."""
 
 CUDA_FEWEST_TAPS_AN_OUTPUT = 4
-"""Taps for each output from which a dilated kernel gradient is taken apart on NVIDIA's devices. Not
-measured."""
+"""A dilated kernel gradient is split into images on NVIDIA's devices if it has at least this many
+taps for each output. Not measured."""
 
 CUDA_CHANNEL_MULTIPLE = 8
 """cuDNN's bfloat16 kernels want channels in multiples of this: 1.1 to 2.0 times as fast (H100, jax

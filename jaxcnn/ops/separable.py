@@ -128,16 +128,17 @@ def separable_conv(
         padding_mode=padding_mode,
     )
     weights = _one_group_a_channel(depthwise_kernel)
-    between = None if out_sharding is None else _between(x)
+    between = None if out_sharding is None else _between(x, shapes.batch)
     maps = convolve(x, weights, None, shapes.depthwise, precision, None, between).astype(x.dtype)
     y = convolve(maps, pointwise_kernel, bias, shapes.pointwise, precision, None, out_sharding)
     return shapes.restore(y)
 
 
-def _between(x: jax.Array) -> PartitionSpec:
+def _between(x: jax.Array, batch: int | None) -> PartitionSpec:
     """x's division along batch and channels; a stride may leave other spatial sizes."""
-    batch, *spatial, channels = jax.typeof(x).sharding.spec
-    return PartitionSpec(batch, *[None] * len(spatial), channels)
+    first, *spatial, channels = jax.typeof(x).sharding.spec
+    divided = (*[None] * len(spatial), channels)
+    return PartitionSpec(*divided if batch is None else (first, *divided))
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:

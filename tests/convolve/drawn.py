@@ -1,7 +1,7 @@
-"""What the tests of the convolution draw: problems, for each algorithm such as it takes; and calls.
+"""Strategies and bounds for the tests of the convolution: problems for each algorithm, and calls.
 
-The definition that results are held against is written here once more, in NumPy and with base
-dilation and negative padding; ``test_problem`` holds it to jaxcnn.reference.
+Results are compared with a definition in NumPy that supports base dilation and negative padding;
+``test_problem`` compares it with jaxcnn.reference.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def problems(
 
     Args:
       ranks, batches, groups, dtypes: what there may be.
-      channels, filters: how many of them a group may have.
+      channels, filters: numbers of them that a group may have.
       filter_size, stride, dilation, base_dilation, padding: the least and the most on an axis.
-      tiled: whether the filter is as large as the stride.
-      outputs: about how many there are at most on an axis.
+      tiled: whether the kernel is as large as the stride.
+      outputs: about the most outputs on an axis.
     """
     rank = draw(st.sampled_from(ranks))
     axes = []
@@ -104,7 +104,7 @@ TIGHT = {"padding": (0, 1), "filter_size": (2, 4)}
 """Padding that is less than the filter."""
 
 
-# For each algorithm, what it is made for.
+# For each algorithm, problems that it is meant for.
 _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     "direct": problems(),
     "onednn": st.one_of(
@@ -168,7 +168,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     "patches_matmul": kernel_gradients(groups=(1,)),
     "depthwise_kernel_gradient": st.one_of(
         kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
-        # So many rows, and of no divisor, that some are left over.
+        # Rows in numbers without a divisor, so that some are left over.
         st.builds(
             lambda n, rows, f, d, lo, hi: Problem(
                 n, (rows + d * (f - 1) - lo - hi,), 2, (f,), 2, 2, (1,), ((lo, hi),), (1,), (d,)
@@ -190,17 +190,17 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
 
 
 def taken_by(name: str, dtype: str = "float32") -> st.SearchStrategy[Problem]:
-    """Problems that an algorithm takes; hypothesis complains where there are none."""
+    """Problems that an algorithm supports; hypothesis fails if there are none."""
     return _MADE_FOR[name].map(lambda p: with_dtype(p, dtype)).filter(lambda p: takes(name, p))
 
 
 def takes(name: str, problem: Problem) -> bool:
-    """Whether the algorithm takes the problem, as :func:`jaxcnn.convolve.choose.solve` asks it."""
+    """Whether the algorithm supports the problem, trimmed as :func:`.choose.solve` does."""
     return not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
 
 
 def gradients_taken_by(name: str, dtype: str) -> st.SearchStrategy[Problem]:
-    """Problems of which the gradient of x or of the kernel is one that the algorithm takes."""
+    """Problems with a gradient, of x or of the kernel, that the algorithm supports."""
 
     def some_gradient_is(problem: Problem) -> bool:
         gradients = (problem.input_gradient(), problem.kernel_gradient())
@@ -217,13 +217,13 @@ def with_dtype(problem: Problem, dtype: str) -> Problem:
 
 
 def numbers(shape: tuple[int, ...], stream: int) -> np.ndarray:
-    """Of either sign, magnitudes from 1/8 to 1: products neither overflow nor underflow."""
+    """Numbers of either sign, magnitudes 1/8 to 1: products neither overflow nor underflow."""
     draws = np.random.default_rng((stream, *shape))
     return draws.choice((-1.0, 1.0), shape) * draws.uniform(0.125, 1, shape)
 
 
 def arrays(problem: Problem) -> tuple[jax.Array, jax.Array]:
-    """x and kernel; in float64 where 64 bits are switched on."""
+    """x and kernel; in float64 if 64 bits are enabled."""
     dtype = jnp.dtype(problem.dtype)
     return tuple(
         jnp.asarray(numbers(shape, stream).astype(dtype))
@@ -237,8 +237,7 @@ Slices = tuple[slice, ...]
 def define(problem: Problem, x: Any, kernel: Any) -> np.ndarray:
     """The convolution by its definition, tap by tap, in float64.
 
-    It is jaxcnn.reference's in NumPy, because that compiles every shape anew; a test holds the two
-    together.
+    In NumPy, because jaxcnn.reference compiles every shape anew; a test compares the two.
     """
     canvas, _ = _canvas(problem, x)
     groups, kernel = problem.groups, np.asarray(kernel).astype(np.float64)
@@ -280,7 +279,7 @@ def _by_group(a: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _canvas(problem: Problem, x: Any) -> tuple[np.ndarray, Slices]:
-    """x (N, *cells, groups, c) with its zeros inside and around it, and where on it x lies."""
+    """x (N, *cells, groups, c) with zeros between its cells and around it, and the slice of x."""
     laid = [
         (max(lo, 0), max(lo, 0) + b * (n - 1) + 1, b, max(hi, 0))
         for n, b, (lo, hi) in zip(problem.size, problem.base_dilation, problem.padding, strict=True)
@@ -293,7 +292,7 @@ def _canvas(problem: Problem, x: Any) -> tuple[np.ndarray, Slices]:
 
 
 def _taps(problem: Problem) -> Iterator[tuple[tuple[int, ...], Slices]]:
-    """Each tap, and the cells of the canvas that it meets; negative padding is passed over."""
+    """Each tap, and the cells of the canvas that it meets, without those that are cropped."""
     for tap in np.ndindex(*problem.kernel_size):
         firsts = [
             max(-lo, 0) + t * d
@@ -307,20 +306,20 @@ def _taps(problem: Problem) -> Iterator[tuple[tuple[int, ...], Slices]]:
 
 
 def terms(problem: Problem) -> int:
-    """Products in the sum that one output is."""
+    """Products in the sum of one output."""
     return problem.taps * problem.group_channels[0]
 
 
 @dataclass(frozen=True)
 class Course:
-    """What a problem goes through: how many algorithms one inside another, all of them local?"""
+    """The algorithms that compute a problem: how deeply they nest, and whether all are local."""
 
     levels: int
     local: bool
 
 
 def course(problem: Problem, name: str) -> Course:
-    """The course of a problem that starts with this algorithm."""
+    """The algorithms that compute a problem, starting with this one."""
     algorithm, (problem, _) = ALGORITHMS[name], problem.trimmed()
     parts = [course(part, choose(part)) for part, _ in algorithm.parts(problem)]
     return Course(
@@ -332,12 +331,12 @@ def course(problem: Problem, name: str) -> Course:
 def allowance(
     problem: Problem, taken: Course, magnitude: np.ndarray, x: Any, kernel: Any
 ) -> np.ndarray:
-    """How far a result in the problem's dtype may lie from the definition in float64.
+    """How much a result in the problem's dtype may differ from the definition in float64.
 
-    A sum of products: one rounding a product, one an addition, one at the end, times the terms'
-    magnitudes. Of 16-bit numbers the sums are kept in float32; what is handed from one algorithm
-    to another, and the result, is rounded to 16 bits. Where a transform is passed through, every
-    entry may be off by a share of the norms, see :func:`of_transforms`.
+    A sum of products: one rounding for each product, each addition and the result, times the
+    magnitudes of the terms. Sums of 16-bit numbers are kept in float32; results, also those of the
+    parts of rewrites, are rounded to 16 bits. With a transform among the algorithms, every entry
+    may be off by a share of the norms, see :func:`of_transforms`.
     """
     count = terms(problem) + 2
     exact = gamma(count, "float64")
@@ -351,12 +350,12 @@ def allowance(
 
 
 def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
-    """The bound for Fourier transforms of x and kernel, products of spectra, and the way back.
+    """The bound for Fourier transforms of x and kernel, products of spectra, and the inverse.
 
     A transform of L numbers is off by at most log2(L)*eta of its 2-norm, eta = u + (4*sqrt(2) + 4)u
     about 11u (Higham, theorem 24.2). An error d of x, in the 2-norm, changes no output by more than
-    ||d||_2 ||w||_2, and the way back is off by its share of ||y||_2 <= ||x||_2 ||w||_1. With the
-    roundings of the complex products and of their sum over the channels, all is at most
+    ||d||_2 ||w||_2, and the inverse is off by its share of ||y||_2 <= ||x||_2 ||w||_1. With the
+    roundings of the complex products and of their sum over the channels, the total is at most
     (3*11*log2(L) + c + 8) u ||x||_2 ||w||_1.
     """
     cells = math.prod(
@@ -395,13 +394,13 @@ def drawn_numbers(draw: st.DrawFn, axes: int) -> jax.lax.ConvDimensionNumbers:
 def as_call(
     problem: Problem, convolve: Callable[..., jax.Array], layouts: Any = None, **others: Any
 ) -> Callable:
-    """(x, kernel) -> y of the problem by a function with the arguments of lax's.
+    """(x, kernel) -> y of the problem by a function with lax's arguments.
 
     Args:
       problem: what is computed.
       convolve: that function.
       layouts: lax's dimension numbers; None for channels last.
-      others: further arguments; groups are features' unless they say otherwise.
+      others: further arguments; groups are feature groups by default.
     """
     if "batch_group_count" not in others:
         others = {"feature_group_count": problem.groups} | others
@@ -438,7 +437,7 @@ class Call:
 
     @property
     def terms(self) -> int:
-        """Products in the sum that one output is."""
+        """Products in the sum of one output."""
         return math.prod(self.kernel_shape) // max(1, self.kernel_shape[self.numbers.rhs_spec[0]])
 
     def arrays(self) -> tuple[jax.Array, jax.Array]:
@@ -471,7 +470,7 @@ def calls(
     largest: int = 5,
     channels: tuple[int, int] = (1, 3),
 ) -> Call:
-    """Calls that lax takes, over all of its arguments; there may be no output."""
+    """Calls that lax accepts, with all of its arguments; the output may be empty."""
     rank = draw(st.sampled_from(ranks))
     spatial = "DHW"[3 - rank :]
     dtype = draw(st.sampled_from(dtypes))

@@ -1,4 +1,4 @@
-"""Every algorithm computes the definition, on the problems that it takes, in every direction."""
+"""Every algorithm computes the definition for all problems that it supports, in every direction."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ _NAMES = {direction.kind: name for name, direction in onednn.DIRECTIONS.items()}
 
 
 def each(names):
-    """A test for each algorithm; oneDNN's where it may be asked."""
+    """A test for each algorithm; oneDNN's are skipped if it is unavailable."""
     marks = {name: pytest.mark.skipif(bool(closed), reason=str(closed)) for name in ONEDNN}
     return pytest.mark.parametrize(
         "name", [pytest.param(name, marks=marks.get(name, ())) for name in names]
@@ -49,18 +49,18 @@ def each(names):
 
 
 def takers(*dtypes):
-    """The algorithms that take one of these dtypes."""
+    """The algorithms that support one of these dtypes."""
     taken = dict.fromkeys(ONEDNN, ("float32", "bfloat16")) | {"fft": ("float32", "float64")}
     return [name for name in ALGORITHMS if set(dtypes) & set(taken.get(name, dtypes))]
 
 
 def dtypes_of(name, *dtypes):
-    """Those that the algorithm takes."""
+    """The dtypes that the algorithm supports."""
     return [dtype for dtype in dtypes if name in takers(dtype)]
 
 
 def holds(problem, name, solve=solve):
-    """The algorithm's value is the definition's."""
+    """Check that the algorithm's value is the definition's."""
     assert named_or_chosen(problem, name, frozenset()) == name
     with jax.enable_x64(problem.dtype == "float64"):
         x, kernel = arrays(problem)
@@ -74,7 +74,7 @@ def holds(problem, name, solve=solve):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_it_computes_the_definition(name, data):
+def test_every_algorithm_computes_the_definition(name, data):
     kinds = dtypes_of(name, "float64", "float32")
     problem = data.draw(taken_by(name, kinds[0]))
     for dtype in kinds:
@@ -84,7 +84,7 @@ def test_it_computes_the_definition(name, data):
 @each(takers(*SIXTEEN))
 @few
 @given(st.data())
-def test_numbers_of_16_bits_are_summed_in_32(name, data):
+def test_16_bit_numbers_are_summed_in_32_bits(name, data):
     dtype = data.draw(st.sampled_from(dtypes_of(name, *SIXTEEN)))
     if name in ONEDNN and ALGORITHMS[name].unsupported_reason(_served(name, dtype)):
         pytest.skip(f"oneDNN does not compute with {dtype} here")
@@ -92,7 +92,7 @@ def test_numbers_of_16_bits_are_summed_in_32(name, data):
 
 
 def _served(name, dtype):
-    """A problem that oneDNN serves by this name wherever it computes with the dtype."""
+    """A problem that oneDNN supports by this name on every machine that has the dtype."""
     problem = with_dtype(Problem(2, (12, 12), 32, (3, 3), 32), dtype)
     return {
         "onednn": problem,
@@ -104,7 +104,7 @@ def _served(name, dtype):
 @each(["taps", "tap_loop", "patches_matmul", "depthwise_kernel_gradient"])
 @few
 @given(st.data())
-def test_in_a_loop_over_examples_it_computes_the_same(name, data):
+def test_a_loop_over_examples_computes_the_same(name, data):
     problem = data.draw(taken_by(name))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "LARGEST_TEMPORARY", 0)
@@ -113,8 +113,8 @@ def test_in_a_loop_over_examples_it_computes_the_same(name, data):
 
 @each(onednn.DIRECTIONS)
 @given(st.data())
-def test_onednn_reads_arrays_as_they_lie(name, data):
-    """The definition's numbers whatever the order of the axes, straight from where they lie."""
+def test_onednn_reads_arrays_in_any_layout_without_transposes(name, data):
+    """The definition's numbers for any order of axes, and no transpose in the program."""
     problem = data.draw(taken_by(name))
     numbers = drawn_numbers(data.draw, problem.axes)
     x, kernel = arrays(problem)
@@ -133,9 +133,9 @@ def test_onednn_reads_arrays_as_they_lie(name, data):
 
 
 def laid(name, problem, x, kernel, numbers):
-    """The arrays of a problem in lax's order of axes; and how lax is told of the groups.
+    """The arrays of a problem in lax's order of axes, and lax's argument for the groups.
 
-    Of kernel gradients they are input and output gradient, with all groups along the batch.
+    For kernel gradients the arrays are input and output gradient, all groups in the batch axis.
     """
     if not ALGORITHMS[name].takes_forward_operands:
         return layout.lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
@@ -147,7 +147,7 @@ def laid(name, problem, x, kernel, numbers):
 @pytest.mark.skipif(bool(closed), reason=str(closed))
 @pytest.mark.parametrize("name", onednn.DIRECTIONS)
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
+def test_onednn_supports_channels_first_and_kernels_in_any_order(name, axes):
     """Without this the test above could pass by transposes alone."""
     dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
     problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
@@ -166,7 +166,7 @@ def test_channels_first_and_kernels_in_any_order_are_read(name, axes):
 @each(ALGORITHMS)
 @few
 @given(st.data())
-def test_its_gradients_are_those_of_the_definition(name, data):
+def test_gradients_by_every_algorithm_are_those_of_the_definition(name, data):
     dtype = dtypes_of(name, "float64", "float32")[0]
     problem = data.draw(gradients_taken_by(name, dtype))
     runs = []
@@ -183,7 +183,7 @@ def test_its_gradients_are_those_of_the_definition(name, data):
     call = as_call(problem, conv_general_dilated, algorithm=name)
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype == "float64"):
         patch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
-        patch.setattr(onednn, "call", of_onednn)  # what lies as oneDNN reads it goes there straight
+        patch.setattr(onednn, "call", of_onednn)  # for arrays in their own layout
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(dtype))
         got = jax.jit(lambda x, w, g: jax.vjp(call, x, w)[1](g))(x, kernel, g)
@@ -203,13 +203,13 @@ def test_its_gradients_are_those_of_the_definition(name, data):
 
 @each(ALGORITHMS)
 @given(st.data())
-def test_its_parts_are_the_problems_that_it_hands_on(name, data):
+def test_parts_are_the_problems_that_a_rewrite_hands_on(name, data):
     problem, _ = data.draw(taken_by(name)).trimmed()
     assert _handed_on(problem, name) == _stated(problem, name)
 
 
 def _handed_on(problem, name):
-    """What the algorithm asks for while it runs, turn by turn of its loops."""
+    """The problems that the algorithm hands on while it runs, turn by turn of its loops."""
     seen = []
 
     def recording(part, x, kernel):
@@ -243,7 +243,7 @@ def test_there_is_something_to_draw_for_every_algorithm():
 
 
 @pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"direct"}))
-def test_what_is_unusual_is_left_to_the_direct_call(name):
+def test_only_the_direct_call_supports_unusual_problems(name):
     usual = Problem(2, (6, 6), 4, (3, 3), 4)
     changes = [
         {"dtype": "complex64", "out_dtype": "complex64"},
@@ -267,7 +267,7 @@ def test_what_is_unusual_is_left_to_the_direct_call(name):
         assert not ALGORITHMS["direct"].unsupported_reason(replace(usual, **change))
 
 
-def test_an_error_of_one_part_in_a_thousand_would_be_seen():
+def test_the_bounds_show_an_error_of_one_part_in_a_thousand():
     """The bounds above are not so wide that they allow everything."""
     for name, problem in (
         ("taps", Problem(1, (6, 6), 2, (3, 3), 2, 2)),

@@ -1,4 +1,4 @@
-"""The choice: deterministic, within what is allowed, and not at the price of accuracy."""
+"""The choice is deterministic, keeps to what is allowed, and costs no accuracy."""
 
 import math
 from dataclasses import replace
@@ -31,7 +31,7 @@ from tests.convolve.drawn import (
 )
 
 FACTOR = 8
-"""How many times the direct call's error that of the chosen algorithm may be."""
+"""The error of the chosen algorithm may be this many times that of the direct call."""
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
 
@@ -65,14 +65,14 @@ ANY = st.one_of(
 )
 
 LINES = 30
-"""Operations of StableHLO in one program that XLA compiles, at the most."""
+"""The most operations of StableHLO in one of XLA's programs."""
 
 CLOSED = st.sets(st.sampled_from(sorted(set(ALGORITHMS) - {"direct"}))).map(frozenset)
 
 
 @many
 @given(ANY, CLOSED, st.integers(1, 2**24), st.sets(st.sampled_from(sorted(ONEDNN))))
-def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
+def test_only_algorithms_that_read_the_layout_are_exempt_from_its_cost(
     problem, closed, total, readers
 ):
     laid = LayoutCost(total, frozenset(readers))
@@ -87,8 +87,8 @@ def test_what_reads_arrays_as_they_lie_is_spared_what_the_others_pay(
 
 
 @given(st.data())
-def test_what_is_paid_for_is_what_is_laid_out_anew(data):
-    """Of arrays in any order of axes; and nothing of those that lie as they are taken."""
+def test_the_layout_cost_counts_the_bytes_that_are_transposed(data):
+    """For any order of axes; nothing for the layout that the algorithms take."""
     problem = data.draw(problems(groups=(1, 2)))
     numbers = data.draw(
         st.sampled_from([channels_last(problem.axes), kernel_gradient_numbers(problem.axes)])
@@ -102,7 +102,7 @@ def test_what_is_paid_for_is_what_is_laid_out_anew(data):
 
 
 def _laid_out_anew(described, put):
-    """Bytes of x, kernel and output that the way to an algorithm and back transposes."""
+    """Bytes of x, kernel and output that are transposed before and after an algorithm."""
     problem = described.problem
     x, kernel = jax.eval_shape(
         lambda *given: lax_operands(*given, described.numbers), *arrays(problem)
@@ -118,7 +118,7 @@ def _laid_out_anew(described, put):
 
 @many
 @given(ANY, CLOSED)
-def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
+def test_the_chosen_algorithm_supports_the_problem_and_is_not_excluded(problem, closed):
     name = choose(problem, closed)
     assert name not in closed
     assert not ALGORITHMS[name].unsupported_reason(problem.trimmed()[0])
@@ -128,7 +128,7 @@ def test_what_is_chosen_takes_the_problem_and_is_not_closed(problem, closed):
 
 @many
 @given(ANY, CLOSED)
-def test_the_choice_is_the_same_when_it_is_made_again(problem, closed):
+def test_the_choice_is_deterministic(problem, closed):
     before = choose(problem, closed), costs(problem, closed)
     choosing._cheapest.cache_clear()
     tuning.rates.cache_clear()
@@ -137,7 +137,7 @@ def test_the_choice_is_the_same_when_it_is_made_again(problem, closed):
 
 @many
 @given(ANY, CLOSED)
-def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
+def test_costs_are_finite_and_the_choice_has_the_least(problem, closed):
     priced = costs(problem, closed)
     assert list(priced) == list(ALGORITHMS)
     taken = {name: cost for name, cost in priced.items() if not isinstance(cost, str)}
@@ -157,7 +157,7 @@ def test_costs_are_finite_and_the_choice_is_the_least(problem, closed):
 
 @many
 @given(ANY)
-def test_where_all_else_is_closed_the_direct_call_serves(problem):
+def test_the_direct_call_is_chosen_if_all_others_are_excluded(problem):
     assert choose(problem, frozenset(ALGORITHMS) - {"direct"}) == "direct"
 
 
@@ -171,7 +171,7 @@ def test_where_all_else_is_closed_the_direct_call_serves(problem):
         {"size": (1, 1), "padding": ((0, 0), (0, 0))},
     ],
 )
-def test_what_nothing_else_takes_goes_the_direct_way(change):
+def test_the_direct_call_is_chosen_for_problems_that_no_other_supports(change):
     problem = replace(Problem(8, (28, 28), 32, (3, 3), 32, 32), **change)
     assert choose(problem) == "direct"
     assert all(isinstance(cost, str) for name, cost in costs(problem).items() if name != "direct")
@@ -179,7 +179,7 @@ def test_what_nothing_else_takes_goes_the_direct_way(change):
 
 @many
 @given(ANY, st.sampled_from(list(ALGORITHMS)), CLOSED)
-def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name, closed):
+def test_a_named_algorithm_is_used_if_it_supports_the_problem(problem, name, closed):
     taken = named_or_chosen(problem, name, closed)
     if name in closed or ALGORITHMS[name].unsupported_reason(problem.trimmed()[0]):
         assert taken == choose(problem, closed)
@@ -188,7 +188,7 @@ def test_a_name_is_honoured_where_the_algorithm_takes_the_problem(problem, name,
 
 
 @pytest.mark.parametrize("name", ["taps", "block_diagonal", "fft", "direct"])
-def test_a_name_reaches_the_compiled_program(name, monkeypatch):
+def test_a_named_algorithm_is_in_the_compiled_program(name, monkeypatch):
     runs = []
     algorithm = ALGORITHMS[name]
 
@@ -207,13 +207,13 @@ def test_a_name_reaches_the_compiled_program(name, monkeypatch):
 
 @many
 @given(ANY, CLOSED)
-def test_what_smears_is_taken_by_name_alone(problem, closed):
-    """An output by the Fourier transform depends on more than its window."""
+def test_kernels_that_are_not_local_are_never_chosen(problem, closed):
+    """Outputs by the Fourier transform depend on more than their window."""
     assert ALGORITHMS[choose(problem, closed)].local
     assert {name for name in ALGORITHMS if not ALGORITHMS[name].local} == {"fft"}
 
 
-def test_a_transform_that_would_be_faster_is_named_where_precision_is_not_asked_for():
+def test_a_faster_fourier_transform_is_used_only_by_name_and_not_at_precision_highest():
     """Without this the test above could not fail."""
     problem = Problem(1, (300, 300), 1, (31, 31), 1)
     priced = costs(problem)
@@ -272,8 +272,8 @@ UNBOUNDED = st.one_of(
     ),
     st.sampled_from((frozenset(), ONEDNN)),
 )
-def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
-    """Compile time is: a program of XLA's takes a few lines, and so many milliseconds."""
+def test_program_size_is_bounded_for_all_problem_sizes(problem, closed):
+    """And so compile time is: one of XLA's programs is a few lines, and some milliseconds."""
     if problem.is_empty:
         return
     x, kernel = (
@@ -286,7 +286,7 @@ def test_programs_are_of_bounded_size_whatever_the_sizes(problem, closed):
 
 
 @pytest.mark.skipif(bool(unavailable_reason()), reason=str(unavailable_reason()))
-def test_the_switch_changes_the_choice_at_once(monkeypatch):
+def test_closing_onednn_changes_the_choice_at_once(monkeypatch):
     problem = Problem(8, (28, 28), 32, (3, 3), 32, padding=((1, 1), (1, 1)))
     x, kernel = arrays(problem)
 
@@ -324,7 +324,7 @@ SIZED += [problem.kernel_gradient() for problem in SIZED[:4]]
 
 @pytest.mark.parametrize("problem", SIZED, ids=str)
 @pytest.mark.parametrize("closed", [frozenset(), ONEDNN], ids=["open", "closed"])
-def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
+def test_the_chosen_algorithm_is_as_accurate_as_the_direct_call_at_network_sizes(problem, closed):
     name = choose(problem, closed)
     x, kernel = arrays(problem)
     exact = define(problem, x, kernel)
@@ -338,7 +338,7 @@ def test_the_choice_is_not_at_the_price_of_accuracy(problem, closed):
 
 
 @given(problems(ranks=(1, 2), dtypes=("float32", "bfloat16")))
-def test_nor_for_drawn_problems(problem):
+def test_the_chosen_algorithm_is_as_accurate_as_the_direct_call_for_drawn_problems(problem):
     x, kernel = arrays(problem)
     exact = define(problem, x, kernel)
 
@@ -350,7 +350,7 @@ def test_nor_for_drawn_problems(problem):
     assert error(None) <= FACTOR * max(error("direct"), floor), choose(problem)
 
 
-def test_an_algorithm_that_is_not_measured_is_not_for_free():
+def test_rates_are_positive_and_an_unmeasured_algorithm_is_an_error():
     for key, rates in tuning.rates().items():
         assert min(rates) >= 0, key
         assert max(rates) > 0, key

@@ -1,4 +1,4 @@
-"""What is explained is what is chosen, for every direction."""
+"""Explanations show the algorithm that is chosen, for every direction."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxcnn.convolve.explain import explain_problem
 PROBLEM = Problem(2, (12, 12), 16, (3, 3), 32, stride=(2, 2), padding=((1, 0), (1, 0)))
 
 
-def test_the_three_directions_are_explained_by_what_is_chosen():
+def test_each_direction_is_explained_with_the_algorithm_that_is_chosen():
     found = explain_problem(PROBLEM)
     wanted = (PROBLEM, PROBLEM.input_gradient(), PROBLEM.kernel_gradient())
     for direction, problem in zip(found.directions, wanted, strict=True):
@@ -27,7 +27,7 @@ def test_the_three_directions_are_explained_by_what_is_chosen():
         assert f"* {direction.chosen}" in str(direction)
 
 
-def test_convolutions_inside_programs_are_found_whoever_asks():
+def test_convolutions_of_jaxcnn_and_lax_inside_programs_are_found():
     x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
 
     def ours(x):
@@ -42,7 +42,7 @@ def test_convolutions_inside_programs_are_found_whoever_asks():
         jaxcnn.explain(jnp.sin, x)
 
 
-def test_the_command_prints_it():
+def test_the_explain_command_prints_every_direction():
     asked = ["explain", "2x12x12x16", "-k", "3x3", "-c", "32", "-p", "1"]
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0
@@ -63,7 +63,9 @@ def test_the_command_prints_it():
         (["2x2x2x16"], "kernel_size"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, change, says):
+def test_a_mistake_in_the_explain_command_is_one_line_and_exit_code_2(
+    monkeypatch, capsys, change, says
+):
     monkeypatch.setattr("sys.argv", ["jaxcnn", "explain", *change, "-k", "3x3", "-c", "32"])
     with pytest.raises(SystemExit) as stop:
         main()

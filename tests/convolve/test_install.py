@@ -1,4 +1,4 @@
-"""Under install() every library's convolutions are chosen for, and after it nothing is left."""
+"""install() chooses algorithms for the convolutions of every library, and leaves no trace."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def nothing_is_left():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Installed, and the direct call chosen only where nothing else takes the problem."""
+    """Installed, and the direct call is chosen only if nothing else supports the problem."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     with install():
@@ -54,7 +54,7 @@ def installed(monkeypatch):
 
 
 def _depthwise(x, kernel):
-    """A convolution that is not left to lax where there is a choice; oneDNN need not be open."""
+    """A convolution that the choice does not leave to lax, with oneDNN or without."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -69,7 +69,7 @@ X, KERNEL = (jnp.asarray(numbers(s, i)) for i, s in enumerate([(8, 28, 28, 32), 
 
 
 def _is_lax_s():
-    """Whether lax's convolution is what is compiled, by the lowered text."""
+    """Whether the lowered program has lax's convolution."""
     text = for_cpus(lambda x, w: _depthwise(x, w), X, KERNEL)
     return text.count("stablehlo.convolution") == 1 and TARGET not in text
 
@@ -94,7 +94,7 @@ def test_importing_installs_nothing():
     assert done.stdout == "True\n"
 
 
-def test_installed_until_uninstalled():
+def test_install_lasts_until_uninstall():
     before = _texts()
     assert _is_lax_s()
     install()
@@ -108,7 +108,7 @@ def test_installed_until_uninstalled():
     assert _texts() == before
 
 
-def test_as_a_context_it_ends_with_the_block_and_with_an_error():
+def test_install_as_a_context_ends_with_the_block_and_with_an_error():
     with install():
         assert not _is_lax_s()
     assert _is_lax_s()
@@ -121,7 +121,7 @@ def test_as_a_context_it_ends_with_the_block_and_with_an_error():
         assert _is_lax_s()
 
 
-def test_a_block_leaves_what_it_found():
+def test_a_nested_install_restores_what_was_installed():
     with install():
         with install():
             assert not _is_lax_s()
@@ -137,7 +137,7 @@ def test_a_block_leaves_what_it_found():
     assert not _is_lax_s()
 
 
-def test_the_switch_is_heeded():
+def test_installed_calls_avoid_onednn_while_it_is_closed():
     with install(), onednn_closed():
         assert not _is_lax_s()
         assert all(TARGET not in text for text in _texts())
@@ -151,22 +151,26 @@ class TestFlax:
     """What holds for jaxcnn.conv holds for Flax's layer."""
 
     @given(problem=conv_problems(dtypes=DTYPES))
-    def test_it_is_the_definition(self, problem):
+    def test_an_installed_flax_layer_is_the_definition(self, problem):
         assert_obeys_geometry(adapters.flax_conv, problem)
         assert_matches_reference(adapters.flax_conv, problem)
 
     @few
     @given(problem=conv_problems(dtypes=DTYPES, max_cells=16))
-    def test_its_gradients_are_those_of_the_definition_and_of_differences(self, problem):
+    def test_gradients_of_an_installed_flax_layer_are_those_of_the_definition_and_of_differences(
+        self, problem
+    ):
         assert_gradients_match(adapters.flax_conv, problem)
 
     @few
     @given(problem=conv_problems(dtypes=DTYPES, max_cells=16, ranks=(1, 2)))
-    def test_it_may_be_compiled_mapped_differentiated_and_rematerialised(self, problem):
+    def test_an_installed_flax_layer_can_be_compiled_mapped_differentiated_and_rematerialised(
+        self, problem
+    ):
         assert_transforms(adapters.flax_conv, problem)
 
     @given(problem=conv_problems())
-    def test_it_lowers_for_every_platform(self, problem):
+    def test_an_installed_flax_layer_lowers_for_every_platform(self, problem):
         assert_lowers(partial(problem.call, adapters.flax_conv), problem.arrays())
 
     @given(
@@ -174,7 +178,7 @@ class TestFlax:
             lambda p: 0 in p.stride or 0 in p.dilation or p.in_channels % p.groups
         )
     )
-    def test_it_refuses_what_it_did(self, problem):
+    def test_an_installed_flax_layer_rejects_what_it_rejected_before(self, problem):
         assert_refuses(adapters.flax_conv, problem)
 
 
@@ -200,7 +204,7 @@ def _values_and_gradients(x):
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_a_network_of_flax_has_the_values_and_gradients_it_had(opened, request):
+def test_install_keeps_the_values_and_gradients_of_a_flax_network(opened, request):
     x = jnp.asarray(numbers((2, 8, 8, 3), 0).astype(np.float32))
     before = _values_and_gradients(x)
     request.getfixturevalue("installed")
@@ -214,7 +218,7 @@ def test_a_network_of_flax_has_the_values_and_gradients_it_had(opened, request):
 
 @few
 @given(calls(dtypes=("float32",), ranks=(1, 2, 3)))
-def test_lax_s_own_calls_have_the_values_and_gradients_they_had(call):
+def test_install_keeps_the_values_and_gradients_of_lax_calls(call):
     x, kernel = call.arrays()
 
     def both(x, w):
@@ -233,7 +237,7 @@ _assert_close = partial(assert_trees_close, roundings=1000)
 
 
 def _dense(x, kernel):
-    """What oneDNN is asked for, where it may be."""
+    """A convolution that oneDNN computes if it is available."""
     return lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -247,7 +251,7 @@ def _asks_onednn(function, *args):
     return TARGET in for_cpus(function, *args)
 
 
-def test_an_artefact_asks_nothing_of_onednn():
+def test_an_exported_program_of_lax_calls_has_no_call_of_onednn():
     x, kernel = _dense_arrays()
 
     def both(x, w):
@@ -263,7 +267,7 @@ def test_an_artefact_asks_nothing_of_onednn():
         _assert_close(exported.call(x, kernel), before)
 
 
-def test_eight_devices_in_a_process_of_their_own():
+def test_installed_calls_on_eight_devices_have_the_numbers_of_one():
     run_on_eight_devices(__name__)
 
 

@@ -1,7 +1,7 @@
-"""XLA's known faults: what is handed on to lax comes out right, and no process ends.
+"""XLA's known faults do not show in calls that go to lax: right numbers, and no crash.
 
-Each is run in a process of its own kind: with eight devices, on which the program is divided, and
-where a fault would end the process, that of the tests goes on.
+Faults of partitioned programs are run in a process with eight devices, and faults that end the
+process in a child process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.convolve.drawn import (
 
 @many
 @given(st.integers(0, 6), st.integers(1, 3), st.integers(-9, 3), st.integers(-9, 3), st.booleans())
-def test_a_slice_and_padding_are_what_negative_padding_is(n, base, lo, hi, last):
+def test_crop_is_a_slice_and_padding_equal_to_negative_padding(n, base, lo, hi, last):
     x = np.arange(1, 2 * n + 1).reshape((2, n) if last else (n, 2))
     spread = base * (n - 1) + 1 if n else 0
     if spread + lo + hi < 0 or min(lo, hi) < -spread:
@@ -75,11 +75,11 @@ CROPPED = (
     Problem(1, (4, 5), 1, (2, 2), 3, padding=((-1, 2), (3, -2)), base_dilation=(1, 2)),
     Problem(2, (7,), 2, (2,), 2, padding=((2, -3),), dtype="complex64"),
 )
-"""Problems whose padding cuts cells off."""
+"""Problems with negative padding."""
 
 
 def crops_rightly(convolve: Any) -> None:
-    """Checks all of them, with sizes known and with a batch that is a symbol."""
+    """Check all of them, with known sizes and with a symbolic batch."""
     for problem in CROPPED:
         x, kernel = arrays(problem)
         want, magnitude = defined(problem, x, kernel)
@@ -96,7 +96,7 @@ POOLS = ((np.max, lax.max, -np.inf), (np.min, lax.min, np.inf), (np.sum, lax.add
 
 
 def pools_crop_rightly() -> None:
-    """Checks lax's pools whose padding cuts cells off, windows of one cell among them."""
+    """Check lax's pools with negative padding, windows of one cell included."""
     draws = np.random.default_rng(0)
     x = draws.permutation(63).reshape(7, 9).astype("float32")
     cuts = [((0, 0), (-3, -2)), *draws.integers(-2, 2, (12, 2, 2)).tolist()]
@@ -111,8 +111,8 @@ def pools_crop_rightly() -> None:
         np.testing.assert_array_equal(pool(x), by_numpy(windows, (2, 3)), str((window, padding)))
 
 
-def pools_keep_cells_apart() -> None:
-    """Checks lax's pools of cells that lie apart, large enough for XLA's libraries."""
+def dilated_pools_are_right() -> None:
+    """Check lax's pools with base dilation, large enough for XLA's libraries."""
     draws = np.random.default_rng(0)
     x = draws.integers(-9, 9, (64, 128)).astype("float32")
     for number in range(9):
@@ -139,7 +139,7 @@ def _pool(computation: Any, start: float, window: Any, padding: Any, x: Any, **h
 
 
 @pytest.mark.parametrize("how", ["jaxcnn", "install"])
-def test_cropped_convolutions_and_pools_are_right_and_end_no_process(how):
+def test_convolutions_and_pools_with_negative_padding_are_right_and_end_no_process(how):
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import crop; crop({how!r})"],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -151,19 +151,19 @@ def test_cropped_convolutions_and_pools_are_right_and_end_no_process(how):
 
 
 def crop(how: str) -> None:
-    """What the child process above runs."""
+    """The program of the child process above."""
     if how == "jaxcnn":
         crops_rightly(conv_general_dilated)
     else:
         with jaxcnn.install():
             crops_rightly(lax.conv_general_dilated)
             pools_crop_rightly()
-            pools_keep_cells_apart()
+            dilated_pools_are_right()
     print("right")
 
 
 def told_by_doctor(before: str = "") -> str:
-    """What ``jaxcnn doctor`` says of reductions, in a process after such a line of a shell."""
+    """What ``jaxcnn doctor`` reports of reductions, after a line of a shell script."""
     code = 'from jaxcnn.cli.doctor import state; print(dict(state())["XLA\'s reductions"])'
     done = subprocess.run(
         ["sh", "-c", f"{before}\n{shlex.join([sys.executable, '-c', code])}"],
@@ -176,7 +176,7 @@ def told_by_doctor(before: str = "") -> str:
     return done.stdout.strip()
 
 
-def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkeypatch):
+def test_doctor_reports_wrong_reductions_and_its_advice_helps(monkeypatch):
     (fault,) = (fault for fault in FAULTS if fault.name == "reduction of a product")
     said = told_by_doctor()
     if version("jaxlib") in fault.seen:
@@ -187,8 +187,8 @@ def test_where_reductions_are_wrong_doctor_says_what_to_type_and_it_helps(monkey
 
 
 @pytest.mark.parametrize("spoil", [lambda y: y.at[-1].add(1), lambda y: y.at[32_768].set(jnp.nan)])
-def test_the_probe_sees_one_wrong_number(monkeypatch, spoil):
-    def squares(matrix, x):
+def test_the_reduction_probe_sees_one_wrong_number(monkeypatch, spoil):
+    def squares(_, x):
         return jnp.square(x).sum(1)
 
     for put, right in ((lambda y: y, True), (spoil, False)):
@@ -218,7 +218,7 @@ mlir.register_lowering(reversed_p, _lower_reversed)
 @few
 @given(st.sampled_from((1, 2, 4, 16)), st.data())
 def test_a_reversed_window_is_a_flipped_kernel_in_groups_too(groups, data):
-    """So it is on CPUs; of XLA:GPU the contrary is said, so nothing of ours reverses a window."""
+    """On CPUs. XLA:GPU is reported to differ, so jaxcnn reverses no window."""
     channels = (1, 2, 4)
     bounds = {"channels": channels, "filters": channels, "padding": (0, 2), "ranks": (1, 2)}
     problem = data.draw(problems(groups=(groups,), **bounds))
@@ -231,7 +231,7 @@ def test_a_reversed_window_is_a_flipped_kernel_in_groups_too(groups, data):
     assert_within(got, want, 4 * gamma(100, "float32") * magnitude, str(problem))
 
 
-def test_divided_programs_have_the_numbers_of_whole_ones():
+def test_partitioned_programs_have_the_numbers_of_unpartitioned_ones():
     run_on_eight_devices(__name__)
 
 
@@ -244,11 +244,11 @@ DIVIDED = (
     ("rows", "channels", Problem(8, (16, 8), 8, (3, 3), 16, 1, (3, 3), ((1, 1),) * 2)),
     ("examples", "channels", Problem(8, (24, 8), 8, (1, 1), 16, 2)),
 )
-"""How x and kernel are divided, and the problem."""
+"""How x and kernel are partitioned, and the problem."""
 
 
-def drawn_divisions(count: int) -> list[tuple[str, str, Problem]]:
-    """As many more, of all kinds."""
+def drawn_partitions(count: int) -> list[tuple[str, str, Problem]]:
+    """Further cases of all kinds, drawn."""
     draws = np.random.default_rng(0)
     found = []
     while len(found) < count:
@@ -276,7 +276,7 @@ def _all_directions(call: Any) -> Any:
 
 def on_eight_devices(drawn: int = 5, convolve: Any = conv_general_dilated) -> None:
     mesh = Mesh(np.array(jax.devices()), ("d",))
-    for of_x, of_kernel, problem in (*DIVIDED, *drawn_divisions(drawn)):
+    for of_x, of_kernel, problem in (*DIVIDED, *drawn_partitions(drawn)):
         x, kernel = arrays(problem)
         g = jnp.asarray(numbers(problem.output_shape, 2).astype(np.float32))
         specs = SPECS[of_x], SPECS[of_kernel], P()

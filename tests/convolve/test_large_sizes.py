@@ -1,7 +1,7 @@
 """Sizes at which XLA:CPU has lost rows (see known_faults): convolutions and pools are right there.
 
-The numbers are small and whole, so that every sum is exact in any order and one lost row shows,
-in the sum over all places that a kernel's gradient is too.
+The numbers are small integers, so that every sum is exact in any order and one lost row shows, also
+in the kernel's gradient, which sums over all outputs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SHAPES: dict[str, Callable[[int], tuple[int, tuple[int, ...]]]] = {
     "an image": lambda n: (1, (n // 181 + 1, 181)),
     "examples": lambda n: (n, (3,)),
 }
-"""How so many cells lie: the batch, and the size of an example."""
+"""Batch and size of an example for this many cells."""
 
 
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
-    """Of few channels, and up to 27 terms of 9 at most: whole numbers that bfloat16 holds too."""
+    """Few channels and at most 27 terms of at most 9: integers that bfloat16 holds exactly."""
     batch, size = SHAPES[draw(st.sampled_from(sorted(SHAPES)))](draw(SIZES))
     channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     groups = channels if channels == filters and draw(st.booleans()) else 1
@@ -46,12 +46,12 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 def whole(shape: tuple[int, ...], stream: int) -> np.ndarray:
-    """From -3 to 3."""
+    """Integers from -3 to 3."""
     return np.random.default_rng((stream, *shape)).integers(-3, 4, shape).astype(np.float32)
 
 
 def is_right(problem: Problem, algorithm: str | None, *, directions: bool = True) -> None:
-    """Its result is the definition's to the last bit; both gradients too, if they are asked for."""
+    """Check that the result, with ``directions`` the gradients too, equals the definition."""
     shapes = problem.x_shape, problem.kernel_shape, problem.output_shape
     x, kernel, g = (jnp.asarray(whole(s, i), problem.dtype) for i, s in enumerate(shapes))
     call = as_call(problem, conv_general_dilated, algorithm=algorithm)

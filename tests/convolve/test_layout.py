@@ -1,4 +1,4 @@
-"""From lax's layouts to the canonical one and back, nothing lost and nothing moved."""
+"""Layouts: arrays go from lax's layout to the canonical one and back unchanged."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.convolve.drawn import PLAIN, Call, calls, define, numbers, problems
 
 
 def _params(call):
-    """What lax makes of the call's arguments."""
+    """The arrays of a call, and the parameters of lax's primitive."""
     with jax.enable_x64(True):
         arrays = call.arrays()
         jaxpr = jax.make_jaxpr(lambda *a: lax.conv_general_dilated(*a, **call.kwargs))(*arrays)
@@ -24,7 +24,7 @@ def _params(call):
 
 
 @given(calls(dtypes=("float64",), ranks=(1, 2)))
-def test_there_and_back_it_is_lax_s_convolution(call):
+def test_the_canonical_convolution_in_laxs_layout_is_laxs(call):
     (x, kernel), params = _params(call)
     described = layout.describe(x, kernel, params)
     with jax.enable_x64(True):
@@ -43,7 +43,7 @@ def test_there_and_back_it_is_lax_s_convolution(call):
 
 
 @given(calls(dtypes=("float64",), ranks=(1, 2)))
-def test_what_is_laid_out_is_canonical_again(call):
+def test_lax_operands_is_the_inverse_of_canonical(call):
     (x, kernel), params = _params(call)
     described = layout.describe(x, kernel, params)
     if described.batch_groups == 1:
@@ -53,8 +53,8 @@ def test_what_is_laid_out_is_canonical_again(call):
 
 
 @given(calls(dtypes=("float32",)))
-def test_the_gradient_of_x_is_the_operation_that_lax_emits(call):
-    """For groups lax takes the kernel apart first: another array, of the same problem."""
+def test_the_input_gradient_is_the_call_that_lax_makes(call):
+    """For groups lax rearranges the kernel first, which changes the array but not the problem."""
     (x, kernel), params = _params(call)
     described = layout.describe(x, kernel, params)
     if described.problem.is_empty or described.batch_groups > 1:
@@ -72,7 +72,7 @@ def test_the_gradient_of_x_is_the_operation_that_lax_emits(call):
 
 
 @given(calls())
-def test_the_problem_has_the_call_s_own_numbers(call):
+def test_a_described_problem_has_the_arguments_of_the_call(call):
     (x, kernel), params = _params(call)
     problem = layout.describe(x, kernel, params).problem
     ones = (1,) * problem.axes
@@ -85,7 +85,7 @@ def test_the_problem_has_the_call_s_own_numbers(call):
     assert hash(problem) == hash(layout.describe(x, kernel, params).problem)
 
 
-def test_sizes_that_are_no_numbers_and_unlike_dtypes_are_not_described():
+def test_symbolic_sizes_and_mixed_dtypes_are_not_described():
     call = Call((1, 2, 5), (2, 2, 3), "float32", {"window_strides": (1,), "padding": "VALID",
                                                   "dimension_numbers": None})  # fmt: skip
     (x, kernel), params = _params(call)
@@ -97,7 +97,7 @@ def test_sizes_that_are_no_numbers_and_unlike_dtypes_are_not_described():
 
 
 @pytest.mark.parametrize("axes", [0, 1, 2, 3])
-def test_channels_last_is_what_lax_makes_of_the_letters(axes):
+def test_channels_last_equals_laxs_dimension_numbers_for_the_letters(axes):
     spatial = "DHW"[3 - axes :]
     image = f"N{spatial}C"
     shape = (1,) * (axes + 2)
@@ -106,7 +106,7 @@ def test_channels_last_is_what_lax_makes_of_the_letters(axes):
 
 
 @given(problems(**PLAIN))
-def test_the_exchange_of_arrays_is_undone(problem):
+def test_forward_operands_is_the_inverse_of_kernel_gradient_operands(problem):
     x, g = numbers(problem.x_shape, 0), numbers(problem.output_shape, 1)
     exchanged = problem.kernel_gradient()
     there = layout.kernel_gradient_operands(problem, jnp.asarray(x), jnp.asarray(g))

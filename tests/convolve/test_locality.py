@@ -1,9 +1,9 @@
 """An output depends on its window alone: the law of :mod:`jaxcnn.convolve.algorithms`.
 
-Cells and weights are made NaN, infinite or huge. What is worked out for each output from where they
-lie, by the definition: whether it must be no number (a product with such a cell is among its
-terms), and whether it may be (such a weight lies on a zero of the padding). All other outputs are
-held to their bound, which their own terms make.
+Cells and weights are made NaN, infinite or huge. The definition tells for each output whether it
+must be NaN or infinite (a product with such a cell is among its terms), and whether it may be (such
+a weight meets a zero of the padding). All other outputs must keep their bound, which follows from
+their own terms.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TIMES = 3
 
 
 def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarray:
-    """A copy with the poison in one cell or in a few; by turns in corners, where windows end."""
+    """A copy with the poison in one cell or two; half of the time in corners, where windows end."""
     array = np.array(array)
     for _ in range(int(draws.integers(1, 3))):
         corner = draws.integers(2)
@@ -57,12 +57,12 @@ def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarra
 
 @dataclass(frozen=True)
 class Want:
-    """What the definition says of each output.
+    """The definition's result.
 
     Attributes:
-      value, magnitude: the definition and the sum of its terms' magnitudes, finite cells only.
-      must, may: where a product with a cell or weight that is no number is among the terms; where
-        such a weight is the output's own, on a cell or on a zero.
+      value, magnitude: the sums of the terms and of their magnitudes, from finite cells alone.
+      must: whether an output has a term with a cell or weight that is not finite.
+      may: whether an output has such a weight at all, on a cell or on a zero.
     """
 
     value: np.ndarray
@@ -76,7 +76,7 @@ def _tame(*operands: np.ndarray) -> list[np.ndarray]:
 
 
 def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
-    """Of the convolution of x and kernel."""
+    """The definition's result for the convolution of x and kernel."""
     value, magnitude = defined(problem, *_tame(x, kernel))
     ones = np.ones(problem.x_shape), np.ones(problem.kernel_shape)
     must, _ = defined(problem, ~np.isfinite(x), ones[1])
@@ -86,7 +86,7 @@ def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
 
 
 def hold(got: Any, want: Want, roundings: int, what: str) -> None:
-    """The law, for one result."""
+    """Check the law for one result."""
     got = np.asarray(got, np.float64)
     finite = np.isfinite(got)
     assert not (finite & want.must).any(), f"{what}: a number where a term is none"
@@ -120,10 +120,10 @@ SEEDS = st.integers(0, 2**31)
 
 
 def is_kept(problem: Problem) -> bool:
-    """Whether the law is kept of a problem where the tests run.
+    """Whether the law holds for a problem on the platform of the tests.
 
     Accelerators may compute dilated filters with zeros between their taps: see
-    :mod:`jaxcnn.convolve.nvidia`, which goes around it where such filters are forward ones.
+    :mod:`jaxcnn.convolve.nvidia`, which avoids it for forward convolutions.
     """
     if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
         return True
@@ -133,7 +133,7 @@ def is_kept(problem: Problem) -> bool:
 
 @each(LOCAL)
 @given(st.data())
-def test_it_sees_its_window_alone(name, data):
+def test_outputs_of_every_local_algorithm_depend_on_their_window_alone(name, data):
     problem, seed = data.draw(taken_by(name)), data.draw(SEEDS)
     # What is handed on goes to lax's own call on accelerators, and so does "direct".
     undilated = name == "space_to_batch" or set(problem.dilation) == {1}
@@ -157,7 +157,7 @@ ANY = st.one_of(
 def wanted_gradients(
     problem: Problem, x: np.ndarray, kernel: np.ndarray, g: np.ndarray
 ) -> tuple[Want, Want]:
-    """Of both gradients; of the kernel's, it is cells of g that lie on zeros of the padding."""
+    """Of both gradients. For the kernel's, cells of g may meet zeros of the padding."""
     values, magnitudes = defined_gradients(problem, *_tame(x, kernel, g))
     bad_x, bad_kernel, bad_g = (~np.isfinite(a) for a in (x, kernel, g))
     ones = [np.ones(a.shape) for a in (x, kernel, g)]
@@ -184,7 +184,7 @@ def all_directions(problem: Problem, convolve: Any = conv_general_dilated) -> An
 
 
 def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str) -> None:
-    """The law, for the results of :func:`all_directions`."""
+    """Check the law for the results of :func:`all_directions`."""
     wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
     c, filters = problem.group_channels
     counts = problem.taps * c, problem.taps * filters, problem.batch * problem.output_cells
@@ -204,7 +204,7 @@ def some(problem: Problem) -> bool:
 
 
 @given(ANY.filter(some), SEEDS)
-def test_so_does_what_is_chosen_in_every_direction(problem, seed):
+def test_chosen_outputs_and_gradients_depend_on_their_window_alone(problem, seed):
     run = jax.jit(all_directions(problem))
     for what, (x, kernel, g) in poisonings(seed, *three(problem)):
         hold_all(run(x, kernel, g), problem, x, kernel, g, what)
@@ -213,7 +213,7 @@ def test_so_does_what_is_chosen_in_every_direction(problem, seed):
 @pytest.mark.parametrize("shared", ["x", "nothing"])
 @few
 @given(ANY.filter(some), SEEDS)
-def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, seed):
+def test_a_nan_in_one_member_of_a_vmap_does_not_reach_the_others(shared, problem, seed):
     axes = (None if shared == "x" else 0, 0, 0)
     run = jax.jit(jax.vmap(all_directions(problem), axes))
     for what, (x, kernel, g) in poisonings(seed, *three(problem)):
@@ -232,7 +232,7 @@ def test_one_member_of_an_ensemble_does_not_harm_the_others(shared, problem, see
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="nothing is installed elsewhere")
 @few
 @given(ANY.filter(some), SEEDS)
-def test_and_so_does_lax_s_function_once_installed(problem, seed):
+def test_installed_lax_outputs_depend_on_their_window_alone(problem, seed):
     with jaxcnn.install():
         run = jax.jit(all_directions(problem, jax.lax.conv_general_dilated))
         for what, (x, kernel, g) in poisonings(seed, *three(problem)):
@@ -250,7 +250,7 @@ LONG = (
 
 @pytest.mark.parametrize("problem", LONG, ids=str)
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_long_filters_do_not_smear(problem, closed):
+def test_long_filters_keep_outputs_on_their_window(problem, closed):
     with jaxcnn.onednn_closed() if closed else nullcontext():
         run = jax.jit(all_directions(problem))
         for what, (x, kernel, g) in poisonings(0, *three(problem)):
@@ -261,7 +261,7 @@ def test_long_filters_do_not_smear(problem, closed):
         assert not np.asarray(y)[defined(problem, x, kernel)[1] == 0].any()
 
 
-def test_no_output_sees_a_later_cell():
+def test_causal_outputs_see_no_later_cell():
     x = jnp.ones((4096, 1)).at[-1].set(np.nan)
     y = jaxcnn.causal_conv(x, jnp.ones((240, 1, 1)) / 240)
     assert np.isnan(y[-1, 0])
@@ -269,7 +269,7 @@ def test_no_output_sees_a_later_cell():
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_groups_keep_apart(poison):
+def test_a_nan_stays_in_its_group(poison):
     x = jnp.ones((1, 6, 6, 4)).at[..., 0].set(poison)
     y = jaxcnn.conv(x, jnp.ones((3, 3, 2, 4)), groups=2)
     np.testing.assert_array_equal(y[..., 2:], 18)

@@ -1,6 +1,6 @@
-"""What is compiled for other platforms than CPUs: lax's call, but by name and by rule.
+"""Programs for other platforms than CPUs: lax's call, unless an algorithm or a rule applies.
 
-Nothing runs there in these tests; they read the programs that are handed to XLA.
+Nothing runs on a device here; the tests read the programs that XLA gets.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ EIGHT_BITS = ("float8_e4m3fn", "float8_e5m2")
 
 
 def program_for(platform, function, *operands):
-    """What XLA is given to compile, in all directions."""
+    """The program that XLA gets for a platform."""
     return jax.jit(function).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -54,15 +54,15 @@ def has_a_convolution(text):
 
 
 def convolutions(text):
-    """Each with its window, its dimensions and its groups, in some order."""
+    """The convolutions of a program with window, dimensions and groups, sorted."""
     lines = filter(has_a_convolution, text.splitlines())
     return sorted(line.split("dim_numbers", 1)[1] for line in lines)
 
 
 @pytest.mark.parametrize("platform", ELSEWHERE)
 @few
-@given(problems(dilation=(1, 1), stride=(1, 1), padding=(0, 0)))  # of which none are cut off first
-def test_where_nothing_speaks_against_it_it_is_lax_s_program(platform, problem):
+@given(problems(dilation=(1, 1), stride=(1, 1), padding=(0, 0)))  # so that nothing is cropped first
+def test_ordinary_convolutions_are_laxs_program_on_other_platforms(platform, problem):
     operands = *arrays(problem), jnp.asarray(numbers(problem.output_shape, 2), "float32")
     ours, theirs = (
         convolutions(program_for(platform, all_directions(as_call(problem, of)), *operands))
@@ -74,18 +74,18 @@ def test_where_nothing_speaks_against_it_it_is_lax_s_program(platform, problem):
 
 @few
 @given(st.data())
-def test_a_named_algorithm_is_taken_on_every_platform(data):
+def test_a_named_algorithm_is_used_on_every_platform(data):
     problem = data.draw(taken_by("taps").filter(lambda problem: problem.taps > 1))
     for platform in (*ELSEWHERE, "cpu"):
         call = as_call(problem, conv_general_dilated, algorithm="taps")
         assert not has_a_convolution(program_for(platform, call, *arrays(problem)))
 
 
-# -- what nvidia.py does, run where the tests run --------------------------------------------------
+# -- the programs of nvidia.py, run on the platform of the tests -----------------------------------
 
 
 def instead_of(problem, x, kernel):
-    """What is computed on NVIDIA's devices; None for lax's call."""
+    """The program that replaces lax's call on NVIDIA's devices; None if none does."""
     call = as_call(problem, lax.conv_general_dilated)
     (equation,) = jax.make_jaxpr(call)(x, kernel).eqns
     described = describe(x, kernel, equation.params)
@@ -93,7 +93,7 @@ def instead_of(problem, x, kernel):
 
 
 def holds(problem, x, kernel):
-    """Something is computed instead, and it is the definition's."""
+    """Check that a program replaces lax's call, and that it computes the definition."""
     instead = instead_of(problem, x, kernel)
     assert instead is not None
     want, magnitude = defined(problem, x, kernel)
@@ -102,7 +102,7 @@ def holds(problem, x, kernel):
 
 
 def gradient_call(problem):
-    """lax's call for the kernel gradient of a problem, and what it is called with."""
+    """The parameters and operands of lax's call for the kernel gradient of a problem."""
     x, kernel = arrays(problem)
     g = jnp.asarray(numbers(problem.output_shape, 2).astype(problem.dtype))
     forward = partial(as_call(problem, lax.conv_general_dilated), x)
@@ -115,7 +115,7 @@ DILATED = {"dilation": (2, 3), "stride": (1, 1), "base_dilation": (1, 1), "paddi
 
 
 @given(problems(**DILATED, outputs=20, filter_size=(2, 2), ranks=(1, 2)))
-def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
+def test_cuda_computes_dilated_kernel_gradients_without_dilation(problem):
     assume(problem.output_cells >= 4 * problem.taps)
     params, (x, g) = gradient_call(problem)
     described = describe(x, g, params)
@@ -135,7 +135,7 @@ def test_kernel_gradients_of_dilated_convolutions_are_taken_by_images(problem):
 @few
 @given(problems(groups=(1,), channels=(3, 7, 9), filters=(2, 8, 12), filter_size=(2, 3),
                 base_dilation=(1, 1), dtypes=("bfloat16",)))  # fmt: skip
-def test_channels_of_bfloat16_are_filled_up_to_eights(problem):
+def test_cuda_pads_bfloat16_channels_to_multiples_of_8(problem):
     assume(not problem.trimmed()[0].is_thin)
     for each in (problem, problem.kernel_gradient()):
         x, kernel = arrays(each)
@@ -153,7 +153,7 @@ def test_channels_of_bfloat16_are_filled_up_to_eights(problem):
 
 @few
 @given(problems(**DILATED | {"base_dilation": (1, 2), "padding": (-1, 3)}, filter_size=(2, 4)))
-def test_no_dilated_filter_stands_beside_uneven_padding(problem):
+def test_cuda_programs_have_no_dilated_kernel_with_uneven_padding(problem):
     assume(not problem.trimmed()[0].is_thin)
     x, kernel = arrays(problem)
     text = program_for("cuda", as_call(problem, conv_general_dilated), x, kernel)
@@ -169,7 +169,7 @@ def test_no_dilated_filter_stands_beside_uneven_padding(problem):
 
 @few
 @given(problems(channels=(1, 2, 3), dtypes=INTEGERS))
-def test_integers_are_those_of_the_definition_and_wrap_around(problem):
+def test_cuda_integers_equal_the_definition_and_wrap_around(problem):
     x, kernel = (
         jnp.asarray(np.random.default_rng(i).integers(-100, 100, shape).astype(problem.dtype))
         for i, shape in enumerate((problem.x_shape, problem.kernel_shape))
@@ -186,7 +186,7 @@ def test_integers_are_those_of_the_definition_and_wrap_around(problem):
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
 @few
 @given(problem=problems())
-def test_floats_of_8_bits_are_computed_in_32_and_rounded_once(dtype, problem):
+def test_cuda_computes_8_bit_floats_in_float32_and_rounds_once(dtype, problem):
     x, kernel = (array.astype(dtype) for array in arrays(problem))
     problem = with_dtype(problem, dtype)
     got = jax.jit(instead_of(problem, x, kernel))(x, kernel)

@@ -1,4 +1,4 @@
-"""lax's pools and their gradients, lowered by taps: what lax's own lowerings compute."""
+"""lax's pools and their gradients, lowered by taps, equal those of lax's own lowerings."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from jaxcnn.testing import assert_sums_close
 from tests.cases import for_cpus, scaled
 
 several = scaled(4)
-"""For programs of a few cells, which compile in no time: four times as many cases."""
+"""Four times as many cases, for programs of a few cells, which compile fast."""
 
 KINDS = {"max": (lax.max, -np.inf), "min": (lax.min, np.inf), "sum": (lax.add, 0.0)}
 
 
 @contextmanager
 def lowered_by(rules):
-    """Where programs are compiled by those rules; the same program is not looked up again."""
+    """Inside, programs are compiled with these rules, without JAX's caches."""
     for primitive, rule in rules.items():
         mlir.register_lowering(primitive, rule, platform="cpu")
     jax.clear_caches()
@@ -73,7 +73,7 @@ def pools(draw, kinds=tuple(KINDS), dilated=False):
     return kind, jnp.asarray(x, dtype), arguments
 
 
-def value_and_gradient(kind, x, arguments):
+def value_and_gradient(kind, _, arguments):
     function, start = KINDS[kind]
 
     def both(x):
@@ -86,8 +86,8 @@ def value_and_gradient(kind, x, arguments):
 
 
 @pytest.mark.parametrize("kind", ["max", "min"])
-def test_of_ties_after_a_nan_the_first_takes_all_as_laxs_rule_has_it(kind):
-    """lax goes on from a NaN to the next cell, and from then on keeps what it has."""
+def test_after_a_nan_the_first_of_equal_cells_gets_the_gradient_as_in_lax(kind):
+    """After a NaN lax takes the next cell, and keeps the first of equal ones from then on."""
     x = jnp.array([np.nan, 2.0, 2.0, 2.0, 1.0, 1.0]).reshape(1, 6, 1)
     windows = {name: (1, n, 1) for name, n in (("window_dimensions", 3), ("window_strides", 3))}
     both = value_and_gradient(kind, x, windows | {"padding": ((0, 0),) * 3})
@@ -102,7 +102,7 @@ def test_of_ties_after_a_nan_the_first_takes_all_as_laxs_rule_has_it(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @several
 @given(data=st.data())
-def test_pools_and_their_gradients_are_laxs_ties_and_nans_included(kind, data):
+def test_pools_and_their_gradients_equal_laxs_with_ties_and_nans(kind, data):
     problem = data.draw(pools(kinds=(kind,)))
     both, x = value_and_gradient(*problem), problem[1]
     want = jax.jit(both)(x)
@@ -114,7 +114,7 @@ def test_pools_and_their_gradients_are_laxs_ties_and_nans_included(kind, data):
 
 
 @given(pools(dilated=True))
-def test_dilated_pools_are_laxs(problem):
+def test_dilated_pools_equal_laxs(problem):
     kind, x, arguments = problem
     function, start = KINDS[kind]
 
@@ -128,7 +128,7 @@ def test_dilated_pools_are_laxs(problem):
 
 
 @given(pools(kinds=("sum",)), st.integers(0, 99))
-def test_sums_differ_from_laxs_by_their_roundings_at_most(problem, seed):
+def test_sum_pools_differ_from_laxs_by_roundings_at_most(problem, seed):
     both, (_, x, arguments) = value_and_gradient(*problem), problem
     x = jnp.asarray(np.random.default_rng(seed).uniform(0.125, 1, x.shape), "float32")
     want = jax.jit(both)(x)
@@ -149,7 +149,7 @@ USUAL = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_rules_are_taken_for_the_usual_pools(kind):
+def test_usual_pools_are_lowered_without_reduce_window(kind):
     x = jnp.ones(SHAPE)
     both = value_and_gradient(kind, x, USUAL)
     words = ("reduce_window", "select_and_scatter")
@@ -160,7 +160,7 @@ def test_the_rules_are_taken_for_the_usual_pools(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_integers_and_sizes_that_are_not_known_are_laxs(kind):
+def test_integer_and_symbolic_pools_keep_laxs_lowering(kind):
     def pool(x):
         function, start = KINDS[kind]
         start = 0 if jnp.issubdtype(x.dtype, jnp.integer) else start

@@ -1,4 +1,4 @@
-"""The drop-in is lax's convolution: the same values, the same refusals, the same citizenship."""
+"""The drop-in equals lax's convolution: values, errors, and every transformation of JAX."""
 
 import re
 from dataclasses import replace
@@ -37,7 +37,7 @@ from tests.convolve.drawn import (
 
 @pytest.fixture
 def any_but_direct(monkeypatch):
-    """The cheapest algorithm but the direct call, wherever there is another."""
+    """Choose the cheapest algorithm other than the direct call, if there is one."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     yield
@@ -81,26 +81,26 @@ def _assert_is_lax(call, algorithm=None):
 @pytest.mark.parametrize("dtype", [*REALS, *INTEGERS, "complex64"])
 @few
 @given(st.data())
-def test_it_is_lax_s_for_every_argument(dtype, data):
+def test_conv_general_dilated_equals_laxs_for_every_argument(dtype, data):
     algorithm = data.draw(st.sampled_from((None, *SUMS)))
     _assert_is_lax(data.draw(calls(dtypes=(dtype,))), algorithm)
 
 
 @few
 @given(calls(batch=(0, 1), channels=(0, 1), ranks=(0, 1, 2), dtypes=("float32",)))
-def test_it_is_lax_s_where_arrays_are_empty_or_have_no_spatial_axis(call):
+def test_conv_general_dilated_equals_laxs_for_empty_arrays_and_no_spatial_axis(call):
     _assert_is_lax(call)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "complex64"])
-def test_it_is_lax_s_where_padding_leaves_no_cell(dtype):
+def test_conv_general_dilated_equals_laxs_if_padding_leaves_no_cell(dtype):
     kwargs = {"window_strides": (1, 2), "padding": [(0, 0), (0, -1)], "lhs_dilation": (1, 1)}
     _assert_is_lax(Call((1, 1, 1, 1), (1, 1, 1, 1), dtype, kwargs | {"dimension_numbers": None}))
 
 
 @pytest.mark.parametrize("channels", [0, 1])
 @pytest.mark.parametrize("batch", [0, 2])
-def test_it_is_lax_s_where_groups_of_the_batch_are_empty(batch, channels):
+def test_conv_general_dilated_equals_laxs_for_empty_batch_groups(batch, channels):
     kwargs = {"window_strides": (1,), "padding": "SAME", "batch_group_count": 2}
     call = Call((batch, channels, 3), (2, channels, 2), "float32", kwargs)
     _assert_is_lax(replace(call, kwargs=kwargs | {"dimension_numbers": None}))
@@ -148,7 +148,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
-def test_it_refuses_what_lax_refuses_with_the_same_words(change):
+def test_impossible_calls_raise_laxs_errors(change):
     change = dict(change)
     x = jnp.ones(change.pop("x", (1, 2, 5)), change.pop("x_dtype", "float32"))
     kernel = jnp.ones((2, 2, 3), change.pop("kernel_dtype", "float32"))
@@ -167,14 +167,14 @@ def test_it_refuses_what_lax_refuses_with_the_same_words(change):
     assert isinstance(theirs[0], type), "lax takes this"
 
 
-def test_an_unknown_algorithm_is_refused_with_the_names_there_are():
+def test_an_unknown_algorithm_is_an_error_that_lists_the_names():
     with pytest.raises(ValueError, match=r"algorithm must be one of 'direct', .* 'im2col'"):
         conv_general_dilated(
             jnp.ones((1, 1, 3)), jnp.ones((1, 1, 1)), (1,), "VALID", algorithm="im2col"
         )
 
 
-def test_dtypes_are_promoted_no_more_than_lax_does():
+def test_dtypes_are_promoted_as_by_lax():
     x, kernel = jnp.ones((1, 1, 3)), jnp.ones((1, 1, 1))
     with jax.numpy_dtype_promotion("strict"):
         assert conv_general_dilated(x, kernel, (1,), "VALID").dtype == "float32"
@@ -182,7 +182,7 @@ def test_dtypes_are_promoted_no_more_than_lax_does():
         conv_general_dilated(x, kernel.astype("float16"), (1,), "VALID")
 
 
-def test_numpy_arrays_are_taken_as_lax_takes_them():
+def test_numpy_arrays_are_accepted_as_by_lax():
     x, kernel = numbers((1, 2, 5), 0), numbers((3, 2, 3), 1)
     got = conv_general_dilated(x, kernel, (1,), "SAME")
     want = lax.conv_general_dilated(x, kernel, (1,), "SAME")
@@ -229,7 +229,7 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def _pair(case):
-    """x, kernel in float64, and the two functions of them."""
+    """x and kernel in float64, and the two functions of them."""
     x_shape, kernel_shape, kwargs = case
     x, kernel = jnp.asarray(numbers(x_shape, 0)), jnp.asarray(numbers(kernel_shape, 1))
     ours, theirs = (
@@ -245,7 +245,7 @@ def _loss(function):
 
 @pytest.mark.usefixtures("any_but_direct")
 @each_case
-def test_first_derivatives_in_every_mode(case):
+def test_first_derivatives_in_every_mode_equal_laxs(case):
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(case)
         dx, dw = jnp.cos(x), jnp.cos(w)
@@ -270,7 +270,7 @@ def test_first_derivatives_in_every_mode(case):
 
 @pytest.mark.usefixtures("any_but_direct")
 @each_case
-def test_second_and_third_derivatives(case):
+def test_second_and_third_derivatives_equal_laxs(case):
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(case)
         dx, dw = jnp.cos(x), jnp.cos(w)
@@ -293,7 +293,7 @@ def test_second_and_third_derivatives(case):
 
 
 @each_case
-def test_taylor_series(case):
+def test_taylor_series_equal_laxs(case):
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(case)
         series = ((jnp.cos(x), x, x), (jnp.cos(w), w, 2 * w))
@@ -302,7 +302,7 @@ def test_taylor_series(case):
 
 @pytest.mark.usefixtures("any_but_direct")
 @each_case
-def test_mapped_over_either_or_both_operands(case):
+def test_vmap_over_either_or_both_operands_equals_laxs(case):
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(case)
         xs, ws = jnp.stack([x, 2 * x, x + 1], 1), jnp.stack([w, w - 1, 3 * w], -1)
@@ -326,7 +326,7 @@ def test_mapped_over_either_or_both_operands(case):
 
 @few
 @given(calls(dtypes=("float64",), ranks=(1, 2), largest=4), st.data())
-def test_gradients_and_maps_of_drawn_calls_are_lax_s(call, data):
+def test_gradients_and_vmaps_of_drawn_calls_equal_laxs(call, data):
     places = [
         data.draw(st.sampled_from((None, *range(len(shape) + 1))))
         for shape in (call.x_shape, call.kernel_shape)
@@ -350,7 +350,7 @@ def test_gradients_and_maps_of_drawn_calls_are_lax_s(call, data):
 
 
 @pytest.mark.usefixtures("any_but_direct")
-def test_bodies_of_loops_and_branches():
+def test_convolutions_work_in_loops_and_branches():
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(CASES["strided groups, channels last"])
 
@@ -369,7 +369,7 @@ def test_bodies_of_loops_and_branches():
         assert_close(loops(ours), loops(theirs))
 
 
-def test_without_jit():
+def test_convolutions_work_without_jit():
     with jax.enable_x64(True):
         x, w, ours, theirs = _pair(CASES["transposed"])
         assert_close(ours(x, w), theirs(x, w))
@@ -379,7 +379,7 @@ def test_without_jit():
             assert_close(ours(x, w), theirs(x, w))
 
 
-def test_a_donated_operand_is_used_up_as_by_lax():
+def test_a_donated_operand_is_deleted_as_by_lax():
     same = {"window_strides": (1, 1), "padding": "SAME"}
     x, w, ours, theirs = _pair(((2, 3, 5, 5), (3, 3, 3, 3), same))
     for f in (ours, theirs):
@@ -390,8 +390,8 @@ def test_a_donated_operand_is_used_up_as_by_lax():
 
 
 @each_case
-def test_derivatives_and_maps_are_convolutions_of_ours(case):
-    """None of lax's is left, in any direction: each gets its own choice."""
+def test_derivatives_and_vmaps_bind_our_primitive(case):
+    """No convolution of lax's is left, in any direction: each gets its own choice."""
     x, w, ours, _ = _pair(case)
 
     def everything(x, w):
@@ -432,7 +432,7 @@ def _asks_onednn(function, *args):
     return TARGET in for_cpus(function, *args)
 
 
-def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
+def test_an_exported_program_for_every_platform_has_no_call_of_onednn():
     x, w, ours, theirs = _float32()
     if not unavailable_reason():
         assert _asks_onednn(ours, x, w)
@@ -445,7 +445,7 @@ def test_an_artefact_for_every_platform_asks_nothing_of_onednn():
     _assert_float32_close(exported.call(x, w), want)
 
 
-def test_sizes_may_be_symbols():
+def test_sizes_can_be_symbols():
     x, w, ours, theirs = _float32()
     batch, height = jax.export.symbolic_shape("b, h")
     both = jax.jit(lambda x, w: (ours(x, w), jax.grad(_loss(ours), (0, 1))(x, w)))
@@ -461,7 +461,7 @@ def test_sizes_may_be_symbols():
 # -- several devices -------------------------------------------------------------------------------
 
 
-def test_eight_devices_in_a_process_of_their_own():
+def test_convolutions_on_eight_devices_have_the_numbers_of_one():
     run_on_eight_devices(__name__)
 
 

@@ -1,4 +1,4 @@
-"""The description's formulas against counting, and its rewrites against the definition."""
+"""The formulas of a problem against counting, and its gradients against the definition."""
 
 from dataclasses import replace
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxcnn import reference
 from jaxcnn.convolve import Problem
@@ -19,7 +18,7 @@ SMALL = {"batches": (1, 2), "ranks": (1, 2), "outputs": 3, "filter_size": (1, 3)
 
 
 def _laid(problem):
-    """On each axis, for every window that fits, where its taps lie among the spread-out cells."""
+    """On each axis, for every window that fits, the places of its taps among the dilated cells."""
     axes = []
     for n, b, (lo, hi), f, s, d in zip(
         problem.size,
@@ -43,7 +42,7 @@ def _laid(problem):
 
 @many
 @given(problems())
-def test_outputs_are_the_windows_that_fit(problem):
+def test_the_output_counts_the_windows_that_fit(problem):
     assert problem.output == tuple(map(len, _laid(problem)))
     assert not problem.is_empty
 
@@ -58,8 +57,8 @@ def test_multiply_adds_are_the_products_of_the_definition(problem):
 
 
 @many
-@given(problems(), st.booleans())
-def test_shapes_and_words_agree(problem, thin):
+@given(problems())
+def test_shapes_and_properties_agree(problem):
     x, kernel, y = problem.x_shape, problem.kernel_shape, problem.output_shape
     assert (x[0], x[-1], kernel[-1]) == (y[0], problem.in_channels, y[-1])
     assert kernel[-2] * problem.groups == problem.in_channels
@@ -72,7 +71,7 @@ def test_shapes_and_words_agree(problem, thin):
 
 @many
 @given(problems())
-def test_padding_can_be_made_to_fit_the_outputs_exactly(problem):
+def test_with_padding_for_fits_the_outputs_exactly(problem):
     exact = problem.with_padding_for(problem.output)
     assert exact.output == problem.output
     assert [lo for lo, _ in exact.padding] == [lo for lo, _ in problem.padding]
@@ -83,7 +82,7 @@ def test_padding_can_be_made_to_fit_the_outputs_exactly(problem):
 
 @many
 @given(problems())
-def test_trimmed_leaves_no_negative_padding_and_nothing_to_trim(problem):
+def test_a_trimmed_problem_has_no_negative_padding_and_nothing_to_trim(problem):
     bare, kept = problem.trimmed()
     assert bare.output == problem.output
     assert min(map(min, bare.padding)) >= 0
@@ -95,7 +94,7 @@ def test_trimmed_leaves_no_negative_padding_and_nothing_to_trim(problem):
 
 
 @given(problems(**SMALL, dtypes=("float64",)))
-def test_trimmed_has_the_same_value(problem):
+def test_a_trimmed_problem_has_the_same_value(problem):
     bare, kept = problem.trimmed()
     x, kernel = numbers(problem.x_shape, 0), numbers(problem.kernel_shape, 1)
     cut = x[(slice(None), *(slice(*ends) for ends in kept))]
@@ -107,14 +106,14 @@ def test_trimmed_has_the_same_value(problem):
         assert_sums_close(got, want, magnitude, roundings=terms(problem) + 2)
 
 
-def test_trimmed_cuts_what_lies_between_spread_out_cells_as_padding():
+def test_trimming_keeps_zeros_between_dilated_cells_as_padding():
     # Cells at 0, 3, 6, 9; four places cut off: 5 is padding, then the cell at 6.
     problem = Problem(1, (4,), 1, (2,), 1, padding=((-4, 0),), base_dilation=(3,))
     bare, kept = problem.trimmed()
     assert (bare.size, bare.padding, kept) == ((2,), ((2, 0),), ((2, 4),))
 
 
-def test_trimmed_leaves_alone_what_is_empty():
+def test_an_empty_problem_is_not_trimmed():
     problem = Problem(1, (1, 5), 1, (1, 1), 1, stride=(1, 2), padding=((0, -1), (0, 0)))
     assert problem.is_empty
     assert problem.trimmed() == (problem, ((0, 1), (0, 5)))
@@ -122,7 +121,7 @@ def test_trimmed_leaves_alone_what_is_empty():
 
 @many
 @given(problems())
-def test_the_exchange_is_its_own_inverse(problem):
+def test_kernel_gradient_is_its_own_inverse(problem):
     exact = problem.with_padding_for(problem.output)
     assert exact.kernel_gradient().output == exact.kernel_size
     assert exact.kernel_gradient().kernel_gradient() == exact
@@ -130,7 +129,7 @@ def test_the_exchange_is_its_own_inverse(problem):
 
 @many
 @given(problems())
-def test_the_input_gradient_has_the_size_of_x_and_is_its_own_inverse(problem):
+def test_input_gradient_has_the_size_of_x_and_is_its_own_inverse(problem):
     exact = problem.with_padding_for(problem.output)
     gradient = exact.input_gradient()
     assert gradient.output_shape == problem.x_shape
@@ -149,7 +148,7 @@ def _gradients(problem):
 
 
 @given(problems(**SMALL, dtypes=("float64",)))
-def test_the_kernel_gradient_is_the_exchanged_problem(problem):
+def test_kernel_gradient_computes_the_gradient_of_the_kernel(problem):
     x, _, g, (_, want), (_, magnitude) = _gradients(problem)
     # Cell by cell what the docstring says: x (c, *size, g*N), output gradient (*k, N, O).
     c, axes = problem.group_channels[0], problem.axes
@@ -161,7 +160,7 @@ def test_the_kernel_gradient_is_the_exchanged_problem(problem):
 
 
 @given(problems(**SMALL, dtypes=("float64",)))
-def test_the_input_gradient_is_the_problem_of_the_mirrored_kernel(problem):
+def test_input_gradient_with_the_mirrored_kernel_computes_the_gradient_of_x(problem):
     _, kernel, g, (want, _), (magnitude, _) = _gradients(problem)
     c, filters = problem.group_channels
     mirrored = np.flip(kernel, tuple(range(problem.axes)))
@@ -172,13 +171,13 @@ def test_the_input_gradient_is_the_problem_of_the_mirrored_kernel(problem):
     assert_sums_close(got, want, magnitude, roundings=problem.taps * filters + 2)
 
 
-def test_what_was_left_out_is_filled_in():
+def test_a_problem_has_default_strides_dilations_and_padding():
     assert Problem(1, (5, 5), 1, (3, 3), 1) == Problem(
         1, (5, 5), 1, (3, 3), 1, 1, (1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1), "float32", "float32"
     )
 
 
-def test_an_axis_without_room_for_a_window_gives_nothing():
+def test_an_axis_without_room_for_a_window_has_no_output():
     assert Problem(1, (2,), 1, (5,), 1).output == (0,)
     assert Problem(1, (2,), 1, (5,), 1).is_empty
     assert Problem(1, (0,), 1, (1,), 1, padding=((1, 1),)).output == (2,)
@@ -193,7 +192,7 @@ def test_an_axis_without_room_for_a_window_gives_nothing():
         (Problem(1, (5,), 1, (3,), 6), False),
     ],
 )
-def test_depthwise_is_a_channel_a_group(problem, depthwise):
+def test_is_depthwise_means_one_channel_a_group(problem, depthwise):
     assert problem.is_depthwise == depthwise
 
 
@@ -208,7 +207,7 @@ def test_the_definition_used_here_is_the_reference(problem):
     )
 
     def by_reference(x, kernel):
-        """With the zeros between the cells put in first, and what is cut off cut off."""
+        """By the reference, after x was dilated and cropped."""
         for axis, (b, (lo, hi)) in enumerate(
             zip(problem.base_dilation, problem.padding, strict=True), start=1
         ):

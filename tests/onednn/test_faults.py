@@ -1,4 +1,4 @@
-"""What is known to go wrong in oneDNN is not asked of it, and drawn problems find nothing else."""
+"""oneDNN's known faults are avoided, and drawn problems find no others."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from tests.onednn.test_primitives import each, here, whole
 
 @many
 @given(st.data())
-def test_windows_and_taps_that_meet_padding_alone_are_found(data):
+def test_windows_and_taps_that_meet_only_padding_are_found(data):
     def some(most):
         return data.draw(st.integers(1, most))
 
@@ -66,7 +66,7 @@ SEEN = {
 
 @here
 @pytest.mark.parametrize("what", SEEN)
-def test_what_was_seen_to_go_wrong_is_not_asked_for(what):
+def test_faulty_implementations_are_never_chosen(what):
     name, problem, unwanted = SEEN[what]
     direction = DIRECTIONS[name]
     for may_reorder in (False, True):
@@ -98,8 +98,8 @@ DEPTHWISE = problems(
 @each
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @given(st.data())
-def test_whole_numbers_are_summed_exactly(name, dtype, data):
-    """Whatever the order of the sum and of the axes; the result is rounded once."""
+def test_chosen_implementations_sum_integers_exactly(name, dtype, data):
+    """For any order of the sum and of the axes; the result is rounded once."""
 
     def of_direction(problem):
         return {

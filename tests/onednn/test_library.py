@@ -1,4 +1,4 @@
-"""oneDNN is found, loaded at its first use and bound; where something lacks, a line says what."""
+"""oneDNN is found, loaded at its first use and bound; one line names what is missing."""
 
 import os
 import platform
@@ -38,7 +38,7 @@ OURS = (
 
 
 def in_a_child(code, *options, **variables):
-    """What a fresh process prints and what it says on stderr; with variables of ours alone."""
+    """Standard output and error of a fresh process, with these environment variables alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
         [sys.executable, *options, "-c", f"from jaxcnn import onednn\n{code}"],
@@ -62,20 +62,20 @@ def mapped():
 
 @pytest.fixture
 def anew(monkeypatch):
-    """A process that has not loaded anything yet, as far as the library knows."""
+    """Make the library believe that it has not loaded anything yet."""
     monkeypatch.setattr(library, "_found", None)
     monkeypatch.delenv(library.SWITCH, raising=False)
 
 
 @here
-def test_nothing_is_loaded_before_it_is_asked_for():
+def test_the_library_is_loaded_at_its_first_use():
     rooms = "convolve, nn, ops, testing, train"
     code = f"{MAPPED}\nfrom jaxcnn import {rooms}\nprint(mapped())\n{MISSING}\nprint(mapped())"
     out, _ = in_a_child(code)
     assert out == "[]\nNone\n['libdnnl', 'libgomp', 'jaxcnn_onednn']"
 
 
-def test_what_closes_it_by_hand_loads_nothing():
+def test_closing_onednn_loads_nothing():
     code = f"{MAPPED}\nprint(onednn.unavailable_reason())\nprint('libdnnl' in mapped())"
     if not Path("/proc/self/maps").exists():
         pytest.skip("no /proc")
@@ -83,7 +83,7 @@ def test_what_closes_it_by_hand_loads_nothing():
 
 
 @here
-def test_what_is_loaded_says_what_it_is():
+def test_a_loaded_library_states_version_path_and_threads():
     assert onednn.version().startswith("3.")
     assert onednn.path().name.startswith(library.LIBRARY)
     assert onednn.instruction_set().startswith("avx")
@@ -92,7 +92,7 @@ def test_what_is_loaded_says_what_it_is():
 
 
 @pytest.mark.usefixtures("anew")
-def test_many_threads_that_ask_first_load_it_once(monkeypatch):
+def test_many_threads_load_the_library_once(monkeypatch):
     loaded = []
 
     def load():
@@ -106,7 +106,7 @@ def test_many_threads_that_ask_first_load_it_once(monkeypatch):
     assert said == {"loaded 1 times"}
 
 
-def test_the_package_that_is_advised_is_the_one_that_is_required():
+def test_the_advised_package_is_the_required_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (required,) = (
         r for r in map(Requirement, project["dependencies"]) if r.name.startswith("onednn")
@@ -121,14 +121,14 @@ def test_the_package_that_is_advised_is_the_one_that_is_required():
         assert required.marker.evaluate(of) == served
 
 
-# What can be missing, missing for real where that is cheap.
+# Everything that can be missing; really missing if that is cheap.
 
 
 @pytest.mark.parametrize(
     ("system", "machine"), [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "aarch64")]
 )
 @pytest.mark.usefixtures("anew")
-def test_another_machine_has_none(monkeypatch, system, machine):
+def test_the_library_is_unavailable_on_other_machines(monkeypatch, system, machine):
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     assert onednn.unavailable_reason() == (
@@ -137,7 +137,7 @@ def test_another_machine_has_none(monkeypatch, system, machine):
 
 
 @linux
-def test_a_package_that_is_not_installed_is_named():
+def test_a_missing_package_is_named():
     # Without site-packages there is nothing but the standard library.
     assert in_a_child(MISSING, "-S")[0] == (
         f"oneDNN is not installed: pip install {library.DISTRIBUTION}=={library.RELEASE}"
@@ -148,7 +148,9 @@ def test_a_package_that_is_not_installed_is_named():
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.usefixtures("anew")
-def test_the_file_is_found_by_the_record_and_without_one(monkeypatch, tmp_path, recorded, there):
+def test_the_library_file_is_found_with_and_without_a_record(
+    monkeypatch, tmp_path, recorded, there
+):
     site, place = tmp_path / "site", tmp_path / ("elsewhere" if recorded else "lib")
     folder = site / "onednn_cpu_gomp-2023.2.0.dist-info"
     for new in (folder, place):
@@ -171,7 +173,7 @@ def test_the_file_is_found_by_the_record_and_without_one(monkeypatch, tmp_path, 
 
 
 @here
-def test_threads_that_are_not_there_are_named(tmp_path):
+def test_a_missing_libgomp_is_named(tmp_path):
     (tmp_path / library.THREADS).write_text("no library")
     said, _ = in_a_child(MISSING, LD_LIBRARY_PATH=str(tmp_path))
     assert said.startswith("oneDNN needs libgomp.so.1 (")
@@ -219,7 +221,7 @@ def test_a_shim_that_does_not_load_says_what_to_type(monkeypatch, tmp_path):
     assert onednn.missing().endswith(f"): pip install --no-deps -e {ROOT}")
 
 
-def test_away_from_its_tree_the_package_is_installed_by_name(monkeypatch, tmp_path):
+def test_outside_its_source_tree_the_advice_is_to_install_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr(library, "__file__", str(tmp_path / "jaxcnn" / "onednn" / "library.py"))
     assert library.build_again() == (
         "pip install --force-reinstall --no-deps --no-cache-dir jaxcnn"
@@ -238,7 +240,7 @@ def _cases(word):
     st.sampled_from(("1", "true", "on", "yes", "0", "false", "off", "no")).flatmap(_cases)
     | st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=5)
 )
-def test_the_switch_is_yes_or_no_or_told(said):
+def test_the_environment_switch_is_yes_or_no_or_an_error(said):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(library.SWITCH, said)
         meant = said.strip().lower()
@@ -253,7 +255,7 @@ def test_the_switch_is_yes_or_no_or_told(said):
                 onednn.unavailable_reason()
 
 
-def test_it_is_closed_for_as_long_as_it_is_held(monkeypatch):
+def test_onednn_closed_lasts_as_long_as_its_context(monkeypatch):
     monkeypatch.delenv(library.SWITCH, raising=False)
     with onednn.onednn_closed():
         with onednn.onednn_closed():
@@ -277,7 +279,7 @@ def test_it_is_closed_for_as_long_as_it_is_held(monkeypatch):
     ],
     ids=str,
 )
-def test_its_threads_wait_as_we_say_or_as_a_person_says(own, spins):
+def test_the_spin_count_is_ours_unless_the_user_sets_one(own, spins):
     code = f"import os\nbefore = dict(os.environ)\n{MISSING}\nprint(before == dict(os.environ))"
     out, err = in_a_child(code, OMP_DISPLAY_ENV="VERBOSE", **own)
     assert out == "None\nTrue"
@@ -285,7 +287,7 @@ def test_its_threads_wait_as_we_say_or_as_a_person_says(own, spins):
 
 
 @here
-def test_there_are_as_many_threads_as_a_person_says():
+def test_the_user_sets_the_number_of_threads():
     assert in_a_child("print(onednn.threads())", OMP_NUM_THREADS="3")[0] == "3"
 
 
@@ -303,7 +305,7 @@ tell = lambda: print(onednn.unavailable_reason())
 
 
 @here
-def test_a_process_that_is_forked_after_it_was_loaded_is_told_what_to_do():
+def test_a_process_forked_after_loading_is_told_what_to_do():
     out, _ = in_a_child(f"{FORK}\nin_child(tell); in_child(lambda: in_child(tell)); tell()")
     assert out == "None\nNone\nNone"
     out, _ = in_a_child(f"{FORK}\ntell(); in_child(tell); in_child(lambda: in_child(tell)); tell()")

@@ -1,4 +1,4 @@
-"""oneDNN's convolutions as calls: what is asked, what is answered, and what goes wrong."""
+"""oneDNN's convolutions as calls: descriptions, answers and errors."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +25,7 @@ here = pytest.mark.skipif(
 each = pytest.mark.parametrize("name", DIRECTIONS)
 
 SLOW = ("gemm", "ref", "x64:gemm")
-"""How the names of the implementations begin that are never taken."""
+"""Prefixes of the names of implementations that are never used."""
 
 DENSE = Problem(2, (9, 9), 16, (3, 3), 32, padding=((1, 1), (1, 1)))
 GIVEN = {
@@ -33,17 +33,17 @@ GIVEN = {
     "onednn_backward_data": DENSE.input_gradient(),
     "onednn_backward_weights": DENSE.kernel_gradient(),
 }
-"""What each of the three serves on any machine."""
+"""A problem that each of the three supports on any machine."""
 
 
 def whole(shape, stream=0):
-    """Small whole numbers, of which sums of products are exact in float32."""
+    """Small integers, whose sums of products are exact in float32."""
     draws = np.random.default_rng((stream, *shape))
     return jnp.asarray(draws.integers(-3, 4, shape).astype(np.float32))
 
 
 def question(name, problem=None):
-    """What oneDNN is asked of a problem whose arrays lie as usual, and the arrays' shapes."""
+    """The description of a problem in the usual layout, and the shapes of its arrays."""
     problem, direction = problem or GIVEN[name], DIRECTIONS[name]
     asked = direction.choose_implementation(problem, direction.usual_numbers(problem.axes))
     assert not isinstance(asked, str), asked
@@ -56,7 +56,7 @@ def question(name, problem=None):
 
 
 def program(asked, shape):
-    """The call alone, compiled anew whenever this is called."""
+    """The call alone, compiled anew each time."""
     return jax.jit(lambda a, b: call(asked, a, b, shape))
 
 
@@ -65,7 +65,7 @@ def program(asked, shape):
 
 @many
 @given(st.data())
-def test_an_operand_is_described_as_numpy_describes_it(data):
+def test_an_operand_has_numpys_strides(data):
     shape = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=5).map(tuple))
     axes = tuple(data.draw(st.permutations(range(len(shape)))))
     groups = data.draw(st.sampled_from([g for g in (1, 2, 3, 5) if shape[axes[0]] % g == 0]))
@@ -81,7 +81,7 @@ def test_an_operand_is_described_as_numpy_describes_it(data):
 
 @here
 @each
-def test_the_shim_and_python_describe_a_call_alike(name):
+def test_the_shim_and_python_describe_a_call_with_equally_many_numbers(name):
     asked, *_ = question(name)
     assert len(asked.numbers()) == onednn.shim().jaxcnn_onednn_numbers()
 
@@ -98,8 +98,8 @@ ASKED = st.one_of(
 @each
 @many
 @given(st.data())
-def test_what_is_slow_is_never_an_answer(name, data):
-    """And every question has one, the same each time."""
+def test_slow_implementations_are_never_an_answer(name, data):
+    """And every question gets an answer, the same each time."""
     problem = with_dtype(data.draw(ASKED), data.draw(st.sampled_from(sorted(DTYPES))))
     assume(not problem.is_empty)
     asked = DIRECTIONS[name].question(problem, drawn_numbers(data.draw, problem.axes))
@@ -121,8 +121,8 @@ def test_what_is_slow_is_never_an_answer(name, data):
 
 
 @here
-def test_what_the_usual_networks_have_is_served():
-    """Without this the tests of what is served could pass where nothing is."""
+def test_convolutions_of_usual_networks_are_supported():
+    """Without this the other tests could pass if nothing were supported."""
     for name in DIRECTIONS:
         for axes in range(1, MOST_AXES + 1):
             shape = (9,) * axes
@@ -146,7 +146,7 @@ def _bare(a, b, shape, **attributes):
 
 @here
 @each
-def test_what_is_no_call_of_ours_is_an_error_in_words(name):
+def test_a_malformed_call_is_an_error_in_words(name):
     asked, shapes, shape = question(name)
     a, b = map(whole, shapes)
     jax.block_until_ready(program(asked, shape)(a, b))  # all is registered, and right
@@ -196,8 +196,8 @@ def _sliding(length):
 
 
 @here
-def test_more_problems_than_are_kept_are_still_right():
-    """What is forgotten is made anew."""
+def test_more_problems_than_are_cached_are_still_right():
+    """A primitive that was dropped from the cache is created anew."""
     runs = {}
     for length in (20, 30, 40):
         asked, shapes, shape = question("onednn", _sliding(length))
@@ -225,8 +225,8 @@ PROBLEMS = [
 
 
 @here
-def test_many_threads_at_once_get_what_one_gets():
-    """Different programs, made and run at once: each keeps to its own memory."""
+def test_many_threads_at_once_get_the_same_results():
+    """Different programs, created and run at once: each uses its own memory."""
 
     @cache
     def prepared(which):

@@ -1,4 +1,4 @@
-"""The calls in programs: in every mode of JAX, on several devices, and in other processes."""
+"""oneDNN's calls in programs: in every mode of JAX, on several devices, in other processes."""
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,14 @@ pytestmark = here
 
 
 def _named(name):
-    """The convolution by this algorithm, its operands, and what it gives: whole numbers."""
+    """The convolution by this algorithm, its operands and its result, all integers."""
     problem = GIVEN[name]
     x, w = whole(problem.x_shape), whole(problem.kernel_shape, 1)
     return as_call(problem, conv_general_dilated, algorithm=name), x, w, define(problem, x, w)
 
 
 @each
-def test_every_mode_of_jax_gives_the_same_numbers(name):
+def test_onednn_gives_the_same_numbers_in_every_mode_of_jax(name):
     convolve, x, w, want = _named(name)
     np.testing.assert_array_equal(convolve(x, w), want)
     with jax.disable_jit():
@@ -49,7 +49,7 @@ def test_every_mode_of_jax_gives_the_same_numbers(name):
     np.testing.assert_array_equal(kept(x, w), want)
 
 
-def test_eight_devices_in_a_process_of_their_own():
+def test_onednn_on_eight_devices_has_the_numbers_of_one():
     run_on_eight_devices(__name__)
 
 
@@ -96,7 +96,7 @@ def asked(function):
 
 
 @pytest.mark.parametrize(("said", "asked"), [("0", False), ("1", True)])
-def test_the_switch_of_the_environment_closes_it(said, asked):
+def test_the_environment_switch_closes_onednn(said, asked):
     code = f"{CONVOLVE}\nprint(asked(convolve), right(jax.jit(convolve)(*operands())))"
     assert in_a_child(code, JAXCNN_ONEDNN=said)[0] == f"{asked} True"
 
@@ -112,7 +112,7 @@ print(sum(hits), TARGET in compiled.as_text(), right(compiled(*operands())))
 
 
 def test_a_program_that_another_process_compiled_runs_from_the_cache(tmp_path):
-    """Also where oneDNN computes with other instructions than it did there."""
+    """Also if oneDNN uses another instruction set than in that process."""
     variables = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -155,12 +155,12 @@ print(ask_child(lambda: (asked(convolve), right(jax.jit(convolve)(*operands())))
 """
 
 
-def test_what_was_compiled_before_a_fork_says_what_to_do_after_it():
+def test_a_program_compiled_before_a_fork_says_after_it_what_to_do():
     before, error, asked = in_a_child(USED_BEFORE)[0].splitlines()
     assert before == "True"
     assert error.endswith(library.FORKED.decode())
     assert asked == "False"
 
 
-def test_a_process_that_is_forked_before_jax_begins_takes_the_plain_road():
+def test_a_process_forked_before_jax_starts_works_without_onednn():
     assert in_a_child(LOADED_BEFORE)[0] == "(False, True)"

@@ -58,8 +58,8 @@ class Kernel:
       unavailable: why it cannot be used in this process now; None if it can.
       host_only: whether it calls a library of this machine's CPU, and so is used neither on other
         platforms nor in exported programs.
-      in_layout: gives, for a call of lax's, the program that takes its arrays in the layout they
-        have; None if there is no such program. Other kernels take channels last.
+      in_layout: (call of lax's) -> the program that reads and writes the call's own layout, or None
+        if there is none. Kernels without it take channels last.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Rewrite:
     loops: bool = False
 
     local: ClassVar[bool] = True
-    """Every rewrite adds up its parts' own outputs, and so keeps the law that they keep."""
+    """As for a :class:`Kernel`: outputs are sums of the parts' outputs for the same window."""
 
 
 Algorithm = Kernel | Rewrite

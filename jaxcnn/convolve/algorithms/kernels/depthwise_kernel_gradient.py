@@ -2,7 +2,7 @@
 
 For each tap the products of a few rows of outputs are summed in one vectorised expression over
 (N, ..., row of rows, last axis, C), whose last two axes are neighbours in memory. A product with a
-row of ones sums what is left. If there is a single axis, stretches of it are the rows.
+row of ones sums the rest. If there is a single axis, stretches of it are the rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every primitive of ours has every rule that lax's has: in all of JAX's modes it is lax's twin."""
+"""Every primitive of ours has all the rules of lax's, and equals it in all of JAX's modes."""
 
 import importlib
 import pkgutil
@@ -115,7 +115,7 @@ def _first_tap_by_numpy(x):
 
 
 def _x(shape, seed=0, dtype="float32"):
-    """Different numbers, so that no maximum is a tie, and of few bits, so that sums are exact."""
+    """Distinct integers: maxima have no ties, and sums are exact."""
     rng = np.random.default_rng(seed)
     return jnp.asarray(rng.permutation(int(np.prod(shape))).reshape(shape) - 20, dtype)
 
@@ -129,7 +129,7 @@ _same = partial(assert_trees_close, roundings=2000)
 
 
 def _taylor_by_jvps(function, x, terms):
-    """Every function here is linear in x, or is so around it."""
+    """Every function here is linear in x, at least locally."""
     return function(x), [jax.jvp(function, (x,), (term,))[1] for term in terms]
 
 
@@ -138,7 +138,7 @@ def _taylor_by_jet(function, x, terms):
 
 
 def _in_every_mode(function, x, taylor):
-    """What a person can ask of a function of one array, by name."""
+    """The modes in which JAX can use a function of one array, by name."""
     dx, ddx = _x(x.shape, 1) / 8, _x(x.shape, 2) / 8
 
     def squares(x):
@@ -168,7 +168,7 @@ def _in_every_mode(function, x, taylor):
     yield "without jit", y
 
 
-def test_in_every_mode_it_is_its_twin(twins):
+def test_every_primitive_equals_laxs_in_every_mode(twins):
     shape, ours, theirs, _ = twins
     x = _x(shape)
     modes = zip(
@@ -187,7 +187,7 @@ LINEAR = [name for name, (*_, linear) in TWINS.items() if linear]
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_what_is_linear_is_transposed(name):
+def test_linear_primitives_are_transposed_as_laxs(name):
     shape, ours, theirs, _ = TWINS[name]
     x = _x(shape)
     y = theirs(x)
@@ -204,7 +204,7 @@ def test_a_nan_is_reported_by_the_operation_that_made_it(name):
             error.throw()
 
 
-def test_it_lowers_for_every_platform(twins):
+def test_every_primitive_lowers_for_every_platform(twins):
     shape, ours, _, _ = twins
     x = jax.ShapeDtypeStruct(shape, "float32")
     platforms = ("cpu", "cuda", "tpu")
@@ -213,7 +213,7 @@ def test_it_lowers_for_every_platform(twins):
     assert (exported.platforms, exported.out_avals[0].shape) == (platforms, shape)
 
 
-def test_it_is_at_home_inside_shard_map():
+def test_every_primitive_works_inside_shard_map():
     run_on_eight_devices(__name__)
 
 
@@ -234,7 +234,7 @@ def on_eight_devices():
     print(len(jax.devices()), "devices")
 
 
-def test_every_primitive_of_ours_is_here():
+def test_every_primitive_of_convolve_is_tested_here():
     found = set()
     for module in pkgutil.walk_packages(convolve.__path__, "jaxcnn.convolve."):
         for value in vars(importlib.import_module(module.name)).values():
@@ -248,7 +248,7 @@ def test_every_primitive_of_ours_is_here():
 
 @st.composite
 def long_windows(draw):
-    """(x, window) of one window on an axis, with more taps than a program has slices for."""
+    """(x, window) with more taps on one axis than a program unrolls."""
     taps = draw(st.sampled_from([POOL_MOST_TAPS + 1, 97, 128, 200]))
     dilation, stride = draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 7, taps]))
     low, high = draw(st.integers(0, taps // 2)), draw(st.integers(0, taps // 2))
@@ -267,7 +267,7 @@ def long_windows(draw):
 
 
 def _first_by_definition(x, axis, is_max):
-    """For each output of the middle axis the cell that is the best; of the last NaN, if any."""
+    """For each output of the middle axis the cell of the extremum; of the last NaN, if any."""
     best = np.zeros((x.shape[0], axis.output, x.shape[2]), int)
     for n, o, c in np.ndindex(best.shape):
         start = o * axis.stride - axis.low
@@ -282,7 +282,7 @@ def _first_by_definition(x, axis, is_max):
 
 @few
 @given(long_windows(), st.booleans())
-def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, is_max):
+def test_pools_of_many_taps_find_the_first_extremum_or_the_last_nan(problem, is_max):
     x, window = problem
     pool = window_max if is_max else window_min
     y, pull_back = jax.vjp(lambda x: pool(x, window), jnp.asarray(x))
@@ -296,7 +296,7 @@ def test_of_many_taps_the_first_best_or_the_last_nan_is_found(problem, is_max):
 
 
 @pytest.mark.parametrize("pool", [window_max, window_min, window_sum])
-def test_a_program_does_not_grow_with_its_taps(pool):
+def test_a_pool_program_does_not_grow_with_its_taps(pool):
     def equations(taps):
         window = (
             AxisWindow(1, 1),
