@@ -152,8 +152,7 @@ def sum_type(x: jax.Array, shapes: ConvShapes) -> Any:
     """The dtype that sums are asked for in, where the result has another than x; else None."""
     if shapes.dtype in (None, x.dtype):
         return None
-    with jax.numpy_dtype_promotion("standard"):  # asked for, also where promotion is strict
-        return jnp.promote_types(widened(x, 16).dtype, shapes.dtype)
+    return jnp.promote_types(widened(x, 16).dtype, shapes.dtype)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
