@@ -1,6 +1,6 @@
-"""The options of layers: checked when a layer is built, and kept in one frozen form.
+"""The options of layers: checked when a layer is built, and stored in one frozen form.
 
-nnx.jit knows a compiled program by what a layer holds besides its parameters. So the options must
+nnx.jit caches compiled programs by what a layer holds besides its parameters. So the options must
 hash and compare: they are Python ints, tuples of these, names, dtypes and functions. Two spellings
 of one layout (stride 2 and stride (2, 2), a list, an array) give equal options.
 """
@@ -90,7 +90,7 @@ def conv_options(
     promote_dtype: PromoteDtype,
     algorithm: str | None = None,
 ) -> ConvOptions:
-    """The options in their one form.
+    """The checked options.
 
     Raises:
       InputError: for an impossible value, naming the argument; TypeError for a wrong type.
@@ -153,7 +153,7 @@ def pool_options(
     dilation: int | Sequence[int],
     rounding: str,
 ) -> PoolOptions:
-    """The options in their one form; the first that lists entries says how many axes there are.
+    """The checked options; the first argument with an entry for each axis sets their number.
 
     Raises:
       InputError: for an impossible value, naming the argument; TypeError for a wrong type.
