@@ -25,14 +25,14 @@ MAY_IMPORT = {
     "onednn": {"errors"},
     "shapes": ANYONE | {"geometry"},
     "reference": ANYONE | {"geometry", "shapes"},
-    "convolve": ANYONE | {"geometry", "shapes", "onednn"},
+    "convolve": ANYONE | {"geometry", "onednn"},
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "data": ANYONE | {"geometry"},
     "train": ANYONE
     | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},
-    "testing": ANYONE | {"geometry", "shapes", "reference", "ops"},
+    "testing": ANYONE | {"geometry", "shapes", "reference"},
     "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "train"}
