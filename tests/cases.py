@@ -1,4 +1,4 @@
-"""How many cases a law gets, the dtypes that all laws are put to, and eight devices to run on."""
+"""How many cases are drawn for a law, the dtypes laws are checked for, and eight devices."""
 
 import os
 import subprocess
@@ -12,22 +12,22 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def scaled(factor):
-    """So many times the cases that a law gets in the profile that is loaded; at least one."""
+    """Settings for ``factor`` times the cases of the loaded profile; at least one."""
     return settings(max_examples=max(1, round(factor * settings().max_examples)))
 
 
 many = scaled(25)
-"""For laws of integers, which cost nothing beside those that compile a program for each case."""
+"""For laws of integers: they compile nothing and take next to no time."""
 
 few = scaled(1 / 2)
 """For laws that compile a dozen programs for each case."""
 
 SEARCH = settings(max_examples=5000)
-"""For hypothesis' find, which ends with the first case that is what is looked for."""
+"""For hypothesis' find, which stops at the first case found."""
 
 
 def for_cpus(function, *operands):
-    """The program that XLA is given for CPUs, on a machine with an accelerator too."""
+    """The StableHLO text for CPUs, also on a machine with an accelerator."""
     return jax.jit(function).trace(*operands).lower(lowering_platforms=("cpu",)).as_text()
 
 
@@ -35,13 +35,13 @@ EIGHT_DEVICES = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
 }
-"""The environment of such a process, on a machine with an accelerator too."""
+"""The environment of a process with eight CPU devices, also on a machine with an accelerator."""
 
 
 def run_on_eight_devices(module):
-    """Runs the module's ``on_eight_devices`` in a child process that has so many virtual ones.
+    """Runs the module's ``on_eight_devices`` in a child process with eight virtual devices.
 
-    It must print their number, so that a child that ran nothing is not taken for one that passed.
+    It must print their number, which proves that it ran.
     """
     done = subprocess.run(
         [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],

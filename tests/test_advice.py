@@ -1,4 +1,4 @@
-"""What an error advises is typed as it stands, and what it was about is right."""
+"""The advice of an error works: whoever types it as it stands gets past that error."""
 
 import re
 from functools import partial
@@ -21,7 +21,7 @@ from tests.cases import many
 
 @st.composite
 def layouts(draw, most=9):
-    """A window on each of one to three axes, possible or not, as keyword arguments and sizes."""
+    """(sizes, kernel sizes, keyword arguments) of windows on one to three axes, possible or not."""
     axes = draw(st.integers(1, 3))
 
     def each(least, most):
@@ -102,7 +102,7 @@ CALLS = {
 
 
 def _refusal(name, shapes, given):
-    """The error of a call, or None; nothing is computed."""
+    """The error that a call raises, or None; nothing is computed."""
     arrays = {key: jax.ShapeDtypeStruct(shape, "float32") for key, shape in shapes.items()}
     try:
         jax.eval_shape(lambda arrays: getattr(jaxcnn, name)(**arrays, **given), arrays)
@@ -111,7 +111,7 @@ def _refusal(name, shapes, given):
 
 
 def _kind(error):
-    """What is wrong, less the numbers and the axes."""
+    """The kind of mistake, without the numbers and the axes."""
     kinds = ("not an integer", "has no output", "can fill at most", "nothing but padding")
     kinds += ("real cells", "cannot give", "cells.", "places")
     if re.search("channels, but|does not divide", error.args[0]):
@@ -120,7 +120,7 @@ def _kind(error):
 
 
 def _followed(way, shapes, given):
-    """Shapes and keyword arguments after an advice was followed, once for each of its values."""
+    """The shapes and keyword arguments after following an advice, for each of its values."""
     names = window.axis_names(len(given["stride"]) if isinstance(given["stride"], tuple) else 1)
     first = len(shapes["x"]) - 1 - len(names)
     if isinstance(way, Advice):
@@ -150,23 +150,23 @@ def _followed(way, shapes, given):
 
 @many
 @given(st.sampled_from(sorted(CALLS)), layouts(), st.data())
-def test_what_an_operation_advises_mends_what_it_refused(name, layout, data):
+def test_following_the_advice_of_an_operation_removes_its_error(name, layout, data):
     shapes, given = CALLS[name](data.draw, *layout)
     error = _refusal(name, shapes, given)
     assume(error is not None)
     kind = _kind(error)
-    # Of its axes one may need less output_padding and another less padding.
+    # One axis of a transposed convolution may need less output_padding and another less padding.
     assert name == "conv_transpose" or re.search(r"\b[uU]se ", str(error)), error
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)
-            # A kernel may fit and the layout not, or a layout and its places in the kernel not.
+            # After the advice another kind of mistake may be left: in the layout, or in the places.
             left = set() if again is None else {_kind(again)}
             if isinstance(way, Advice) and kind != "channels":
                 left -= {"places"} if name == "local_conv" else set()
                 assert not left, f"{error}\n{way}\n{again}"
             assert kind not in left, f"{error}\n{way}\n{again}"
-        if isinstance(way, Advice):  # the text has the very values
+        if isinstance(way, Advice):  # the message contains the values
             assert all(f'"{v}"' in str(error) or repr(v) in str(error) for v in way.values)
 
 
@@ -181,7 +181,7 @@ NAMED = {
 
 @many
 @given(st.sampled_from(sorted(NAMED)), st.data())
-def test_a_name_with_a_letter_too_few_or_too_many_is_answered_with_one_that_is_taken(name, data):
+def test_a_misspelt_name_is_answered_with_the_nearest_valid_name(name, data):
     word = data.draw(st.sampled_from(NAMED[name]))
     at = data.draw(st.integers(0, len(word) - 1))
     word = word[:at] + data.draw(st.sampled_from(["", 2 * word[at]])) + word[at + 1 :]
@@ -200,7 +200,7 @@ DTYPES = (*INTEGERS, "float16", "bfloat16", "float32", "complex64")
 
 @many
 @given(st.sampled_from(DTYPES), st.sampled_from(DTYPES))
-def test_what_mixed_dtypes_advise_is_one_dtype_and_loses_no_weight(one, other):
+def test_the_advice_for_mixed_dtypes_gives_one_dtype_and_keeps_every_number(one, other):
     assume(one != other)
     arrays = {
         "x": jnp.full((2, 3, 1), 200 if one == "uint8" else 100).astype(one),
@@ -219,19 +219,19 @@ def test_what_mixed_dtypes_advise_is_one_dtype_and_loses_no_weight(one, other):
     jax.eval_shape(partial(jaxcnn.conv), *converted.values())
 
 
-def test_an_image_of_bytes_is_told_how_it_is_scaled():
+def test_the_error_for_an_image_of_bytes_says_how_to_scale_it():
     with pytest.raises(TypeError, match=r"x\.astype\(kernel\.dtype\) / 255 for an image"):
         jaxcnn.conv(jnp.ones((3, 3, 1), "uint8"), jnp.ones((2, 2, 1, 1)))
 
 
 @pytest.mark.parametrize("abstract", [jax.ShapeDtypeStruct((3, 3, 1), "float32"), jax.typeof(1.0)])
-def test_a_shape_without_numbers_is_told_how_to_have_that_of_the_result(abstract):
+def test_the_error_for_an_abstract_array_says_how_to_get_the_shape_of_the_result(abstract):
     with pytest.raises(TypeError, match=r"x is a shape and a dtype .*; use jax\.eval_shape\("):
         jaxcnn.conv(abstract, jnp.ones((2, 2, 1, 1)))
 
 
-# (the call, what the message holds): what people meant.
-MEANT = [
+# (function, shape of x, shape of the kernel, keyword arguments, what the message suggests)
+OTHER_CONVENTIONS = [
     (jaxcnn.conv, (2, 3, 9, 8), (3, 3, 3, 4), {}, "jnp.moveaxis(x, 1, -1)"),
     (jaxcnn.conv, (3, 9, 8), (3, 3, 3, 4), {}, "jnp.moveaxis(x, 0, -1)"),
     (jaxcnn.conv, (9, 8, 3), (4, 3, 5, 5), {}, "jaxcnn.kernel_from_torch(kernel)"),
@@ -248,8 +248,10 @@ MEANT = [
 ]
 
 
-@pytest.mark.parametrize(("call", "x", "kernel", "given", "words"), MEANT)
-def test_what_was_meant_is_named(call, x, kernel, given, words):
+@pytest.mark.parametrize(("call", "x", "kernel", "given", "words"), OTHER_CONVENTIONS)
+def test_the_error_for_another_convention_says_how_to_convert_to_ours(
+    call, x, kernel, given, words
+):
     with pytest.raises(InputError) as caught:
         call(jnp.ones(x), jnp.ones(kernel), **given)
     assert words in str(caught.value)
@@ -257,7 +259,7 @@ def test_what_was_meant_is_named(call, x, kernel, given, words):
 
 @pytest.mark.parametrize("word", ["REFLECT", "reflect", "CIRCULAR", "wrap", "edge", "replicate"])
 @pytest.mark.parametrize("call", [jaxcnn.conv, jaxcnn.max_pool])
-def test_a_boundary_given_as_padding_is_named(call, word):
+def test_a_padding_mode_given_as_padding_is_answered_with_padding_mode(call, word):
     x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1)) if call is jaxcnn.conv else (3, 3)
     with pytest.raises(InputError, match=r'padding="SAME" and.* padding_mode="') as caught:
         call(x, kernel, padding=word)
@@ -270,7 +272,7 @@ def test_a_boundary_given_as_padding_is_named(call, word):
 
 @pytest.mark.parametrize("unordered", [{0: 1, 1: 1}, {1, 2}, frozenset((1, 2)), b"\x01\x01", "11"])
 @pytest.mark.parametrize("argument", ["padding", "stride", "dilation", "kernel_size"])
-def test_what_is_in_no_order_is_no_sequence(argument, unordered):
+def test_unordered_collections_are_not_accepted_as_sequences(argument, unordered):
     for value in (unordered, (unordered, 1)):
         given = {"kernel_size": (2, 2)} | {argument: value}
         with pytest.raises((TypeError, InputError), match=argument) as caught:
@@ -294,6 +296,6 @@ NO_PAIRS = (
 
 @many
 @given(NO_PAIRS)
-def test_a_window_is_padded_by_a_pair(padding):
+def test_the_padding_of_a_window_must_be_a_pair(padding):
     with pytest.raises(TypeError, match=r"^padding must be a pair \(before, after\), got "):
         geometry.Window(7, 2, padding=padding)

@@ -1,4 +1,4 @@
-"""How many cases are drawn is said in one place, and the full profile draws hundreds everywhere."""
+"""The hypothesis profile alone decides how many cases are drawn; "full" draws 100 or more."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 
 
 def _calls(name):
-    """Every call of ``name``, or with an argument of that name, in the sources of the tests."""
+    """Every call of ``name``, or with a keyword of that name, in the files of the tests."""
     for path in sorted(TESTS.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
@@ -24,12 +24,26 @@ def _calls(name):
                     yield path.relative_to(TESTS), node
 
 
-def test_no_law_has_a_number_of_cases_of_its_own():
+def test_no_law_sets_its_own_number_of_cases():
     where = {str(path) for path, _ in _calls("max_examples")}
     assert where == {"cases.py", "conftest.py"}, "use scaled(...), many or few of tests/cases.py"
 
 
-def test_the_full_profile_gives_every_law_hundreds_of_cases():
+def test_check_law_is_called_with_the_number_of_a_search():
+    for name in ("check_law", "check_laws"):
+        for path, call in _calls(name):
+            (examples,) = [word.value for word in call.keywords if word.arg == "examples"]
+            assert ast.unparse(examples) == "SEARCH.max_examples", f"{path}:{call.lineno}"
+
+
+def test_every_find_has_the_settings_of_a_search():
+    for path, call in _calls("find"):
+        if isinstance(call.func, ast.Name) and len(call.args) == 2:
+            (chosen,) = [word.value for word in call.keywords if word.arg == "settings"]
+            assert ast.unparse(chosen) == "SEARCH", f"{path}:{call.lineno}"
+
+
+def test_the_full_profile_draws_100_cases_or_more_for_every_law():
     full = settings.get_profile("full").max_examples
     for path, call in _calls("scaled"):
         (factor,) = call.args
@@ -37,7 +51,7 @@ def test_the_full_profile_gives_every_law_hundreds_of_cases():
         assert factor * full >= 100, f"{path}:{call.lineno}"
 
 
-def test_a_law_is_drawn_as_often_as_the_profile_says(pytestconfig):
+def test_a_law_is_drawn_as_often_as_the_loaded_profile_says(pytestconfig):
     drawn = []
 
     @few
@@ -50,7 +64,7 @@ def test_a_law_is_drawn_as_often_as_the_profile_says(pytestconfig):
     assert len(drawn) == profile.max_examples // 2
 
 
-def test_the_full_profile_is_loaded_before_any_law_is_read():
+def test_the_full_profile_is_loaded_before_any_test_is_collected():
     words = ["--hypothesis-profile=full", "-q", "-n", "0", __file__, "-k", "as_often_as"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],

@@ -1,6 +1,6 @@
 """Error messages: each names the argument, gives the numbers and says what to type instead.
 
-Every operation is called with every kind of wrong argument; convolutions, pools, layers and sizes
+Every operation is called with every kind of wrong argument; convolutions, pools and sizes
 also with the mistakes that are theirs alone.
 """
 
@@ -91,13 +91,13 @@ def test_every_operation_names_a_wrong_argument_and_says_what_to_type(
 
 
 @pytest.mark.parametrize("number", [jnp.asarray(2), np.array(2), np.int64(2)], ids=type)
-def test_a_number_may_be_an_array_without_axes(number):
+def test_a_stride_may_be_an_array_without_axes(number):
     assert jaxcnn.max_pool(jnp.ones((2, 8, 8, 4)), 2, stride=number).shape == (2, 4, 4, 4)
 
 
 IMAGE, KERNEL = jnp.ones((2, 7, 7, 3)), jnp.ones((3, 3, 3, 6))
 
-# (words of the arguments, the kind of error, what its message holds: numbers, then the way out)
+# (wrong arguments, the kind of error, what its message contains: the numbers, then what to type)
 CONV = [
     ({"x": jnp.ones((7, 3))}, InputError, r"x of shape \(7, 3\) has 2 axes.*takes 4, \(N"),
     ({"x": jnp.ones((1, 2, 7, 7, 3))}, InputError, r"has 5 axes.*or 3 for one example"),
@@ -228,7 +228,7 @@ def _names(table):
     def name(value):
         return f"{value.dtype}{value.shape}" if hasattr(value, "dtype") else repr(value)
 
-    return [" ".join(f"{k}={name(v)}" for k, v in spoilt.items()) for spoilt, _, _ in table]
+    return [" ".join(f"{k}={name(v)}" for k, v in wrong.items()) for wrong, _, _ in table]
 
 
 def _fails(call, kind, words, who=""):
@@ -241,9 +241,11 @@ def _fails(call, kind, words, who=""):
 
 
 @pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast", "reference"])
-@pytest.mark.parametrize(("spoilt", "kind", "words"), CONV, ids=_names(CONV))
-def test_a_convolution_says_what_is_wrong(conv, spoilt, kind, words):
-    arguments = {"x": IMAGE, "kernel": KERNEL} | spoilt
+@pytest.mark.parametrize(("wrong", "kind", "words"), CONV, ids=_names(CONV))
+def test_the_error_of_a_wrong_convolution_gives_the_numbers_and_what_to_type(
+    conv, wrong, kind, words
+):
+    arguments = {"x": IMAGE, "kernel": KERNEL} | wrong
     _fails(lambda: conv(**arguments), kind, words, "conv: ")
 
 
@@ -251,21 +253,21 @@ POOLS = [jaxcnn.max_pool, jaxcnn.avg_pool, reference.max_pool, reference.avg_poo
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=["max", "avg", "reference max", "reference avg"])
-@pytest.mark.parametrize(("spoilt", "kind", "words"), POOL, ids=_names(POOL))
-def test_a_pool_says_what_is_wrong(pool, spoilt, kind, words):
-    arguments = {"x": jnp.ones((2, 6, 6, 3)), "kernel_size": (2, 2)} | spoilt
+@pytest.mark.parametrize(("wrong", "kind", "words"), POOL, ids=_names(POOL))
+def test_the_error_of_a_wrong_pool_gives_the_numbers_and_what_to_type(pool, wrong, kind, words):
+    arguments = {"x": jnp.ones((2, 6, 6, 3)), "kernel_size": (2, 2)} | wrong
     _fails(lambda: pool(**arguments), kind, words, f"{pool.__name__}: ")
 
 
 @pytest.mark.parametrize("avg_pool", POOLS[1::2], ids=["fast", "reference"])
-def test_a_mean_of_integers_is_refused_and_says_how_to_convert(avg_pool):
+def test_avg_pool_refuses_integers_and_says_how_to_convert_them(avg_pool):
     whole = jnp.ones((2, 2, 1), jnp.int32)
     words = r"x is int32.*use x\.astype\(jnp\.float32\)"
     _fails(lambda: avg_pool(whole, (2, 2)), TypeError, words, "avg_pool: ")
 
 
 @pytest.mark.parametrize(("call", "kind", "words"), SIZES)
-def test_a_size_says_what_is_wrong(call, kind, words):
+def test_the_error_of_a_wrong_size_gives_the_numbers_and_what_to_type(call, kind, words):
     _fails(call, kind, words)
 
 
@@ -275,7 +277,7 @@ def test_an_input_error_is_a_value_error():
         raise InputError("3 is not 4")
 
 
-def test_a_defect_of_ours_is_not_dressed_up_as_a_persons_mistake():
+def test_error_prefix_leaves_other_exceptions_alone():
     with pytest.raises(KeyError) as caught, error_prefix("conv"):
         raise KeyError("ours")
     assert "conv" not in str(caught.value)

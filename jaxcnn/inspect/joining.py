@@ -134,8 +134,8 @@ def join(op: Operation, values: Sequence[Value]) -> Value:
 def match_axes(op: Operation, values: list[Value]) -> list[Value]:
     """The values, of unknown field where a spatial axis is not the same axis in all of them.
 
-    A value that has one place on a spatial axis goes with any. Where one has a spatial axis twice,
-    as products of queries and keys have, all others read the whole of that axis at every place.
+    A value with a single place on a spatial axis matches any other. Where one value has a spatial
+    axis twice, as a product of queries and keys has, the others read all of it at every place.
     """
     rank = max(len(value.axes) for value in values)
     for label in frozenset().union(*(value.labels for value in values)):

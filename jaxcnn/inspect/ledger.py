@@ -1,4 +1,4 @@
-"""Ledger: the layers met in a walk through a program, and the learnt arrays that belong to each."""
+"""Ledger: the layers found in a program, and the learnt arrays that belong to each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Ledger:
     """The layers and learnt arrays of a program.
 
     Attributes:
-      layers: those met so far.
-      repeats: how often what is met now is computed; None where that is not known.
+      layers: those found so far.
+      repeats: how often the current part of the program runs; None where that is not known.
       unknown_maps: the maps whose receptive fields are not known, each with the reason.
       notes: what else is not known, as the keys of a dictionary, in order.
       running_statistics: names of arrays that act as the mean or variance of a normalisation.
@@ -39,7 +39,7 @@ class Ledger:
         self._module_paths: dict[int, str] = {}
 
     def add_array(self, name: str, size: int, learnt: bool | None) -> None:
-        """Registers an array of the program; ``learnt`` is None where the program does not say."""
+        """Registers an array of the program; ``learnt`` is None where it is not declared."""
         if learnt is not False:
             self._learnt[name] = size
         if learnt is None:
@@ -59,7 +59,7 @@ class Ledger:
     def assign(self, weights: frozenset[str], layer: int) -> bool:
         """Assigns learnt arrays to a layer, unless another has them; returns whether any is learnt.
 
-        Layer -1 stands for the first layer, which is not met yet.
+        Layer -1 stands for the first layer, before it is found.
         """
         if layer >= 0:
             paths = sorted(name.rpartition(".")[0] for name in weights)
@@ -121,8 +121,8 @@ class Ledger:
     def _note_parameters(self) -> None:
         """Notes what the numbers of parameters leave out or take for granted.
 
-        Arrays of which the program does not say whether they are learnt were counted as learnt.
-        Those that act as a normalisation's mean or variance are removed here.
+        Arrays that the program does not declare as learnt or not were counted as learnt. Those that
+        act as a normalisation's mean or variance are removed here.
         """
         running = self.running_statistics & self._undeclared
         if running:

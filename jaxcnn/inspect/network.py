@@ -26,7 +26,7 @@ class Layer:
         ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and the like.
       name: the path of its module, or its kind with a number.
       where: file and line of the model's code, as far as the trace knows.
-      axis_maps: which cells of its input its outputs read, on each of its own spatial axes.
+      axis_maps: on each of its spatial axes, the cells of the input that its outputs read.
       input_map, output_map: the feature maps that it reads and makes.
       output_shape: (*spatial, C), without the batch axis.
       in_channels: as of a convolution; for a dense layer, the number of terms of one output.
@@ -68,7 +68,7 @@ class Layer:
 
     @property
     def windows(self) -> tuple[tuple[str, StridedAxis], ...]:
-        """The regular ones among :attr:`axis_maps`, each with the name of its axis."""
+        """The :attr:`axis_maps` that are regular windows, each with the name of its axis."""
         named = zip(axis_names(len(self.axis_maps)), self.axis_maps, strict=True)
         return tuple((name, each) for name, each in named if isinstance(each, StridedAxis))
 

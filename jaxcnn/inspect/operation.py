@@ -23,7 +23,7 @@ class SpatialAxes:
     Attributes:
       numbered: whether the input has axes that are numbered as spatial ones.
       origin: the map that receptive fields are relative to.
-      windowed: the axes along which windows of more than one cell are laid.
+      windowed: the axes that windows of more than one cell move along.
       pooled: the axes along which cells are pooled.
       channels: the axes that are the channels of a convolution.
       batch: the axes that are the batch of a convolution.
@@ -39,12 +39,12 @@ class SpatialAxes:
 
 @dataclass(frozen=True)
 class Operation:
-    """One equation of a traced program, and the walk that has come to it.
+    """One equation of a traced program, with its inputs and the state of the walk.
 
     Attributes:
       eqn: the equation, as JAX has it; None for the end of the program.
       values: its inputs.
-      ledger: the layers met so far.
+      ledger: the layers found so far.
       spatial: what is known of the input's axes so far.
       run: computes the outputs of an inner program: ``run(jaxpr, consts, inputs)``.
     """

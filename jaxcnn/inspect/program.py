@@ -134,7 +134,7 @@ def _split(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...
 
 
 def learnt_of(path: str, array: Any) -> bool | None:
-    """Whether an array is learnt, by its path and dtype; None where they do not tell."""
+    """Whether an array is learnt, by its path and dtype; None where these leave it open."""
     if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
         return False
     parts = set(path.split("."))

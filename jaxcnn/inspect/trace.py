@@ -25,10 +25,10 @@ def trace(
 ) -> Network:
     """The layers of a model, read from the program that JAX traces it to; nothing is computed.
 
-    Any layout works: the axes along which windows are laid are the spatial ones. A place of a
-    feature map is all its channels together. The statistics of a normalisation,
+    Any layout works: the axes that windows move along are the spatial ones. A place of a feature
+    map is all its channels together. The statistics of a normalisation,
     (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do not count as read; any other use
-    of a mean does. Where the program does not tell what a layer reads or how often it runs, the
+    of a mean does. Where the program does not show what a layer reads or how often it runs, the
     layer is marked unknown, and ``notes`` has the reason.
 
     Args:

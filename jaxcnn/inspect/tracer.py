@@ -1,7 +1,7 @@
 """Tracer: walks through a program, equation by equation, and collects its layers.
 
-The handlers in :mod:`jaxcnn.inspect.primitives` say what each primitive does to the arrays. Here
-are the walk itself, and what weights and constants become.
+The handlers in :mod:`jaxcnn.inspect.primitives` give the outputs of each primitive. This file has
+the walk itself, and the operations on weights and constants alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tracer:
     """One walk through a program.
 
     Attributes:
-      ledger: the layers met so far.
+      ledger: the layers found so far.
       spatial: what the walk has learnt about the axes of x.
     """
 
@@ -146,7 +146,7 @@ def _constant_outputs(op: Operation) -> list[Value]:
 
 
 def _require_outputs(op: Operation) -> None:
-    """Refuses a window that fits nowhere: JAX itself goes on with an empty array."""
+    """Refuses a window that fits nowhere, where JAX itself makes an empty array."""
     x, *others = op.values
     if op.name.startswith(("conv_general", "reduce_window")) and prod(x.shape):
         names = sorted(name for value in others for name in value.weights)

@@ -1,7 +1,7 @@
-"""What people call on arrays: pure functions, checked by the geometry, computed fast.
+"""Operations on arrays: pure functions, checked by :mod:`jaxcnn.shapes`, computed fast.
 
-Each has a from-scratch twin of the same name and signature in :mod:`jaxcnn.reference`. Imports
-geometry; knows nothing of modules, training or the reference.
+Each has a from-scratch twin of the same name and signature in :mod:`jaxcnn.reference`, which is
+never imported here. Imports geometry, shapes and convolve.
 """
 
 from jaxcnn.ops.adaptive import (

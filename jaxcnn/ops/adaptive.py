@@ -1,7 +1,7 @@
-"""Pools that are told how many outputs to have: adaptive and global; the fast form.
+"""Adaptive and global pools, the fast form: as many bins as outputs.
 
-Like windows, bins are pooled one axis at a time: a mean of means and a maximum of maxima, since
-every bin of several axes is the product of one bin on each.
+Bins are pooled one axis at a time, by means of means and maxima of maxima: a bin of several axes is
+the product of one bin on each.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
 
     Args:
       x: the input; channels last.
-      output_size: outputs, one number for all spatial axes or one each. Where x has no batch axis,
-        give one each: that is how it is recognised.
+      output_size: outputs, one number for all spatial axes or one for each. An x without a batch
+        axis needs one for each.
 
-    The gradient goes to the first maximum of a bin, in row-major order. A NaN in it is the result.
+    The gradient goes to the first maximum of a bin, in row-major order. A NaN in a bin is its
+    result.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit.
@@ -82,8 +83,8 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
 
     Args:
       x: the input; channels last.
-      rank: the number of spatial axes. None takes all axes between the first and the last; where x
-        has no batch axis, give it: that is how it is recognised.
+      rank: the number of spatial axes. None takes all axes between the first and the last; an x
+        without a batch axis needs the number.
       keepdims: whether the spatial axes stay, with size 1.
 
     The gradient goes to the first maximum in row-major order. A NaN is the result.
@@ -136,8 +137,8 @@ def global_lp_pool(
       x, rank, keepdims: as in :func:`global_max_pool`.
       p: the order of the norm, a number >= 1.
 
-    Nothing leaves the range but a norm that does. The gradient where all is zero is 0. Sixteen-bit
-    inputs are summed in float32.
+    No intermediate value overflows unless the norm does. The gradient where all cells are zero is
+    0. Sums of 16-bit inputs are made in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit.
@@ -158,10 +159,14 @@ def _pool_bins(
     shapes: BinShapes,
     pool: Callable[[jax.Array, int, np.ndarray | None], jax.Array],
 ) -> jax.Array:
-    """Pools each axis's bins, the last axis first, which is where ties are settled first.
+    """Pools the bins of each axis, the last axis first: row-major order settles ties so.
 
-    ``pool`` gets cells in which the axis after an axis of outputs holds the cells of their bins,
-    that axis, and which of the cells are real, or None where all are.
+    Args:
+      x: (N, *spatial, C).
+      shapes: the bins.
+      pool: (cells, axis, real) -> x pooled along one axis. Bins have the axis ``axis - 1`` of the
+        cells, the cells of a bin the axis ``axis``. ``real`` says which cells are in their bin;
+        None: all are.
     """
     last = x.ndim - 2
     for back, bins in enumerate(reversed(shapes.bins)):
@@ -177,14 +182,14 @@ def _gather(x: jax.Array, bins: Bins, axis: int) -> tuple[jax.Array, int, np.nda
     longest = int(max(ends - starts))
     cells = starts[:, None] + np.arange(longest)
     real = (cells < ends[:, None]).reshape(bins.output, longest, *(1,) * (x.ndim - axis - 1))
-    # A short bin repeats its last cell, which no maximum notices.
+    # A short bin repeats its last cell, which changes no maximum.
     places = jnp.asarray(np.minimum(cells, ends[:, None] - 1))
     gathered = jnp.take(widened(x), places, axis, mode="clip")
     return gathered.astype(x.dtype), axis + 1, real
 
 
 def _first_largest(cells: jax.Array, axis: int, _: np.ndarray | None) -> jax.Array:
-    # Not jnp.max, whose gradient is shared out among equal cells.
+    # Not jnp.max, whose gradient is divided among equal cells.
     place = jnp.argmax(cells, axis, keepdims=True)
     return jnp.take_along_axis(cells, place, axis, mode="clip").squeeze(axis)
 

@@ -1,4 +1,4 @@
-"""One number added to each feature map."""
+"""A bias: one number added to each feature map."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from jaxcnn.shapes import widened
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """y (..., C) + bias, where there is one; its gradient is summed in float32 at least.
+    """y (..., C) + bias, if there is one; the bias's gradient is summed in float32 at least.
 
-    Rounded twice, to float32 and to 16 bits, a sum of two 16-bit numbers is the one that rounding
-    once gives: float32 has the 2p + 2 digits for it that S. A. Figueroa, "When is double rounding
-    innocuous?", SIGNUM Newsletter 30(3), 1995, asks for.
+    A sum of two 16-bit numbers is rounded twice, to float32 and to 16 bits, and is the same as if
+    rounded once: float32 has the 2p + 2 digits that this takes (S. A. Figueroa, "When is double
+    rounding innocuous?", SIGNUM Newsletter 30(3), 1995).
 
     Args:
       y: the feature maps.
-      bias: of the shape of y's last axes, or None.
+      bias: has the shape of y's last axes, or is None.
     """
     if bias is None:
         return y

@@ -34,8 +34,8 @@ def causal_conv(
         x: (N, T, C_in) or (T, C_in)      kernel: (F, C_in // groups, C_out)      bias: (C_out,)
         returns (N, k, C_out) or (k, C_out), with k = (T - 1)/stride + 1
 
-    The last tap meets the present, the first one the cell F' - 1 = dilation*(F - 1) before it;
-    what lies before the beginning is zero.
+    The last tap reads the present cell, the first one the cell F' - 1 = dilation*(F - 1) before it.
+    Cells before the beginning are zero.
 
     Args:
       x: the input; time, then channels.
@@ -56,25 +56,25 @@ def causal_conv(
     x, kernel, bias, shapes = edge.causal_conv(
         x, kernel, bias, stride=stride, dilation=dilation, groups=groups, rounding=rounding
     )
-    y = convolve(x, kernel, bias, shapes, precision, out_sharding=out_sharding)
-    return shapes.restore(y)
+    divided = shapes.sharding(out_sharding)
+    return shapes.restore(convolve(x, kernel, bias, shapes, precision, out_sharding=divided))
 
 
 @suggest_keywords
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
-    """The state before the first chunk: the F' - 1 zeros that precede the beginning.
+    """The state before the first chunk: F' - 1 cells of zeros.
 
         kernel: (F, C_in // groups, C_out)
         returns (batch, F' - 1, C_in), or (F' - 1, C_in) where ``batch`` is None
 
     Args:
-      kernel, dilation, groups: as :func:`causal_conv_stream` will get them.
+      kernel, dilation, groups: as for :func:`causal_conv_stream`.
       batch: N of the chunks, or None for chunks without a batch axis.
 
     Raises:
-      InputError: (a ValueError) where an argument cannot be; TypeError for a wrong type.
+      InputError: (a ValueError) where an argument is out of range; TypeError for a wrong type.
 
     >>> import jax.numpy as jnp
     >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5).shape
@@ -102,11 +102,11 @@ def causal_conv_stream(
         kernel: (F, C_in // groups, C_out)            bias: (C_out,)
         returns outputs (N, L, C_out) or (L, C_out), and the state for the next chunk
 
-    Chunk after chunk, of any lengths, the outputs are those of :func:`causal_conv` with stride 1
-    on the whole input: each is the sum of the same products. Where sums are exact (integers, and
-    floats that hold them) the numbers are identical; else the compiled program may add in an
-    order that depends on L, and they agree to that rounding. Shapes of the state never change, so
-    this may be the body of :func:`jax.lax.scan`.
+    For chunks of any lengths the outputs are those of :func:`causal_conv` with stride 1 on the
+    whole input: each is the sum of the same products. Where sums are exact (integers, and floats
+    that hold them) the numbers are identical. Otherwise they agree within rounding, since the
+    compiled program may add in an order that depends on L. The state's shape is constant, so this
+    may be the body of :func:`jax.lax.scan`.
 
     Args:
       chunk: the cells that have arrived.
@@ -131,5 +131,6 @@ def causal_conv_stream(
         chunk, state, kernel, bias, dilation=dilation, groups=groups
     )
     known = jnp.concatenate([state, chunk], axis=1)
-    y = convolve(known, kernel, bias, shapes, precision, out_sharding=out_sharding)
+    divided = shapes.sharding(out_sharding)
+    y = convolve(known, kernel, bias, shapes, precision, out_sharding=divided)
     return shapes.restore(y), shapes.restore(known[:, chunk.shape[1] :])

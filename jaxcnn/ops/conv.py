@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,12 @@ from jaxcnn.keywords import suggest_keywords
 from jaxcnn.ops.bias import add_bias
 from jaxcnn.ops.pad import extend
 from jaxcnn.ops.windows import taps_by_real
-from jaxcnn.shapes import widened
+from jaxcnn.shapes import sum_dtype, widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
     from jaxcnn.geometry import Padding
     from jaxcnn.shapes import ConvShapes, Sharding
@@ -44,21 +46,21 @@ def conv(
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Slides the filters of ``kernel`` over ``x``; at each place, one number a filter: Wx + b.
+    """Slides the filters of ``kernel`` over ``x``; each gives one number for each place: Wx + b.
 
-    As everywhere in deep learning the filter is not flipped (a cross-correlation).
+    The filter is not flipped: a cross-correlation, as everywhere in deep learning.
 
         x: (N, *spatial, C_in) or (*spatial, C_in)      kernel: (*F, C_in // groups, C_out)
         bias: (C_out,)
         returns (N, *k, C_out) or (*k, C_out), with
         k = (size + lo + hi - F')/stride + 1,   F' = dilation*(F - 1) + 1
 
-    Any number of spatial axes; ``stride``, ``padding`` and ``dilation`` are given once for all
-    axes or once for each. Sizes are in cells.
+    Any number of spatial axes. ``stride``, ``padding`` and ``dilation`` are one value for all axes
+    or one for each. Sizes are in cells.
 
     Args:
       x: the input; channels last.
-      kernel: the filters; their rank says how many spatial axes there are.
+      kernel: the filters; their rank gives the number of spatial axes.
       bias: added to each feature map.
       stride: cells from one placement of the filter to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
@@ -71,14 +73,15 @@ def conv(
         32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or zeros
         that do not count (``"partial"``): before the bias, each output is multiplied by
         taps/(taps on real cells), Liu et al., arXiv:1811.11718.
-      mask: multiplies the kernel; a tap masked by 0 or False is 0 whatever it holds, and gets no
-        gradient (van den Oord et al., arXiv:1606.05328); axis by axis the kernel's size or 1.
+      mask: multiplies the kernel; each of its axes has the kernel's size or 1. A weight masked by 0
+        or False counts as 0 even if it is a NaN, and gets no gradient (van den Oord et al.,
+        arXiv:1606.05328).
       precision: as in :func:`jax.lax.conv_general_dilated`.
       preferred_element_type: the result's dtype, and the bias's; None takes that of x. int32 sums
         the products of int8 inputs without wrapping, float32 gives sums of bfloat16 unrounded.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
       out_sharding: how the result is divided among devices, as in
-        :func:`jax.lax.conv_general_dilated`, which asks for it where channels are divided.
+        :func:`jax.lax.conv_general_dilated`; needed where channels are divided.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -109,7 +112,8 @@ def conv(
             check_algorithm(algorithm)
     if mask is not None:
         kernel = masked(kernel, mask)
-    return shapes.restore(convolve(x, kernel, bias, shapes, precision, algorithm, out_sharding))
+    divided = shapes.sharding(out_sharding)
+    return shapes.restore(convolve(x, kernel, bias, shapes, precision, algorithm, divided))
 
 
 def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
@@ -127,7 +131,7 @@ def convolve(
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """The checked convolution that ``shapes`` describes, of an x with a batch axis."""
+    """The convolution that ``shapes`` describes; x and the sharding have a batch axis."""
     paddings = shapes.paddings
     if shapes.padding_mode not in ("zeros", "partial"):
         x = extend(x, shapes.windows, shapes.padding_mode)
@@ -142,17 +146,15 @@ def convolve(
         feature_group_count=shapes.groups,
         precision=precision,
         preferred_element_type=sum_type(x, shapes),
-        out_sharding=shapes.sharding(out_sharding),
+        out_sharding=out_sharding,
         algorithm=algorithm,
     )
     return finish(y, bias, shapes)
 
 
-def sum_type(x: jax.Array, shapes: ConvShapes) -> Any:
-    """The dtype that sums are asked for in, where the result has another than x; else None."""
-    if shapes.dtype in (None, x.dtype):
-        return None
-    return jnp.promote_types(widened(x, 16).dtype, shapes.dtype)
+def sum_type(x: jax.Array, shapes: ConvShapes) -> np.dtype | None:
+    """The dtype in which lax sums, for a result of another dtype than x; else None."""
+    return None if shapes.dtype in (None, x.dtype) else sum_dtype(shapes.dtype)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:

@@ -45,7 +45,7 @@ def conv_transpose(
 
         <conv(y, kernel, ...), x> = <y, conv_transpose(x, kernel, ...)>
 
-    so what conv takes from a cell to an output, this takes from that output back to the cell.
+    conv carries a value from a cell to an output; this carries it from that output to the cell.
 
         x: (N, *k, K) or (*k, K)      kernel: (*F, C // groups, K)      bias: (C,)
         returns (N, *size, C) or (*size, C), with
@@ -55,19 +55,19 @@ def conv_transpose(
 
     Args:
       x: the input, shaped like an output of conv; channels last.
-      kernel: the filters; their rank says how many spatial axes there are.
+      kernel: the filters; their rank gives the number of spatial axes.
       bias: added to each channel of the result.
       stride: cells of the result from one cell of x to the next.
-      padding: what conv pads and this cuts off: a name, an int, an int for each axis, or a pair
-        (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride. Below
-        0 it adds cells, which conv would have cut off before it read: they get the bias alone.
+      padding: cells that conv pads and this cuts off: a name, an int, an int for each axis, or a
+        pair (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride.
+        Negative padding adds cells that conv would not read: they get the bias alone.
       dilation: cells from one tap of the filter to the next.
       groups: parts into which the channels are divided, as in conv.
-      output_size: which of the ``stride`` sizes that conv takes to k is meant, for all spatial axes
-        or for each. None takes the smallest, and k*stride where the padding is a SAME.
-      output_padding: the same said by how much larger than the smallest the size is, 0 to
-        stride - 1. The cells at the end are read by no window where the padding is 0 there; they
-        get the bias alone. Not together with ``output_size``.
+      output_size: the result's spatial size, one for all axes or one for each, among the ``stride``
+        sizes that conv turns into k. None takes the smallest, or k*stride for a SAME padding.
+      output_padding: another way to give the size: how much larger than the smallest it is, 0 to
+        stride - 1. If the padding after is 0, no window reads the added cells, and they get the
+        bias alone. Not together with ``output_size``.
       precision: as in :func:`jax.lax.conv_general_dilated`.
       preferred_element_type, out_sharding: as in :func:`jaxcnn.conv`.
 
@@ -113,10 +113,10 @@ def conv_transpose(
 
 
 def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
-    """(*F, C/groups, K) as (*F, K/groups, C): flipped, and in each group turned round.
+    """(*F, C/groups, K) as (*F, K/groups, C): flipped, and each group transposed.
 
-    conv's output i reads cell i*s + d*f - lo at tap f; so cell n meets output i at the tap with
-    d*f = n + lo - i*s: taps fall as outputs rise, in a filter read from its end.
+    conv's output i reads the cell i*s + d*f - lo at tap f. So cell n meets output i at the tap with
+    d*f = n + lo - i*s: as outputs rise, taps fall, as in a flipped filter.
     """
     *filters, _, out_channels = kernel.shape
     flipped = jnp.flip(kernel, tuple(range(len(filters))))
@@ -125,10 +125,10 @@ def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
 
 
 def _adjoint_paddings(shapes: ConvShapes) -> list[tuple[int, int]]:
-    """What makes a stride-1 convolution of the x spread out by the stride reach every cell.
+    """The padding with which a stride-1 convolution of x, dilated by the stride, gives every cell.
 
-    Before: F'-1-lo cells. After: what is missing to the wanted size; in all size + F' - 1 cells are
-    read. Both may be negative: then lax cuts cells off, which conv's padding alone had reached.
+    Before: F' - 1 - lo cells. After: the rest of the size + F' - 1 cells that are read. Both may be
+    negative: lax then cuts off cells, which only conv's padding reaches.
     """
     pairs = []
     for window in shapes.windows:

@@ -1,4 +1,4 @@
-"""Local convolution, the fast form: the cells of every window side by side, one product a place."""
+"""Local convolution, the fast form: one matrix product for each place."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def local_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """A convolution that shares nothing: every place has filters of its own.
+    """A convolution without shared weights: every place has filters of its own.
 
         x: (N, *spatial, C_in) or (*spatial, C_in)      kernel: (*k, *F, C_in, C_out)
         bias: (*k, C_out), or (C_out,) for one number a feature map

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:
-    """The p-norm of the cells under each window: a norm of norms, where a window is large."""
+    """The p-norm of the cells under each window; of a large window it is a norm of norms."""
     for step in steps(layout):
         axis = max(range(len(step)), key=lambda axis: step[axis].kernel_size)
         x = _stored(_long_norm(x, step, axis, p))
@@ -27,9 +27,9 @@ def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:
 
 
 def _long_norm(x: jax.Array, layout: ArrayWindow, axis: int, p: float) -> jax.Array:
-    """Of a window with many taps on one axis: in blocks of them, and then of what the blocks gave.
+    """The norms under windows with many taps on one axis: of blocks of taps, then of those norms.
 
-    So the program grows with the logarithm of the window's size.
+    The program grows with the logarithm of the window's size.
     """
     read = layout[axis]
     if read.kernel_size <= POOL_JOINT_TAPS:
@@ -59,9 +59,9 @@ def _long_norm(x: jax.Array, layout: ArrayWindow, axis: int, p: float) -> jax.Ar
 def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
     """(sum |cell|^p)^(1/p), entry by entry over several arrays, and over ``axes``, which stay as 1.
 
-    Where p is not 1, the cells are divided by the largest of them, whose power may be out of range
-    though the norm is not. The norm is homogeneous, norm(c*x) = c*norm(x), so that its derivative
-    at x is the one at x/c, in which nothing is out of range either.
+    If p is not 1, the cells are divided by the largest of them, whose power may overflow where the
+    norm does not. The norm is homogeneous, norm(c*x) = c*norm(x): its derivative at x is the one at
+    x/c, where nothing overflows either.
     """
     cells = tuple(cells)
     return _plain_norm(cells, 1, axes) if p == 1 else _norm(cells, p, axes)
@@ -91,12 +91,12 @@ def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
 
 
 def _stored(x: jax.Array) -> jax.Array:
-    """x, which on CPUs is computed once, and not anew for each tap that asks for it."""
+    """x, computed once on CPUs, not again for each tap that reads it."""
     return materialize_cotangent(materialize(x))
 
 
 def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
-    """The cells by the largest of them; of infinite ones, where all others are 0, the sign."""
+    """The cells divided by the largest; infinite cells become their signs, those beside them 0."""
     by = jnp.where(largest == 0, 1, largest)
     return tuple(jnp.where(jnp.isinf(cell), jnp.sign(cell), cell / by) for cell in cells)
 
@@ -106,14 +106,14 @@ def _plain_norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...]) -> 
     total = materialize_cotangent(jnp.sum(powers, axes, keepdims=True))
     if p == 1:
         return total
-    # At zeros alone, where the norm has no derivative, it is given that of a constant.
+    # If all cells are zero the norm has no derivative: here it has that of a constant, 0.
     zero = total == 0
     away = jnp.where(zero, 1, total)
     return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))
 
 
 def _power(x: jax.Array, p: float) -> jax.Array:
-    """|x|^p, all of whose derivatives are 0 at 0 where they would be infinite or do not exist."""
+    """|x|^p; derivatives at 0 that are infinite or do not exist are 0."""
     if p == 2:
         return x * x
     magnitude = x * jnp.sign(x)  # not jnp.abs, whose derivative at 0 is 1

@@ -1,4 +1,4 @@
-"""Padding with what lies beyond the edge, the fast form."""
+"""Padding of arrays, the fast form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
     Args:
       x: the input; channels last.
       padding: cells around x: an int, an int for each spatial axis, or a pair (before, after) for
-        each. Where x has no batch axis, give one entry each: that is how it is recognised.
+        each. An x without a batch axis needs one entry for each axis.
       padding_mode: what the new cells hold.
 
     Raises:

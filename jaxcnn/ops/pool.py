@@ -36,11 +36,11 @@ def max_pool(
 
     Args:
       x: the input; channels last.
-      kernel_size: the window's size, one for all spatial axes or one each. Where x has no batch axis,
-        give one each: that is how it is recognised.
+      kernel_size: the window's size, one number for all spatial axes or one for each. An x without
+        a batch axis needs one for each.
       stride: None takes the window's size.
-      padding, dilation, rounding: as in :func:`jaxcnn.conv`; and with ``rounding="ceil"`` cells
-        left at the end get one window more, which overhangs.
+      padding, dilation, rounding: as in :func:`jaxcnn.conv`. ``rounding="ceil"`` adds a window for
+        cells left at the end, which overhangs.
 
     The gradient goes to the first maximum in the window, in row-major order, as in PyTorch. A NaN
     under the window is the result.
@@ -117,7 +117,7 @@ def avg_pool(
       count_include_pad: False divides by the number of real cells under the window, so that
         padding changes nothing; True divides by all its taps, zeros included.
 
-    Sixteen-bit inputs are summed in float32.
+    Sums of 16-bit inputs are made in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
@@ -160,8 +160,8 @@ def lp_pool(
       p: the order of the norm, a number >= 1.
 
     The cells are divided by the largest under their window before they are raised to p, so that
-    nothing leaves the range but a norm that does. The gradient at a window of zeros is 0.
-    Sixteen-bit inputs are summed in float32.
+    no intermediate value overflows unless the norm does. The gradient at a window of zeros is 0.
+    Sums of 16-bit inputs are made in float32.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold

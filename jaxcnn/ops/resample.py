@@ -33,8 +33,8 @@ def blur_pool(
 ) -> jax.Array:
     """Blurs each channel with a binomial filter and keeps every ``stride``-th cell.
 
-    What makes a network less sensitive to shifts: instead of a pool or convolution of stride 2, the
-    same at stride 1 and then this. The filter's weights on each axis are a row of Pascal's triangle
+    A network is less sensitive to shifts with a pool or convolution of stride 1 and then this,
+    instead of one of stride 2. The filter's weights on each axis are a row of Pascal's triangle,
     scaled to sum 1: (1, 2, 1)/4 for 3 taps, (1, 4, 6, 4, 1)/16 for 5.
 
         x: (N, *spatial, C) or (*spatial, C), of a floating dtype
@@ -42,12 +42,12 @@ def blur_pool(
 
     Args:
       x: the input; channels last.
-      kernel_size: taps, one number for all spatial axes or one each. Where x has no batch axis, give one
-        each: that is how it is recognised. 1 only subsamples.
+      kernel_size: taps, one number for all spatial axes or one for each; 1 only subsamples. An x
+        without a batch axis needs one for each.
       stride: cells from one output to the next.
       padding: as in :func:`jaxcnn.conv`. SAME_LOWER gives ceil(size/stride) outputs; with an odd
-        filter and stride 1 or 2 they lie on the cells 0, stride, 2*stride, ..., as in the paper's
-        program.
+        filter and stride 1 or 2 these are centred on the cells 0, stride, 2*stride, ..., as in the
+        paper's program.
       padding_mode: what the padding holds, as in :func:`jaxcnn.pad`.
       rounding: ``"exact"`` or ``"floor"``, as in :func:`jaxcnn.conv`.
 
@@ -70,7 +70,7 @@ def blur_pool(
         rounding=rounding,
     )
     y = extend(widened(x), shapes.windows, padding_mode)
-    for axis in reversed(range(1, x.ndim - 1)):  # F_1 + F_2 taps, where one after another
+    for axis in reversed(range(1, x.ndim - 1)):  # F_1 + F_2 taps instead of F_1 * F_2
         y = _blur(y, shapes.windows[axis - 1], axis)
     return shapes.restore(y)
 
@@ -80,17 +80,20 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     """Lays the channels of each cell out as a block of ``factor`` cells.
 
         x: (N, *spatial, C*prod(factor)) or (*spatial, C*prod(factor))
-        returns (N, *spatial*factor, C) or (*spatial*factor, C), of which on an image with factors
-        r_1, r_2 the cell (h*r_1 + i, w*r_2 + j), channel c, is x's cell (h, w), channel
+        returns (N, *spatial*factor, C) or (*spatial*factor, C)
+
+    On an image with factors r_1, r_2 the cell (h*r_1 + i, w*r_2 + j), channel c, of the result is
+    the cell (h, w) of x, channel
+
         (c*r_1 + i)*r_2 + j for order "CRD",      (i*r_2 + j)*C + c for "DCR"
 
     Args:
       x: the input; channels last.
-      factor: r, one number for all spatial axes or one each. Where x has no batch axis, give one
-        each: that is how it is recognised.
+      factor: r, one number for all spatial axes or one for each. An x without a batch axis needs
+        one for each.
       order: which channels make a block. ``"CRD"``: neighbouring ones, as in the paper and in
         PyTorch's PixelShuffle; ``"DCR"``: those C apart, as in TensorFlow's depth_to_space. ONNX's
-        DepthToSpace has both names, and DCR where none is given.
+        DepthToSpace has both, and DCR by default.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -115,7 +118,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
 
 @suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Gathers each block of ``factor`` cells into the channels of one; undoes ``pixel_shuffle``.
+    """Moves each block of ``factor`` cells into the channels of one; undoes ``pixel_shuffle``.
 
         x: (N, *spatial, C) or (*spatial, C)
         returns (N, *spatial/factor, C*prod(factor)) or (*spatial/factor, C*prod(factor))
@@ -152,12 +155,12 @@ def _blur(x: jax.Array, window: Window, axis: int) -> jax.Array:
 
 
 def _stacked_offsets(shapes: ShuffleShapes) -> list[int]:
-    """Where the offsets in a block are in (..., H, W, C, r_1, r_2), or (..., H, W, r_1, r_2, C)."""
+    """The axes of the offsets in (N, H, W, C, r_1, r_2), or (N, H, W, r_1, r_2, C)."""
     axes = len(shapes.factors)
     first = -axes if shapes.order == "CRD" else -axes - 1
     return list(range(first, first + axes))
 
 
 def _woven_offsets(shapes: ShuffleShapes) -> list[int]:
-    """Where the offsets in a block are in (..., H, r_1, W, r_2, C)."""
+    """The axes of the offsets in (N, H, r_1, W, r_2, C)."""
     return list(range(-2 * len(shapes.factors), 0, 2))

@@ -34,7 +34,7 @@ def depthwise_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Slides over each channel its own ``multiplier`` filters, and never mixes channels.
+    """Slides ``multiplier`` filters of its own over each channel; channels are never mixed.
 
         x: (N, *spatial, C) or (*spatial, C)      kernel: (*F, C, multiplier)
         bias: (C * multiplier,)
@@ -44,7 +44,7 @@ def depthwise_conv(
 
     Args:
       x: the input; channels last.
-      kernel: the filters; their rank says how many spatial axes there are.
+      kernel: the filters; their rank gives the number of spatial axes.
       bias: added to each feature map.
       stride, padding, dilation, rounding, padding_mode, precision, out_sharding: as in
         :func:`jaxcnn.conv`.
@@ -68,8 +68,8 @@ def depthwise_conv(
         padding_mode=padding_mode,
     )
     weights = _one_group_a_channel(kernel)
-    y = convolve(x, weights, bias, shapes, precision, out_sharding=out_sharding)
-    return shapes.restore(y)
+    divided = shapes.sharding(out_sharding)
+    return shapes.restore(convolve(x, weights, bias, shapes, precision, out_sharding=divided))
 
 
 @suggest_keywords
@@ -103,8 +103,8 @@ def separable_conv(
       stride, padding, dilation, rounding, padding_mode: of the depthwise convolution, as in
         :func:`jaxcnn.conv`.
       precision: of both, as in :func:`jaxcnn.conv`.
-      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are
-        divided as x is along batch and channels.
+      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are divided along batch
+        and channels as x is.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
@@ -128,19 +128,21 @@ def separable_conv(
         padding_mode=padding_mode,
     )
     weights = _one_group_a_channel(depthwise_kernel)
-    between = None if out_sharding is None else _between(x)
-    maps = convolve(x, weights, None, shapes.depthwise, precision, None, between).astype(x.dtype)
-    y = convolve(maps, pointwise_kernel, bias, shapes.pointwise, precision, None, out_sharding)
+    divided = shapes.sharding(out_sharding)
+    between = None if divided is None else _between(x)
+    maps = convolve(x, weights, None, shapes.depthwise, precision, out_sharding=between)
+    maps = maps.astype(x.dtype)
+    y = convolve(maps, pointwise_kernel, bias, shapes.pointwise, precision, out_sharding=divided)
     return shapes.restore(y)
 
 
 def _between(x: jax.Array) -> PartitionSpec:
-    """x's division along batch and channels; a stride may leave other spatial sizes."""
+    """How x is divided along batch and channels; a stride may change the spatial sizes."""
     batch, *spatial, channels = jax.typeof(x).sharding.spec
     return PartitionSpec(batch, *[None] * len(spatial), channels)
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:
-    """(*F, C, multiplier) as (*F, 1, C * multiplier), whose filters lie group by group."""
+    """(*F, C, multiplier) as (*F, 1, C * multiplier), the filters in the order of the groups."""
     filters = lax.collapse(kernel, kernel.ndim - 2)
-    return jnp.expand_dims(filters, -2)  # not in one: divided channels may only be merged
+    return jnp.expand_dims(filters, -2)  # two steps: channels on several devices can only merge

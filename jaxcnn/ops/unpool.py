@@ -1,4 +1,4 @@
-"""Max pooling that remembers where, and its way back; the fast form."""
+"""Max pooling with indices, and unpooling; the fast form."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def max_pool_with_indices(
     Args:
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
 
-    An index, int32, counts the cells of the unpadded spatial axes in row-major order:
-    row*width + column on an image. Of equal maxima the first is taken, of several NaNs the last, as
-    in PyTorch. ONNX's indices have (example*C + channel)*cells added.
+    An index, int32, counts the cells of the unpadded spatial axes in row-major order: row*width +
+    column on an image. It is that of the first of equal maxima, and of the last of several NaNs, as
+    in PyTorch. ONNX adds (example*C + channel)*cells to it.
 
     Raises:
       InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
@@ -60,7 +60,7 @@ def max_pool_with_indices(
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
     cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(1, *sizes, 1)
-    # Zeros like x are divided among devices as x is.
+    # Zeros like x: the indices are divided among devices as x is.
     indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
     for step in steps(reads):
         best = window_max(values, step)
@@ -79,17 +79,17 @@ def max_unpool(
         returns (N, *output_size, C) or (*output_size, C)
 
     Args:
-      values: what is put.
-      indices: where, as :func:`max_pool_with_indices` counts cells.
-      output_size: the result's spatial sizes, one for all axes or one each: those of the input of
-        the pool that is undone. Where the values have no batch axis, give one each.
+      values: the values.
+      indices: their cells, as :func:`max_pool_with_indices` counts them.
+      output_size: the spatial sizes of the result, which the pooled input had: one for all axes or
+        one for each. Values without a batch axis need one for each.
 
-    Of several values for one cell (windows that overlap) the last in row-major order stays, and
-    gets the gradient. A value whose index lies outside of the result is left out.
+    If several values have one cell (of windows that overlap), the last in row-major order stays and
+    gets the gradient. A value whose index is outside the result is dropped.
 
     Raises:
       InputError: (a ValueError) where shapes do not fit.
-      TypeError: where the indices are no integers.
+      TypeError: where the indices are not integers.
 
     Source: Zeiler and Fergus, arXiv:1311.2901.
 
@@ -110,8 +110,8 @@ def max_unpool(
 def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:
     """One feature map's values (places,), unpooled to (cells,).
 
-    The last comer is found by scattering the values' numbers, not the values: a scatter has no
-    order of its own, but the largest number is the same in any order.
+    The values' numbers are scattered, and the largest wins: a scatter of the values themselves has
+    no defined order.
     """
     numbers = jnp.arange(values.shape[0], dtype=jnp.int32)
     last = jnp.full((cells,), -1, jnp.int32)

@@ -2,8 +2,8 @@
 
 Each function is the twin of one in :mod:`jaxcnn.ops`, with the same signature, in plain
 ``jax.numpy``: loops over the taps of the filter in the order of the definition. Autodiff
-differentiates them. They call no convolution or pooling of JAX's, and the fast forms and they never
-import each other; they meet in tests.
+differentiates them. They call no convolution or pooling of JAX's. Twins share the edge where a call
+is checked, :mod:`jaxcnn.shapes`, and nothing else; they meet in tests.
 """
 
 from jaxcnn.reference.adaptive import (

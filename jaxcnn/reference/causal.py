@@ -25,11 +25,11 @@ def causal_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Output i sums over the taps f, of which the last, F - 1, meets the present t = i*stride.
+    """Output i sums over the taps f; the last tap, F - 1, meets the present t = i*stride.
 
         y[n, i, o] = bias[o] + sum_f sum_c x[n, t - (F - 1 - f)*dilation, c] * kernel[f, c, o]
 
-    with zero for what lies before the beginning. Shapes, arguments and errors are those of
+    with zero for cells before the beginning. Shapes, arguments and errors are those of
     :func:`jaxcnn.causal_conv`, its fast twin.
 
     >>> import jax.numpy as jnp
@@ -48,7 +48,7 @@ def causal_conv(
 def causal_conv_state(
     kernel: jax.Array, *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> jax.Array:
-    """Zeros, for the F' - 1 cells before the beginning.
+    """Zeros for the F' - 1 cells before the beginning.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.causal_conv_state`, its fast twin.
 
@@ -72,7 +72,7 @@ def causal_conv_stream(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """The outputs at the cells of the chunk, given that ``state`` came before it.
+    """The outputs at the cells of the chunk, which ``state`` precedes.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.causal_conv_stream`, its fast twin.
 

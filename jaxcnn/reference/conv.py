@@ -11,7 +11,8 @@ from jax import lax
 from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.reference.pad import around, taps_by_real
-from jaxcnn.reference.taps import add_bias, for_sums, taps
+from jaxcnn.reference.taps import add_bias, taps
+from jaxcnn.shapes import sum_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,8 @@ def conv(
 
         y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
 
-    A mask multiplies the kernel, which is 0 where the mask is 0. With the padding mode "partial" the
-    sum is multiplied by taps/(taps on real cells).
+    A mask multiplies the kernel, which is 0 where the mask is 0. With the padding mode "partial"
+    the sum is multiplied by taps/(taps on real cells).
 
     Shapes, arguments and errors are those of :func:`jaxcnn.conv`, its fast twin.
     ``algorithm`` and ``out_sharding`` change no numbers and are ignored.
@@ -66,7 +67,7 @@ def conv(
         mask=mask,
         preferred_element_type=preferred_element_type,
     )
-    x, kernel = for_sums(x, shapes.dtype), for_sums(kernel, shapes.dtype)
+    x, kernel = (array.astype(sum_dtype(shapes.dtype)) for array in (x, kernel))
     if mask is not None:
         kernel = jnp.where(mask == 0, 0, kernel) * mask.astype(kernel.dtype)
     out_shape = (x.shape[0], *shapes.spatial, groups, shapes.out_channels // groups)

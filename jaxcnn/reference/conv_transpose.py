@@ -11,7 +11,8 @@ from jax import lax
 
 from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.reference.taps import add_bias, for_sums
+from jaxcnn.reference.taps import add_bias
+from jaxcnn.shapes import sum_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def conv_transpose(
         output_padding=output_padding,
         preferred_element_type=preferred_element_type,
     )
-    x, kernel = for_sums(x, shapes.dtype), for_sums(kernel, shapes.dtype)
+    x, kernel = (array.astype(sum_dtype(shapes.dtype)) for array in (x, kernel))
     laid = shapes.windows
     by_group = x.reshape(*x.shape[:-1], groups, shapes.out_channels // groups)
     padded = jnp.zeros((len(x), *(w.end for w in laid), shapes.in_channels), x.dtype)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @suggest_keywords
 def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.Array:
-    """Cell i of a padded axis, counted from -before, is the cell that the padding mode's rule names.
+    """Cell i of a padded axis, counted from -before, is the one that the padding mode names.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pad`, its fast twin.
 

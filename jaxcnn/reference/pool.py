@@ -126,9 +126,9 @@ def lp_pool(
 
 
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
-    """m (sum (|cell|/m)^p)^(1/p), with for m the largest |cell|; at zeros alone the constant 0.
+    """m (sum (|cell|/m)^p)^(1/p), where m is the largest |cell|; the constant 0 if all are zero.
 
-    Its derivative is multiplied by m and divided by it again: 0 where that leaves the range.
+    Its derivative is multiplied by m and divided by m: 0 where that underflows.
     """
     if p == 1:
         return total(map(_magnitude, cells))
@@ -139,7 +139,7 @@ def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
 
 
 def _magnitude(x: jax.Array) -> jax.Array:
-    """|x|; at 0, where that has no derivative, the constant 0."""
+    """|x|; the constant 0 at 0, where |x| has no derivative."""
     return jnp.where(x == 0, 0, jnp.abs(x))
 
 

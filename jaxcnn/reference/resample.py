@@ -58,7 +58,7 @@ def blur_pool(
 
 @suggest_keywords
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Each offset in the blocks, of every block at once, is given its channels of x.
+    """Each offset in the blocks, of all blocks at once, gets its channels of x.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pixel_shuffle`, its fast twin.
 
@@ -76,7 +76,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
 
 @suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Each offset in the blocks, of every block at once, gives its channels of the result.
+    """Each offset in the blocks, of all blocks at once, gives its channels of the result.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pixel_unshuffle`, its fast twin.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +31,6 @@ def overhang(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.A
 def of_rank(x: jax.Array, rank: int) -> jax.Array:
     """x with axes of size 1 in front, so that it has ``rank`` of them."""
     return x.reshape((1,) * (rank - x.ndim) + x.shape)
-
-
-def for_sums(x: jax.Array, dtype: Any) -> jax.Array:
-    """x in a dtype for sums that become a result of ``dtype``: float32 at least, if floating."""
-    return widened(x.astype(jnp.promote_types(x.dtype, dtype)))
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Max pooling that remembers where, and its way back, as their definitions read."""
+"""Max pooling with indices and unpooling, as their definitions read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def max_pool_with_indices(
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:
-    """Each value in its turn is written into the cell whose number its index is.
+    """Each value, in row-major order, is written into the cell whose number its index is.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.max_unpool`, its fast twin.
 

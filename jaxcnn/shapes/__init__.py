@@ -22,7 +22,7 @@ from jaxcnn.shapes.adaptive import (
     global_max_pool,
     global_shapes,
 )
-from jaxcnn.shapes.arrays import Sharding, widened
+from jaxcnn.shapes.arrays import Sharding, sum_dtype, widened
 from jaxcnn.shapes.causal import (
     causal_conv,
     causal_conv_state,
@@ -104,6 +104,7 @@ __all__ = [
     "separable_conv",
     "separable_shapes",
     "shuffle_shapes",
+    "sum_dtype",
     "unpool_shapes",
     "unshuffle_shapes",
     "widened",

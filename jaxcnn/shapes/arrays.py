@@ -63,16 +63,12 @@ def result_dtype(name: str, dtype: np.dtype, preferred_element_type: Any) -> np.
     signs = not (jnp.issubdtype(dtype, jnp.signedinteger) and result.kind == "u")
     if fits and signs and result.itemsize >= dtype.itemsize and _is_computed_with(result):
         return result
+    wide = ("int32", "float32", "complex64")[_rank(dtype)]
+    wide = wide if jnp.dtype(wide).itemsize > dtype.itemsize else dtype
     raise TypeError(
         f"preferred_element_type {result} cannot hold sums of {name}'s {dtype}; use one that is as "
-        f"wide and of the same kind, for instance jnp.{_sums(dtype)}"
+        f"wide and of the same kind, for instance jnp.{wide}"
     )
-
-
-def _sums(dtype: np.dtype) -> np.dtype:
-    """A dtype for sums of numbers of ``dtype``, of 32 bits at least."""
-    least = ("int32", "float32", "complex64")[_rank(dtype)]
-    return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, least))
 
 
 def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
@@ -120,7 +116,7 @@ def _as_array(name: str, value: Any) -> Any:
 def _is_computed_with(dtype: Any) -> bool:
     """Whether JAX computes with numbers of this dtype.
 
-    Those of fewer than 8 bits it only stores: asked to compute, XLA's CPU compiler ends the process.
+    Numbers of fewer than 8 bits it only stores: to compute with them ends XLA's CPU compiler.
     """
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.iinfo(dtype).bits >= 8
@@ -138,8 +134,17 @@ def widened(x: jax.Array, bits: int = 32) -> jax.Array:
     >>> widened(jnp.ones(3, "bfloat16")).dtype, widened(jnp.ones(3, "int8")).dtype
     (dtype('float32'), dtype('int8'))
     """
-    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < bits
-    return x.astype(jnp.float32) if narrow else x
+    return x.astype(sum_dtype(x.dtype, bits))
+
+
+def sum_dtype(dtype: Any, bits: int = 32) -> np.dtype:
+    """The dtype of sums that become a result of ``dtype``: see :func:`widened`.
+
+    >>> sum_dtype("float16"), sum_dtype("int8")
+    (dtype('float32'), dtype('int8'))
+    """
+    narrow = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < bits
+    return np.dtype("float32" if narrow else dtype)
 
 
 def require_floating(x: jax.Array) -> None:

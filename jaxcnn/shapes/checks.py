@@ -121,18 +121,16 @@ def split_for_kernel(
     return batch, spatial, channels
 
 
-def other_layouts(
-    x: Sequence[int], kernel: tuple[int, ...], axes: int, takes: int, torch: int | None = None
-) -> list[str]:
+def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = None) -> list[str]:
     """How to convert an x or a kernel whose sizes suggest another layout.
 
     Args:
-      x, kernel: the shapes; ``axes`` of theirs are spatial.
+      x: its shape.
       axes: the number of spatial axes.
       takes: how many channels the kernel takes.
       torch: how many it would take in PyTorch's layout.
 
-    >>> other_layouts((8, 3, 28, 28), (5, 5, 3, 6), 2, 3)
+    >>> other_layouts((8, 3, 28, 28), 2, 3)
     ['jnp.moveaxis(x, 1, -1) if x is channels first']
     """
     first = len(x) - axes - 1

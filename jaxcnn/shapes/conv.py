@@ -191,7 +191,7 @@ def conv_shapes(
 def _require_fitting_groups(
     x: tuple[int, ...], kernel: tuple[int, ...], channels: int, groups: int
 ) -> None:
-    """Refuses groups that do not divide the channels and filters, and a kernel of other channels."""
+    """Refuses groups that do not divide channels and filters, and a kernel of other channels."""
     *filters, in_group, out_channels = kernel
     takes = in_group * groups
     fitting = channels // in_group
@@ -216,7 +216,7 @@ def _require_fitting_groups(
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} with groups "
             f"{groups} takes {in_group}*{groups} = {takes}.",
-            *other_layouts(x, kernel, len(filters), takes, torch),
+            *other_layouts(x, len(filters), takes, torch),
             f"a kernel of shape {(*filters, channels // groups, out_channels)}",
             *ways,
         )

@@ -88,7 +88,7 @@ def conv_transpose_shapes(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
             f"K) takes K = {out_channels}: a transposed convolution goes from the filters of its "
             f"kernel back to the channels they see.",
-            *other_layouts(x, kernel, len(filters), out_channels, kernel[0]),
+            *other_layouts(x, len(filters), out_channels, kernel[0]),
             f"a kernel of shape {(*filters, in_group, channels)}",
             *(
                 ["kernel.swapaxes(-2, -1) for one made the other way round"]

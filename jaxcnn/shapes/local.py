@@ -65,7 +65,7 @@ def local_shapes(
     if takes != channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} takes {takes}.",
-            *other_layouts(x, kernel, axes, takes),
+            *other_layouts(x, axes, takes),
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
     shapes = conv_shapes(x, (*filters, channels, out_channels), **arguments)

@@ -31,8 +31,8 @@ def pad_shapes(x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros
     """
     if isinstance(padding, str):
         raise InputError(
-            f"padding {padding!r} depends on a kernel_size, which pad does not have; use an int, an "
-            f"int for each axis, or a pair (before, after) for each axis"
+            f"padding {padding!r} depends on a kernel_size, which pad does not have; use an int, "
+            f"an int for each axis, or a pair (before, after) for each axis"
         )
     if padding_mode == "partial":
         raise InputError(

@@ -46,8 +46,8 @@ def blur_shapes(
     """
     if rounding == "ceil":
         raise InputError(
-            'rounding "ceil" reads beyond the padding, where there are no cells to blur; use "floor", '
-            "or more padding"
+            'rounding "ceil" reads beyond the padding, where there are no cells to blur; use '
+            '"floor", or more padding'
         )
     batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
     if padding_mode == "partial":

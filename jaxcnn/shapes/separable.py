@@ -115,7 +115,7 @@ def depthwise_shapes(
     takes, multiplier = kernel[-2:]
     _, _, channels = split_for_kernel(x, kernel, len(filters), takes, name=name)
     if takes != channels:
-        ways = other_layouts(x, kernel, len(filters), takes)
+        ways = other_layouts(x, len(filters), takes)
         if takes == 1 and multiplier % channels == 0:  # a convolution's, in as many groups
             shape = (*filters, channels, multiplier // channels)
             ways = [f"{name}.reshape({shape}) if it is of Flax's layout, (*F, 1, C*multiplier)"]

@@ -22,7 +22,7 @@ from tests.convolve.drawn import as_call, define, defined_gradients, takes, with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
+pytestmark = pytest.mark.usefixtures("optimised")
 
 SIZES = st.sampled_from((16_385, 32_769, 40_001, 65_537, 131_073)) | st.integers(16_385, 131_073)
 SHAPES: dict[str, Callable[[int], tuple[int, tuple[int, ...]]]] = {

@@ -36,7 +36,7 @@ from tests.convolve.drawn import (
 )
 from tests.convolve.test_algorithms import each
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
+pytestmark = pytest.mark.usefixtures("optimised")
 
 HUGE = 1e30
 LOCAL = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]

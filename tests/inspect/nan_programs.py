@@ -296,7 +296,7 @@ def _groups_normalised(draw):
 
 @_plain
 def _mapped(draw):
-    """A filter along rows, row by row."""
+    """A convolution along rows, row by row."""
     kernel = jnp.ones((3, CHANNELS, CHANNELS))
 
     def row(x):

@@ -1,4 +1,4 @@
-"""Random linear networks, whose gradients tell what they read."""
+"""Random linear networks, whose gradients show what they read."""
 
 import jax.numpy as jnp
 from hypothesis import strategies as st
@@ -133,7 +133,7 @@ def _unshuffled(draw):
 
     def layer(x):
         n, h, w, c = x.shape
-        if min(h, w) < 4:  # a reshape to (1, 2, ...) does not tell which of the two is the height
+        if min(h, w) < 4:  # a reshape to (1, 2, ...) leaves open which of the two is the height
             return x
         x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
         x = x.reshape(n, h // 2, w // 2, 4 * c)

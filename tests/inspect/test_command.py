@@ -151,7 +151,7 @@ def test_a_plan_as_json_holds_what_the_table_holds(nets):
     assert [field["size"] for field in row["field"]] == [3, 3]
     assert found["multiply_adds"] == row["multiply_adds"]
     layers = json.loads(run("conv:4:k3", "-i", "9x9x3", "--json", command=plan).output)
-    assert layers["rows"][0]["name"] == "conv:4:k3"
+    assert layers["rows"][0]["name"] == "layers.0 (conv 3x3)"
 
 
 def test_a_plan_notes_an_input_axis_that_may_be_a_batch(nets):

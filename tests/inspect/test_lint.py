@@ -207,10 +207,10 @@ def test_a_rule_finds_its_flaw_and_nothing_without_it(name):
     code, flawed, sound, shape, words = CASES[name]
     shapes = shape if isinstance(shape, dict) else {"flawed": shape, "sound": shape}
     found = lint(flawed, shapes["flawed"], select=[code])
-    said = " ".join(finding.message + finding.change for finding in found.findings)
+    text = " ".join(finding.message + finding.change for finding in found.findings)
     assert {finding.code for finding in found.findings} == {code}
     for each in words:
-        assert each in said
+        assert each in text
     assert not lint(sound, shapes["sound"], select=[code]).findings
 
 

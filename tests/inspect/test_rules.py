@@ -22,18 +22,18 @@ def numbers(draw, *, least, most):
 @st.composite
 def windows(draw, transposed=False):
     """Windows on two axes, and whether they are those of a max pool or of a convolution."""
-    sizes, filters = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
+    sizes, kernels = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
-    pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in filters]
+    pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in kernels]
     axes = [  # one tap has no dilation
         {"size": n, "kernel_size": f, "stride": s, "padding": p, "dilation": d if f > 1 else 1}
-        for n, f, s, p, d in zip(sizes, filters, strides, pads, dilations, strict=True)
+        for n, f, s, p, d in zip(sizes, kernels, strides, pads, dilations, strict=True)
     ]
     for each in axes:
         extent = each["dilation"] * (each["kernel_size"] - 1) + 1
         spread = (each["size"] - 1) * (each["stride"] if transposed else 1) + 1
         assume(spread + sum(each["padding"]) >= extent)
-    return axes, min(filters) > 1 and draw(st.booleans())  # pools of one cell are no pools
+    return axes, min(kernels) > 1 and draw(st.booleans())  # pools of one cell are no pools
 
 
 def linted(axes, pool, *, transposed=False, select=None):
@@ -158,8 +158,8 @@ def test_the_dilations_that_are_advised_leave_no_holes(layers):
     layers = [(kernel_size, dilation) for kernel_size, dilation in layers if dilation > 1]
     for finding in findings(layers):
         (option,) = finding.options
-        filters = [kernel_size for kernel_size, _ in layers]
-        assert not findings(list(zip(filters, option.set["dilations"], strict=True)))
+        kernels = [kernel_size for kernel_size, _ in layers]
+        assert not findings(list(zip(kernels, option.set["dilations"], strict=True)))
         widest = max(dilation for _, dilation in layers)
         assert not findings([(widest, 1), *layers])
 

@@ -58,19 +58,23 @@ def test_a_convolution_layer_is_the_convolution_with_its_parameters(problem):
     np.testing.assert_array_equal(layer(x), want)
 
 
+@pytest.mark.parametrize(
+    ("layer", "pool", "more"),
+    [
+        (nn.MaxPool, jaxcnn.max_pool, {}),
+        (nn.MinPool, jaxcnn.min_pool, {}),
+        (nn.AvgPool, jaxcnn.avg_pool, {}),
+        (nn.LpPool, jaxcnn.lp_pool, {"p": 3}),
+    ],
+)
 @few
 @given(pool_problems())
-def test_a_pooling_layer_is_the_pool(problem):
-    x, window, kwargs = problem.arrays()[0], problem.kernel_size, problem.kwargs
-    pairs = {"max": (nn.MaxPool, jaxcnn.max_pool), "avg": (nn.AvgPool, jaxcnn.avg_pool)}
-    layer, pool = pairs[problem.kind]
-    np.testing.assert_array_equal(layer(window, **kwargs)(x), pool(x, window, **kwargs))
-    if problem.kind == "max":
-        want = jaxcnn.min_pool(x, window, **kwargs)
-        np.testing.assert_array_equal(nn.MinPool(window, **kwargs)(x), want)
-    else:
-        want = jaxcnn.lp_pool(x, window, 3, **kwargs)
-        np.testing.assert_array_equal(nn.LpPool(window, 3, **kwargs)(x), want)
+def test_a_pooling_layer_is_the_pool(layer, pool, more, problem):
+    x, kwargs = problem.arrays()[0], {**problem.kwargs, **more}
+    want = pool(x, problem.kernel_size, **kwargs)
+    np.testing.assert_array_equal(layer(problem.kernel_size, **kwargs)(x), want)
+    cells = np.linspace(-2, 1, 16).reshape(4, 4, 1)  # no two pools of these are alike
+    np.testing.assert_array_equal(layer((2, 2), **more)(cells), pool(cells, (2, 2), **more))
 
 
 def test_an_average_pool_layer_counts_padding_where_it_is_told_to():

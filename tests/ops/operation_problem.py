@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxcnn.geometry.padding_mode import PADDING_MODES, check_padding_mode
-from jaxcnn.shapes import ConvShapes
 from jaxcnn.testing.problems import Arrays, BaseProblem, ConvProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxcnn.shapes import ConvShapes
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 

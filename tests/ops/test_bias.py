@@ -14,7 +14,7 @@ from jax.experimental import checkify, jet
 
 from jaxcnn.ops.bias import add_bias
 
-pytestmark = pytest.mark.usefixtures("as_for_users")
+pytestmark = pytest.mark.usefixtures("optimised")
 
 Y = np.random.default_rng(0).normal(size=(3, 5, 4))
 MANY = (3, 1000, 4)

@@ -32,7 +32,7 @@ from tests.geometry.brute import placements
 both = pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast", "reference"])
 
 
-def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, rounding):
+def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, **_rounding):
     """lax's convolution in lax's own layout, named paddings left to lax; it floors by itself."""
     if padding not in ("VALID", "SAME", "SAME_LOWER"):
         size, kernel_size = x.shape[-1 - len(stride) : -1], kernel.shape[:-2]
@@ -53,7 +53,7 @@ def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, 
     return y if x.ndim == kernel.ndim else y[0]
 
 
-def _cell_by_cell(x, kernel, bias=None, *, stride, padding, dilation, groups, rounding):
+def _cell_by_cell(x, kernel, bias=None, *, stride, padding, dilation, groups, **_rounding):
     """One number after another, in Python."""
     batched = x if x.ndim == kernel.ndim else x[None]
     size, (*kernel_size, in_group, channels) = batched.shape[1:-1], kernel.shape

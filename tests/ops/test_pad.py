@@ -28,7 +28,7 @@ NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "
 
 @st.composite
 def paddings(draw, dtypes=(*DTYPES, "int32", "uint8")):
-    """(shape, padding, padding_mode, dtype), with no more padding than the padding mode can fill."""
+    """(shape, padding, padding_mode, dtype), with no more padding than the mode can fill."""
     padding_mode = draw(st.sampled_from(sorted(FILLED)))
     sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
     limit = {"reflect": -1, "circular": 0}.get(padding_mode, 2)

@@ -93,7 +93,7 @@ def test_the_fast_form_is_the_reference_within_rounding(problem):
 @few
 @given(problem=pool_problems(dtypes=("float32", "float64")))
 def test_each_output_is_the_maximum_or_the_mean_of_the_real_cells_under_it(pools, problem):
-    def by_hand(x, window, **kwargs):
+    def by_hand(x, *_window, **_arguments):
         shape = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
         return jax.pure_callback(lambda x: _one_by_one(problem, x).astype(x.dtype), shape, x)
 
@@ -104,7 +104,7 @@ def test_each_output_is_the_maximum_or_the_mean_of_the_real_cells_under_it(pools
 @few
 @given(problem=pool_problems(kinds=("avg",)))
 def test_counting_the_padding_divides_by_every_cell_of_the_padded_axis(pools, problem):
-    def by_hand(x, window, **kwargs):
+    def by_hand(x, *_window, **_arguments):
         shape = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
         pooled = partial(_one_by_one, problem, count_include_pad=True)
         return jax.pure_callback(lambda x: pooled(x).astype(x.dtype), shape, x)

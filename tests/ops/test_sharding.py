@@ -33,7 +33,7 @@ def values_and_gradients(name, arrays, divide=lambda call: call):
     return jax.grad(loss, floating, has_aux=True)(*arrays)
 
 
-def over_all(divide=lambda name, arrays: lambda call: call):
+def over_all(divide=lambda _name, _arrays: lambda call: call):
     """One program of all operations, so that there is one to compile."""
 
     @jax.jit

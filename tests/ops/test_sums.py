@@ -172,7 +172,7 @@ def test_every_operation_is_put_to_it():
     assert set(cases(4)) == set(ops.__all__)
 
 
-@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize(
     ("dtype", "side"), [("bfloat16", 17), pytest.param("float16", 65, marks=pytest.mark.slow)]
 )

@@ -1,11 +1,11 @@
-"""The same problem to PyTorch and to jaxcnn: values, shapes and gradients, in float64.
+"""PyTorch and jaxcnn on one problem: equal values, shapes and gradients, in float64.
 
 PyTorch's arrays have their channels second, jaxcnn's last. Functions here take PyTorch's layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 
 from jaxcnn.testing import assert_sums_close
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def last(array: np.ndarray) -> np.ndarray:
@@ -33,15 +36,15 @@ def assert_same(
     roundings: int,
     linear: bool = True,
 ) -> None:
-    """Holds theirs = ours, in value, shape and the gradients of all arrays.
+    """Checks theirs = ours: the value, its shape and the gradients of all arrays.
 
     Args:
-      theirs: on tensors.
-      ours: on JAX arrays of the same layouts, which it converts itself.
-      arrays: NumPy's, float64.
-      roundings: through how many roundings a term of any of the sums goes, at most.
-      linear: whether the sums of magnitudes are ``theirs`` on magnitudes; if not, the values are
-        compared bit by bit, being cells of x.
+      theirs: a function of tensors.
+      ours: a function of JAX arrays in the same layouts, which it converts itself.
+      arrays: float64.
+      roundings: the most roundings that a term of any of the sums goes through.
+      linear: whether ``theirs`` on magnitudes gives the sums of magnitudes. If not, the values are
+        cells of x and must be equal.
     """
     value, gradients, cotangent = _torch(theirs, arrays)
     magnitude, magnitudes, _ = _torch(theirs, tuple(map(abs, arrays)), abs(cotangent))

@@ -1,20 +1,21 @@
-"""These tests need PyTorch, which no other does: they are looked at only if they are asked for.
+"""Tests that need PyTorch: they are collected only if they are asked for.
 
 python -m pytest -m torch tests/torch
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "torch: compares with PyTorch, and needs it installed")
+    config.addinivalue_line("markers", "torch: compares with PyTorch, which must be installed")
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    # None leaves the question to others; True would not even import the file.
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     asked = config.getoption("markexpr").split()
+    # None leaves the decision to other hooks; True does not even import the file.
     return None if "torch" in asked and "not" not in asked else True

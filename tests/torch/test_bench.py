@@ -1,4 +1,4 @@
-"""PyTorch in the benchmark computes the same rows as lax, in both of its memory layouts."""
+"""In the benchmark, PyTorch gives the same results as lax, in both of its memory layouts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Convolutions are PyTorch's, once its convention is stated and its kernel converted."""
+"""Convolutions agree with PyTorch's, given its convention and the kernel converted from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Using paddin
 
 @st.composite
 def problems(draw, *, transposed):
-    """(arrays, PyTorch's arguments), both of which fit together."""
+    """(arrays, PyTorch's arguments) of a possible convolution."""
     axes = draw(st.integers(1, 3))
 
     def each(least, most):
@@ -33,7 +33,7 @@ def problems(draw, *, transposed):
     reach = [d * (f - 1) + 1 for f, d in zip(filters, dilation, strict=True)]
     arguments = {"stride": stride, "dilation": dilation, "padding": padding}
     if transposed:
-        # PyTorch's bound, which is reached as often as not; and one cell at least is left.
+        # In half of the cases the most output_padding that PyTorch takes; one cell or more is left.
         most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
         extra = most if draw(st.booleans()) else tuple(draw(st.integers(0, n)) for n in most)
         lost = [2 * p - r for p, r in zip(padding, reach, strict=True)]
@@ -66,12 +66,12 @@ def ours(convolve, arguments):
 
 
 def terms(arrays):
-    """No sum has more: one over taps and channels, one over outputs and examples."""
+    """More terms than any sum has: one is over taps and channels, one over outputs and examples."""
     return 8 * math.prod(arrays[0].shape) * math.prod(arrays[1].shape)
 
 
 @given(problems(transposed=False))
-def test_a_convolution_is_pytorchs(problem):
+def test_convolutions_agree_with_pytorch(problem):
     arrays, arguments = problem
     axes = arrays[0].ndim - 2
     theirs = getattr(functional, f"conv{axes}d")
@@ -85,7 +85,7 @@ def test_a_convolution_is_pytorchs(problem):
 
 
 @given(problems(transposed=True))
-def test_a_transposed_convolution_is_pytorchs(problem):
+def test_transposed_convolutions_agree_with_pytorch(problem):
     arrays, arguments = problem
     axes = arrays[0].ndim - 2
     theirs = getattr(functional, f"conv_transpose{axes}d")
@@ -99,6 +99,6 @@ def test_a_transposed_convolution_is_pytorchs(problem):
 
 
 @given(problems(transposed=False))
-def test_a_kernel_that_went_to_pytorch_and_came_back_is_the_same(problem):
+def test_a_kernel_converted_to_pytorch_and_back_is_the_same(problem):
     (_, weight, _), _ = problem
     np.testing.assert_array_equal(kernel_to_torch(kernel_from_torch(weight)), weight)

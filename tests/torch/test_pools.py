@@ -1,4 +1,4 @@
-"""Pools and resampling are PyTorch's, once its convention is stated; and where they are not."""
+"""Pools and resampling agree with PyTorch's, given its convention, except odd p-norms."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ pytestmark = pytest.mark.torch
 
 @st.composite
 def problems(draw, *, dilated=False, ceil=True, positive=False, padded=True):
-    """(x, PyTorch's arguments)"""
+    """(x, PyTorch's arguments) of a possible pool."""
     axes = draw(st.integers(1, 3))
 
     def each(least, most):
         return tuple(draw(st.integers(least, most)) for _ in range(axes))
 
-    window = each(1, 3)
+    kernel_size = each(1, 3)
     dilation = each(1, 2) if dilated else (1,) * axes
-    padding = tuple(draw(st.integers(0, w // 2)) if padded else 0 for w in window)
+    padding = tuple(draw(st.integers(0, w // 2)) if padded else 0 for w in kernel_size)
     stride = draw(st.sampled_from([None, each(1, 3)]))
-    reach = [d * (w - 1) + 1 for w, d in zip(window, dilation, strict=True)]
-    # As many cells as lie between two taps: no window falls between them.
+    reach = [d * (w - 1) + 1 for w, d in zip(kernel_size, dilation, strict=True)]
+    # At least as many cells as the dilation: none falls between two taps of a window.
     least = [max(d, r - 2 * p) for r, p, d in zip(reach, padding, dilation, strict=True)]
-    if axes == 3:  # where PyTorch's mean refuses an input smaller than the window
-        least = [max(n, w) for n, w in zip(least, window, strict=True)]
+    if axes == 3:  # PyTorch's avg_pool3d refuses an input smaller than the kernel
+        least = [max(n, w) for n, w in zip(least, kernel_size, strict=True)]
     size = [n + draw(st.integers(0, 3)) for n in least]
-    arguments = {"kernel_size": window, "stride": stride}
+    arguments = {"kernel_size": kernel_size, "stride": stride}
     if padded:
         arguments["padding"] = padding
     if dilated:
@@ -53,7 +53,7 @@ def problems(draw, *, dilated=False, ceil=True, positive=False, padded=True):
 
 
 def over(name, x):
-    """PyTorch's function of that name for as many axes as x has."""
+    """PyTorch's function of that name for the number of axes of x."""
     return getattr(functional, name.format(x.ndim - 2))
 
 
@@ -62,7 +62,7 @@ def channels_last(pool):
 
 
 @given(problems(dilated=True))
-def test_a_maximum_is_pytorchs(problem):
+def test_max_pools_agree_with_pytorch(problem):
     x, arguments = problem
     assert_same(
         partial(over("max_pool{}d", x), **arguments),
@@ -74,10 +74,10 @@ def test_a_maximum_is_pytorchs(problem):
 
 
 @given(problems(dilated=True), st.booleans())
-def test_of_equal_maxima_the_first_gets_the_gradient_in_both(problem, lowest):
+def test_the_first_of_equal_maxima_gets_the_gradient_in_both(problem, lowest):
     x, arguments = problem
     x = np.round(x)
-    if lowest:  # which the padding holds too, and must not win with
+    if lowest:  # the value of the padding, which must not win
         x = np.where(x > 0, x, -np.inf)
     theirs = torch.tensor(x, requires_grad=True)
     y = over("max_pool{}d", x)(theirs, **arguments)
@@ -90,9 +90,9 @@ def test_of_equal_maxima_the_first_gets_the_gradient_in_both(problem, lowest):
 
 
 @given(problems(), st.booleans())
-def test_a_mean_is_pytorchs(problem, count):
+def test_average_pools_agree_with_pytorch(problem, count):
     x, arguments = problem
-    if x.ndim == 3:  # of one axis PyTorch has a mean that takes single numbers only
+    if x.ndim == 3:  # avg_pool1d takes numbers, not tuples
         arguments = {k: v[0] if isinstance(v, tuple) else v for k, v in arguments.items()}
     stated = {k: (v,) if k == "kernel_size" and x.ndim == 3 else v for k, v in arguments.items()}
     assert_same(
@@ -106,7 +106,7 @@ def test_a_mean_is_pytorchs(problem, count):
 
 
 @given(problems(padded=False, ceil=False, positive=True), st.sampled_from([1, 2, 3]))
-def test_a_p_norm_of_cells_that_are_not_negative_is_pytorchs(problem, p):
+def test_p_norm_pools_of_cells_that_are_not_negative_agree_with_pytorch(problem, p):
     x, arguments = problem
     arguments = dict(arguments)
     theirs = over("lp_pool{}d", x)
@@ -116,7 +116,7 @@ def test_a_p_norm_of_cells_that_are_not_negative_is_pytorchs(problem, p):
     else:
         theirs = partial(theirs, **arguments)
     stated = pytorch.lp_pool(p, **arguments)
-    # PyTorch goes by way of the mean: a quotient and a product more, and two calls of pow.
+    # PyTorch computes it from the mean: one quotient, one product and two calls of pow more.
     assert_same(
         lambda x: theirs(x, float(p)),
         channels_last(partial(pool.lp_pool, **stated)),
@@ -125,7 +125,7 @@ def test_a_p_norm_of_cells_that_are_not_negative_is_pytorchs(problem, p):
     )
 
 
-def test_a_p_norm_of_odd_order_departs_where_cells_are_negative():
+def test_a_p_norm_pool_of_odd_order_differs_from_pytorch_for_negative_cells():
     x = np.array([[[1.0, -2.0, 3.0]]])
     theirs = functional.lp_pool1d(torch.tensor(x), 3.0, 3)
     ours = pool.lp_pool(jnp.asarray(last(x)), (3,), 3)
@@ -134,7 +134,7 @@ def test_a_p_norm_of_odd_order_departs_where_cells_are_negative():
 
 
 @given(problems(dilated=True))
-def test_the_cells_that_maxima_come_from_are_pytorchs(problem):
+def test_indices_of_maxima_agree_with_pytorch(problem):
     x, arguments = problem
     x = np.round(2 * x)  # with ties
     values, indices = over("max_pool{}d", x)(torch.tensor(x), **arguments, return_indices=True)
@@ -146,9 +146,9 @@ def test_the_cells_that_maxima_come_from_are_pytorchs(problem):
 
 
 @given(problems(ceil=False, padded=False))
-def test_unpooling_is_pytorchs(problem):
+def test_unpooling_agrees_with_pytorch(problem):
     x, arguments = problem
-    arguments = arguments | {"stride": None}  # windows that do not share a cell
+    arguments = arguments | {"stride": None}  # no two windows share a cell
     values, indices = over("max_pool{}d", x)(torch.tensor(x), **arguments, return_indices=True)
     size = x.shape[2:]
     at = jnp.asarray(last(indices.numpy()), "int32")
@@ -162,7 +162,7 @@ def test_unpooling_is_pytorchs(problem):
 
 
 @given(problems(), st.tuples(*[st.integers(1, 5)] * 3))
-def test_adaptive_pools_are_pytorchs(problem, outputs):
+def test_adaptive_pools_agree_with_pytorch(problem, outputs):
     x, _ = problem
     outputs = outputs[: x.ndim - 2]
     assert_same(
@@ -181,7 +181,7 @@ def test_adaptive_pools_are_pytorchs(problem, outputs):
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-def test_pixel_shuffles_are_pytorchs(height, width, channels, factor):
+def test_pixel_shuffles_agree_with_pytorch(height, width, channels, factor):
     x = np.random.default_rng(0).normal(size=(2, channels * factor**2, height, width))
     y = second(resample.pixel_shuffle(last(x.astype("float32")), factor))
     want = functional.pixel_shuffle(torch.tensor(x.astype("float32")), factor)

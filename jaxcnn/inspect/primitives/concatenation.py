@@ -1,4 +1,4 @@
-"""Primitives that put arrays side by side: as channels, along a new axis, or end to end."""
+"""Primitives that concatenate arrays: as channels, along a new axis, or end to end."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def _end_to_end(
     for v in values:
         size = v.shape[dim]
         if not v.is_constant:
-            put = StridedAxis(size, total, low=start, high=total - size - start)
+            within = StridedAxis(size, total, low=start, high=total - size - start)
             axes = replace_axis(v.axes, dim, axis_of(total, label))
-            placed.append(replace(v, axes=axes, base=apply_along(v, {label: put})))
+            placed.append(replace(v, axes=axes, base=apply_along(v, {label: within})))
         start += size
     return [replace(join(op, match_axes(op, placed)), bias_layer=None)]
 

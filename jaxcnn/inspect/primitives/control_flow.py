@@ -60,7 +60,7 @@ def scan(op: Operation) -> list[Value]:
 
 
 def _first_step(op: Operation, run: Callable[[list[Value]], _Step], carry: list[Value]) -> _Step:
-    """What the first step of a loop makes of what is carried.
+    """The first step of a loop, from its initial carry.
 
     A carry that starts as a constant, such as zeros, and depends on the input after a step, is
     multiplied in every step, the first one too. So it counts as an array of the input that reads

@@ -75,7 +75,7 @@ def elementwise(op: Operation) -> list[Value]:
 def _after_function(
     op: Operation, x: Value, maps: Sequence[Value], others: Sequence[Value]
 ) -> Value:
-    """x with what is left to note of it: a bias, or a function that is not linear."""
+    """x with a bias or a nonlinear function noted, where the operation is one."""
     name, number = op.name, x.layer
     is_learnt = op.ledger.assign(learnt_in(others), number)
     nonlinearity = hash((name, *(value.nonlinearity for value in maps)))

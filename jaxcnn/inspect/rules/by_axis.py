@@ -1,4 +1,4 @@
-"""Flaws that show on single axes of a layer, said once for axes that are alike."""
+"""Flaws of single axes, reported once for axes that are alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AxisFlaw(NamedTuple):
     """What is wrong with the window on one axis.
 
     Attributes:
-      message: what is wrong, to follow the name of the axis.
+      message: what is wrong; it follows the name of the axis.
       settings: the settings that mend it, each enough by itself.
       other_changes: in words, what else mends it.
     """

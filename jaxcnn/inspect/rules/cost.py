@@ -1,4 +1,4 @@
-"""Rules on cost: what is computed or kept without use."""
+"""Rules on cost: computation and memory without use."""
 
 from __future__ import annotations
 
