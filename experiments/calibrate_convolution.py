@@ -237,29 +237,10 @@ def fit() -> None:
 
 REWRITES = [name for name, each in ALGORITHMS.items() if isinstance(each, Rewrite)]
 
-RENAMED = {
-    "diagonal": "block_diagonal",
-    "phases": "polyphase",
-    "portions": "batch_chunks",
-    "products": "patches_matmul",
-    "rows": "depthwise_kernel_gradient",
-    "slabs": "depth_taps",
-    "swapped": "swap_operands",
-    "zeros": "zero_insertion",
-}
-"""Algorithms by the names that the recorded times give them, where those differ from today's."""
-
 
 def recorded() -> dict[str, dict]:
-    """The times of earlier runs by dtype, in today's names; none if there is no file."""
-    times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    for each in times.values():
-        for row in each["rows"]:
-            if "filter" in row["problem"]:
-                row["problem"]["kernel_size"] = row["problem"].pop("filter")
-            named = row["milliseconds"]
-            row["milliseconds"] = {RENAMED.get(name, name): named[name] for name in named}
-    return times
+    """The times of earlier runs by dtype; none if there is no file."""
+    return json.loads(TIMES.read_text()) if TIMES.exists() else {}
 
 
 def problem_of(record: dict) -> Problem:

@@ -5,8 +5,7 @@
 The rates of the cost model are fitted on other layers (experiments/calibrate_convolution.py). For
 each drawn layer, forward and for both gradients, every algorithm that can be chosen is timed,
 except those with a predicted time of more than ten times the least. The regret is the chosen
-algorithm's time over the least. Writes results/choice_regret_DTYPE.json, whose algorithms have the
-names of the day of the run (``RENAMED`` in calibrate_convolution.py has those that changed).
+algorithm's time over the least. Writes results/choice_regret_DTYPE.json.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="polyphase"``) and
 and 3.6); dense 3-D ones, forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel
 (bfloat16, 1.6); the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take
 half of lax's time); a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes.
-Where XLA calls cuDNN for a direction, no algorithm of ours is faster. (Recorded algorithms have the
-names of the day of the run; ``RENAMED`` in calibrate_convolution.py has those that changed.)
+Where XLA calls cuDNN for a direction, no algorithm of ours is faster.
 
 A layer's programs are compiled several at once, and then timed alone. Operands are numbers that
 bfloat16 holds exactly, so that tf32 rounds none of them. Every result is compared with lax's, and

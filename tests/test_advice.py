@@ -15,7 +15,6 @@ from jaxcnn import geometry
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry import PADDING_MODES, window
 from jaxcnn.geometry.padding import PADDING_NAMES
-from jaxcnn.nn.activations import ACTIVATIONS
 from tests.cases import many
 
 
@@ -173,7 +172,6 @@ def test_following_the_advice_of_an_operation_removes_its_error(name, layout, da
 NAMED = {
     "rounding": ("exact", "floor"),
     "padding_mode": PADDING_MODES,
-    "activation": tuple(ACTIVATIONS),
     "algorithm": ("direct", "matmul", "fft"),
     "padding": PADDING_NAMES,
 }

@@ -43,8 +43,7 @@ FOREIGN = {
     "flax.nnx.Conv": (
         nn.Conv,
         "in_features=in_channels out_features=out_channels strides=stride kernel_dilation=dilation "
-        "feature_group_count=groups input_dilation=stride conv_general_dilated=algorithm "
-        "preferred_element_type=dtype",
+        "feature_group_count=groups input_dilation=stride conv_general_dilated=algorithm",
     ),
     "flax.nnx.ConvTranspose": (
         nn.ConvTranspose,

@@ -7,7 +7,7 @@
   NVIDIA's devices, ``known_faults`` and ``partitioned`` around XLA's faults), ``drop_in`` and
   ``install`` are the two ways to call it, ``explain`` tells what is chosen;
 - ``pool_primitives``, ``pool_programs`` and ``pool_lowerings`` do the same for pools, tap by tap
-  (``taps``);
+  (``taps``); ``materialize`` stores what several taps read;
 - ``jax_internals`` is the one file that uses what JAX does not promise to keep.
 
 Imports geometry and onednn; knows nothing of operations, modules or the reference.

@@ -1,4 +1,4 @@
-"""What all layers with filters share: options, parameters and how they start, the activation."""
+"""The base of layers with filters: options, initialisation, promotion, activation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mask(nnx.Variable):
 class Filters(nnx.Module):
     """A layer that computes activation(some convolution of x with its parameters).
 
-    Its helpers are private: nnx.tabulate compiles every public method as a call on arrays.
+    Helpers are private because nnx.tabulate compiles every public method as a call on arrays.
 
     Attributes:
       options: the checked options; read-only, as a compiled program depends on them.
@@ -90,7 +90,7 @@ class Filters(nnx.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterOptions:
-    """How a layer's parameters start; used while the layer is built, not kept."""
+    """Initialisation of a layer's parameters; used when a layer is built, not stored."""
 
     rngs: nnx.Rngs
     use_bias: bool
@@ -121,10 +121,10 @@ class ParameterOptions:
     def kernel(
         self, shape: tuple[int, ...], *, fan_in: float, gain: float | None = None
     ) -> nnx.Param:
-        """A kernel as ``kernel_init`` draws it, or a truncated normal of variance gain/fan_in.
+        """A kernel drawn by ``kernel_init``, or a truncated normal of variance gain/fan_in.
 
-        fan_in is the mean number of products summed for one output; without ``gain`` it is the
-        activation's.
+        fan_in is the mean number of products summed for one output; ``gain`` is the activation's
+        by default.
         """
         init = self.kernel_init
         if init is None:
@@ -136,7 +136,7 @@ class ParameterOptions:
         return nnx.Param(value, **self.kernel_metadata)
 
     def bias(self, shape: tuple[int, ...]) -> nnx.Param | None:
-        """A bias as ``bias_init`` draws it; None for a layer without one."""
+        """A bias drawn by ``bias_init``; None for a layer without one."""
         if not self.use_bias:
             return None
         value = self.bias_init(self.rngs.params(), shape, self.param_dtype)
@@ -153,7 +153,7 @@ def check_channels(in_channels: int, out_channels: int, groups: int) -> tuple[in
 
 
 def checked_mask(mask: jax.typing.ArrayLike | None, kernel: tuple[int, ...]) -> Mask | None:
-    """The mask as a layer keeps it, if its shape fits a kernel of this shape."""
+    """The mask as a variable, if its shape fits a kernel of this shape."""
     if mask is None:
         return None
     try:

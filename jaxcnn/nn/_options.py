@@ -1,6 +1,6 @@
-"""The options of layers: checked when a layer is built, and kept in one frozen form.
+"""The options of layers: checked when a layer is built, and stored in one frozen form.
 
-nnx.jit knows a compiled program by what a layer holds besides its parameters. So the options must
+nnx.jit caches compiled programs by what a layer holds besides its parameters. So the options must
 hash and compare: they are Python ints, tuples of these, names, dtypes and functions. Two spellings
 of one layout (stride 2 and stride (2, 2), a list, an array) give equal options.
 """
@@ -67,6 +67,7 @@ class ConvOptions:
     dtype: np.dtype | None
     param_dtype: np.dtype
     precision: lax.PrecisionLike
+    preferred_element_type: np.dtype | None
     promote_dtype: PromoteDtype
     algorithm: str | None
 
@@ -85,10 +86,11 @@ def conv_options(
     dtype: DTypeLike | None,
     param_dtype: DTypeLike,
     precision: lax.PrecisionLike,
+    preferred_element_type: DTypeLike | None = None,
     promote_dtype: PromoteDtype,
     algorithm: str | None = None,
 ) -> ConvOptions:
-    """The options in their one form.
+    """The checked options.
 
     Raises:
       InputError: for an impossible value, naming the argument; TypeError for a wrong type.
@@ -112,6 +114,8 @@ def conv_options(
     require_floor_or_exact(choice("rounding", rounding, ROUNDINGS))
     if algorithm is not None:
         check_algorithm(algorithm)
+    if preferred_element_type is not None:
+        preferred_element_type = check_dtype("preferred_element_type", preferred_element_type)
     return ConvOptions(
         kernel_size=per_axis("kernel_size", sizes, axes, least=1),
         stride=per_axis("stride", without_arrays(stride), axes, least=1),
@@ -124,6 +128,7 @@ def conv_options(
         dtype=None if dtype is None else check_dtype("dtype", dtype),
         param_dtype=check_dtype("param_dtype", param_dtype),
         precision=_precision(without_arrays(precision)),
+        preferred_element_type=preferred_element_type,
         promote_dtype=function("promote_dtype", promote_dtype),
         algorithm=algorithm,
     )
@@ -148,7 +153,7 @@ def pool_options(
     dilation: int | Sequence[int],
     rounding: str,
 ) -> PoolOptions:
-    """The options in their one form; the first that lists entries says how many axes there are.
+    """The checked options; the first argument with an entry for each axis sets their number.
 
     Raises:
       InputError: for an impossible value, naming the argument; TypeError for a wrong type.

@@ -56,7 +56,8 @@ class Conv(Filters):
         known).
       dtype: of the computation; None for that of the input and the parameters together.
       param_dtype: of the parameters.
-      precision, algorithm: as in :func:`jaxcnn.conv`.
+      precision, preferred_element_type, algorithm: as in :func:`jaxcnn.conv`; the bias is added in
+        preferred_element_type.
       promote_dtype: brings (x, kernel, bias) to one dtype, as in :class:`flax.nnx.Conv`.
       kernel_metadata, bias_metadata: of the parameters' :class:`flax.nnx.Param`.
       rngs: draws the parameters; the same seed gives the same weights.
@@ -90,6 +91,7 @@ class Conv(Filters):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         precision: lax.PrecisionLike = None,
+        preferred_element_type: DTypeLike | None = None,
         promote_dtype: PromoteDtype = promote_dtype,
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
@@ -109,6 +111,7 @@ class Conv(Filters):
                 dtype=dtype,
                 param_dtype=param_dtype,
                 precision=precision,
+                preferred_element_type=preferred_element_type,
                 promote_dtype=promote_dtype,
                 algorithm=algorithm,
             )
@@ -131,6 +134,8 @@ class Conv(Filters):
     def __call__(self, x: jax.Array, *, out_sharding: Sharding | None = None) -> jax.Array:
         """The layer's output, divided among devices as ``out_sharding`` of :func:`jaxcnn.conv`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
+        if bias is not None and self.options.preferred_element_type is not None:
+            bias = bias.astype(self.options.preferred_element_type)
         options = self.options
         y = conv(
             x,
@@ -144,6 +149,7 @@ class Conv(Filters):
             padding_mode=options.padding_mode,
             mask=None if self.mask is None else self.mask[...],
             precision=options.precision,
+            preferred_element_type=options.preferred_element_type,
             algorithm=options.algorithm,
             out_sharding=out_sharding,
         )

@@ -47,7 +47,7 @@ class ConvTranspose(Filters):
       out_channels: channels of the output.
       kernel_size: the filters' size on each spatial axis, in cells.
       stride, padding, dilation, groups, output_padding: as in :func:`jaxcnn.conv_transpose`.
-      mask: multiplies the kernel, as in :class:`jaxcnn.nn.Conv`.
+      mask, preferred_element_type: as in :class:`jaxcnn.nn.Conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`. fan_in is
         taps * in_channels / groups / prod(stride): so many taps meet an input on average.
@@ -80,6 +80,7 @@ class ConvTranspose(Filters):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         precision: lax.PrecisionLike = None,
+        preferred_element_type: DTypeLike | None = None,
         promote_dtype: PromoteDtype = promote_dtype,
         kernel_metadata: Mapping[str, Any] = MappingProxyType({}),
         bias_metadata: Mapping[str, Any] = MappingProxyType({}),
@@ -98,6 +99,7 @@ class ConvTranspose(Filters):
                 dtype=dtype,
                 param_dtype=param_dtype,
                 precision=precision,
+                preferred_element_type=preferred_element_type,
                 promote_dtype=promote_dtype,
             )
             _require_below_stride(self.output_padding, self.stride)
@@ -131,6 +133,8 @@ class ConvTranspose(Filters):
     ) -> jax.Array:
         """The layer's output; arguments as in :func:`jaxcnn.conv_transpose`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
+        if bias is not None and self.options.preferred_element_type is not None:
+            bias = bias.astype(self.options.preferred_element_type)
         if self.mask is not None:
             kernel = masked(kernel, jnp.asarray(self.mask[...], kernel.dtype))
         options = self.options
@@ -145,6 +149,7 @@ class ConvTranspose(Filters):
             output_size=output_size,
             output_padding=options.output_padding,
             precision=options.precision,
+            preferred_element_type=options.preferred_element_type,
             out_sharding=out_sharding,
         )
         return self._activate(y)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Pool(nnx.Module):
-    """A pool over sliding windows; which, a subclass says."""
+    """The base of pooling layers: their options, and the call of their operation."""
 
     options: PoolOptions
 

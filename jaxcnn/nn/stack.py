@@ -1,4 +1,4 @@
-"""Layers one after another, and around a shortcut; sizes are checked when a stack is built."""
+"""Chains of layers and residual blocks; sizes are checked when a stack is built."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Stack(nnx.Module):
       input_shape: the input's shape without the batch axis, such as (*spatial, C).
       layers: the entries, first to last. Each is a word of the text form (``"conv:16:k3:relu"``,
         ``"max:k2"``; see :mod:`jaxcnn.nn.text`), which takes its channels and its number of axes
-        from the entry before, or any function of a batch: a module already built, of whatever
-        library, ``jax.nn.relu``, a :class:`Residual`.
+        from the entry before; or any function of a batch, such as a module already built,
+        ``jax.nn.relu`` or a :class:`Residual`.
       dtype, param_dtype: of the layers that are words, as in :class:`jaxcnn.nn.Conv`.
       rngs: draws the parameters of the words.
 
@@ -82,32 +82,33 @@ class Stack(nnx.Module):
                 f"Stack: x of shape {jnp.shape(x)} has {jnp.ndim(x)} axes; use (N, *input_shape) "
                 f"or input_shape, with input_shape {self.input_shape}"
             )
-        # Layers see batches alone, so that a function may be of either.
+        # Entries are functions of batches: other libraries' layers take nothing else.
         y = x if jnp.ndim(x) > axes else x[None]
         for layer in self.layers:
             y = layer(y)
         return y if jnp.ndim(x) > axes else y[0]
 
     def plan(self) -> Plan:
-        """What each layer makes of the size and what it costs: :func:`jaxcnn.inspect.plan_of`."""
+        """The output shape and the cost of each layer: :func:`jaxcnn.inspect.plan_of`."""
         return plan_of(self, self.input_shape)
 
 
 @suggest_keywords
 class Residual(nnx.Module):
-    """Layers around which a shortcut leads: layers(x) + x, or layers(x) + shortcut(x).
+    """A chain of layers with a shortcut: layers(x) + x, or layers(x) + shortcut(x).
 
-        x: (N, *shape)      returns (N, *output_shape), which both branches give
+        x: (N, *shape)      returns (N, *output_shape), the shape of both branches
 
     Args:
       layers: a chain of entries, as :class:`Stack` takes them.
-      shortcut: an entry that gives what the layers give; None adds x itself.
+      shortcut: an entry with the output shape of the layers; None adds x itself.
 
-    Words are built by the stack that the block is an entry of.
+    The stack around the block builds the words in it.
 
     Raises:
-      InputError: (a ValueError) where the branches' shapes differ: when the stack around it is
-        built, else when it is called; and where it is called with words that no stack has built.
+      InputError: (a ValueError) where the branches' shapes differ, when the stack around it is
+        built or when it is called; and on a call where no stack has built its words.
+      TypeError: where an entry is no layer.
 
     Source: He et al., arXiv:1512.03385, section 3.2.
 
@@ -118,6 +119,9 @@ class Residual(nnx.Module):
     """
 
     def __init__(self, *layers: Entry, shortcut: Entry | None = None) -> None:
+        with error_prefix(type(self).__name__):
+            for entry in layers if shortcut is None else (*layers, shortcut):
+                _require_layer(entry)
         self.layers = nnx.List(layers)
         self.shortcut = shortcut
 
@@ -131,7 +135,7 @@ class Residual(nnx.Module):
         return y + beside
 
     def _built(self, shape: tuple[int, ...], settings: dict[str, Any]) -> Residual:
-        """The block with layers in the place of words, for inputs of this shape."""
+        """The block with its words built, for inputs of this shape."""
         layers, output = _chain(self.layers, shape, settings)
         if self.shortcut is None:
             self._require_same(output, shape)
@@ -195,11 +199,7 @@ def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Ca
         return parse(entry).build(shape, **settings)
     if isinstance(entry, Residual):
         return entry._built(shape, settings)
-    if isinstance(entry, type) or not callable(entry):
-        raise TypeError(
-            "is no layer; use a word such as 'conv:16:k3', a module already built, or a function "
-            "of an array"
-        )
+    _require_layer(entry)
     # A layer over one axis more would take the batch for a spatial axis.
     size = getattr(entry, "kernel_size", None) if isinstance(entry, nnx.Module) else None
     if isinstance(size, tuple) and len(size) != len(shape) - 1:
@@ -210,8 +210,16 @@ def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Ca
     return entry
 
 
+def _require_layer(entry: Any) -> None:
+    if isinstance(entry, type) or not (isinstance(entry, str) or callable(entry)):
+        raise TypeError(
+            f"{entry!r} is no layer; use a word such as 'conv:16:k3', a module already built, or a "
+            f"function of an array"
+        )
+
+
 def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """What a layer makes of a batch; the layer is not changed."""
+    """The shape and dtype of a layer's output for a batch; the layer is left as it is."""
     graph, state = nnx.split(layer) if isinstance(layer, nnx.Module) else (None, None)
     try:
         y = jax.eval_shape(
@@ -219,7 +227,7 @@ def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDt
         )
     except InputError:
         raise
-    except Exception as error:  # another library's layer raises whatever it likes
+    except Exception as error:  # of any kind, from any library
         raise InputError(f"does not take x of shape {x.shape}: {error}") from error
     if not isinstance(y, jax.ShapeDtypeStruct):
         raise InputError(f"gives a {type(y).__name__}; a layer gives an array")
@@ -232,7 +240,7 @@ def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDt
 
 
 def _name(entry: Entry) -> str:
-    """What an error calls an entry."""
+    """The name of an entry in errors."""
     if isinstance(entry, str):
         return entry
     return getattr(entry, "__name__", type(entry).__name__)

@@ -1,4 +1,4 @@
-"""The text form of layers: one word a layer, which stacks and commands take and runs record.
+"""Parser of the text form of layers: one word a layer, in stacks, commands and records of runs.
 
     conv:32:k4:s2:p1:relu      32 filters of 4x4, stride 2, padding 1, then ReLU
     max:k2                     max pooling, windows of 2x2, as many apart
@@ -99,7 +99,7 @@ def parse(word: str) -> Word:
 
 
 def as_part(advice: Advice) -> str:
-    """What an error advises, as a part of a layer's word.
+    """An error's advice as a part of a layer's word.
 
     >>> as_part(Advice("padding", (((0, 2), (0, 0)),))), as_part(Advice("rounding", ("floor",)))
     (':p0-2x0-0', ':floor')

@@ -2,11 +2,11 @@
 //
 // A call is described by integers (struct description): which of the three convolutions it is, and
 // for each operand its sizes and the distances in memory from one entry to the next. The same
-// integers are the question whether oneDNN supports it (jaxcnn_onednn_ask), the attribute of the call
-// in a compiled program, and the key under which the primitive is cached.
+// integers are the question whether oneDNN supports it (jaxcnn_onednn_ask), the attribute of the
+// call in a compiled program, and the key under which the primitive is cached.
 //
-// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): the shim is not linked against
-// its library, so no symbol can be confused with that of a copy in another package.
+// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): the shim is not linked
+// against its library, so no symbol can be confused with that of a copy in another package.
 //
 // Only one thread runs oneDNN (jaxcnn_onednn_serve); it serves all others in turn. oneDNN uses all
 // cores, so two calls at once would gain nothing. And OpenMP keeps a team of threads for each thread

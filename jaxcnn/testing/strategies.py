@@ -151,7 +151,7 @@ def _axes(
     pool: bool = False,
     **bounds: int,
 ) -> dict[str, Any]:
-    """The attributes of a possible problem that say how its windows lie, on every axis."""
+    """The attributes of a possible problem that describe its windows, on every axis."""
     rank = draw(st.sampled_from(ranks))
     padding = draw(st.sampled_from(paddings))
     rounding = draw(st.sampled_from(roundings))

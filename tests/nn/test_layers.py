@@ -211,6 +211,26 @@ def test_without_a_dtype_the_input_and_the_parameters_say_it(x_dtype, param_dtyp
         assert jax.eval_shape(lambda: layer(x)).dtype == want
 
 
+@pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
+def test_a_result_may_be_of_a_wider_dtype_than_the_layer_computes_in(name):
+    case = FILTERS[name]
+    wide, narrow = (
+        case.build(
+            dtype="bfloat16",
+            preferred_element_type=dtype,
+            bias_init=nnx.initializers.constant(0.75),
+            rngs=nnx.Rngs(0),
+        )
+        for dtype in ("float32", None)
+    )
+    x, kernel = (a.astype("bfloat16") for a in (case.x, wide.kernel[...]))
+    arguments = {**case.arguments, "preferred_element_type": "float32"}
+    want = case.operation(x, kernel, wide.bias[...], **arguments)
+    np.testing.assert_array_equal(wide(case.x), want)
+    assert want.dtype == "float32"
+    assert narrow(case.x).dtype == "bfloat16"
+
+
 @EACH
 def test_a_layer_promotes_by_the_function_it_is_given(case):
     seen = []

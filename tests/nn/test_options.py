@@ -110,6 +110,7 @@ WRONG = {
     "bias_init": NO_FUNCTION | st.none(),
     "promote_dtype": NO_FUNCTION | st.none(),
     "dtype": st.sampled_from(["float33", "bool", "S3", 3, object]),
+    "preferred_element_type": st.sampled_from(["float33", "bool", 3]),
     "param_dtype": st.sampled_from(["float33", "bool", "int8", 3, None]),
     "precision": st.sampled_from(["low", 3, ("high",), np.ones(2), {}]),
     "kernel_metadata": NO_MAPPING,

@@ -206,8 +206,12 @@ REFUSED = [
     ((7, 7, 1), [jnp.sum], "layer 1 (sum): makes () of a batch (2, 7, 7, 1)"),
     ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): gives a tuple"),
     ((7, 7, 1), [jax.vmap(jnp.ravel), "max:k2"], "layer 2 (max:k2): needs an input (*spatial, "),
-    ((7, 7, 1), ["max:k7", 10], "layer 2 (int): is no layer; use a word such as 'conv:16:k3'"),
-    ((7, 7, 1), [nn.MaxPool], "layer 1 (MaxPool): is no layer; use a word"),
+    ((7, 7, 1), ["max:k7", 10], "layer 2 (int): 10 is no layer; use a word such as 'conv:16:k3'"),
+    (
+        (7, 7, 1),
+        [nn.MaxPool],
+        "layer 1 (MaxPool): <class 'jaxcnn.nn.pool.MaxPool'> is no layer; use",
+    ),
     ((7, 7, 1), "max:k7", "Stack: layers must list layers, as in ['conv:16:k3']"),
     ((7, 0, 1), ["max:k7"], "Stack: input_shape[1] must be an integer >= 1, got 0"),
     (7, ["max:k7"], "Stack: input_shape must list sizes, as in (28, 28, 1), got 7"),
@@ -303,6 +307,8 @@ def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
     conv = nn.Conv(3, 3, (3, 3), padding="SAME", rngs=nnx.Rngs(0))
     x = jnp.ones((2, 5, 5, 3))
     np.testing.assert_array_equal(Residual(conv)(x), conv(x) + x)
+    with pytest.raises(TypeError, match="Residual: 3 is no layer; use a word"):
+        Residual(conv, shortcut=3)
     with pytest.raises(InputError, match="Residual: conv:3:k1 is a word, which only a stack"):
         Residual("conv:3:k1")(x)
     with pytest.raises(InputError, match=r"Residual: the layers make \(2, 2, 2, 3\) of \(2, 5, 5"):
