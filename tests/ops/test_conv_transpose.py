@@ -251,7 +251,7 @@ REFUSED = [
         (X, KERNEL),
         {"stride": 2, "output_padding": 1, "output_size": 10},
         ValueError,
-        ["10", "1", "twice"],
+        ["10", "1", "both"],
     ),
     (
         (X, KERNEL),
