@@ -159,7 +159,7 @@ def test_following_the_advice_of_an_operation_removes_its_error(name, layout, da
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)
-            # After the advice another kind of mistake may be left: in the layout, or in the positions.
+            # After the advice another kind of mistake may be left: in the layout or the positions.
             left = set() if again is None else {_kind(again)}
             if isinstance(way, Advice) and kind != "channels":
                 left -= {"positions"} if name == "local_conv" else set()
