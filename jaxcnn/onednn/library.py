@@ -211,9 +211,7 @@ def _place() -> Path:
             f"oneDNN is not installed: pip install {DISTRIBUTION}=={RELEASE}"
         ) from None
     places = [Path(str(f.locate())) for f in package.files or () if f.name == LIBRARY]
-    places.append(
-        Path(sysconfig.get_path("data"), "lib", LIBRARY)
-    )  # if the package records no files
+    places.append(Path(sysconfig.get_path("data"), "lib", LIBRARY))  # if no files are recorded
     for place in places:
         if place.exists():
             return place.resolve()
