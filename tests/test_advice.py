@@ -224,7 +224,7 @@ def test_the_error_for_an_image_of_bytes_says_how_to_scale_it():
 
 @pytest.mark.parametrize("abstract", [jax.ShapeDtypeStruct((3, 3, 1), "float32"), jax.typeof(1.0)])
 def test_the_error_for_an_abstract_array_says_how_to_get_the_shape_of_the_result(abstract):
-    with pytest.raises(TypeError, match=r"x is a shape and a dtype .*; use jax\.eval_shape\("):
+    with pytest.raises(TypeError, match=r"x has a shape and a dtype .*; use jax\.eval_shape\("):
         jaxcnn.conv(abstract, jnp.ones((2, 2, 1, 1)))
 
 

@@ -76,9 +76,9 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.astype(problem.dtype)
 
 
-def _summed(y: jax.Array, size: int, kernel_size: int, base: int, pieces: int) -> jax.Array:
-    """y with axis ``kernel_size`` summed into axis ``size``, neighbours ``base`` apart."""
-    y = jnp.moveaxis(y, kernel_size, size + 1)
+def _summed(y: jax.Array, size: int, kernel: int, base: int, pieces: int) -> jax.Array:
+    """y with axis ``kernel`` summed into axis ``size``, with neighbours ``base`` apart."""
+    y = jnp.moveaxis(y, kernel, size + 1)
     fill = [(0, 0)] * y.ndim
     fill[size + 1] = (0, pieces * base - y.shape[size + 1])
     y = jnp.pad(y, fill)
