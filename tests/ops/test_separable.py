@@ -178,7 +178,7 @@ X, KERNEL, MIX = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1,
 @pytest.mark.parametrize(
     ("arrays", "kwargs", "kind", "words"),
     [
-        ((X, jnp.ones((3, 3, 1, 6))), {}, ValueError, ["3 channels", "filters 1", "(3, 3, 3, 6)"]),
+        ((X, jnp.ones((3, 3, 1, 6))), {}, ValueError, ["3 channels", "takes 1", "(3, 3, 3, 6)"]),
         ((X, jnp.ones((3, 3))), {}, ValueError, ["(3, 3)", "at least 3"]),
         ((X, jnp.ones((3, 3, 3, 0))), {}, ValueError, ["multiplier = 0", "1 or more"]),
         ((jnp.ones((5, 3)), KERNEL), {}, ValueError, ["(5, 3)", "(N, *spatial, C)"]),
