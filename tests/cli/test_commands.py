@@ -78,7 +78,10 @@ def test_size_with_floor_prints_the_cells_dropped(monkeypatch, capfd):
             "plan -i 7x7x1 conv:6:k3:s3",
             ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
-        ("plan dense", ["'dense' is no kind of layer; known are conv, max, avg", "conv:32:k3"]),
+        (
+            "plan dense",
+            ["'dense' is not a kind of layer; the kinds are conv, max, avg", "conv:32:k3"],
+        ),
         ("evaluate nowhere", ["nowhere is not a run folder"]),
         ("train --resume nowhere", ["nowhere is not a run folder"]),
         ("train --resume runs/a --seed 3", ["leave out --seed"]),

@@ -1,4 +1,4 @@
-"""Stacks: checked when built, of words, modules and functions; their plan is what they do."""
+"""Stacks of words, modules and functions: checked when built; the plan describes what they do."""
 
 import math
 import re
@@ -27,7 +27,7 @@ def _build(shape, layers, seed=0):
 
 
 def _geometry(word, shape, fields):
-    """What geometry says of a layer: its output, fields, lost cells, parameters, multiply-adds."""
+    """A layer's output, fields, lost cells, parameters and multiply-adds, by geometry."""
     layer = parse(word)
     arguments = {"padding": "VALID", **layer.options}
     arguments["padding"] = for_axes(arguments["padding"], len(shape) - 1)
@@ -105,7 +105,7 @@ def test_multiply_adds_are_the_products_that_are_summed(drawn):
 
 
 def _positive(stack):
-    """The stack with positive weights: a cell is read iff its gradient is not zero."""
+    """The stack with positive weights, for which a cell is read if its gradient is not zero."""
     state = nnx.state(stack, nnx.Param)
     nnx.update(stack, jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.1, state))
     return stack
@@ -132,7 +132,7 @@ def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick)
         first = field.start + i * field.jump
         assert first <= cells[0]
         assert cells[-1] < first + field.size
-        # The ends are met wherever they lie in the input and no padding hides the way to them.
+        # The ends are reached if they are inside the input and no padding blocks the path to them.
         if all(":valid" in word or word == "conv:1:k1" for word in words):
             assert [cells[0], cells[-1]] == [first, first + field.size - 1]
 
@@ -148,7 +148,7 @@ def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
         others = tuple(i for i in range(gradient.ndim) if i != axis)
         unread = np.flatnonzero(gradient.sum(others) == 0)
         assert set(range(size - lost, size)) <= set(unread)
-        # Whether windows leave no cell between them, nor between their taps, unread.
+        # Whether the windows read every cell between them and between their taps.
         dense = layer.stride[axis] <= layer.kernel_size[axis] and layer.dilation[axis] == 1
         if dense and lost < size:
             assert list(unread) == list(range(size - lost, size))
@@ -197,20 +197,28 @@ REFUSED = [
     ((7, 7, 1), ["conv:6:k3", "conv:10:k3:s3"], "layer 2 (conv:10:k3:s3): conv: height 5"),
     ((7, 7, 1), ["max:k9"], "layer 1 (max:k9): max_pool: height 7 with kernel_size 9"),
     ((7, 7, 1), ["conv:6:k3", "conv:4:k1:g4"], "layer 2 (conv:4:k1:g4): Conv: groups 4"),
-    ((7, 7, 1), ["conv:6:k3", "dense:10"], "layer 2 (dense:10): 'dense' is no kind of layer"),
+    ((7, 7, 1), ["conv:6:k3", "dense:10"], "layer 2 (dense:10): 'dense' is not a kind of layer"),
     ((7, 7, 1), ["conv:6:k0"], "layer 1 (conv:6:k0): kernel_size must be an integer >= 1, got 0"),
     ((7, 7, 1), [nn.MaxPool((1, 2, 2))], "layer 1 (MaxPool): has kernel_size (1, 2, 2), for"),
     ((7, 1), [jnp.tanh, nnx.Conv(1, 1, (3, 3), rngs=nnx.Rngs(0))], "layer 2 (Conv): has kernel_"),
-    ((7, 7, 1), [nnx.Linear(3, 4, rngs=nnx.Rngs(0))], "layer 1 (Linear): does not take x of shape"),
-    ((7, 7, 1), [jnp.ravel], "layer 1 (ravel): makes (98,) of a batch (2, 7, 7, 1)"),
-    ((7, 7, 1), [jnp.sum], "layer 1 (sum): makes () of a batch (2, 7, 7, 1)"),
-    ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): gives a tuple"),
+    (
+        (7, 7, 1),
+        [nnx.Linear(3, 4, rngs=nnx.Rngs(0))],
+        "layer 1 (Linear): does not accept x of shape",
+    ),
+    ((7, 7, 1), [jnp.ravel], "layer 1 (ravel): turns a batch (2, 7, 7, 1) into (98,)"),
+    ((7, 7, 1), [jnp.sum], "layer 1 (sum): turns a batch (2, 7, 7, 1) into ()"),
+    ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): returns a tuple"),
     ((7, 7, 1), [jax.vmap(jnp.ravel), "max:k2"], "layer 2 (max:k2): needs an input (*spatial, "),
-    ((7, 7, 1), ["max:k7", 10], "layer 2 (int): 10 is no layer; use a word such as 'conv:16:k3'"),
+    (
+        (7, 7, 1),
+        ["max:k7", 10],
+        "layer 2 (int): 10 is not a layer; use a word such as 'conv:16:k3'",
+    ),
     (
         (7, 7, 1),
         [nn.MaxPool],
-        "layer 1 (MaxPool): <class 'jaxcnn.nn.pool.MaxPool'> is no layer; use",
+        "layer 1 (MaxPool): <class 'jaxcnn.nn.pool.MaxPool'> is not a layer; use",
     ),
     ((7, 7, 1), "max:k7", "Stack: layers must list layers, as in ['conv:16:k3']"),
     ((7, 0, 1), ["max:k7"], "Stack: input_shape[1] must be an integer >= 1, got 0"),
@@ -272,7 +280,7 @@ def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers()
 def test_a_residual_is_the_sum_of_its_branches(drawn, inner):
     shape, words = drawn
     output = shapes_after(shape, words)
-    # Resized to the input's shape by a function: branches add only where their shapes are one.
+    # A function resizes to the input's shape: branches can be added only if their shapes are equal.
     layers = [*words, lambda y: jax.image.resize(y, (len(y), *shape), "nearest")]
 
     def ones(x):
@@ -307,11 +315,13 @@ def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
     conv = nn.Conv(3, 3, (3, 3), padding="SAME", rngs=nnx.Rngs(0))
     x = jnp.ones((2, 5, 5, 3))
     np.testing.assert_array_equal(Residual(conv)(x), conv(x) + x)
-    with pytest.raises(TypeError, match="Residual: 3 is no layer; use a word"):
+    with pytest.raises(TypeError, match="Residual: 3 is not a layer; use a word"):
         Residual(conv, shortcut=3)
     with pytest.raises(InputError, match="Residual: conv:3:k1 is a word, which only a stack"):
         Residual("conv:3:k1")(x)
-    with pytest.raises(InputError, match=r"Residual: the layers make \(2, 2, 2, 3\) of \(2, 5, 5"):
+    with pytest.raises(
+        InputError, match=r"Residual: the layers turn \(2, 5, 5, 3\) into \(2, 2, 2, 3\)"
+    ):
         Residual(nn.MaxPool(2, rounding="floor"))(x)
 
 
@@ -320,10 +330,13 @@ def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
     [
         (
             Residual("conv:8:k3:s2:p1:floor"),
-            ["layer 1 (Residual): the layers make (4, 4, 8) of (8, 8, 3)", '"conv:8:k1:s2:floor"'],
+            [
+                "layer 1 (Residual): the layers turn (8, 8, 3) into (4, 4, 8)",
+                '"conv:8:k1:s2:floor"',
+            ],
         ),
         (Residual("conv:8:k3:p1"), ['such as "conv:8:k1:s1"']),
-        (Residual(jax.vmap(jnp.ravel)), ["the layers make (192,) of (8, 8, 3)"]),
+        (Residual(jax.vmap(jnp.ravel)), ["the layers turn (8, 8, 3) into (192,)"]),
         (
             Residual("conv:8:k3", shortcut="conv:4:k3"),
             ["the layers give (6, 6, 8), but the shortcut gives (6, 6, 4)"],

@@ -1,4 +1,4 @@
-"""The text form of layers: a word means what the guide says, and nothing else is understood."""
+"""The text form of layers: a word means what its guide says, and other words are refused."""
 
 import pytest
 from flax import nnx
@@ -60,12 +60,12 @@ def test_a_word_takes_channels_and_axes_from_the_input():
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("", "'' is no kind of layer"),
-        ("dense:10", "'dense' is no kind of layer"),
-        ("conv", "does not say the out_channels"),
-        ("conv:k3", "does not say the out_channels"),
-        ("conv:32", "does not say the kernel_size"),
-        ("max", "does not say the kernel_size"),
+        ("", "'' is not a kind of layer"),
+        ("dense:10", "'dense' is not a kind of layer"),
+        ("conv", "out_channels is missing"),
+        ("conv:k3", "out_channels is missing"),
+        ("conv:32", "kernel_size is missing"),
+        ("max", "kernel_size is missing"),
         ("conv:32:k3:k5", "'k5' sets kernel_size a second time"),
         ("conv:32:k3:same:p1", "'p1' sets padding a second time"),
         ("conv:32:k3:relu:tanh", "'tanh' sets activation a second time"),
