@@ -71,8 +71,8 @@ def test_size_with_floor_prints_the_cells_dropped(monkeypatch, capfd):
         ("size 7 -k 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
         ("plan -i 28 max:k2", ["layer 1 (max:k2): needs an input (*spatial, channels)", "(28,)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
-        ("plan nowhere:net max:k2", ["nowhere:net names a model, which comes alone"]),
-        ("lint nowhere -i 7x7x1", ["'nowhere' names no function"]),
+        ("plan nowhere:net max:k2", ["nowhere:net names a model; leave the other words out"]),
+        ("lint nowhere -i 7x7x1", ["'nowhere' does not name a function"]),
         ("plan -i big", ["input 'big' is not a shape", "224x224x3"]),
         (
             "plan -i 7x7x1 conv:6:k3:s3",
