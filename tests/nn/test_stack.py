@@ -49,7 +49,7 @@ def _geometry(word, shape, fields):
 
 @few
 @given(stacks(), st.booleans())
-def test_each_layer_gives_what_its_row_of_the_plan_says(drawn, batched):
+def test_each_layer_of_a_stack_has_the_output_shape_in_its_plan(drawn, batched):
     shape, words = drawn
     stack = _build(shape, words)
     lead = (2,) if batched else ()
@@ -68,7 +68,7 @@ def test_each_layer_gives_what_its_row_of_the_plan_says(drawn, batched):
 
 
 @given(stacks())
-def test_the_plan_is_what_geometry_says_of_the_words(drawn):
+def test_the_plan_of_a_stack_has_the_numbers_of_geometry(drawn):
     shape, words = drawn
     fields = (ReceptiveField(),) * (len(shape) - 1)
     plan = nnx.eval_shape(lambda: _build(shape, words)).plan()
@@ -81,7 +81,7 @@ def test_the_plan_is_what_geometry_says_of_the_words(drawn):
 
 
 @given(stacks(max_layers=1))
-def test_multiply_adds_are_the_products_that_are_summed(drawn):
+def test_multiply_adds_of_a_stack_are_the_products_that_are_summed(drawn):
     shape, (word,) = drawn
     (row,) = _build(shape, [word]).plan().rows
     layer = parse(word)
@@ -120,7 +120,7 @@ def _cells_read(stack, shape, index):
 
 @few
 @given(stacks(max_layers=3, pools=("avg",)), st.integers(0, 99))
-def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick):
+def test_the_field_and_stride_in_a_plan_are_those_of_nonzero_gradients(drawn, pick):
     shape, words = drawn
     stack = _positive(_build(shape, words))
     row = stack.plan().rows[-1]
@@ -138,7 +138,7 @@ def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick)
 
 
 @given(stacks(max_layers=1, pools=("avg",)))
-def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
+def test_lost_rows_in_a_plan_are_the_input_cells_at_the_end_without_gradient(drawn):
     shape, words = drawn
     stack = _positive(_build(shape, words))
     (row,) = stack.plan().rows
@@ -154,7 +154,7 @@ def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
             assert list(unread) == list(range(size - lost, size))
 
 
-def test_words_modules_and_functions_are_applied_one_after_another():
+def test_a_stack_applies_words_modules_and_functions_in_order():
     built = nn.Conv(6, 4, (3, 3), rngs=nnx.Rngs(1))
     norm = nnx.BatchNorm(6, rngs=nnx.Rngs(0))
     linear = nnx.Linear(36, 10, rngs=nnx.Rngs(2))
@@ -176,7 +176,7 @@ def test_a_stack_of_built_layers_needs_no_seed_and_a_word_does():
         Stack((4, 4, 1), ["conv:1:k1"])
 
 
-def test_building_a_stack_leaves_the_modules_in_it_as_they_are():
+def test_building_a_stack_does_not_change_its_modules():
     norm, drop = nnx.BatchNorm(1, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0))
     before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state([norm])))
     count = int(drop.rngs.count[...])
@@ -187,7 +187,7 @@ def test_building_a_stack_leaves_the_modules_in_it_as_they_are():
     assert int(drop.rngs.count[...]) == count + 1
 
 
-def test_dtypes_of_a_stack_are_those_of_its_words():
+def test_the_dtypes_of_a_stack_apply_to_its_words():
     stack = Stack((4, 1), ["conv:2:k2"], dtype="bfloat16", param_dtype="float16", rngs=nnx.Rngs(0))
     assert stack.layers[0].kernel.dtype == "float16"
     assert stack(jnp.ones((4, 1))).dtype == "bfloat16"
@@ -227,12 +227,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("shape", "layers", "message"), REFUSED)
-def test_a_stack_is_refused_when_it_is_built_and_the_layer_is_named(shape, layers, message):
+def test_an_impossible_stack_is_refused_when_it_is_built_and_the_layer_is_named(
+    shape, layers, message
+):
     with pytest.raises((InputError, TypeError), match="^" + re.escape(message)):
         _build(shape, layers)
 
 
-def test_what_is_advised_of_a_word_is_written_as_a_part_of_it():
+def test_the_advice_of_an_impossible_word_is_spelled_as_its_parts():
     with pytest.raises(InputError, match="Use :p0-1x0-1, sizes 6x6 or 9x9, or :floor"):
         _build((8, 8, 1), ["conv:1:k3:s3"])
     with pytest.raises(InputError, match="padding=") as caught:
@@ -246,7 +248,7 @@ def test_an_input_of_another_rank_is_refused_by_the_stack():
         stack(jnp.ones((4, 4)))
 
 
-def test_a_second_convolution_takes_the_first_ones_maps_for_its_image():
+def test_a_second_convolution_reads_the_feature_maps_of_the_first():
     rows = _build((7, 7, 3), ["conv:6:k3", "conv:10:k3"]).plan().rows
     assert [row.output for row in rows] == [(5, 5, 6), (3, 3, 10)]
     assert [row.parameters for row in rows] == [3 * 3 * 3 * 6 + 6, 3 * 3 * 6 * 10 + 10]
@@ -268,7 +270,7 @@ def test_layers_of_one_shape_start_with_different_weights():
     assert not (first == second).any()
 
 
-def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers():
+def test_a_stack_is_built_with_and_without_partitionable_random_numbers():
     for partitionable in (False, True):
         with jax.threefry_partitionable(partitionable):
             stack = _build((8, 8, 1), ["conv:4:k3", "conv:2:k6"])
@@ -277,7 +279,7 @@ def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers()
 
 @few
 @given(stacks(max_layers=2), st.booleans())
-def test_a_residual_is_the_sum_of_its_branches(drawn, inner):
+def test_a_residual_block_is_the_sum_of_its_branches(drawn, inner):
     shape, words = drawn
     output = shapes_after(shape, words)
     # A function resizes to the input's shape: branches can be added only if their shapes are equal.
@@ -359,7 +361,7 @@ def test_a_residual_whose_branches_do_not_add_is_refused_when_it_is_built(block,
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3))
-def test_the_shortcut_that_is_advised_fits(height, width, stride, size):
+def test_the_shortcut_advised_for_a_residual_fits(height, width, stride, size):
     word = f"conv:5:k{size}:s{stride}:same:floor"
     try:
         assert shapes_after((height, width, 2), [Residual(word)])

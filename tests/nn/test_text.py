@@ -13,7 +13,7 @@ from tests.nn.drawn import words
 
 @many
 @given(words())
-def test_a_word_is_read_as_it_is_written_with_its_parts_in_any_order(drawn):
+def test_the_parts_of_a_word_are_read_in_any_order(drawn):
     word, kind, options = drawn
     found = parse(word)
     assert (found.kind, found.options) == (kind, options)
@@ -47,7 +47,7 @@ def test_a_word_builds_the_layer_that_the_guide_says(word, layer):
     assert nnx.graphdef(parse(word).build((28, 28, 6), **settings)) == nnx.graphdef(layer)
 
 
-def test_a_word_takes_channels_and_axes_from_the_input():
+def test_the_layer_of_a_word_has_the_channels_and_axes_of_the_input():
     layer = parse("conv:8:k3").build((7, 7, 7, 5), rngs=nnx.Rngs(0), dtype="bfloat16")
     assert layer.kernel.shape == (3, 3, 3, 5, 8)
     assert layer.dtype == "bfloat16"
@@ -81,7 +81,7 @@ def test_a_word_takes_channels_and_axes_from_the_input():
         ("conv:8:k3:p1-2-3", "'1-2-3' is not understood"),
     ],
 )
-def test_a_bad_word_is_refused_with_the_reason_and_the_form(word, why):
+def test_an_unreadable_word_is_refused_with_the_reason_and_the_form(word, why):
     with pytest.raises(InputError) as caught:
         parse(word)
     message = str(caught.value)

@@ -23,7 +23,7 @@ MANY = (3, 1000, 4)
 @given(
     st.sampled_from(["bfloat16", "float16", "float32", "int32", "complex64"]), st.integers(0, 99)
 )
-def test_it_is_the_sum_to_the_bit(dtype, seed):
+def test_adding_a_bias_is_the_sum_to_the_bit(dtype, seed):
     draws = np.random.default_rng(seed)
     scale = 2.0 ** draws.integers(-12, 12, (3, 5, 4))
     y = jnp.asarray(draws.normal(size=scale.shape) * scale).astype(dtype)
@@ -69,14 +69,14 @@ MODES = [_vjp, _jvp_of_vjp, _transposed, _mapped, _checked, _without_jit]
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_the_gradient_is_the_number_of_places_in_every_mode(mode, dtype):
+def test_the_gradient_of_a_bias_is_the_number_of_places_in_every_mode(mode, dtype):
     y, bias = jnp.ones(MANY, dtype), jnp.zeros(4, dtype)
     gradient = mode(y, bias)
     assert gradient.dtype == dtype
     np.testing.assert_array_equal(gradient, jnp.full(4, 3000, dtype))
 
 
-def test_its_taylor_series_is_that_of_a_sum():
+def test_the_taylor_series_of_adding_a_bias_is_that_of_a_sum():
     y, bias = jnp.asarray(Y, "float32"), jnp.ones(4)
     terms = [[jnp.ones_like(y), 2 * y], [3 * bias, bias]]
     value, series = jet.jet(add_bias, (y, bias), terms)
@@ -86,6 +86,6 @@ def test_its_taylor_series_is_that_of_a_sum():
         np.testing.assert_allclose(term, of_y + of_bias.reshape(1, 1, 4), rtol=1e-6, atol=1e-6)
 
 
-def test_without_one_nothing_is_added():
+def test_nothing_is_added_without_a_bias():
     y = jnp.asarray(Y)
     assert add_bias(y, None) is y

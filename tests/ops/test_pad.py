@@ -50,7 +50,7 @@ def around(shape, padding):
 
 @FORMS
 @pytest.mark.parametrize(("padding_mode", "cells"), FILLED.items())
-def test_what_happens_to_1234(form, padding_mode, cells):
+def test_each_padding_mode_pads_1234_as_documented(form, padding_mode, cells):
     x = jnp.array([[1], [2], [3], [4]])
     np.testing.assert_array_equal(form(x, [2], padding_mode=padding_mode)[:, 0], cells)
     assert [source_cell(i, 4, padding_mode) for i in range(-2, 6)] == [
@@ -60,7 +60,7 @@ def test_what_happens_to_1234(form, padding_mode, cells):
 
 @scaled(2)
 @given(paddings())
-def test_both_forms_move_the_cells_that_numpy_moves(case):
+def test_pad_and_its_reference_move_the_same_cells_as_numpy(case):
     shape, padding, padding_mode, dtype = case
     with jax.enable_x64(True):
         x = np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(jnp.dtype(dtype))
@@ -76,7 +76,7 @@ def test_both_forms_move_the_cells_that_numpy_moves(case):
 
 @few
 @given(paddings(dtypes=("float32",)))
-def test_the_gradient_counts_where_each_cell_went(case):
+def test_the_gradient_of_pad_sums_over_all_copies_of_a_cell(case):
     shape, padding, padding_mode, _ = case
     counts = np.ones(1)
     for size, (low, high) in zip(shape[-1 - len(padding) : -1], padding, strict=True):
@@ -92,7 +92,7 @@ def test_the_gradient_counts_where_each_cell_went(case):
 
 
 @pytest.mark.parametrize("padding_mode", sorted(FILLED))
-def test_transformations_move_the_same_cells(padding_mode):
+def test_transformations_of_pad_move_the_same_cells(padding_mode):
     def fn(x):
         return pad(x, [1, (0, 2)], padding_mode=padding_mode)
 
@@ -128,7 +128,7 @@ REFUSED = [
 
 @FORMS
 @pytest.mark.parametrize(("x", "padding", "padding_mode", "kind", "words"), REFUSED)
-def test_what_cannot_be_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_pad_is_refused_with_its_numbers_and_advice(
     form, x, padding, padding_mode, kind, words
 ):
     with pytest.raises(kind) as caught:

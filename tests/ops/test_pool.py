@@ -80,19 +80,21 @@ def _one_by_one(problem, x, *, count_include_pad=False):
 @both
 @few
 @given(problem=pool_problems(dtypes=DTYPES))
-def test_the_formula_is_the_traced_shape_and_the_shape_of_the_value(pools, problem):
+def test_pools_have_the_shape_of_the_formula_traced_and_computed(pools, problem):
     assert_obeys_geometry(pools[problem.kind], problem)
 
 
 @given(pool_problems(dtypes=DTYPES))
-def test_the_fast_form_is_the_reference_within_rounding(problem):
+def test_pools_are_their_references_within_rounding(problem):
     assert_matches_reference(FAST[problem.kind], problem)
 
 
 @both
 @few
 @given(problem=pool_problems(dtypes=("float32", "float64")))
-def test_each_output_is_the_maximum_or_the_mean_of_the_real_cells_under_it(pools, problem):
+def test_each_output_of_a_pool_is_the_maximum_or_the_mean_of_the_real_cells_it_reads(
+    pools, problem
+):
     def by_hand(x, *_window, **_arguments):
         shape = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
         return jax.pure_callback(lambda x: _one_by_one(problem, x).astype(x.dtype), shape, x)
@@ -115,20 +117,20 @@ def test_counting_the_padding_divides_by_every_cell_of_the_padded_axis(pools, pr
 
 @few
 @given(pool_problems(dtypes=DTYPES, max_cells=16))
-def test_gradients_are_those_of_the_definition_and_of_differences(problem):
+def test_gradients_of_pools_are_those_of_the_definition_and_of_differences(problem):
     assert_gradients_match(FAST[problem.kind], problem)
 
 
 @few
 @given(pool_problems(ranks=(1,)))
-def test_gradients_of_the_reference_are_those_of_differences(problem):
+def test_gradients_of_the_reference_pools_are_those_of_differences(problem):
     assert_gradients_match(DEFINED[problem.kind], problem)
 
 
 @both_max
 @few
 @given(problem=pool_problems(kinds=("max",), ties=(True,), dtypes=("float64",)))
-def test_the_gradient_goes_to_the_first_maximum_in_row_major_order(max_pool, problem):
+def test_the_gradient_of_max_pool_goes_to_the_first_maximum_in_row_major_order(max_pool, problem):
     with problem.x64():
         (x,) = problem.arrays()
         cotangent = jnp.arange(1.0, 1 + math.prod(problem.output_shape))
@@ -145,13 +147,13 @@ def test_the_gradient_goes_to_the_first_maximum_in_row_major_order(max_pool, pro
 
 @few
 @given(pool_problems(dtypes=DTYPES, max_cells=16))
-def test_it_may_be_compiled_mapped_differentiated_and_rematerialised(problem):
+def test_pools_can_be_compiled_mapped_differentiated_and_rematerialised(problem):
     assert_transforms(FAST[problem.kind], problem)
 
 
 @both
 @given(problem=pool_problems(dtypes=DTYPES))
-def test_it_lowers_for_every_platform_with_the_predicted_type(pools, problem):
+def test_pools_lower_for_every_platform_with_the_predicted_type(pools, problem):
     with problem.x64():
         returns = jax.ShapeDtypeStruct(problem.output_shape, problem.dtype)
         call = partial(problem.call, pools[problem.kind])
@@ -159,7 +161,7 @@ def test_it_lowers_for_every_platform_with_the_predicted_type(pools, problem):
 
 
 @given(pool_problems())
-def test_its_gradient_lowers_for_every_platform_with_the_type_of_the_argument(problem):
+def test_gradients_of_pools_lower_for_every_platform_with_the_type_of_the_argument(problem):
     gradient = jax.grad(lambda x: problem.call(FAST[problem.kind], x).sum())
     returns = jax.ShapeDtypeStruct(problem.x_shape, problem.dtype)
     assert_lowers(gradient, problem.arrays(), returns=returns)
@@ -167,14 +169,14 @@ def test_its_gradient_lowers_for_every_platform_with_the_type_of_the_argument(pr
 
 @both
 @given(problem=impossible_pool_problems())
-def test_what_the_geometry_refuses_is_refused(pools, problem):
+def test_pools_refuse_what_the_geometry_refuses(pools, problem):
     assert_refuses(pools[problem.kind], problem)
 
 
 @both
 @few
 @given(problem=pool_problems(batches=(0,), max_cells=16))
-def test_an_empty_batch_gives_an_empty_result_of_the_right_shape(pools, problem):
+def test_pools_of_an_empty_batch_are_empty_with_the_right_shape(pools, problem):
     assert_obeys_geometry(pools[problem.kind], problem)
     assert problem.output_shape[0] == 0
 
@@ -182,7 +184,7 @@ def test_an_empty_batch_gives_an_empty_result_of_the_right_shape(pools, problem)
 @both_max
 @few
 @given(problem=pool_problems(kinds=("max",), ties=(True,)))
-def test_a_nan_is_the_result_of_every_window_it_lies_under_and_of_no_other(max_pool, problem):
+def test_a_nan_is_the_maximum_of_exactly_the_windows_that_read_it(max_pool, problem):
     (x,) = problem.arrays()
     where = problem.seed % x.size
     pool = jax.jit(partial(problem.call, max_pool))
@@ -198,7 +200,7 @@ def test_a_nan_is_the_result_of_every_window_it_lies_under_and_of_no_other(max_p
 
 
 @both_max
-def test_padding_never_wins_whatever_the_cells_are(max_pool):
+def test_padding_is_never_the_maximum_whatever_the_cells_are(max_pool):
     lowest = jnp.full((2, 2, 1), -jnp.inf)
     chex.assert_trees_all_equal(
         max_pool(lowest, (2, 2), stride=1, padding=1), jnp.full((3, 3, 1), -jnp.inf)
@@ -210,14 +212,14 @@ def test_padding_never_wins_whatever_the_cells_are(max_pool):
 
 
 @both
-def test_windows_do_not_overlap_unless_a_stride_is_given(pools):
+def test_windows_of_pools_do_not_overlap_unless_a_stride_is_given(pools):
     x = PoolProblem(size=(6, 4)).arrays()[0]
     for pool in pools.values():
         chex.assert_trees_all_equal(pool(x, (3, 2)), pool(x, (3, 2), stride=(3, 2)))
 
 
 @both
-def test_one_window_size_serves_all_axes_of_a_batch(pools):
+def test_one_kernel_size_of_a_pool_applies_to_all_spatial_axes_of_a_batch(pools):
     x = PoolProblem(size=(4, 4)).arrays()[0]
     for pool in pools.values():
         chex.assert_trees_all_equal(pool(x, 2), pool(x, (2, 2)))
@@ -225,7 +227,7 @@ def test_one_window_size_serves_all_axes_of_a_batch(pools):
 
 @few
 @given(pool_problems(kinds=("max",), ties=(True,), ranks=(1, 2), dtypes=("float64",)))
-def test_of_a_maximum_the_cell_is_followed_in_every_mode_and_order(problem):
+def test_derivatives_of_max_pool_follow_the_maximal_cell_in_every_mode_and_order(problem):
     with problem.x64():
         (x,) = problem.arrays()
         v = jnp.asarray(problem.random_array(x.shape, 7))
@@ -246,7 +248,7 @@ def test_of_a_maximum_the_cell_is_followed_in_every_mode_and_order(problem):
         np.testing.assert_array_equal(jax.vmap(gradient)(many), each)
 
 
-def test_what_is_kept_for_the_gradient_is_one_byte_an_output():
+def test_max_pool_stores_one_byte_an_output_for_the_gradient():
     x = jnp.ones((2, 8, 8, 4))
     pull_back = jax.vjp(lambda x: jaxcnn.max_pool(x, 3, stride=2, padding=1, rounding="floor"), x)[
         1

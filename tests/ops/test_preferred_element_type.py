@@ -49,7 +49,7 @@ def test_sums_of_bytes_do_not_wrap_in_int32(form, name, dtype):
 
 @both_operations
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_of_sixteen_bits_come_unrounded_in_float32(name, dtype):
+def test_sums_of_16_bit_numbers_are_not_rounded_in_float32(name, dtype):
     arrays = _drawn(name, dtype, "float32")
     got = _call(jaxcnn, name, jnp.float32)(*arrays)
     want, size = (
@@ -62,7 +62,7 @@ def test_sums_of_sixteen_bits_come_unrounded_in_float32(name, dtype):
 
 
 @both_operations
-def test_its_gradients_have_the_dtypes_of_the_arguments_and_the_numbers_of_the_definition(name):
+def test_gradients_with_a_preferred_element_type_have_the_dtypes_of_the_arguments(name):
     arrays = _drawn(name, "bfloat16", "float32")
 
     def gradients(form):
@@ -89,7 +89,7 @@ def test_the_bias_has_the_dtype_of_the_result(form, name):
 
 @both_forms
 @both_operations
-def test_a_narrower_dtype_than_that_of_x_is_refused(form, name):
+def test_a_preferred_element_type_narrower_than_x_is_refused(form, name):
     x, kernel, _ = _drawn(name, "float32", "float32")
     with pytest.raises(TypeError, match=rf"{name}: preferred_element_type bfloat16.*jnp\.float32"):
         _call(form, name, jnp.bfloat16)(x, kernel)
