@@ -1,4 +1,4 @@
-"""The device, processor and versions that a result was measured with."""
+"""The device, processor and versions with which a result was measured."""
 
 from __future__ import annotations
 

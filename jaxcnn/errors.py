@@ -15,9 +15,9 @@ class Advice:
     """One argument to change, and the values with which the call succeeds.
 
     Attributes:
-      argument: its name; or the name of a size, such as ``height``.
-      values: the alternatives, each a whole value that can be typed for the argument.
-      note: text after them.
+      argument: the argument's name, or the name of a size, such as ``height``.
+      values: the alternatives; each is a whole value to type for the argument.
+      note: text after the values.
 
     >>> print(Advice("padding", (((0, 2), (0, 0)), ((1, 1), (0, 0)))))
     padding=((0, 2), (0, 0)) or ((1, 1), (0, 0))
@@ -37,7 +37,7 @@ class Advice:
         return self.format(" " if is_size else "=", values)
 
     def format(self, separator: str, values: list[str]) -> str:
-        """The advice as text: the argument, ``separator``, the values as given, the note.
+        """The advice as text: the argument, ``separator``, the given values, the note.
 
         >>> Advice("--padding", (((1, 2),),), "to keep it").format(" ", ["1-2"])
         '--padding 1-2 to keep it'
@@ -48,7 +48,7 @@ class Advice:
 
 
 SIZE_NAMES = ("size", "sizes", "length", "height", "width", "depth")
-"""Names of the input's sizes, which are not arguments: advice on them has no equals sign."""
+"""Names of input sizes. They are not arguments, so advice on them has no equals sign."""
 
 
 class InputError(ValueError):
@@ -58,8 +58,8 @@ class InputError(ValueError):
     from other errors, which are defects of this library.
 
     Args:
-      why: what was requested and why it is impossible; the whole message where no advice follows.
-      advice: alternatives, each enough by itself, listed at the end of the message.
+      why: what was requested and why it is impossible; without advice, the whole message.
+      advice: alternatives, listed at the end of the message; each is enough by itself.
 
     >>> print(InputError("3 does not fit.", Advice("stride", (1, 2)), "a larger kernel"))
     3 does not fit. Use stride=1 or 2, or a larger kernel.

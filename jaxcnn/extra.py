@@ -1,6 +1,6 @@
 """The extra ``train``: packages that only the command line and training need.
 
-The rest of jaxcnn works without them. An import that fails for want of one says what to install.
+The rest of jaxcnn works without them. If one is missing, the import error says what to install.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers to other libraries' argument names: a TypeError that names the argument to use here."""
+"""Answers other libraries' argument names with a TypeError that names jaxcnn's argument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Target = TypeVar("Target", bound="Callable[..., Any]")
 
 _CHANNELS_LAST = "x, with channels last"
 
-# Answers, best first; then the words they answer. Each answer begins with an argument's name.
+# Each row has the answers, best first, and the words that they answer. An answer begins with the
+# name of an argument.
 _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("kernel_size", "kernel, whose shape gives the kernel's size"),
@@ -79,7 +80,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("keepdims",), "keep_dims keepdim"),
     (("rngs=nnx.Rngs(0)",), "key rng seed"),
-    # Without a counterpart: answered with the list of arguments, and not with a similar name.
+    # Words without a counterpart: the answer lists all arguments instead of a similar name.
     (
         (),
         "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
@@ -88,11 +89,11 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 ANSWERS = {word: answers for answers, words in _TABLE for word in words.split()}
-"""For each word of another library its answers, best first."""
+"""The answers to each word of another library, best first."""
 
 
 def suggest_keywords(target: Target) -> Target:
-    """Decorates a function or a class to answer unknown keywords with those it has.
+    """Decorates a function or a class to answer an unknown keyword with the right one.
 
     >>> @suggest_keywords
     ... def slide(x, *, stride=1):

@@ -124,11 +124,11 @@ def _circle(arrows):
     return next((found for node in sorted(arrows) if (found := walk(node, []))), [])
 
 
-def test_no_circle_among_the_rooms():
+def test_no_circle_among_the_imports_of_folders():
     assert not _circle(MAY_IMPORT)
 
 
-def test_no_circle_among_the_files():
+def test_no_circle_among_the_imports_of_files():
     """Imports inside of functions count too; those for type checkers alone do not."""
     modules = {_module(path) for path in FILES}
     arrows = {}
@@ -139,7 +139,7 @@ def test_no_circle_among_the_files():
     assert not (found := _circle(arrows)), " -> ".join(found)
 
 
-def test_a_circle_is_found():
+def test_the_search_for_import_circles_finds_one():
     assert _circle({"a": {"b", "c"}, "b": {"d"}, "c": set(), "d": {"c"}}) == []
     assert _circle({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": set()}) == ["b", "c", "b"]
 
@@ -170,7 +170,7 @@ def test_geometry_works_where_jax_is_not_installed():
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
-def test_the_face_imports_nothing_until_it_is_asked():
+def test_import_jaxcnn_does_not_import_jax():
     code = "import sys, jaxcnn; jaxcnn.__version__; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -181,7 +181,7 @@ PACKAGES = [".".join(["jaxcnn", *face.parts]) for face in FACES]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_what_a_package_lists_it_has_and_documents(name):
+def test_every_package_defines_and_documents_the_names_in_its_all(name):
     package = importlib.import_module(name)
     assert package.__doc__, f"{name} does not say what lives there"
     listed = getattr(package, "__all__", [])
@@ -196,7 +196,7 @@ SHOWN = [f"jaxcnn.{room}" for room in ("geometry", "nn", "ops", "reference", "sh
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_what_is_public_is_shown_at_work(name):
+def test_every_public_name_has_an_example(name):
     package = importlib.import_module(name)
     bare = [
         entry

@@ -11,13 +11,13 @@ LAYOUTS = {"kernel_from_keras", "kernel_from_torch", "kernel_to_keras", "kernel_
 """They move axes and compute nothing: there is no definition to compare them with."""
 
 
-def test_every_operation_but_the_kernel_layouts_has_a_twin():
+def test_every_operation_except_the_kernel_layouts_has_a_reference():
     assert set(ops.__all__) - set(reference.__all__) == LAYOUTS
     assert set(reference.__all__) <= set(ops.__all__)
 
 
 @pytest.mark.parametrize("name", reference.__all__)
-def test_twins_have_the_same_parameters_defaults_and_annotations(name):
+def test_an_operation_and_its_reference_have_the_same_signature(name):
     fast, definition = getattr(ops, name), getattr(reference, name)
     assert fast is not definition
     assert inspect.signature(fast) == inspect.signature(definition)

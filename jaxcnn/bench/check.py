@@ -1,4 +1,4 @@
-"""Whether two contenders computed the same, within a bound from the dtype and the terms.
+"""Checks that two contenders agree within a bound from the dtype and the number of terms.
 
 The operands are independent and uniform between -1 and 1. The n products of a sum therefore have a
 mean magnitude of 1/4, and magnitudes that add up to at most n/4 + 10*sqrt(n)/4, except with a
@@ -29,7 +29,7 @@ def require_same(got: np.ndarray, want: np.ndarray, terms: int, dtype: str, what
 
     Args:
       got, want: float32; each number is a sum of ``terms`` products.
-      dtype: what they were computed in.
+      dtype: the dtype of the computation.
       what: the row, direction and contender, for the message.
 
     Raises:

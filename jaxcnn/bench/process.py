@@ -1,7 +1,8 @@
-"""A contender in a fresh process of its own, which times its calls and measures its memory.
+"""Runs a contender in a fresh process, which times its calls and measures its memory.
 
-XLA reads its flags once a process, so different flags need different processes. A process that has
-computed before also holds memory that the next call reuses, so memory is measured in a fresh one.
+XLA reads its flags once in a process, so different flags need different processes. A process that
+has computed before also holds memory that the next call reuses, so memory is measured in a fresh
+one.
 An experimental XLA backend may crash its process; the benchmark reports that and goes on.
 """
 
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 TIMEOUT = 600.0
-"""Seconds to wait for an answer before giving a process up."""
+"""Seconds to wait for an answer before a process is abandoned."""
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """``forkserver`` starts each process with the libraries imported and JAX not initialised."""
 
 WARM_UP = row("dense", 3, 32, 32, 32)
-"""Computed first, in the same direction, so a library's one-off memory is not counted for a row.
+"""A row computed first, in the same direction, so that a library's one-off memory is not counted.
 
 PyTorch's first gradient takes 33 MiB, whatever its size.
 """
@@ -56,7 +57,7 @@ class ContenderFailedError(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """What a process computes.
+    """The computation of a process.
 
     Attributes:
       name: the contender, a name that :func:`jaxcnn.bench.roster.make_contender` knows.

@@ -105,7 +105,7 @@ class Row:
                 transposed_output_size(size, taps, stride=stride, padding=pair, dilation=dilation)
                 for size, taps, stride, pair, dilation in numbers
             )
-        laid = place_windows(
+        windows = place_windows(
             self.size,
             self.kernel_size,
             stride=self.stride,
@@ -113,7 +113,7 @@ class Row:
             dilation=self.dilation,
             rounding="floor",
         )
-        return tuple(window.output for window in laid)
+        return tuple(window.output for window in windows)
 
     @property
     def x_shape(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The command line: one thin file a command; no other package imports this one.
+"""The command line: one thin file for each command; no other package imports this one.
 
 Exit codes:
 

@@ -40,7 +40,7 @@ def _options(version: Version = False) -> None:
 
 
 def run() -> None:
-    """Runs the application; an error in a person's input is one line and exit code 2."""
+    """Runs the application; an input error prints one line and exits with code 2."""
     try:
         app()
     except BrokenPipeError:  # `jaxcnn plan | head`
@@ -48,7 +48,7 @@ def run() -> None:
         sys.exit(0)
     except Exception as error:
         message = str(error) if isinstance(error, InputError | OSError) else None
-        # A missing device can surface as an error of another package, which has it as its cause.
+        # Another package may raise an error because a device is missing.
         if message is None or error.__cause__ is not None:
             message = _no_device() or message
         if message is None:  # a bug in jaxcnn, so show the traceback

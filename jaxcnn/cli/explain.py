@@ -22,7 +22,7 @@ InputShape = Annotated[
 ]
 KernelSize = Annotated[
     str,
-    typer.Option("--kernel-size", "-k", help="On each axis, as in 3x3.", show_default=False),
+    typer.Option("--kernel-size", "-k", help="Taps on each axis, as in 3x3.", show_default=False),
 ]
 OutChannels = Annotated[
     int, typer.Option("--out-channels", "-c", help="Channels of the output.", min=1)

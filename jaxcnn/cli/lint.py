@@ -66,10 +66,10 @@ def lint(
     """Report what a model's convolutions lose, shift and waste, layer by layer.
 
     The model, in Flax, Equinox or plain JAX, is traced, not run. The exit code is 0 without
-    findings, or where all are written to a baseline; 1 with findings; 2 where the model, a file or
-    an option cannot be read.
+    findings, or if all are written to a baseline; 1 with findings; 2 if the model, a file or an
+    option cannot be read.
     """
-    # inspect imports JAX and Flax, which take long, and --help needs none of them.
+    # inspect imports JAX and Flax, which is slow, and --help needs neither.
     from jaxcnn.inspect import lint as lint_model
     from jaxcnn.inspect import read_baseline
     from jaxcnn.inspect import write_baseline as write
@@ -77,7 +77,7 @@ def lint(
     if baseline and write_baseline:
         raise InputError(
             "--baseline and --write-baseline were both given; leave --baseline out to write all "
-            "findings anew"
+            "findings again"
         )
     known = read_baseline(baseline) if baseline else []
     report = lint_model(

@@ -23,7 +23,7 @@ _FORM = "write module:function, such as nets:resnet for the function resnet in n
 
 
 def load_model(name: str) -> Callable[..., Any]:
-    """Calls the function ``name`` (module:function), and returns the model it makes.
+    """The model that the function ``name`` (module:function) returns.
 
     Modules in the current folder can be imported.
 
@@ -33,7 +33,7 @@ def load_model(name: str) -> Callable[..., Any]:
     """
     module_name, colon, function_name = name.partition(":")
     if not (colon and module_name and function_name):
-        raise InputError(f"model {name!r} names no function; {_FORM}")
+        raise InputError(f"model {name!r} does not name a function; {_FORM}")
     if module_name.endswith(".py") or "/" in module_name:
         dotted = module_name.removesuffix(".py").replace("/", ".")
         raise InputError(f"model {name!r} names a file; write {dotted}:{function_name}")
@@ -56,7 +56,7 @@ def load_model(name: str) -> Callable[..., Any]:
 
 
 def example_shape(text: str) -> tuple[int, ...]:
-    """The shape in a text such as ``224x224x3``, or ``100`` for a vector.
+    """The shape that a text such as ``224x224x3``, or ``100`` for a vector, describes.
 
     Raises:
       InputError: if the text is not a shape.

@@ -64,7 +64,7 @@ def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
         found = plan_of(stack, shape, dtype=dtype)
         return replace(found, notes=(*found.notes, *_batch_note(shape)))
     if len(words) > 1:
-        raise InputError(f"{models[0]} names a model, which comes alone; leave the other words out")
+        raise InputError(f"{models[0]} names a model; leave the other words out")
     return plan_of(load_model(models[0]), shape, dtype=dtype)
 
 
@@ -73,7 +73,7 @@ def _batch_note(shape: tuple[int, ...]) -> tuple[str, ...]:
     if len(shape) < 4:
         return ()
     return (
-        f"input {format_shape(shape)} is taken for one example of {len(shape) - 1} spatial axes "
+        f"input {format_shape(shape)} is treated as one example of {len(shape) - 1} spatial axes "
         f"and {shape[-1]} channels; if its first axis is a batch, leave it out: "
         f"{format_shape(shape[1:])}",
     )

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def print_plan(plan: Plan) -> None:
-    """Prints a plan as a table: with rules on a terminal, as plain text where it is piped."""
-    # Rich takes long to import, and a command's --help needs none of it.
+    """Prints a plan as a table: with rules on a terminal, as plain text in a pipe."""
+    # Rich is slow to import, and a command's --help does not need it.
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -35,7 +35,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows of text, wrapped to the terminal's width, or to 120 characters where piped."""
+    """Prints rows of text, wrapped to the terminal's width, or to 120 characters in a pipe."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -17,7 +17,7 @@ from jaxcnn.geometry.check import choice
 
 FOLDER = Path(__file__).parent / "mnist_files"
 
-# SHA-256 of the compressed files, as published.
+# SHA-256 of the published compressed files.
 DIGESTS = {
     "train-images": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
     "train-labels": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",

@@ -1,8 +1,8 @@
 """The arithmetic of sliding windows: sizes, paddings, receptive fields, the cells an output reads.
 
-Imports no JAX, and nothing of jaxcnn but its errors. Operations, layers and the tools that inspect
-programs get their sizes here. :mod:`jaxcnn.convolve` alone restates the formula of the output size,
-for lax's convolutions: these round down and may have no output.
+This package imports neither JAX nor any part of jaxcnn except its errors. Operations, layers and
+the tools that inspect programs get their sizes here. Only :mod:`jaxcnn.convolve` restates the
+output size formula, for lax's convolutions, which round down and may have no output.
 """
 
 from jaxcnn.geometry import conventions

@@ -1,6 +1,6 @@
 """Sets of positions on an axis as intervals (first, end), disjoint and in order.
 
-A window reads intervals of an interval, so that even a large set has few of them.
+An interval of outputs reads few intervals of cells, so even a large set stays short.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def union(pairs: Iterable[tuple[int, int]]) -> Intervals:
 
 
 def clip(intervals: Intervals, size: int) -> Intervals:
-    """The positions that lie on an axis of ``size`` cells.
+    """The positions that are on an axis of ``size`` cells.
 
     >>> clip(((-2, 1), (3, 9)), 5)
     ((0, 1), (3, 5))

@@ -1,7 +1,7 @@
 """Counts of paths through a graph of feature maps, with one array for each map.
 
-The functions behind :class:`~jaxcnn.geometry.feature_map.FeatureMap`'s methods that return arrays.
-They have their own file because they need NumPy, which the rest of the geometry does not import.
+The methods of :class:`~jaxcnn.geometry.feature_map.FeatureMap` that return arrays call these
+functions. This is a separate file because the rest of the geometry does not import NumPy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read(top: FeatureMap) -> np.ndarray:
 
 
 def unread(top: FeatureMap) -> tuple[tuple[int, ...], ...]:
-    """For each axis, the positions at which no cell is read."""
+    """On each axis, the positions where no cell is read."""
     cells = read(top)
     axes = range(cells.ndim)
     lines = [cells.any(axis=tuple(other for other in axes if other != axis)) for axis in axes]
@@ -44,7 +44,7 @@ def padding_shares(top: FeatureMap) -> dict[FeatureMap, np.ndarray]:
     real: dict[FeatureMap, np.ndarray] = {}
     total: dict[FeatureMap, np.ndarray] = {}  # for one period of the same map without borders
     shares: dict[FeatureMap, np.ndarray] = {}
-    # Only ratios matter: beyond 64 bits the rounding of positive doubles is good enough.
+    # Only ratios matter, so doubles are precise enough for counts that exceed 64 bits.
     dtype = np.int64 if _count_dtype(top) is np.int64 else np.float64
     for m in top.order:
         if m.sources:
@@ -66,7 +66,7 @@ def _count_dtype(top: FeatureMap) -> type:
 
 
 def _to_input(top: FeatureMap, start: np.ndarray) -> np.ndarray:
-    """``start``, values at the outputs of ``top``, summed over all paths back to the input."""
+    """The values ``start`` at the outputs of ``top``, summed over all paths back to the input."""
     at = {top: start}
     for m in reversed(top.order):
         here = at.pop(m)
@@ -92,7 +92,7 @@ def _real_sums(values: np.ndarray, steps: tuple[AxisMap | None, ...]) -> np.ndar
 def _periodic_sums(
     values: np.ndarray, steps: tuple[AxisMap | None, ...], parent: FeatureMap, m: FeatureMap
 ) -> np.ndarray:
-    """One period of the sums of a map without borders, whose input repeats ``values`` for ever."""
+    """One period of the sums over a map without borders, whose input repeats ``values``."""
     for axis, step in enumerate(steps):
         period, before = m.periods[axis], parent.periods[axis]
         if step is None:
@@ -104,10 +104,10 @@ def _periodic_sums(
 
 
 def _to_cells(values: np.ndarray, step: AxisMap, axis: int) -> np.ndarray:
-    """For each cell, the sum (or the disjunction) of the values of the outputs that read it."""
+    """For each cell, the sum (for bools, the or) of the values of the outputs that read it."""
     values = np.moveaxis(values, axis, 0)
     back = np.zeros((step.size, *values.shape[1:]), values.dtype)
-    # Unbuffered, since two outputs may read one cell by the same tap.
+    # ufunc.at is unbuffered: two outputs may read the same cell with the same tap.
     accumulate = np.logical_or.at if back.dtype == bool else np.add.at
     for link in _links(step, range(step.output)):
         outputs, cells = _inside(step, *link)
@@ -118,7 +118,7 @@ def _to_cells(values: np.ndarray, step: AxisMap, axis: int) -> np.ndarray:
 def _to_outputs(
     values: np.ndarray, links: Iterable[tuple[np.ndarray, np.ndarray]], axis: int, size: int
 ) -> np.ndarray:
-    """For each of ``size`` outputs, the sum of the values of the cells it is linked to."""
+    """For each of ``size`` outputs, the sum of the values of its linked cells."""
     values = np.moveaxis(values, axis, 0)
     out = np.zeros((size, *values.shape[1:]), values.dtype)
     for outputs, cells in links:

@@ -1,7 +1,7 @@
-"""Symbolic sizes: JAX's dimensions without a known value, seen here as integers with arithmetic.
+"""Symbolic sizes: JAX's dimensions of unknown value, treated as integers.
 
-They are added, multiplied and divided like integers. A comparison returns a bool where the answer
-is the same for every value, and raises otherwise. JAX itself is not imported.
+They are added, multiplied and divided like integers. A comparison returns a bool if the answer is
+the same for every value, and raises otherwise. This module does not import JAX.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def is_symbolic(value: Any) -> bool:
 
 
 def known(condition: Callable[[], bool]) -> bool | None:
-    """The answer of a comparison; None where it depends on the value of a symbolic size.
+    """The result of a comparison; None if it depends on the value of a symbolic size.
 
     >>> known(lambda: 2 > 1)
     True
@@ -28,14 +28,14 @@ def known(condition: Callable[[], bool]) -> bool | None:
     try:
         return bool(condition())
     except Exception as error:
-        # Recognised by name, since the geometry does not import JAX.
+        # The error is recognised by name because the geometry does not import JAX.
         if type(error).__name__ != "InconclusiveDimensionOperation":
             raise
         return None
 
 
 def require_at_least(name: str, size: Any, least: int) -> Any:
-    """Returns a symbolic ``size`` that is known to be ``least`` or more; refuses any other."""
+    """Returns a symbolic ``size`` if it is known to be ``least`` or more; otherwise raises."""
     if known(lambda: size >= least):
         return size
     raise InputError(
@@ -44,5 +44,5 @@ def require_at_least(name: str, size: Any, least: int) -> Any:
 
 
 def constraint_advice(size: Any, least: int) -> str:
-    """Advice: the constraint with which a symbolic size is known to be ``least`` or more."""
+    """Advice on the constraint that makes a symbolic size known to be ``least`` or more."""
     return f'use symbolic_shape(..., constraints=["{size} >= {least}"])'

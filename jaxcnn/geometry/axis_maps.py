@@ -2,7 +2,7 @@
 
 :class:`StridedAxis` describes every regular layout: convolutions, pools, transposed convolutions,
 paddings, slices, repetitions, global pools. :class:`IndexedAxis` lists the cells of each output
-where there is no such rule (reflected borders, resizing).
+if the layout is irregular (reflected borders, resizing).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jaxcnn.geometry._intervals import Intervals, clip, positions, union
 from jaxcnn.geometry.window import Window
 
 OUTSIDE = -(2**62)
-"""Stands for padding whose position does not matter: a cell of no input."""
+"""A padding cell whose position does not matter."""
 
 
 @dataclass(frozen=True)
 class StridedAxis:
-    """Output o reads the cells (o*stride + t - low)/input_dilation, for the taps t that divide.
+    """Output o reads the cells (o*stride + t - low)/input_dilation that are whole, for each tap t.
 
     Cells below 0 or from ``size`` on are padding.
 
@@ -30,9 +30,9 @@ class StridedAxis:
       size: cells of the input.
       output: number of outputs.
       taps: the kernel's taps, the first one 0: (0, d, 2d, ...) for a kernel of dilation d.
-      stride: s; 0 where every output reads the same cells (a broadcast).
+      stride: s; 0 if every output reads the same cells (a broadcast).
       low, high: cells added before and after; negative numbers cut cells off.
-      input_dilation: from one input cell to the next, with zeros between (a transposed
+      input_dilation: the distance between input cells, with zeros between them (a transposed
         convolution); ``lhs_dilation`` in lax.
 
     >>> StridedAxis.from_window(Window(7, 3, 2, (1, 1))).cells(0)
@@ -52,7 +52,7 @@ class StridedAxis:
         """The map of a convolution or a pool.
 
         Args:
-          window: on the dilated input, of ``(size - 1)*input_dilation + 1`` cells.
+          window: a window on the dilated input, which has ``(size - 1)*input_dilation + 1`` cells.
         """
         low, high = window.padding
         return cls(
@@ -79,7 +79,7 @@ class StridedAxis:
         """The map of a convolution or a pool in lax's terms, which rounds the outputs down.
 
         Raises:
-          InputError: where the kernel is larger than the padded input.
+          InputError: if the kernel is larger than the padded input.
 
         >>> StridedAxis.sliding_window(224, 7, stride=2, padding=(3, 3)).output
         112
@@ -93,7 +93,7 @@ class StridedAxis:
         """The map of a transposed convolution: output o reads the cells whose windows read o.
 
         Args:
-          window: of the convolution, from :func:`jaxcnn.geometry.transposed_window`.
+          window: the convolution's window, from :func:`jaxcnn.geometry.transposed_window`.
 
         >>> StridedAxis.transposed(Window(8, 4, 2, (1, 1))).output
         8
@@ -137,7 +137,7 @@ class StridedAxis:
 
     @property
     def most_cells(self) -> int:
-        """No output reads more cells than this."""
+        """An upper bound on the cells that one output reads."""
         return len(self.taps)
 
     @property
@@ -151,14 +151,14 @@ class StridedAxis:
         return dilated // gcd(dilated, self.stride) if self.stride else 1
 
     def cells(self, output: int) -> tuple[int, ...]:
-        """The cells that an output reads, padding included; ``output`` may lie outside the axis."""
+        """The cells that an output reads, with padding; ``output`` may be outside the axis."""
         start, step = output * self.stride - self.low, self.input_dilation
         if step == 1:
             return tuple(start + tap for tap in self.taps)
         return tuple((start + tap) // step for tap in self.taps if (start + tap) % step == 0)
 
     def read_by(self, outputs: Intervals) -> Intervals:
-        """The cells that any of ``outputs`` reads, padding included.
+        """The cells that any of ``outputs`` reads, with padding.
 
         >>> StridedAxis.from_window(Window(9, 3, 2)).read_by(((0, 4),))
         ((0, 9),)
@@ -202,15 +202,15 @@ class IndexedAxis:
 
     @property
     def most_cells(self) -> int:
-        """No output reads more cells than this."""
+        """The largest number of cells that one output reads."""
         return max(map(len, self.rows))
 
     @property
     def jump(self) -> Fraction:
         """Input cells from one output to the next.
 
-        This is 1 where the middle outputs read consecutive cells, as with a reflected border; else
-        the input's size divided by the number of outputs.
+        This is 1 if the outputs in the middle read consecutive cells, as with a reflected border;
+        otherwise it is the input's size divided by the number of outputs.
         """
         quarter = len(self.rows) // 4
         middle = self.rows[quarter : len(self.rows) - quarter]
@@ -220,11 +220,11 @@ class IndexedAxis:
         return Fraction(self.size, len(self.rows))
 
     def period(self, _before: int) -> int:
-        """The number of outputs: a table need not repeat itself."""
+        """The number of outputs, because a table may have no shorter period."""
         return self.output
 
     def cells(self, output: int) -> tuple[int, ...]:
-        """The cells that an output reads; none where ``output`` lies outside the axis."""
+        """The cells that an output reads; none if ``output`` is outside the axis."""
         return self.rows[output] if 0 <= output < len(self.rows) else ()
 
     def read_by(self, outputs: Intervals) -> Intervals:
@@ -237,7 +237,7 @@ AxisMap = StridedAxis | IndexedAxis
 
 
 def axis_map_of(size: int, rows: tuple[tuple[int, ...], ...]) -> AxisMap:
-    """The map whose output o reads the cells ``rows[o]``: a regular one if any fits, else a table.
+    """The map whose output o reads the cells ``rows[o]``: regular if possible, else a table.
 
     >>> axis_map_of(4, ((-1, 0), (1, 2), (3, 4)))
     StridedAxis(size=4, output=3, taps=(0, 1), stride=2, low=1, high=1, input_dilation=1)
@@ -277,7 +277,7 @@ def _as_repetition(size: int, rows: tuple[tuple[int, ...], ...]) -> StridedAxis 
 
 
 def _as_dilation(size: int, rows: tuple[tuple[int, ...], ...]) -> StridedAxis | None:
-    """The map that puts equally many zeros between any two cells."""
+    """The map that inserts the same number of zeros between any two cells."""
     real = [o for o, row in enumerate(rows) if row != (OUTSIDE,)]
     if len(real) < 2:
         return None

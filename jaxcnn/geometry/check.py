@@ -1,4 +1,4 @@
-"""Checks of arguments: integers, one value for each axis, names."""
+"""Checks of arguments: integers, values for each axis, names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False)
     """``value`` as a Python int.
 
     Args:
-      name: what errors call the argument.
-      value: anything with ``__index__``, also an array with one integer and no axes.
+      name: the argument's name in errors.
+      value: any object with ``__index__``, or an array of one integer without axes.
       least: the smallest value allowed; None allows any.
-      symbolic: returns one of JAX's symbolic sizes as it is.
+      symbolic: whether to accept JAX's symbolic sizes, which are returned unchanged.
 
     Raises:
-      InputError: where the value is below ``least``.
-      TypeError: where it is not an integer.
+      InputError: if the value is below ``least``.
+      TypeError: if the value is not an integer.
 
     >>> integer("stride", 2, least=1)
     2
@@ -34,7 +34,7 @@ def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False)
         raise TypeError(f"{name} must be {kind}, got {value!r} of type {type(value).__name__}")
     try:
         number = operator.index(value)
-    except TypeError:  # an array that is no integer scalar, or a traced one
+    except TypeError:  # an array that is not an integer scalar, or a traced array
         raise TypeError(f"{name} must be {kind}, got {value!r}") from None
     if least is not None and number < least:
         raise InputError(f"{name} must be an integer >= {least}, got {number}; use {least} or more")
@@ -44,7 +44,7 @@ def integer(name: str, value: Any, *, least: int | None, symbolic: bool = False)
 def per_axis(
     name: str, value: Any, axes: int, *, least: int, symbolic: bool = False
 ) -> tuple[int, ...]:
-    """One integer for each of ``axes`` axes, from one for all or a sequence with one each.
+    """One integer for each of ``axes`` axes, from one integer for all or a sequence.
 
     The other arguments and the errors are those of :func:`integer`.
 
@@ -68,7 +68,7 @@ def per_axis(
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """``value`` if it is one of ``choices``; else an InputError with the most similar one.
+    """``value`` if it is one of ``choices``; otherwise an InputError names the most similar one.
 
     >>> choice("rounding", "floor", ("exact", "floor"))
     'floor'

@@ -1,4 +1,4 @@
-"""How many cells of the input and of its padding each output of a window reads."""
+"""Counts of the input cells and padding cells that each output of a window reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def real_cells(window: Window, outputs: Any) -> Any:
-    """For each of ``outputs``, the number of cells it reads that belong to the input.
+    """For each of ``outputs``, the number of input cells it reads.
 
     Args:
-      outputs: an array of outputs' numbers, of NumPy or JAX; the result is of the same kind.
+      outputs: a NumPy or JAX array of output numbers; the result is of the same kind.
 
     >>> import numpy as np
     >>> from jaxcnn.geometry import Window
@@ -27,7 +27,7 @@ def real_cells(window: Window, outputs: Any) -> Any:
 
 
 def padded_cells(window: Window, outputs: Any) -> Any:
-    """For each of ``outputs``, the number of cells it reads that lie on the padded axis.
+    """For each of ``outputs``, the number of cells it reads on the padded axis.
 
     Only an overhanging last window, with ``rounding="ceil"``, reads fewer than the kernel's taps.
 
@@ -41,17 +41,17 @@ def padded_cells(window: Window, outputs: Any) -> Any:
 
 
 def _taps_between(window: Window, outputs: Any, first: int, end: int) -> Any:
-    """How many taps lie on the cells from ``first`` up to ``end``: tap t is at start + t*d."""
+    """The number of taps on the cells from ``first`` up to ``end``; tap t is at start + t*d."""
     start = outputs * window.stride - window.padding[0]
     before, until = (-((start - cell) // window.dilation) for cell in (first, end))
     return until.clip(0, window.kernel_size) - before.clip(0, window.kernel_size)
 
 
 def first_empty_output(window: Window) -> int | None:
-    """The first output that reads no cell of the input; None where each reads one.
+    """The first output that reads no cell of the input; None if each output reads one.
 
     Raises:
-      InputError: where that depends on a symbolic size.
+      InputError: if the answer depends on a symbolic size.
 
     >>> from jaxcnn.geometry import Window
     >>> first_empty_output(Window(2, 3, padding=(0, 3))), first_empty_output(Window(2, 1))
@@ -61,7 +61,7 @@ def first_empty_output(window: Window) -> int | None:
     if low >= window.extent:
         return 0
     if low and window.dilation > 1 and not known(lambda: window.dilation <= window.size):
-        # The whole input may lie between two taps.
+        # The whole input may fall between two taps.
         integer(window.axis, window.size, least=1)
         for output in range(min(window.output, -(-low // window.stride))):
             if (output * window.stride - low) % window.dilation >= window.size:
@@ -71,9 +71,9 @@ def first_empty_output(window: Window) -> int | None:
         past = known(lambda: beyond < window.output)
         if past is None:
             raise InputError(
-                f"{window.axis} {window.size} with padding {window.padding}, as wide as the "
-                f"{window.extent} cells of a window: whether each window reads a cell of the input "
-                f"is not known; use less padding"
+                f"{window.axis} {window.size} has padding {window.padding}, as wide as the "
+                f"{window.extent} cells of a window; it is not known whether each window reads a "
+                f"cell of the input; use less padding"
             )
         return beyond if past else None
     return None

@@ -1,10 +1,10 @@
 """The cells of a network's input that an output reads, how often, and how much is padding.
 
-A network is a graph: a feature map is the input, or is read from other maps by one
-:class:`~jaxcnn.geometry.axis_maps.AxisMap` for each axis. Walking the graph backwards finds what an
-output reads; walking it forwards finds how much of that is padding. A path leads from an output to
-a cell, by one tap of every layer on the way. In a linear network whose weights are all one, the
-gradient of the output with respect to the cell is the number of paths between them.
+A network is a graph of feature maps. A map is either the input, or is computed from other maps with
+one :class:`~jaxcnn.geometry.axis_maps.AxisMap` for each axis. A backward walk of the graph finds
+the cells that an output reads; a forward walk finds how much of that is padding. A path leads from
+an output to a cell through one tap of every layer on the way. In a linear network whose weights are
+all one, the gradient of the output with respect to the cell is the number of paths between them.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _serials = count()
 class FeatureMap:
     """A feature map of a network, described by the cells it reads.
 
-    :meth:`of_input`, :meth:`apply` and :meth:`merge` make one.
+    Create one with :meth:`of_input`, :meth:`apply` or :meth:`merge`.
 
     Attributes:
       sizes: cells on each axis.
-      sources: the maps it is read from, each with its axis maps; None in place of an axis map
+      sources: the maps that this map reads, each with its axis maps; None instead of an axis map
         leaves the axis unchanged. Empty for the input.
-      jumps: input cells from one output to the next on each axis, a fraction after a transposed
-        convolution; the largest where branches differ.
+      jumps: input cells from one output to the next on each axis; a fraction after a transposed
+        convolution; the largest one if branches differ.
       periods: on each axis, the number of outputs after which the pattern of cells read repeats.
-      most_paths: an upper bound of the paths from one output to the input.
+      most_paths: an upper bound on the paths from one output to the input.
 
     >>> image = FeatureMap.of_input((9,))
     >>> dilated = image.apply(Window(9, 3, dilation=2))
@@ -78,7 +78,7 @@ class FeatureMap:
 
     @classmethod
     def of_input(cls, sizes: Sequence[int]) -> FeatureMap:
-        """The network's input. Every cell reads itself."""
+        """The network's input; every cell reads itself."""
         return cls(tuple(sizes))
 
     def apply(self, *axes: Window | AxisMap | None) -> FeatureMap:
@@ -88,7 +88,7 @@ class FeatureMap:
           axes: the layer's window or axis map on each axis; None leaves the axis unchanged.
 
         Raises:
-          InputError: where they are for another number of axes, or for other sizes.
+          InputError: if ``axes`` are for another number of axes, or for other sizes.
         """
         steps = tuple(StridedAxis.from_window(a) if isinstance(a, Window) else a for a in axes)
         expected = tuple(
@@ -104,10 +104,10 @@ class FeatureMap:
 
     @classmethod
     def merge(cls, *maps: FeatureMap) -> FeatureMap:
-        """The map of a sum or of concatenated channels: a cell reads its like in each of ``maps``.
+        """The map of a sum or of concatenated channels: a cell reads the same cell of each map.
 
         Raises:
-          InputError: where there is no map, or their sizes differ.
+          InputError: if there is no map, or if their sizes differ.
         """
         if not maps or len({m.sizes for m in maps}) != 1:
             raise InputError(
@@ -118,7 +118,7 @@ class FeatureMap:
 
     @cached_property
     def order(self) -> tuple[FeatureMap, ...]:
-        """Every map this one depends on and itself, sources first."""
+        """This map and every map it depends on, sources first."""
         found: set[FeatureMap] = {self}
         waiting: list[FeatureMap] = [self]
         while waiting:
@@ -131,14 +131,14 @@ class FeatureMap:
     def cells_read(
         self, axis: int, output: int, *, until: Callable[[FeatureMap], bool] | None = None
     ) -> tuple[int, ...]:
-        """The cells of the input that ``output`` reads along one axis, with those in its padding.
+        """The cells of the input and of its padding that ``output`` reads along one axis.
 
         The padding of an inner map leads to no cell of the input, as in :meth:`counts`.
 
         Args:
-          axis: the axis's number.
-          output: the output's number on that axis.
-          until: stops the walk at maps for which it is true; their cells are returned then.
+          axis: the number of the axis.
+          output: the number of the output on that axis.
+          until: a condition; the walk stops at maps that meet it and returns their cells.
 
         >>> dilated = FeatureMap.of_input((3,)).apply(Window(3, 2, dilation=2, padding=(1, 1)))
         >>> dilated.apply(Window(3, 2, padding=(1, 1))).cells_read(0, 0)
@@ -147,7 +147,7 @@ class FeatureMap:
         return positions(self._walk(axis, output, until))
 
     def span(self, axis: int, output: int) -> tuple[int, int] | None:
-        """The first and the last of :meth:`cells_read`; None where there are none."""
+        """The first and the last of :meth:`cells_read`; None if there are none."""
         return _ends(self._walk(axis, output))
 
     def _walk(
@@ -179,8 +179,8 @@ class FeatureMap:
         """The receptive field on each axis, as if the maps had no borders.
 
         Outputs near a border may read less: see :meth:`cells_read`. After transposed convolutions
-        outputs may differ, and the size is the largest one. Where a layout is irregular (borders
-        that wrap around), it is the largest one in the middle half.
+        outputs may differ; the size is the largest one. In an irregular layout (borders that wrap
+        around), it is the largest one in the middle half.
         """
         return tuple(map(self._field, range(len(self.sizes))))
 
@@ -199,19 +199,19 @@ class FeatureMap:
         )
 
     def counts(self, output: Sequence[int]) -> np.ndarray:
-        """The number of paths from one output to each cell of the input: ``sizes`` of the input."""
+        """The number of paths from one output to each cell, as an array of the input's sizes."""
         from jaxcnn.geometry import _path_counts  # needs NumPy
 
         return _path_counts.counts(self, tuple(output))
 
     def read(self) -> np.ndarray:
-        """Whether any output reads each cell of the input, as an array of bools."""
+        """An array of bools: whether any output reads each cell of the input."""
         from jaxcnn.geometry import _path_counts  # needs NumPy
 
         return _path_counts.read(self)
 
     def unread(self) -> tuple[tuple[int, ...], ...]:
-        """On each axis of the input, the rows (columns, ...) without a cell that is read.
+        """On each axis of the input, the rows (columns, ...) of which no cell is read.
 
         >>> FeatureMap.of_input((6, 6)).apply(Window(6, 1, 2, rounding="floor"), None).unread()
         ((1, 3, 5), ())
@@ -223,8 +223,8 @@ class FeatureMap:
     def padding_share(self) -> np.ndarray:
         """For each output, the share of its paths that end in padding.
 
-        All paths are counted as in a network without borders: a padding cell of an inner map stands
-        for all the paths that would continue from it.
+        Paths are counted as in a network without borders: a padding cell of an inner map counts
+        all the paths that would continue from it.
 
         >>> [round(float(share), 2) for share in FeatureMap.of_input((4,)).apply(
         ...     Window(4, 3, padding=(1, 1))).padding_share()]

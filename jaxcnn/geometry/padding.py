@@ -1,6 +1,6 @@
 """Paddings by name and by number, resolved to pairs (lo, hi).
 
-VALID        (0, 0)                   every window lies inside the input
+VALID        (0, 0)                   every window is inside the input
 SAME         outputs = ceil(N/s)      an odd cell goes after (TensorFlow, lax)
 SAME_LOWER   outputs = ceil(N/s)      an odd cell goes before (ONNX)
 FULL         (F'-1, F'-1)             every window that meets the input
@@ -27,9 +27,9 @@ PADDING_NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
 def padding_total(
     size: int, kernel_size: int, output: int, *, stride: int = 1, dilation: int = 1
 ) -> int:
-    """The lo + hi with which a window has exactly ``output`` outputs: (k-1)s + F' - N.
+    """The sum lo + hi that gives a window exactly ``output`` outputs: (k-1)s + F' - N.
 
-    Where it is negative, so many cells must be cut off.
+    A negative sum is the number of cells to cut off.
 
     >>> padding_total(7, 3, 7), padding_total(7, 3, 4)
     (2, -1)
@@ -46,7 +46,7 @@ def padding_for_output(
     """The pair (lo, hi) that gives ``output`` outputs; an odd cell goes after.
 
     Raises:
-      InputError: where cells would have to be cut off.
+      InputError: if cells would have to be cut off.
 
     >>> padding_for_output(7, 3, 7)
     (1, 1)
@@ -68,8 +68,8 @@ def size_preserving_padding(
 ) -> tuple[int, int]:
     """The pair (lo, hi) that gives as many outputs as inputs, k = N.
 
-    Both sides are equal iff p = ((N-1)s + F' - N)/2 is a whole number. Otherwise (at stride 1: for
-    even kernels) the odd cell goes after.
+    Both sides are equal if p = ((N-1)s + F' - N)/2 is a whole number. Otherwise (at stride 1, for
+    even F') the odd cell goes after.
 
     >>> size_preserving_padding(7, 3)
     (1, 1)
@@ -101,7 +101,7 @@ def describe_size_preserving_padding(
 def named_padding(
     name: str, size: int, kernel_size: int, *, stride: int = 1, dilation: int = 1
 ) -> tuple[int, int]:
-    """The pair (lo, hi) that a padding's name stands for on one axis.
+    """The pair (lo, hi) that a padding name means on one axis.
 
     >>> named_padding("SAME", 224, 7, stride=2), named_padding("CAUSAL", 10, 3, dilation=2)
     ((2, 3), (4, 0))
@@ -141,14 +141,14 @@ def resolve_padding(
 
     Args:
       padding: a name; an int for every side of every axis; or a sequence with an entry for each
-        axis, an int for both sides or a pair (before, after).
+        axis, which is an int for both sides or a pair (before, after).
       sizes, kernel_sizes: N and F of each axis.
-      stride, dilation: one for all axes or one each.
+      stride, dilation: one integer for all axes, or one for each.
       least: the smallest number allowed; None allows any.
 
     Raises:
-      InputError: where the name or the number of entries is wrong, or a number is too small.
-      TypeError: where an entry is of another type.
+      InputError: if the name or the number of entries is wrong, or a number is too small.
+      TypeError: if an entry is of another type.
 
     >>> resolve_padding("SAME", (7, 8), (3, 4))
     ((1, 1), (1, 2))
@@ -198,7 +198,7 @@ def resolve_axis_padding(
 
 
 def _foreign_form_advice(given: tuple[Any, ...], axes: int) -> str:
-    """Advice for a padding with the wrong number of entries, in PyTorch's or TensorFlow's form."""
+    """Advice on a padding whose number of entries fits PyTorch's or TensorFlow's form."""
     numbers = not any(map(is_sequence, given))
     if numbers and len(given) == 2 * axes:
         pairs = tuple(zip(given[::2], given[1::2], strict=True))
@@ -232,7 +232,7 @@ def _refuse_padding_mode(name: Any) -> None:
     mode = _PADDING_MODES.get(name.upper()) if isinstance(name, str) else None
     if mode is not None:
         raise InputError(
-            f"padding {name!r} is a padding mode, what the padding is filled with, and not a size; "
+            f"padding {name!r} is a padding mode: it names the padding's values, not its size; "
             f'use padding="SAME" and, in a convolution, padding_mode="{mode}"; in other '
             f'operations use jaxcnn.pad(x, cells, padding_mode="{mode}") before'
         )

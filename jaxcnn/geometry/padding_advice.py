@@ -1,4 +1,4 @@
-"""Advice to pad less, for operations that cannot take all the padding they were given."""
+"""Advice to pad less, for operations that do not support all of the given padding."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def smaller_padding(
     window: Window, limit: tuple[int, int], rounding: str
 ) -> tuple[int, int] | None:
-    """The largest padding within ``limit`` and the window's own, if there is a legal one.
+    """The largest legal padding within ``limit`` and the window's own; None if there is none.
 
-    Where ``rounding`` is ``"exact"``, one side gives up cells until the layout is exact.
+    If ``rounding`` is ``"exact"``, one side is reduced until the layout is exact.
 
     >>> from jaxcnn.geometry import Window
     >>> smaller_padding(Window(5, 3, stride=2, padding=(4, 2)), (1, 2), "exact")
@@ -40,7 +40,7 @@ def smaller_padding(
 def smaller_padding_advice(
     windows: Sequence[Window], limits: Sequence[tuple[int, int]], rounding: str
 ) -> list[Advice]:
-    """The advice to pad every axis within its limit, or none where that is impossible."""
+    """The advice to pad every axis within its limit; empty if that is impossible."""
     pairs = tuple(
         smaller_padding(window, limit, rounding)
         for window, limit in zip(windows, limits, strict=True)
@@ -49,9 +49,9 @@ def smaller_padding_advice(
 
 
 def nonempty_window_advice(windows: Sequence[Window], rounding: str) -> Sequence[Advice | str]:
-    """The advice to pad so little that every window reads a cell of the input.
+    """The advice to reduce the padding until every window reads a cell of the input.
 
-    Where a smaller padding alone is not enough, the advice is in words.
+    If a smaller padding alone is not enough, the advice is in words.
     """
     limits = [(window.extent - 1, window.extent - 1) for window in windows]
     advice = smaller_padding_advice(windows, limits, rounding)

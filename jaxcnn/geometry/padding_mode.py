@@ -6,8 +6,8 @@ replicate    11 1234 44     the first and last cell repeated
 circular     34 1234 12     the axis is a ring
 partial      00 1234 00     then each output is multiplied by taps/(taps on real cells)
 
-"partial" depends on the window, so it is a mode of convolutions and not of padding an array: G. Liu
-et al., "Partial Convolution based Padding", arXiv:1811.11718.
+"partial" depends on the window, so only convolutions have it; :func:`jaxcnn.pad` does not. Source:
+G. Liu et al., "Partial Convolution based Padding", arXiv:1811.11718.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "partial")
 
 
 def source_cell(position: int, size: int, padding_mode: str) -> int | None:
-    """The cell of 0 ... size-1 whose value ``position`` takes; None where it is zero.
+    """The cell of 0 ... size-1 whose value ``position`` takes; None if the value is zero.
 
     Args:
       position: a position of the padded axis, counted from the input's first cell.
@@ -58,11 +58,11 @@ def check_padding_mode(padding_mode: str, windows: Sequence[Window], rounding: s
     every window.
 
     Args:
-      windows: one for each axis; they may be floored where ``rounding`` is "exact".
-      rounding: as the caller gave it.
+      windows: one for each axis; they may be floored although ``rounding`` is "exact".
+      rounding: the caller's argument.
 
     Raises:
-      InputError: naming the axis and its numbers, and what to use instead.
+      InputError: if the mode cannot fill the padding; names the axis, its numbers and what to use.
     """
     choice("padding_mode", padding_mode, PADDING_MODES)
     if padding_mode == "partial":
@@ -89,7 +89,7 @@ def check_padding_mode(padding_mode: str, windows: Sequence[Window], rounding: s
 
 
 def _other_padding_mode(padding_mode: str, axis: Window, rounding: str) -> list[Advice]:
-    """The advice to use ``padding_mode``, where the windows have the caller's rounding."""
+    """The advice to use ``padding_mode``, if the windows are legal with the caller's rounding."""
     return [Advice("padding_mode", (padding_mode,))] if axis.rounding == rounding else []
 
 

@@ -1,4 +1,4 @@
-"""Windows on all spatial axes at once, with advice for whole arguments that is known to work."""
+"""Windows on all spatial axes at once, with tested advice for whole arguments."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jaxcnn.geometry.padding import Padding, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS, Window, axis_names, size_tuple
 
 Check = Callable[[Sequence[Window], str], None]
-"""An operation's own check: raises an InputError for windows that the operation cannot take.
+"""An operation's own check: raises an InputError for windows that the operation does not support.
 
-The second argument is the rounding that the caller asked for. The windows may have been placed with
-``"floor"`` although it is ``"exact"``.
+The second argument is the caller's rounding. The windows may have been placed with ``"floor"``
+although it is ``"exact"``.
 """
 
 
 def _accept_any(_windows: Sequence[Window], _rounding: str) -> None:
-    """The check of an operation that takes all windows."""
+    """The check of an operation that supports all windows."""
 
 
 def place_windows(
@@ -38,15 +38,16 @@ def place_windows(
 
     Args:
       sizes: N, one for each axis.
-      kernel_sizes: F, one for all axes or one each.
+      kernel_sizes: F, one for all axes or one for each.
       stride, padding, dilation: as in :func:`jaxcnn.conv`.
       rounding: as in :class:`jaxcnn.geometry.Window`.
-      check: raises where the operation cannot take the windows. It runs before the error about
-        unread cells, which another rounding would avoid; and no advice is given that it refuses.
+      check: raises if the operation does not support the windows. It runs before the error about
+        unread cells, which another rounding would avoid. Advice that it refuses is not given.
 
     Raises:
-      InputError: naming the axis (height, width, ...) and its numbers, and what to use instead.
-      TypeError: where an entry is not an integer.
+      InputError: if a window is impossible; names the axis (height, ...), its numbers and what to
+        use instead.
+      TypeError: if an entry is not an integer.
 
     >>> [window.output for window in place_windows((7, 9), 3, stride=(1, 2))]
     [5, 4]
@@ -98,7 +99,7 @@ def place_windows(
 def _that_succeeds(
     advice: Sequence[Advice | str], succeeds: Callable[[str, Any], bool]
 ) -> Iterator[Advice | str]:
-    """The advice without the values that fail; advice in words cannot be tried and stays."""
+    """The advice without the values that fail; advice in words cannot be tested and is kept."""
     for each in advice:
         if isinstance(each, str):
             yield each
@@ -109,7 +110,7 @@ def _that_succeeds(
 def collect_windows(
     makers: Sequence[partial[Window]], **arguments: Sequence[Any]
 ) -> tuple[Window, ...]:
-    """The windows that ``makers`` make, one for each axis, or one error for all axes that fail.
+    """The windows that ``makers`` return, one for each axis; one error for all axes that fail.
 
     Args:
       makers: take the name of their axis as ``axis``.

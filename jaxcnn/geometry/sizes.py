@@ -1,4 +1,4 @@
-"""Output sizes on one axis and on several, and the exact sizes nearby."""
+"""Output sizes on one axis or several, and the nearest exact sizes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def output_size(
     dilation: int = 1,
     rounding: str = "exact",
 ) -> int:
-    """k = (N + lo + hi - F')/s + 1 on one axis: a whole number or an error.
+    """The number of outputs on one axis, k = (N + lo + hi - F')/s + 1.
 
     Args:
       size: N, cells on the axis.
@@ -31,12 +31,12 @@ def output_size(
       stride: s, in cells.
       padding: cells on both sides, a pair (before, after), or a name.
       dilation: d, cells from tap to tap.
-      rounding: ``"exact"``, ``"floor"`` to drop cells at the end that no window reads, or
-        ``"ceil"`` to read them with one window more.
+      rounding: ``"exact"``; ``"floor"`` drops cells at the end that no window reads; ``"ceil"``
+        reads them with one more window.
 
     Raises:
-      InputError: where k < 1, or is not whole and ``rounding`` is ``"exact"``.
-      TypeError: where a number is not an integer.
+      InputError: if k < 1, or if k is not whole and ``rounding`` is ``"exact"``.
+      TypeError: if a number is not an integer.
 
     >>> output_size(7, 3), output_size(7, 3, stride=2), output_size(7, 3, padding=1)
     (5, 3, 7)
@@ -59,7 +59,7 @@ def output_sizes(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> tuple[int, ...]:
-    """:func:`output_size` on several axes at once; each argument is one for all axes, or one each.
+    """:func:`output_size` on several axes; each argument has one value for all axes or for each.
 
     >>> output_sizes((7, 9), 3, stride=(1, 2), padding="SAME")
     (7, 5)
@@ -78,7 +78,7 @@ def exact_sizes(
     padding: str | int | tuple[int, int] = 0,
     dilation: int = 1,
 ) -> tuple[int, ...]:
-    """The sizes nearest to ``size`` that give a whole k: itself, or one below and one above.
+    """The sizes nearest to ``size`` that give a whole k: ``size``, or one below and one above.
 
     >>> exact_sizes(224, 7, stride=2, padding=3)
     (223, 225)
@@ -99,7 +99,7 @@ def exact_sizes(
 
     if is_exact(size):
         return (size,)
-    # Remainders repeat with the stride, and from the kernel's extent on a window fits.
+    # Remainders repeat with the stride, and a window fits on every size from the extent upwards.
     reach = stride + max(size, effective_kernel_size(kernel_size, dilation))
     below = next((n for n in range(size - 1, 0, -1) if is_exact(n)), None)
     above = next((n for n in range(size + 1, reach + 1) if is_exact(n)), None)

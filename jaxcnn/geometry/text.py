@@ -1,4 +1,4 @@
-"""Paddings and sizes as words: the form of the command line and of layers in text.
+"""Paddings and sizes as words, for the command line and the text form of layers.
 
 1          one cell on every side
 3-2        3 before and 2 after, on every axis
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def parse_padding(word: str) -> Padding:
-    """The padding that a word describes; one pair for every axis becomes a tuple of one entry.
+    """The padding that a word describes; a pair for every axis becomes a tuple of one entry.
 
     Raises:
-      InputError: where the word has another form.
+      InputError: if the word has another form.
 
     >>> parse_padding("1"), parse_padding("3-2"), parse_padding("1x0-2"), parse_padding("same")
     (1, ((3, 2),), ((1, 1), (0, 2)), 'SAME')

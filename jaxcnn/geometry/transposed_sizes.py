@@ -1,4 +1,4 @@
-"""Output sizes of transposed convolutions, and the windows that they transpose, on one axis."""
+"""Output sizes and windows of transposed convolutions, on one axis."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def transposed_output_size(
       padding: cells cut off on both sides, a pair (before, after), or a name; SAME and SAME_LOWER
         give N = k*s. Numbers below 0 add cells.
       dilation: d, cells from tap to tap.
-      output_padding: 0 to s-1. At stride s > 1 there are s sizes N that give k outputs with
-        ``rounding="floor"``; this is how far above the smallest of them N lies.
+      output_padding: 0 to s-1. At stride s > 1, s sizes N give k outputs with
+        ``rounding="floor"``; N is the smallest of them plus ``output_padding``.
 
     Raises:
-      InputError: where no cell is left, or ``output_padding`` is s or more.
-      TypeError: where a number is not an integer.
+      InputError: if no cell is left, or if ``output_padding`` is s or more.
+      TypeError: if a number is not an integer.
 
     >>> transposed_output_size(4, 4, stride=2, padding=1), transposed_output_size(3, 3, stride=2)
     (8, 7)
@@ -65,21 +65,21 @@ def transposed_window(
     output_padding: int = 0,
     axis: str = "size",
 ) -> Window:
-    """The window of the convolution that a transposed convolution is the transpose of.
+    """The window of the convolution whose transpose is this transposed convolution.
 
     Args:
       size, kernel_size, stride, padding, dilation, output_padding: as in
         :func:`transposed_output_size`.
-      output_size: N itself, one of the s sizes that give k outputs, in place of ``output_padding``.
-        With SAME and SAME_LOWER these are the sizes from (k-1)s + 1 to k*s.
-      axis: what errors call the axis.
+      output_size: N, one of the s sizes that give k outputs, instead of ``output_padding``. With
+        SAME and SAME_LOWER these are the sizes from (k-1)s + 1 to k*s.
+      axis: the name of the axis in errors.
 
     Returns:
       A window with k = ``size`` outputs on N cells.
 
     Raises:
-      InputError: where no cell is left, or ``output_size`` gives another number of outputs.
-      TypeError: where a number is not an integer.
+      InputError: if no cell is left, or if ``output_size`` gives another number of outputs.
+      TypeError: if a number is not an integer.
 
     >>> transposed_window(3, 3, stride=2, output_size=8).size
     8

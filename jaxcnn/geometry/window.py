@@ -1,4 +1,4 @@
-"""A window sliding along one axis: the formula that everything in jaxcnn obeys.
+"""A window that slides along one axis: the formula that everything in jaxcnn obeys.
 
     k = (N + lo + hi - F')/s + 1,     F' = d(F - 1) + 1
 
@@ -27,7 +27,7 @@ _NOUNS = {"width": "column", "depth": "slice", "length": "cell"}
 
 
 def effective_kernel_size(kernel_size: int, dilation: int = 1) -> int:
-    """The cells a kernel spans from its first tap to its last: F' = d(F - 1) + 1.
+    """The number of cells from a kernel's first tap to its last, F' = d(F - 1) + 1.
 
     >>> effective_kernel_size(3, 2)
     5
@@ -38,23 +38,23 @@ def effective_kernel_size(kernel_size: int, dilation: int = 1) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """A kernel sliding along one axis. The constructor checks it, so every Window is legal.
+    """A kernel that slides along one axis; the constructor refuses an impossible layout.
 
     Attributes:
-      size: N, cells on the axis; one of JAX's symbolic sizes is accepted where the layout does not
-        depend on its value.
+      size: N, cells on the axis; a symbolic size of JAX is accepted if the layout does not depend
+        on its value.
       kernel_size: F, taps of the kernel.
       stride: s, cells from one placement of the kernel to the next.
       padding: (lo, hi), cells added before and after; negative numbers cut cells off.
       dilation: d, cells from one tap to the next.
       rounding: ``"exact"`` refuses a layout that leaves cells at the end unread. ``"floor"`` drops
-        them. ``"ceil"`` reads them with one placement more, which overhangs the padded end; it is
-        left out, as in PyTorch, if it would start beyond the input.
-      axis: what the axis is called in errors.
+        them. ``"ceil"`` reads them with one more placement, which overhangs the padded end; as in
+        PyTorch, it is left out if it would start beyond the input.
+      axis: the name of the axis in errors.
 
     Raises:
-      InputError: (a ValueError) where k is below 1 or, with ``"exact"``, not a whole number.
-      TypeError: where an entry is not an integer.
+      InputError: (a ValueError) if k is below 1 or, with ``"exact"``, not a whole number.
+      TypeError: if an entry is not an integer.
 
     >>> Window(7, 3, stride=2).output
     3
@@ -92,7 +92,7 @@ class Window:
 
     @property
     def extent(self) -> int:
-        """F', the cells the kernel spans."""
+        """F', the number of cells that the kernel spans."""
         return effective_kernel_size(self.kernel_size, self.dilation)
 
     @property
@@ -107,7 +107,7 @@ class Window:
 
     @property
     def _room(self) -> int:
-        """Cells by which the kernel can move on from its first placement."""
+        """The number of cells by which the kernel can move from its first placement."""
         return self.padded - self.extent
 
     @property
@@ -123,7 +123,7 @@ class Window:
 
     @property
     def _one_too_many(self) -> bool | None:
-        """Whether the overhanging placement starts beyond the input; None where not known."""
+        """Whether the overhanging placement starts beyond the input; None if not known."""
         if self.padding[1] + self.stride <= self.extent:
             return False
         beyond = self._ceil_steps * self.stride - self.size - self.padding[0]
@@ -177,7 +177,7 @@ class Window:
             )
         if self.rounding == "exact" and is_symbolic(rest):
             raise InputError(
-                f"{self._layout()}: whether cells at the end stay unread is not known; use "
+                f"{self._layout()}: it is not known whether cells at the end stay unread; use "
                 f'symbolic_shape(..., constraints=["{self.size % self.stride} == {needs}"]), or '
                 f'rounding="floor" to drop them'
             )
@@ -190,8 +190,8 @@ class Window:
             )
         if self.rounding == "ceil" and self._one_too_many is None:
             raise InputError(
-                f'{self._layout()}, rounding "ceil": whether the last window begins beyond the '
-                f'input is not known; use less padding after it, or rounding="floor"'
+                f'{self._layout()}, rounding "ceil": it is not known whether the last window '
+                f'begins beyond the input; use less padding after it, or rounding="floor"'
             )
 
     def _too_small(self) -> InputError:
@@ -231,7 +231,7 @@ class Window:
 
 
 def add_padding(padding: tuple[int, int], cells: int) -> tuple[int, int]:
-    """``padding`` with so many more cells, or fewer if negative, at the end where possible.
+    """``padding`` with ``cells`` more cells (fewer if negative), at the end if possible.
 
     >>> add_padding((1, 1), 2), add_padding((2, 1), -2)
     ((1, 3), (1, 0))
@@ -242,7 +242,7 @@ def add_padding(padding: tuple[int, int], cells: int) -> tuple[int, int]:
 
 
 def decimal(number: Fraction) -> str:
-    """A fraction in decimals: exact where it ends within four places, else cut off.
+    """A fraction in decimals: exact if it ends within four places, otherwise cut off.
 
     >>> decimal(Fraction(225, 2)), decimal(Fraction(7, 3)), decimal(Fraction(5))
     ('112.5', '2.333...', '5')

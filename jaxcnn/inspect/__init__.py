@@ -1,8 +1,8 @@
-"""Inspect any model through the program that JAX traces it to: its layers, its plan, its flaws.
+"""Reads the layers, the plan and the flaws of any model from the program that JAX traces.
 
-Imports geometry, JAX and Flax, but none of jaxcnn's operations and layers: models of any library
-are read alike. ``trace`` gives the layers, ``plan_of`` a table of them, and ``lint`` the findings
-of the rules in :mod:`jaxcnn.inspect.rules`.
+This package imports geometry, JAX and Flax, but none of jaxcnn's operations and layers: it reads
+models of every library in the same way. ``trace`` returns the layers, ``plan_of`` a table of them,
+and ``lint`` the findings of the rules in :mod:`jaxcnn.inspect.rules`.
 """
 
 from jaxcnn.inspect.baseline import read_baseline, write_baseline

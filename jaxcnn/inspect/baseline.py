@@ -18,7 +18,7 @@ def write_baseline(report: Report, path: str | Path) -> None:
     """Writes the findings of a report to a file: the code, layer and message of each.
 
     Raises:
-      InputError: where the file cannot be written.
+      InputError: if the file cannot be written.
     """
     known = [
         dict(zip(("code", "layer", "message"), finding.key, strict=True))
@@ -37,7 +37,7 @@ def read_baseline(path: str | Path) -> list[tuple[str, str, str]]:
     """The findings in a baseline, for :meth:`Report.without`.
 
     Raises:
-      InputError: where the file cannot be read or is no baseline.
+      InputError: if the file cannot be read or is not a baseline.
     """
     try:
         known = json.loads(Path(path).read_text())["known"]
@@ -47,7 +47,7 @@ def read_baseline(path: str | Path) -> list[tuple[str, str, str]]:
     except OSError as error:
         reason, advice = _reason(error), _ADVICE
     except (ValueError, KeyError, TypeError):  # do not advise overwriting a file of another kind
-        reason, advice = "it holds no findings", _ADVICE
+        reason, advice = "it has no findings", _ADVICE
     raise InputError(f"baseline {str(path)!r} cannot be read: {reason}; {advice}")
 
 

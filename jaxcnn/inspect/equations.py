@@ -1,4 +1,4 @@
-"""Equations of a traced program: inner programs, powers, constants, places in the source."""
+"""Equations of a traced program: inner programs, powers, constants, source locations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How to compute an array that depends neither on the input nor on weights, when needed.
+    """How to compute, when needed, an array that depends on neither the input nor weights.
 
     Attributes:
-      source: the array itself, or the equation that makes it.
-      inputs: the recipes of the equation's inputs; None among them where one is not known.
-      output: which output of the equation it is.
+      source: the array, or the equation that computes it.
+      inputs: the recipes of the equation's inputs; None for an unknown one.
+      output: the number of the equation's output.
     """
 
     source: Any
@@ -31,7 +31,7 @@ class Recipe:
 
     @cached_property
     def numbers(self) -> np.ndarray | None:
-        """The array; None where an input is not known."""
+        """The array; None if an input is not known."""
         if self.inputs is None:
             return np.asarray(self.source)
         inputs = [None if recipe is None else recipe.numbers for recipe in self.inputs]
@@ -55,7 +55,7 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 
 def inner_of(eqn: Any) -> tuple[Jaxpr, Sequence[Any]] | None:
-    """The program that an equation calls with its own inputs, as jit, remat and custom rules do."""
+    """The program that an equation calls with its own inputs (jit, remat, custom rules)."""
     if eqn.primitive.name == "pallas_call":  # its program runs on blocks of the inputs
         return None
     for name in _CALLS:
@@ -77,16 +77,16 @@ def _shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
 
 
 def may_multiply(eqn: Any) -> bool:
-    """Whether an unsupported operation may multiply matrices: by its name or an inner program."""
+    """Whether an unsupported operation may multiply matrices, by its name and inner programs."""
     name = eqn.primitive.name
     programs = any(isinstance(each, ClosedJaxpr | Jaxpr) for each in eqn.params.values())
     return programs or any(word in name for word in _PRODUCTS)
 
 
 def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
-    """The power of a mean square that an operation gives, from the powers of its inputs.
+    """The power of a mean square in an operation's output, from the powers of its inputs.
 
-    1/2 is a deviation, which a normalisation divides by; 0 is no function of a mean square.
+    1/2 is a deviation, by which a normalisation divides; 0 is not a function of a mean square.
     """
     name = eqn.primitive.name
     if name in _POWERS:
@@ -107,7 +107,7 @@ def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
 
 
 def where(eqn: Any) -> str:
-    """File and line of the model's code, outside of libraries, that an equation comes from."""
+    """The file and line in the model's code, outside libraries, where an equation originates."""
     traceback = getattr(getattr(eqn, "source_info", None), "traceback", None)
     for frame in getattr(traceback, "frames", ()):
         path = frame.file_name

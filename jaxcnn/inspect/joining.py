@@ -1,4 +1,4 @@
-"""Join values: branches that meet, axes that must match, and outputs that are not known."""
+"""Joins values: branches that meet, axes that must match, and unknown outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def absorb_statistics(op: Operation, value: Value) -> Value:
-    """``value`` reading also what the statistics combined with it read."""
+    """``value``, which now also reads what its combined statistics read."""
     if not value.statistics:
         return value
     joined = join(op, [replace(value, statistics=()), *value.statistics])
@@ -26,12 +26,12 @@ def absorb_statistics(op: Operation, value: Value) -> Value:
 
 
 def complete(op: Operation, value: Value) -> Value:
-    """``value`` with nothing left open: its statistics are absorbed, and its rows materialized."""
+    """``value`` with its statistics absorbed and its rows materialized."""
     return materialize(op, absorb_statistics(op, value))
 
 
 def mark_unknown(op: Operation, value: Value, reason: str) -> Value:
-    """``value`` with a map whose receptive field is not known, for this reason."""
+    """``value`` with a map whose receptive field is unknown for this reason."""
     value = complete(op, value)
     base = FeatureMap.merge(value.map)
     op.ledger.unknown_maps[base] = reason
@@ -41,12 +41,12 @@ def mark_unknown(op: Operation, value: Value, reason: str) -> Value:
 def unknown_outputs(
     op: Operation, values: Sequence[Value] | None = None, *, multiply_adds: int | None = 0
 ) -> list[Value]:
-    """The outputs of an operation that is not supported: what they read is not known.
+    """The outputs of an unsupported operation, whose receptive fields are unknown.
 
     Args:
-      op: the operation. It is a layer where it sums products, or may sum them.
-      values: its inputs, where they have changed.
-      multiply_adds: the products that it sums; None where that is not known.
+      op: the operation. It is a layer if it sums products, or may sum them.
+      values: its inputs, if they have changed.
+      multiply_adds: the number of products that it sums; None if not known.
     """
     values = op.values if values is None else values
     inputs = [complete(op, value) for value in values if not value.is_constant]
@@ -74,9 +74,9 @@ def unknown_outputs(
 def single_spatial_axis(op: Operation, value: Value, dim: int) -> Value:
     """``value`` with axis ``dim`` running along one spatial axis at most.
 
-    Where the axis merges a whole spatial axis with parts of another, as channels after pixel
-    unshuffling, it keeps the whole one, which then repeats cells. Where it merges several whole
-    ones, what neighbouring places read is not known.
+    If the axis merges a whole spatial axis with parts of another, such as channels after pixel
+    unshuffling, the result keeps the whole one, which then repeats cells. If it merges several
+    whole ones, the receptive field is unknown.
     """
     labels = value.labels_on(dim)
     if len(labels) > 1:
@@ -93,7 +93,7 @@ def single_spatial_axis(op: Operation, value: Value, dim: int) -> Value:
 
 
 def movable_axis(op: Operation, value: Value, dim: int) -> Value:
-    """``value`` with axis ``dim`` ready for a change of rows: pools and repetitions are layers."""
+    """``value`` prepared for a change of rows on axis ``dim``: pools and repetitions are layers."""
     value = single_spatial_axis(op, value, dim)
     label = value.spatial_label(dim)
     if label is not None and (value.reads_several(label) or has_repeats(value.rows_of(label))):
@@ -102,7 +102,7 @@ def movable_axis(op: Operation, value: Value, dim: int) -> Value:
 
 
 def align_axes(op: Operation, values: list[Value]) -> list[Value]:
-    """The values, each with a single spatial axis wherever one of them has a single one."""
+    """The values, each with a single spatial axis on every axis where one of them has one."""
     if len({len(value.axes) for value in values}) > 1:
         return values
     for dim in range(len(values[0].axes)):
@@ -112,7 +112,7 @@ def align_axes(op: Operation, values: list[Value]) -> list[Value]:
 
 
 def join(op: Operation, values: Sequence[Value]) -> Value:
-    """Branches that meet: every place reads what it reads in each of them."""
+    """The value of branches that meet: a place reads what it reads in any branch."""
     most = max(len(v.rows) for v in values)  # others come before a generator's first map
     values = [value for value in values if len(value.rows) == most]
     values = [materialize(op, value) for value in align_axes(op, values)]
@@ -132,10 +132,10 @@ def join(op: Operation, values: Sequence[Value]) -> Value:
 
 
 def match_axes(op: Operation, values: list[Value]) -> list[Value]:
-    """The values, of unknown field where a spatial axis is not the same axis in all of them.
+    """The values, marked unknown if a spatial axis is not the same axis in all of them.
 
-    A value with a single place on a spatial axis matches any other. Where one value has a spatial
-    axis twice, as a product of queries and keys has, the others read all of it at every place.
+    A value with a single place on a spatial axis matches any other. If one value has a spatial
+    axis twice, such as a product of queries and keys, the others read all of it at every place.
     """
     rank = max(len(value.axes) for value in values)
     for label in frozenset().union(*(value.labels for value in values)):
@@ -156,7 +156,7 @@ def _dims_of(value: Value, label: int, rank: int) -> tuple[int, ...]:
 
 
 def _reading_all(op: Operation, value: Value, label: int) -> Value:
-    """The value with every place reading the whole of a spatial axis."""
+    """The value, with every place reading the whole spatial axis."""
     value = materialize(op, value)
     size = value.map.sizes[label]
     return replace(value, base=apply_along(value, {label: read_everywhere(size, size)}))

@@ -1,4 +1,4 @@
-"""Ledger: the layers found in a program, and the learnt arrays that belong to each."""
+"""Ledger: the layers found in a program, and the learnt arrays of each."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Ledger:
     """The layers and learnt arrays of a program.
 
     Attributes:
-      layers: those found so far.
-      repeats: how often the current part of the program runs; None where that is not known.
-      unknown_maps: the maps whose receptive fields are not known, each with the reason.
-      notes: what else is not known, as the keys of a dictionary, in order.
+      layers: the layers found so far.
+      repeats: how often the current part of the program runs; None if not known.
+      unknown_maps: the maps whose receptive fields are unknown, each with the reason.
+      notes: other unknown facts, in order, as the keys of a dictionary.
       running_statistics: names of arrays that act as the mean or variance of a normalisation.
-      layers_of_rows: the map and the layer that were made of some rows of a map, so that a value
-        that is used twice is one layer.
+      layers_of_rows: the map and the layer made from given rows of a map, so that a value that is
+        used twice is one layer.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Ledger:
         self._module_paths: dict[int, str] = {}
 
     def add_array(self, name: str, size: int, learnt: bool | None) -> None:
-        """Registers an array of the program; ``learnt`` is None where it is not declared."""
+        """Registers an array of the program; ``learnt`` is None if it is not declared."""
         if learnt is not False:
             self._learnt[name] = size
         if learnt is None:
@@ -57,7 +57,7 @@ class Ledger:
         return number
 
     def assign(self, weights: frozenset[str], layer: int) -> bool:
-        """Assigns learnt arrays to a layer, unless another has them; returns whether any is learnt.
+        """Assigns arrays to a layer, unless another has them; returns whether any is learnt.
 
         Layer -1 stands for the first layer, before it is found.
         """
@@ -88,7 +88,7 @@ class Ledger:
         return layers, *weights, dict(self._module_paths), dict(self.layers_of_rows)
 
     def restore(self, before: tuple[Any, ...]) -> None:
-        """Removes the layers that were added since a :meth:`snapshot`."""
+        """Removes the layers added since a :meth:`snapshot`."""
         layers, self._assigned, self._before_first = before[:3]
         self._module_paths, self.layers_of_rows = before[3:]
         del self.layers[len(layers) :]
@@ -96,14 +96,14 @@ class Ledger:
             vars(layer).update(entries)
 
     def finish(self) -> None:
-        """Names the layers, marks the unknown ones, and notes how parameters were counted."""
+        """Names the layers, marks the unknown ones, and notes how parameters are counted."""
         self._name_layers()
         if self.unknown_maps:
             self._mark_unknown_layers()
         self._note_parameters()
 
     def _name_layers(self) -> None:
-        """Names each layer by the module whose arrays it uses, else by kind and number."""
+        """Names each layer after the module whose arrays it uses, otherwise by kind and number."""
         count: Counter[str] = Counter()
         for number, layer in enumerate(self.layers):
             path = self._module_paths.get(number, "")
@@ -119,10 +119,10 @@ class Ledger:
             layer.unknown_reason = layer.unknown_reason or next(reasons, "")
 
     def _note_parameters(self) -> None:
-        """Notes what the numbers of parameters leave out or take for granted.
+        """Notes what the numbers of parameters leave out or assume.
 
-        Arrays that the program does not declare as learnt or not were counted as learnt. Those that
-        act as a normalisation's mean or variance are removed here.
+        Arrays that the program does not declare were counted as learnt. Those that act as a
+        normalisation's mean or variance are removed here.
         """
         running = self.running_statistics & self._undeclared
         if running:

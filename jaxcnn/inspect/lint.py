@@ -1,4 +1,4 @@
-"""``lint``: applies the rules to a traced model, and reports their findings layer by layer."""
+"""``lint`` applies the rules to a traced model and reports their findings layer by layer."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Finding:
     """One flaw of one layer.
 
     Attributes:
-      code, rule: of the rule that found it.
-      layer: the layer's name and what it is.
-      where: file and line of the model's code, as far as known.
-      message: what is wrong, with the numbers.
-      change: what to change.
-      options: the changes as data, each of them enough on its axis.
+      code, rule: the code and name of the rule that found it.
+      layer: the layer's name and description.
+      where: file and line of the model's code; empty if not known.
+      message: the flaw, with its numbers.
+      change: the change that removes it.
+      options: the changes as data; each is enough on its axis.
     """
 
     code: str
@@ -46,21 +46,21 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What identifies it in a baseline: code, layer and message."""
+        """The code, layer and message, which identify the finding in a baseline."""
         return self.code, self.layer, self.message
 
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`lint` found; ``str`` gives it as text.
+    """The findings of :func:`lint`; ``str`` returns them as text.
 
     Attributes:
-      input_shape: of one example.
+      input_shape: the shape of one example.
       layers: the number of layers.
-      checked: the codes of the rules that were applied.
-      findings: in the order of the layers.
-      notes: what is not known of the network, in words.
-      known: the number of findings left out because they were known before.
+      checked: the codes of the applied rules.
+      findings: the findings, in the order of the layers.
+      notes: unknown facts about the network, in words.
+      known: the number of findings left out because a baseline has them.
     """
 
     input_shape: tuple[int, ...]
@@ -121,20 +121,20 @@ def lint(
 ) -> Report:
     """Traces a model and reports what its convolutions lose, shift and waste, layer by layer.
 
-    The model may be written with any library; it is neither run nor changed. The rules, with their
-    reasons and sources, are in :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
+    The model may use any library; it is neither run nor changed. The rules, with their reasons and
+    sources, are in :data:`jaxcnn.inspect.RULES`; ``print`` one to read it.
 
     Args:
       model: a Flax NNX module, or any function of one array.
-      input_shape: of one example, as the model expects it: (*spatial, C) in most of Flax; or a
-        ``jax.ShapeDtypeStruct`` of one example.
+      input_shape: the shape of one example, as the model expects it ((*spatial, C) in most of
+        Flax), or its ``jax.ShapeDtypeStruct``.
       select: codes of the rules to apply, such as ``["JC001", "JC004"]``; None applies all.
-      ignore: codes of rules to leave out; ``"JC001@conv1"`` leaves it out for layer conv1 alone.
-      dtype: of the input, where ``input_shape`` has none.
+      ignore: codes of rules to leave out; ``"JC001@conv1"`` leaves it out only for layer conv1.
+      dtype: the input's dtype, if ``input_shape`` has none.
 
     Raises:
-      InputError: where the model does not take such an input, or no rule has the code or no layer
-        the name in ``select`` and ``ignore``.
+      InputError: if the model does not accept such an input, or if ``select`` or ``ignore`` has
+        an unknown code or layer name.
 
     >>> from flax import nnx
     >>> stem = nnx.Conv(3, 64, (7, 7), strides=2, padding=((3, 3), (3, 3)), rngs=nnx.Rngs(0))
@@ -173,7 +173,7 @@ def lint(
 
 
 def _silenced(ignore: Iterable[str], network: Network) -> set[tuple[str, str]]:
-    """The pairs of code and layer name that are ignored."""
+    """The ignored pairs of code and layer name."""
     pairs = {(code, name) for code, at, name in (each.partition("@") for each in ignore) if at}
     names = [layer.name for layer in network.layers]
     for code, name in sorted(pairs):
@@ -190,7 +190,7 @@ def _chosen(select: Iterable[str] | None, ignore: Iterable[str]) -> tuple[Rule, 
     """The rules that are selected and not ignored.
 
     Raises:
-      InputError: where no rule has a code.
+      InputError: if no rule has a code.
     """
     codes = [rule.code for rule in RULES]
     select = codes if select is None else list(select)

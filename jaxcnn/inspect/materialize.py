@@ -1,4 +1,4 @@
-"""Materialize a value: turn its rows into a feature map, and into a layer where they are one."""
+"""Materializes a value: its rows become a feature map and, if they form one, a layer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def materialize(op: Operation, value: Value, keep: Sequence[int] = ()) -> Value:
-    """``value`` with its rows applied to its map, and a layer added where the rows are one.
+    """``value`` with its rows applied to its map; rows that form a layer are added as one.
 
-    Rows of the spatial axes in ``keep`` stay as they are.
+    Rows of the spatial axes in ``keep`` do not change.
     """
     kept = tuple(rows if axis in keep else None for axis, rows in enumerate(value.rows))
     rows = tuple(None if axis in keep else rows for axis, rows in enumerate(value.rows))
@@ -47,7 +47,7 @@ def materialize(op: Operation, value: Value, keep: Sequence[int] = ()) -> Value:
 def _map_and_layer(
     op: Operation, value: Value, rows: tuple[tuple[tuple[int, ...], ...] | None, ...]
 ) -> tuple[FeatureMap, int]:
-    """The map that rows make of a value's map, and the number of the layer that they are."""
+    """The map that rows produce from a value's map, and the number of their layer."""
     sizes = zip(value.map.sizes, rows, strict=True)
     axis_maps = [None if row is None else axis_map_of(size, row) for size, row in sizes]
     made = _map_of_rows(value, axis_maps)
@@ -73,7 +73,7 @@ def _map_and_layer(
 
 
 def _map_of_rows(value: Value, axis_maps: Sequence[AxisMap | None]) -> FeatureMap:
-    """The map that a value's rows make; a partial window is the sum of its slices."""
+    """The map that a value's rows produce; a partial window is the sum of its slices."""
     if not value.is_partial_window:
         return value.map.apply(*axis_maps)
     sizes = value.map.sizes
@@ -85,7 +85,7 @@ def _map_of_rows(value: Value, axis_maps: Sequence[AxisMap | None]) -> FeatureMa
 
 
 def _layer_kind(axis_maps: Sequence[AxisMap | None], fold: str) -> str:
-    """The kind of layer that rows make; empty where they only pad, crop or move cells."""
+    """The kind of layer that rows form; empty if they only pad, crop or move cells."""
     changed = [axis_map for axis_map in axis_maps if axis_map is not None]
     strided = [axis_map for axis_map in changed if isinstance(axis_map, StridedAxis)]
     if fold == "resize":
@@ -103,13 +103,13 @@ def _layer_kind(axis_maps: Sequence[AxisMap | None], fold: str) -> str:
 
 
 def _pools(axis_map: AxisMap) -> bool:
-    """Whether outputs read some of the cells each; a reduction over channels reads all of them."""
+    """Whether each output reads some of the cells; a reduction over channels reads all of them."""
     whole = all(len(axis_map.cells(o)) == axis_map.size for o in range(axis_map.output))
     return (axis_map.most_cells > 1 or axis_map.jump > 1) and not whole
 
 
 def read_everywhere(size: int, outputs: int) -> StridedAxis:
-    """An axis map of which every output reads every cell."""
+    """The axis map whose outputs all read every cell."""
     return StridedAxis(size, outputs, tuple(range(size)), stride=0)
 
 

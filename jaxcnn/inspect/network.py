@@ -1,4 +1,4 @@
-"""What a trace finds: the layers of a network, and what each reads of the input."""
+"""The result of a trace: a network's layers, and the input cells that each reads."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Layer:
       kind: ``"conv"``, ``"transposed conv"``, ``"depthwise conv"``, ``"dense"``, ``"max pool"``,
         ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and the like.
       name: the path of its module, or its kind with a number.
-      where: file and line of the model's code, as far as the trace knows.
-      axis_maps: on each of its spatial axes, the cells of the input that its outputs read.
-      input_map, output_map: the feature maps that it reads and makes.
+      where: file and line of the model's code; empty if not known.
+      axis_maps: on each spatial axis, the cells of the input that the outputs read.
+      input_map, output_map: the feature maps that the layer reads and computes.
       output_shape: (*spatial, C), without the batch axis.
-      in_channels: as of a convolution; for a dense layer, the number of terms of one output.
-      groups: as of a convolution.
-      multiply_adds: products that it sums in all its runs, without those with the zeros between the
-        cells of a transposed convolution. None where it is not known how often it runs.
+      in_channels: as in a convolution; for a dense layer, the number of terms of one output.
+      groups: as in a convolution.
+      multiply_adds: the number of products summed in all runs, without products with the zeros
+        between the cells of a transposed convolution; None if the number of runs is not known.
       itemsize: bytes of one entry of the output.
-      weights: names and sizes of the learnt arrays that it is the first layer to use.
-      bias: whether a learnt array is added to its output.
-      cancels: of a normalisation, the layer whose bias it removes.
-      unknown_reason: why its receptive fields are not known; empty where they are.
+      weights: names and sizes of the learnt arrays that no earlier layer uses.
+      bias: whether a learnt array is added to the output.
+      cancels: for a normalisation, the layer whose bias it removes.
+      unknown_reason: why the receptive fields are not known; empty if they are.
     """
 
     kind: str
@@ -74,13 +74,11 @@ class Layer:
 
     @property
     def fields(self) -> tuple[ReceptiveField, ...] | None:
-        """The receptive field of one output on each spatial axis of the network's input; None
-        where it is not known.
-        """
+        """The receptive field on each spatial axis of the network's input; None if not known."""
         return None if self.unknown_reason else self.output_map.fields
 
     def __str__(self) -> str:
-        """The layer in a few words: ``conv1 (conv 7x7 s2 p3)``."""
+        """The layer in a few words, such as ``conv1 (conv 7x7 s2 p3)``."""
         words = [self.kind]
         windows = [window for _, window in self.windows]
         if windows and (self.kind in CONVOLUTIONS or self.kind in POOLS):
@@ -97,12 +95,12 @@ class Network:
     """A traced network.
 
     Attributes:
-      input_shape: of one example, as it was given.
-      spatial: which axes of the input are spatial, in order.
-      layers: in the order in which they are computed.
+      input_shape: the given shape of one example.
+      spatial: the spatial axes of the input, in order.
+      layers: the layers, in the order of computation.
       origin: the map that receptive fields are relative to: the input, or the first map of a
-        generator, whose input (noise) has no spatial axes; None where there is none.
-      notes: what is not known of the network, in words.
+        generator, whose input (noise) has no spatial axes; None if there is none.
+      notes: unknown facts about the network, in words.
     """
 
     input_shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Operation: one equation of a program with its inputs, as handlers of primitives receive it."""
+"""Operation: one equation of a program with its inputs, the argument of primitives' handlers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class SpatialAxes:
-    """What a walk learns about the axes of the network's input.
+    """The facts that a walk has found about the axes of the network's input.
 
     Attributes:
-      numbered: whether the input has axes that are numbered as spatial ones.
+      numbered: whether the input has axes that are numbered as spatial axes.
       origin: the map that receptive fields are relative to.
-      windowed: the axes that windows of more than one cell move along.
+      windowed: the axes along which windows of more than one cell move.
       pooled: the axes along which cells are pooled.
-      channels: the axes that are the channels of a convolution.
-      batch: the axes that are the batch of a convolution.
+      channels: the channel axes of a convolution.
+      batch: the batch axes of a convolution.
     """
 
     numbered: bool
@@ -42,11 +42,11 @@ class Operation:
     """One equation of a traced program, with its inputs and the state of the walk.
 
     Attributes:
-      eqn: the equation, as JAX has it; None for the end of the program.
+      eqn: JAX's equation; None for the end of the program.
       values: its inputs.
       ledger: the layers found so far.
-      spatial: what is known of the input's axes so far.
-      run: computes the outputs of an inner program: ``run(jaxpr, consts, inputs)``.
+      spatial: the facts about the input's axes found so far.
+      run: a function ``run(jaxpr, consts, inputs)`` that returns the outputs of an inner program.
     """
 
     eqn: Any
@@ -72,7 +72,7 @@ class Operation:
 
     @property
     def place(self) -> str:
-        """File and line of the model's code, as ``" (model.py:12)"``; empty where not known."""
+        """File and line of the model's code, as ``" (model.py:12)"``; empty if not known."""
         found = where(self.eqn)
         return f" ({found})" if found else ""
 
@@ -89,7 +89,7 @@ class Operation:
         groups: int = 1,
         multiply_adds: int | None = 0,
     ) -> int:
-        """Adds a layer that this operation makes to the ledger, and returns its number."""
+        """Adds a layer that this operation forms to the ledger, and returns its number."""
         layer = Layer(
             kind,
             "",
@@ -106,9 +106,9 @@ class Operation:
         return self.ledger.add_layer(layer, weights)
 
     def number_spatial_axes(self, value: Value, dims: Sequence[int]) -> Value:
-        """``value`` with these axes as the spatial ones, if the network has none before.
+        """``value`` with these axes as the spatial axes, if the network has none yet.
 
-        So the first image of a generator, whose input is noise, becomes the origin.
+        The first image of a generator, whose input is noise, becomes the origin in this way.
         """
         if value.map.sizes or self.spatial.numbered:
             return value
@@ -128,4 +128,4 @@ class Operation:
 
 
 Handler = Callable[[Operation], list[Value]]
-"""Gives the outputs of an operation, and adds the layers that it makes to the ledger."""
+"""Returns the outputs of an operation, and adds the layers that it forms to the ledger."""

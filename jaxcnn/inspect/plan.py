@@ -1,4 +1,4 @@
-"""The plan of a network: what each layer does to the shape, and what it costs, as a table."""
+"""The plan of a network: a table of each layer's output shape, cost and receptive field."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class PlanRow:
     """One layer of a plan, for one example.
 
     Attributes:
-      name: what the layer is, in a few words.
-      output: the shape of its output, (*spatial, C), without the batch axis.
+      name: the layer in a few words.
+      output: the output's shape, (*spatial, C), without the batch axis.
       parameters: the number of learnt weights.
-      multiply_adds: products that it sums; None where that is not known.
-      field: the receptive field of one output on each axis of the network's input; None where it
-        is not known.
+      multiply_adds: the number of products summed; None if not known.
+      field: the receptive field of one output on each axis of the network's input; None if not
+        known.
       lost: input cells at the end of each axis that this layer never reads.
 
     >>> from jaxcnn.geometry import ReceptiveField
@@ -61,12 +61,12 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """The layers of a network, in order; ``str`` gives the table.
+    """The layers of a network, in order; ``str`` returns the table.
 
     Attributes:
-      input_shape: of one example, (*spatial, C).
-      rows: one for each layer.
-      notes: what is not known or assumed, in words, printed under the table.
+      input_shape: the shape of one example, (*spatial, C).
+      rows: one row for each layer.
+      notes: unknown facts and assumptions, in words, printed under the table.
 
     >>> from jaxcnn.geometry import ReceptiveField
     >>> row = PlanRow("conv", (5, 5, 6), 60, 1350, (ReceptiveField(3), ReceptiveField(3)), (0, 0))
@@ -92,19 +92,19 @@ class Plan:
 
     @property
     def multiply_adds(self) -> int | None:
-        """The sum over all layers; None where that of one is not known."""
+        """The sum over all layers; None if that of a layer is not known."""
         found = [row.multiply_adds for row in self.rows if row.multiply_adds is not None]
         return sum(found) if len(found) == len(self.rows) else None
 
     def to_json(self) -> str:
-        """The plan as JSON. What is not known is null, and fractions are strings."""
+        """The plan as JSON; unknown numbers are null, and fractions are strings."""
         rows = [asdict(row) for row in self.rows]
         found = {"input": self.input_shape, "rows": rows, "parameters": self.parameters}
         found |= {"multiply_adds": self.multiply_adds, "notes": self.notes}
         return json.dumps(found, indent=2, default=str)
 
     def lines(self) -> list[tuple[str, ...]]:
-        """The cells of the table as text: the columns' names, the input, each layer, the totals."""
+        """The table's cells as text: the column names, the input, each layer, the totals."""
         fields = (row.field for row in self.rows if row.field is not None)
         ones = format_shape([1] * len(next(fields, self.input_shape[:-1])))
         first = ("input", format_shape(self.input_shape), "", "", ones, ones, "")
@@ -135,14 +135,14 @@ def plan_of(
     """The plan of a model: each layer's output shape, cost and receptive field, as a table.
 
     Arguments and errors are those of :func:`jaxcnn.inspect.trace`. Branches are listed in the order
-    in which they are computed. What is not known is ``?`` in the table, with the reason below.
+    of computation. An unknown number is ``?`` in the table, with the reason below.
 
-    - The receptive field is that of one output, all its channels together, on the spatial axes of
-      the input, or of a generator's first map. The statistics of a normalisation do not count.
-    - Multiply-adds are those of convolutions and matrix products, attention's included, for one
+    - The receptive field is that of one output, all channels together, on the spatial axes of the
+      input or of a generator's first map. The statistics of a normalisation do not count.
+    - Multiply-adds are those of convolutions and matrix products, including attention, for one
       example. Products of weights alone do not count.
-    - Parameters are the learnt weights: Flax's own, elsewhere all floating-point arrays except
-      those that act as a normalisation's running mean or variance.
+    - Parameters are the learnt weights: in Flax the declared ones, elsewhere all floating-point
+      arrays except those that act as a normalisation's running mean or variance.
 
     >>> from flax import nnx
     >>> print(plan_of(nnx.Conv(1, 6, (3, 3), padding="VALID", rngs=nnx.Rngs(0)), (7, 7, 1)))

@@ -1,4 +1,4 @@
-"""From a model to its program: the jaxpr, and the names of the arrays it uses."""
+"""Traces a model to a program: its jaxpr, and the names of the arrays it uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Weight:
     """An array that a program uses besides its input.
 
-    Flax declares what is learnt: arrays of ``nnx.Param``, and those in Linen's collection
+    Flax declares which arrays are learnt: those of ``nnx.Param``, and those in Linen's collection
     ``params``. Elsewhere ``learnt`` is None: a floating-point array counts as learnt unless it acts
     as a mean or variance in a normalisation.
     """
@@ -40,8 +40,8 @@ class Program:
     """A traced program.
 
     Attributes:
-      jaxpr: its inputs are the weights, then x.
-      weights: one for each of the jaxpr's inputs but the last.
+      jaxpr: the jaxpr; its inputs are the weights, then x.
+      weights: one for each of the jaxpr's inputs except the last.
       batched: whether x has a batch axis, of size 1.
       closed_over: the paths of the arrays that a function closes over, by their ``id``.
     """
@@ -60,8 +60,8 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
     arrays that it closes over.
 
     Raises:
-      InputError: where ``dtype`` is no dtype, or the model takes x neither with a batch axis nor
-        without, with the model's reasons.
+      InputError: if ``dtype`` is not a dtype, or if the model accepts x neither with nor without
+        a batch axis; gives the model's reasons.
     """
     shape = tuple(integer("input_shape", size, least=1) for size in shape)
     if not callable(model):
@@ -91,7 +91,7 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
             continue
         return Program(jaxpr, weights, batched, {} if weights else _closed_over(model))
     raise InputError(
-        f"the model does not take an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
+        f"the model does not accept an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
         f"of one example, as the model expects it"
     )
 
@@ -134,7 +134,7 @@ def _split(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...
 
 
 def learnt_of(path: str, array: Any) -> bool | None:
-    """Whether an array is learnt, by its path and dtype; None where these leave it open."""
+    """Whether an array is learnt, by its path and dtype; None if these do not decide it."""
     if not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
         return False
     parts = set(path.split("."))

@@ -1,4 +1,4 @@
-"""Rows: for each place along a spatial axis, the cells of a feature map that it reads."""
+"""Rows: the cells of a feature map that each place along a spatial axis reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Rows = tuple[tuple[int, ...], ...]
 
 
 def identity_rows(size: int) -> Rows:
-    """Every place reads its own cell."""
+    """The rows whose places each read their own cell."""
     return tuple((cell,) for cell in range(size))
 
 
@@ -24,7 +24,7 @@ def union(*rows: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def group_rows(rows: Rows, size: int) -> Rows:
-    """One row for every ``size`` neighbouring rows: the cells that any of them reads.
+    """The rows in groups of ``size`` neighbours: a group reads the cells that any of them reads.
 
     >>> group_rows(((0,), (1,), (2,), (3,)), 2)
     ((0, 1), (2, 3))

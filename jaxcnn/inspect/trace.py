@@ -1,4 +1,4 @@
-"""``trace``: from a model to its layers, for any callable that JAX can trace."""
+"""``trace`` finds the layers of a model, for any callable that JAX can trace."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def trace(
     *,
     dtype: DTypeLike = "float32",
 ) -> Network:
-    """The layers of a model, read from the program that JAX traces it to; nothing is computed.
+    """The layers of a model, read from its traced program; nothing is computed.
 
-    Any layout works: the axes that windows move along are the spatial ones. A place of a feature
+    Any layout works: the axes along which windows move are the spatial axes. A place of a feature
     map is all its channels together. The statistics of a normalisation,
     (x - mean(x)) / sqrt(var(x) + eps) with or without the mean, do not count as read; any other use
-    of a mean does. Where the program does not show what a layer reads or how often it runs, the
-    layer is marked unknown, and ``notes`` has the reason.
+    of a mean does. If the program does not show what a layer reads or how often it runs, the layer
+    is marked unknown, and ``notes`` has the reason.
 
     Args:
       model: a Flax NNX module (read in evaluation mode and not changed), or any function of one
         array. The arrays of a callable pytree, such as an Equinox module, are its weights.
-      input_shape: of one example, as the model expects it: (*spatial, C) in most of Flax; or a
-        ``jax.ShapeDtypeStruct`` of one example.
-      dtype: of the input, where ``input_shape`` has none.
+      input_shape: the shape of one example, as the model expects it ((*spatial, C) in most of
+        Flax), or its ``jax.ShapeDtypeStruct``.
+      dtype: the input's dtype, if ``input_shape`` has none.
 
     Raises:
-      InputError: where the model does not take such an input, with the model's reason, or a kernel
-        is larger than its padded input.
+      InputError: if the model does not accept such an input (gives the model's reason), or if a
+        kernel is larger than its padded input.
 
     >>> from jax import lax, numpy as jnp
     >>> def net(x):
@@ -55,7 +55,7 @@ def trace(
         shape = tuple(input_shape)
     program = read_program(model, shape, dtype)
     offset = int(program.batched)
-    # The first walk takes every axis for a spatial one, to find those that are.
+    # The first walk treats every axis as spatial, to find the axes that are.
     first = Tracer(program, range(offset, len(shape) + offset))
     first.walk()
     found = first.spatial.windowed | (first.spatial.pooled - first.spatial.channels)

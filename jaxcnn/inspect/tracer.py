@@ -1,7 +1,7 @@
 """Tracer: walks through a program, equation by equation, and collects its layers.
 
-The handlers in :mod:`jaxcnn.inspect.primitives` give the outputs of each primitive. This file has
-the walk itself, and the operations on weights and constants alone.
+The handlers in :mod:`jaxcnn.inspect.primitives` return the outputs of each primitive. This file
+contains the walk, and the operations that involve only weights and constants.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Tracer:
 
     Attributes:
       ledger: the layers found so far.
-      spatial: what the walk has learnt about the axes of x.
+      spatial: the facts about the axes of x found so far.
     """
 
     def __init__(
         self, program: Program, spatial: Sequence[int], batches: Sequence[int] = ()
     ) -> None:
-        """A walk in which these axes of x count as spatial, and these as batches."""
+        """A walk with the given spatial axes and batch axes of x."""
         self.ledger = Ledger()
         self.spatial = SpatialAxes(bool(spatial))
         self._program = program
@@ -111,7 +111,7 @@ class Tracer:
         return _constant_outputs(op)
 
     def _constant(self, array: Any) -> Value:
-        """An array that the model closes over: a weight where it may be learnt."""
+        """An array that the model closes over; a weight if it may be learnt."""
         axes = channel_axes(np.shape(array))
         dtype = jax.numpy.result_type(array)
         if jax.numpy.issubdtype(dtype, jax.dtypes.extended):  # random keys
@@ -126,7 +126,7 @@ class Tracer:
 
 
 def _constant_outputs(op: Operation) -> list[Value]:
-    """The outputs of an operation on weights and constants."""
+    """The outputs of an operation on weights and constants only."""
     weights = frozenset().union(*(value.weights for value in op.values))
     power = power_of(op.eqn, [value.variance_power for value in op.values])
     root_of = frozenset().union(*(value.root_of for value in op.values))
@@ -146,13 +146,13 @@ def _constant_outputs(op: Operation) -> list[Value]:
 
 
 def _require_outputs(op: Operation) -> None:
-    """Refuses a window that fits nowhere, where JAX itself makes an empty array."""
+    """Refuses a window that fits nowhere, for which JAX returns an empty array."""
     x, *others = op.values
     if op.name.startswith(("conv_general", "reduce_window")) and prod(x.shape):
         names = sorted(name for value in others for name in value.weights)
         module = names[0].rpartition(".")[0] if names else ""
         raise InputError(
-            f"{module or op.name}{op.place} makes an empty array of shape {op.shape} out of "
+            f"{module or op.name}{op.place} returns an empty array of shape {op.shape} for "
             f"{x.shape}: its kernel is larger than the padded input; use a larger input, more "
             f"padding or a smaller kernel"
         )

@@ -1,11 +1,11 @@
-"""Value: an array of a traced program, described by what its axes read of the network's input.
+"""Value: an array of a traced program, described by the input cells that its axes read.
 
 An axis of an array is a tuple of atoms, because reshapes merge and split axes. An atom is a number
 of places with a label: the number of a spatial axis of the input, BATCH, CHANNEL, or None.
 
 Slices, paddings and repetitions are not applied to the feature map at once. They are kept as rows
 (see ``rows``) until a layer needs the map. So padding becomes part of the layer that follows, and
-slices that are added up, which is how some libraries pool, become one pool.
+slices that a library adds up to form a pool become one pool.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ class Value:
     """An array of the program.
 
     Attributes:
-      axes: the atoms of each axis; an axis of size 1 that holds channels has none.
+      axes: the atoms of each axis; a channel axis of size 1 has none.
       base: the feature map of the last layer; None for weights and constants.
-      rows: for each spatial axis of ``base``, the cells that each place reads; None for its own.
-      fold: how the cells of a place were combined: ``"max"``, ``"average"``, ...; empty where they
+      rows: for each spatial axis of ``base``, the cells that each place reads; None if each place
+        reads its own cell.
+      fold: how the cells of a place were combined: ``"max"``, ``"average"``, ...; empty if they
         were not.
-      slices: the rows of each of the slices that were combined; empty for a single one.
+      slices: the rows of each combined slice; empty for a single one.
       layer: number of the last layer; -1 before the first.
-      weights: names of the learnt arrays in it that are not yet assigned to a layer.
-      is_statistic: whether it is a mean, maximum or the like over an axis, with nothing learnt
-        applied since. The map that it was computed from may be normalised by it.
-      variance_power: the power to which it raises a mean square: 1/2 for the deviation that a
-        normalisation divides by; 0 where it is no function of a mean square.
-      root_of: names of the learnt arrays that it holds a root of, as of a running variance.
+      weights: names of the array's learnt arrays that are not yet assigned to a layer.
+      is_statistic: whether it is a mean, maximum or similar over an axis, to which nothing learnt
+        was applied. It may normalise the map from which it was computed.
+      variance_power: its power of a mean square: 1/2 for the deviation by which a normalisation
+        divides; 0 if it is not a function of a mean square.
+      root_of: names of the learnt arrays, such as a running variance, whose root it contains.
       nonlinearity: identifies the functions applied to its cells since ``base``, except shifts,
-        scalings, and the square on the way to a mean square; 0 for none.
+        scalings, and the square that precedes a mean square; 0 for none.
       subtracted_mean: names of the arrays in the mean that was just subtracted; None if none was.
       is_normalized: whether a normalisation has just divided it by its deviation.
-      statistics: statistics of its own that were combined with it. Unless a normalisation
-        follows, it reads what they read.
+      statistics: its own statistics that were combined with it. Unless a normalisation follows, it
+        reads what they read.
       bias_layer: number of the layer whose bias was just added.
-      multiply_adds: products summed to make its rows, where a matrix made them.
-      recipe: how to compute it, where it depends on no input and nothing learnt.
+      multiply_adds: the number of products summed to compute its rows, if a matrix did so.
+      recipe: how to compute it, if it depends on neither the input nor learnt arrays.
     """
 
     axes: tuple[Axis, ...]
@@ -85,7 +86,7 @@ class Value:
 
     @property
     def numbers(self) -> np.ndarray | None:
-        """The array itself, where it can be computed without input and weights."""
+        """The array, if it can be computed without input and weights; otherwise None."""
         return None if self.recipe is None else self.recipe.numbers
 
     @property
@@ -94,13 +95,13 @@ class Value:
 
     @property
     def map(self) -> FeatureMap:
-        """:attr:`base` of a value that is no constant."""
+        """:attr:`base` of a value that is not a constant."""
         assert self.base is not None
         return self.base
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Places on each spatial axis."""
+        """The number of places on each spatial axis."""
         base = zip(self.map.sizes, self.rows, strict=True)
         return tuple(size if rows is None else len(rows) for size, rows in base)
 
@@ -111,17 +112,17 @@ class Value:
 
     @property
     def leading_labels(self) -> frozenset[int]:
-        """The spatial axes that come first on an axis of the array, not merged behind another."""
+        """The spatial axes that come first on an axis of the array."""
         parts = ([label for n, label in axis if n > 1] for axis in self.axes)
         firsts = (labels[0] for labels in parts if labels)
         return frozenset(label for label in firsts if isinstance(label, int))
 
     def label_of(self, dim: int) -> int | str | None:
-        """The label of an axis with a single atom, else None."""
+        """The label of an axis with a single atom; otherwise None."""
         return self.axes[dim][0][1] if len(self.axes[dim]) == 1 else None
 
     def spatial_label(self, dim: int) -> int | None:
-        """The spatial axis that an axis of the array is, if it is one alone."""
+        """The spatial axis of an axis of the array, if it consists of exactly one."""
         label = self.label_of(dim)
         return label if isinstance(label, int) else None
 
@@ -131,7 +132,7 @@ class Value:
         return frozenset(label for _, label in atoms if isinstance(label, int))
 
     def labels_only_on(self, dims: Iterable[int]) -> frozenset[int]:
-        """The spatial axes on these axes of the array and on no other."""
+        """The spatial axes that are only on these axes of the array."""
         rest = self.labels_on(*(dim for dim in range(len(self.axes)) if dim not in set(dims)))
         return self.labels_on(*dims) - rest
 
@@ -149,12 +150,12 @@ class Value:
 
     @property
     def all_slices(self) -> frozenset[tuple[Rows, ...]]:
-        """:attr:`slices`, or the value's own rows as the only one."""
+        """:attr:`slices`, or the value's own rows as the only slice."""
         return self.slices or frozenset({tuple(map(self.rows_of, range(len(self.rows))))})
 
     @property
     def is_partial_window(self) -> bool:
-        """Whether the slices combined so far are not yet a whole rectangular window."""
+        """Whether the slices combined so far do not fill a rectangular window."""
         each = [len(set(options)) for options in zip(*self.slices, strict=True)]
         return bool(self.slices) and len(self.slices) != prod(each)
 
@@ -169,24 +170,25 @@ class Value:
 
 
 def axis_of(size: int, label: int | str | None) -> Axis:
-    """An axis of one atom, or of none where it has size 1 and is neither spatial nor the batch."""
+    """An axis of one atom; of none if it has size 1 and is neither spatial nor the batch."""
     return ((size, label),) if size != 1 or label not in (CHANNEL, None) else ()
 
 
 def replace_axis(axes: tuple[Axis, ...], dim: int, axis: Axis) -> tuple[Axis, ...]:
-    """The axes with another one in place of axis ``dim``."""
+    """The axes, with ``axis`` instead of axis ``dim``."""
     return (*axes[:dim], axis, *axes[dim + 1 :])
 
 
 def channel_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
-    """The axes of an array without spatial axes, as of weights."""
+    """The axes of an array without spatial axes, such as weights."""
     return tuple(axis_of(size, CHANNEL) for size in shape)
 
 
 def channels_of(value: Value) -> int:
-    """Entries of an array at each place: all axes but the spatial ones and the batch.
+    """The number of entries at each place: all axes except the spatial axes and the batch.
 
-    A spatial axis on two axes of the array, as of queries and keys, is a channel the second time.
+    A spatial axis that is on two axes of the array (queries and keys) is a channel axis the second
+    time.
     """
     met, found = set(), 1
     for size, label in (atom for axis in value.axes for atom in axis):
@@ -198,7 +200,7 @@ def channels_of(value: Value) -> int:
 
 
 def shape_of_example(value: Value) -> tuple[int, ...]:
-    """The shape of an array as a plan shows it: (*spatial, C), without the batch."""
+    """The shape of an array in a plan: (*spatial, C), without the batch."""
     spatial = tuple(value.sizes[axis] for axis in sorted(value.labels))
     if not spatial:  # before the first map of a generator, or after the last of a classifier
         own = [[n for n, label in axis if label != BATCH] for axis in value.axes]
@@ -207,7 +209,7 @@ def shape_of_example(value: Value) -> tuple[int, ...]:
 
 
 def combine_slices(values: Sequence[Value], **more: Any) -> Value:
-    """Slices of one map combined into one value, which reads the cells that any of them reads."""
+    """One value from slices of one map, which reads the cells that any of them reads."""
     slices = frozenset().union(*(value.all_slices for value in values))
     options = [dict.fromkeys(each) for each in zip(*slices, strict=True)]
     rows = {
@@ -218,9 +220,9 @@ def combine_slices(values: Sequence[Value], **more: Any) -> Value:
 
 
 def as_upsampling(value: Value, dim: int) -> Value:
-    """``value`` with a spatial axis that repeats each cell, where an axis merges one with copies.
+    """``value`` with repeated cells on an axis that merges a spatial axis with copies.
 
-    So pixel shuffling and repetition, which reshape places into an axis, become upsampling.
+    Pixel shuffling and repetition, which reshape places into an axis, become upsampling this way.
     """
     axis = value.axes[dim]
     labels = [label for _, label in axis]
@@ -236,7 +238,7 @@ def as_upsampling(value: Value, dim: int) -> Value:
 
 
 def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
-    """``value`` in another shape; None where atoms cannot be merged or split into it."""
+    """``value`` in another shape; None if atoms cannot be merged or split into it."""
     atoms = [atom for axis in value.axes for atom in axis]
     rows: dict[int, Rows] = {}
     axes = []
@@ -272,7 +274,7 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value | None:
 
 
 def _without_ones(atoms: list[Atom]) -> Axis:
-    """The atoms without those of size 1, except a sole atom and a sole spatial one."""
+    """The atoms without those of size 1, except a single atom and a single spatial atom."""
     spatial = sum(isinstance(label, int) for _, label in atoms)
     if len(atoms) < 2:
         return tuple(atoms)

@@ -1,4 +1,4 @@
-"""Flax NNX layers and stacks of them. Imports operations, shapes, geometry and inspect."""
+"""Flax NNX layers and stacks of layers. Imports operations, shapes, geometry and inspect."""
 
 from jaxcnn.nn.causal import CausalConv
 from jaxcnn.nn.conv import Conv

@@ -1,4 +1,4 @@
-"""The base of layers with filters: options, initialisation, promotion, activation."""
+"""The base class of layers with a kernel: options, initialisation, promotion, activation."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Mask(nnx.Variable):
 
 
 class Filters(nnx.Module):
-    """A layer that computes activation(some convolution of x with its parameters).
+    """A layer that computes activation(a convolution of x with its parameters).
 
     Helpers are private because nnx.tabulate compiles every public method as a call on arrays.
 
     Attributes:
-      options: the checked options; read-only, as a compiled program depends on them.
-      activation: as it was given.
+      options: the checked options; read-only, because a compiled program depends on them.
+      activation: the name or function that the layer was built with.
     """
 
     options: ConvOptions
@@ -90,7 +90,7 @@ class Filters(nnx.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterOptions:
-    """Initialisation of a layer's parameters; used when a layer is built, not stored."""
+    """How a layer's parameters are initialised; used when the layer is built, not stored."""
 
     rngs: nnx.Rngs
     use_bias: bool
@@ -111,8 +111,8 @@ class ParameterOptions:
             function("kernel_init", self.kernel_init)
         elif not jnp.issubdtype(self.param_dtype, jnp.inexact):
             raise InputError(
-                f"param_dtype {self.param_dtype} cannot hold the fractions that kernels start "
-                f"with; use a floating dtype, or give kernel_init"
+                f"param_dtype {self.param_dtype} cannot hold the fractions of an initial kernel; "
+                f"use a floating dtype, or give kernel_init"
             )
         for name in ("kernel_metadata", "bias_metadata"):
             if not isinstance(getattr(self, name), Mapping):
@@ -123,13 +123,13 @@ class ParameterOptions:
     ) -> nnx.Param:
         """A kernel drawn by ``kernel_init``, or a truncated normal of variance gain/fan_in.
 
-        fan_in is the mean number of products summed for one output; ``gain`` is the activation's
-        by default.
+        fan_in is the mean number of products summed for one output. ``gain`` defaults to the
+        activation's.
         """
         init = self.kernel_init
         if init is None:
             gain = find_activation(self.activation).gain if gain is None else gain
-            # variance_scaling divides by prod(shape[:-1]), the fan_in of a plain kernel alone.
+            # variance_scaling divides by prod(shape[:-1]), which is fan_in only for a plain kernel.
             scale = gain * math.prod(shape[:-1]) / fan_in
             init = nnx.initializers.variance_scaling(scale, "fan_in", "truncated_normal")
         value = init(self.rngs.params(), shape, self.param_dtype)
@@ -144,7 +144,7 @@ class ParameterOptions:
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
-    """The three as Python ints, if ``groups`` divides both numbers of channels."""
+    """The three arguments as Python ints, if ``groups`` divides both numbers of channels."""
     groups = integer("groups", groups, least=1)
     in_channels = integer("in_channels", in_channels, least=1)
     out_channels = integer("out_channels", out_channels, least=1)
@@ -153,7 +153,7 @@ def check_channels(in_channels: int, out_channels: int, groups: int) -> tuple[in
 
 
 def checked_mask(mask: jax.typing.ArrayLike | None, kernel: tuple[int, ...]) -> Mask | None:
-    """The mask as a variable, if its shape fits a kernel of this shape."""
+    """The mask as a variable, if its shape fits that of the kernel."""
     if mask is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """The options of layers: checked when a layer is built, and stored in one frozen form.
 
-nnx.jit caches compiled programs by what a layer holds besides its parameters. So the options must
-hash and compare: they are Python ints, tuples of these, names, dtypes and functions. Two spellings
-of one layout (stride 2 and stride (2, 2), a list, an array) give equal options.
+nnx.jit caches compiled programs by everything in a layer except its parameters. So the options must
+be hashable: they are Python ints, tuples of ints, names, dtypes and functions. Two spellings of one
+layout (stride 2 and stride (2, 2), a list, an array) give equal options.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
 
 PromoteDtype = Callable[..., tuple[Any, ...]]
-"""(arrays, *, dtype) -> the arrays in one dtype, as Flax's layers take it."""
+"""A function (arrays, *, dtype) -> the arrays in one dtype, as in Flax's layers."""
 
 
 def promote_dtype(
@@ -41,7 +41,7 @@ def promote_dtype(
     >>> promote_dtype((jnp.uint8(3), jnp.float32(2), None))
     (Array(3., dtype=float32), Array(2., dtype=float32), None)
     """
-    # A layer always promotes, also where JAX is set to strict promotion.
+    # A layer always promotes, even if JAX is set to strict promotion.
     with jax.numpy_dtype_promotion("standard"):
         common = jnp.result_type(*(array for array in arrays if array is not None))
     return tuple(None if array is None else jnp.asarray(array, dtype or common) for array in arrays)
@@ -49,7 +49,7 @@ def promote_dtype(
 
 @dataclass(frozen=True, kw_only=True)
 class ConvOptions:
-    """The options of a layer with filters.
+    """The options of a layer with a kernel.
 
     Attributes:
       kernel_size, stride, dilation, output_padding: one integer for each spatial axis.
@@ -183,8 +183,8 @@ def pool_options(
 
 
 def without_arrays(value: Any) -> Any:
-    """``value`` with arrays and lists made tuples of Python's numbers."""
-    # In one go: while JAX traces, an entry taken from a concrete array of JAX's is traced too.
+    """``value`` with arrays and lists converted to tuples of Python numbers."""
+    # Convert a whole array at once: while JAX traces, an entry of a concrete JAX array is traced.
     if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
         value = value.tolist()
     return tuple(map(without_arrays, value)) if isinstance(value, list | tuple) else value
@@ -199,7 +199,7 @@ def check_shape(input_shape: Any) -> tuple[int, ...]:
 
 
 def check_dtype(name: str, value: Any) -> np.dtype:
-    """``value`` as a dtype of numbers."""
+    """``value`` as a numeric dtype."""
     try:
         dtype = None if value is None else jnp.dtype(value)
     except TypeError:
@@ -210,7 +210,7 @@ def check_dtype(name: str, value: Any) -> np.dtype:
 
 
 def function(name: str, value: Any) -> Any:
-    """``value``, if it can be called."""
+    """``value``, if it is callable."""
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""Activations by name, each with the variance that weights before it start with."""
+"""Activations by name, each with the gain for the initial weights before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of an array, and the variance that weights before it should start with.
+    """A function of an array, and the gain for the initial weights of the layer before it.
 
     Attributes:
       function: applied to every entry.
@@ -27,9 +27,9 @@ class Activation:
     gain: float
 
 
-# 2 for rectifiers: He et al., arXiv:1502.01852, eq. 10; 1 where the function is about the identity
-# at zero or normalises itself: LeCun et al., "Efficient BackProp", 1998, and Klambauer et al.,
-# arXiv:1706.02515. The smooth rectifiers gelu and silu take the rectifier's.
+# The gain is 2 for rectifiers (He et al., arXiv:1502.01852, eq. 10), and 1 for functions that are
+# close to the identity at zero or normalise themselves (LeCun et al., "Efficient BackProp", 1998;
+# Klambauer et al., arXiv:1706.02515). The smooth rectifiers gelu and silu have the rectifier's.
 ACTIVATIONS = {
     "linear": Activation(lambda x: x, 1.0),
     "relu": Activation(nn.relu, 2.0),
@@ -44,10 +44,10 @@ ACTIVATIONS = {
 
 
 def find_activation(activation: str | Callable[[Any], Any]) -> Activation:
-    """The activation of that name; for a function, that function with its gain, 1 if not known.
+    """The activation with this name; for a function, the function with its gain (1 if unknown).
 
     Raises:
-      InputError: for another name; TypeError for what is neither a name nor a function.
+      InputError: for an unknown name; TypeError for a value that is neither name nor function.
 
     >>> find_activation("relu").gain, find_activation(jax.nn.relu).gain
     (2.0, 2.0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @suggest_keywords
 class CausalConv(Filters):
-    """:func:`jaxcnn.causal_conv` as a layer, with an activation; it also takes chunk after chunk.
+    """:func:`jaxcnn.causal_conv` as a layer, with an activation; it can also stream chunks.
 
         x: (N, T, in_channels) or (T, in_channels)
         returns (N, k, out_channels) or (k, out_channels), with k = (T - 1)/stride + 1
@@ -38,7 +38,7 @@ class CausalConv(Filters):
     Args:
       in_channels: channels of the input.
       out_channels: channels of the output.
-      kernel_size: taps of the filters.
+      kernel_size: taps of the kernel.
       stride, dilation, groups, rounding: as in :func:`jaxcnn.causal_conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`.
@@ -106,7 +106,7 @@ class CausalConv(Filters):
         self.bias = parameters.bias((out_channels,))
 
     def __call__(self, x: jax.Array, *, out_sharding: Sharding | None = None) -> jax.Array:
-        """The layer's output, divided among devices as ``out_sharding`` of :func:`jaxcnn.conv`."""
+        """The layer's output; ``out_sharding`` as in :func:`jaxcnn.conv`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
         options = self.options
         y = causal_conv(
@@ -123,7 +123,7 @@ class CausalConv(Filters):
         return self._activate(y)
 
     def state(self, batch: int | None = None) -> jax.Array:
-        """The state before the first chunk of ``batch`` examples, or of a single one."""
+        """The state before the first chunk, for ``batch`` examples; None for one example."""
         (kernel,) = self._promote(self.kernel)
         return causal_conv_state(
             kernel, batch=batch, dilation=self.options.dilation[0], groups=self.groups
@@ -132,10 +132,10 @@ class CausalConv(Filters):
     def stream(
         self, chunk: jax.Array, state: jax.Array, *, out_sharding: Sharding | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """The outputs for the next chunk, and the state: :func:`jaxcnn.causal_conv_stream`.
+        """The outputs for the next chunk, and the new state: :func:`jaxcnn.causal_conv_stream`.
 
         Raises:
-          InputError: where the layer's stride is not 1, and where arrays do not fit.
+          InputError: if the layer's stride is not 1, or if arrays do not fit.
         """
         (stride,) = self.stride
         if stride != 1:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @suggest_keywords
 class Conv(Filters):
-    """Slides several filters over the input: activation(Wx + b) at each place.
+    """:func:`jaxcnn.conv` as a layer, with an activation.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
         returns (N, *k, out_channels) or (*k, out_channels), with k as in :func:`jaxcnn.conv`
@@ -43,28 +43,27 @@ class Conv(Filters):
 
     Args:
       in_channels: channels of the input.
-      out_channels: filters, which is the channels of the output.
-      kernel_size: the filters' size on each spatial axis, in cells; the number of entries is the
-        number of axes.
+      out_channels: channels of the output.
+      kernel_size: cells of the kernel on each spatial axis; the number of entries is the number of
+        axes.
       stride, padding, dilation, groups, rounding, padding_mode: as in :func:`jaxcnn.conv`.
-      mask: as in :func:`jaxcnn.conv`; kept with the layer, not trained.
-      use_bias: whether a number is added to each feature map.
-      activation: a name, as in ``"relu"``, or a function of an array; ``"linear"`` for none.
-      kernel_init, bias_init: Flax initialisers, (key, shape, dtype) -> array. Without one the
-        kernel starts as a truncated normal of variance gain/fan_in, with the gain that suits the
-        activation (2 for rectifiers: He et al., arXiv:1502.01852; 1 for a function that is not
-        known).
-      dtype: of the computation; None for that of the input and the parameters together.
-      param_dtype: of the parameters.
+      mask: as in :func:`jaxcnn.conv`; stored in the layer, not trained.
+      use_bias: whether to add a number to each feature map.
+      activation: a name, such as ``"relu"``, or a function of an array; ``"linear"`` for none.
+      kernel_init, bias_init: Flax initialisers, (key, shape, dtype) -> array. By default the
+        kernel is drawn from a truncated normal of variance gain/fan_in, with the activation's gain
+        (2 for rectifiers: He et al., arXiv:1502.01852; 1 for an unknown function).
+      dtype: dtype of the computation; None promotes the dtypes of input and parameters.
+      param_dtype: dtype of the parameters.
       precision, preferred_element_type, algorithm: as in :func:`jaxcnn.conv`; the bias is added in
         preferred_element_type.
-      promote_dtype: brings (x, kernel, bias) to one dtype, as in :class:`flax.nnx.Conv`.
-      kernel_metadata, bias_metadata: of the parameters' :class:`flax.nnx.Param`.
-      rngs: draws the parameters; the same seed gives the same weights.
+      promote_dtype: converts (x, kernel, bias) to one dtype, as in :class:`flax.nnx.Conv`.
+      kernel_metadata, bias_metadata: metadata of the parameters' :class:`flax.nnx.Param`.
+      rngs: random streams for the parameters; the same seed gives the same weights.
 
     Raises:
-      InputError: (a ValueError) when it is built, for an impossible value, naming the argument;
-        TypeError for a wrong type.
+      InputError: (a ValueError) for an impossible value, when the layer is built; names the
+        argument. TypeError for a wrong type.
 
     >>> layer = Conv(1, 6, (3, 3), activation="relu", rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((7, 7, 1))).shape
@@ -132,7 +131,7 @@ class Conv(Filters):
         self.bias = parameters.bias((out_channels,))
 
     def __call__(self, x: jax.Array, *, out_sharding: Sharding | None = None) -> jax.Array:
-        """The layer's output, divided among devices as ``out_sharding`` of :func:`jaxcnn.conv`."""
+        """The layer's output; ``out_sharding`` as in :func:`jaxcnn.conv`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
         if bias is not None and self.options.preferred_element_type is not None:
             bias = bias.astype(self.options.preferred_element_type)

@@ -45,16 +45,16 @@ class ConvTranspose(Filters):
     Args:
       in_channels: channels of the input.
       out_channels: channels of the output.
-      kernel_size: the filters' size on each spatial axis, in cells.
+      kernel_size: cells of the kernel on each spatial axis.
       stride, padding, dilation, groups, output_padding: as in :func:`jaxcnn.conv_transpose`.
       mask, preferred_element_type: as in :class:`jaxcnn.nn.Conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`. fan_in is
-        taps * in_channels / groups / prod(stride): so many taps meet an input on average.
+        taps * in_channels / groups / prod(stride), the mean number of taps that meet an input.
 
     Raises:
-      InputError: (a ValueError) when it is built, for an impossible value, naming the argument;
-        TypeError for a wrong type.
+      InputError: (a ValueError) for an impossible value, when the layer is built; names the
+        argument. TypeError for a wrong type.
 
     >>> layer = ConvTranspose(6, 3, (4, 4), stride=2, padding=1, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((8, 8, 6))).shape

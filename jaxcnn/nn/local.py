@@ -38,15 +38,15 @@ class LocalConv(Filters):
 
     Args:
       input_shape: the input's shape without the batch axis, (*spatial, in_channels).
-      out_channels: filters at each place.
-      kernel_size: the filters' size on each spatial axis, in cells.
+      out_channels: channels of the output.
+      kernel_size: cells of the kernels on each spatial axis.
       stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.local_conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`.
 
     Raises:
-      InputError: (a ValueError) when it is built, for an impossible value, naming the argument, and
-        where the filter does not fit the input; TypeError for a wrong type.
+      InputError: (a ValueError) for an impossible value, or a kernel that does not fit the input,
+        when the layer is built; names the argument. TypeError for a wrong type.
 
     >>> layer = LocalConv((7, 7, 3), 6, (3, 3), rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((2, 7, 7, 3))).shape
@@ -123,7 +123,7 @@ class LocalConv(Filters):
         self.bias = parameters.bias(shapes.output)
 
     def __call__(self, x: jax.Array, *, out_sharding: Sharding | None = None) -> jax.Array:
-        """The layer's output, divided among devices as ``out_sharding`` of :func:`jaxcnn.conv`."""
+        """The layer's output; ``out_sharding`` as in :func:`jaxcnn.conv`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
         options = self.options
         y = local_conv(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Pool(nnx.Module):
-    """The base of pooling layers: their options, and the call of their operation."""
+    """The base class of pooling layers: it stores the options and calls the operation."""
 
     options: PoolOptions
 

@@ -39,16 +39,16 @@ class DepthwiseConv(Filters):
 
     Args:
       in_channels: channels of the input.
-      kernel_size: the filters' size on each spatial axis, in cells.
-      depth_multiplier: filters for each channel.
+      kernel_size: cells of the kernel on each spatial axis.
+      depth_multiplier: output channels for each input channel.
       stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`. fan_in is
         the number of taps.
 
     Raises:
-      InputError: (a ValueError) when it is built, for an impossible value, naming the argument;
-        TypeError for a wrong type.
+      InputError: (a ValueError) for an impossible value, when the layer is built; names the
+        argument. TypeError for a wrong type.
 
     >>> layer = DepthwiseConv(3, (3, 3), depth_multiplier=2, padding="SAME", rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((7, 7, 3))).shape
@@ -131,7 +131,7 @@ class DepthwiseConv(Filters):
 
 @suggest_keywords
 class SeparableConv(Filters):
-    """:func:`jaxcnn.separable_conv` as a layer, with an activation at its end.
+    """:func:`jaxcnn.separable_conv` as a layer, with an activation at the end.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
         returns (N, *k, out_channels) or (*k, out_channels)
@@ -142,17 +142,17 @@ class SeparableConv(Filters):
     Args:
       in_channels: channels of the input.
       out_channels: channels of the output.
-      kernel_size: the depthwise filters' size on each spatial axis, in cells.
-      depth_multiplier: depthwise filters for each channel.
+      kernel_size: cells of the depthwise kernel on each spatial axis.
+      depth_multiplier: depthwise outputs for each input channel.
       stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.separable_conv`.
       use_bias, activation, kernel_init, bias_init, dtype, param_dtype, precision, promote_dtype,
         kernel_metadata, bias_metadata, rngs: as in :class:`jaxcnn.nn.Conv`;
-        kernel_init and kernel_metadata serve both kernels. The activation's gain goes to the
-        pointwise kernel; fan_in is the number of taps, then of feature maps.
+        kernel_init and kernel_metadata apply to both kernels. The activation's gain applies to the
+        pointwise kernel. fan_in is the number of taps, then of depthwise feature maps.
 
     Raises:
-      InputError: (a ValueError) when it is built, for an impossible value, naming the argument;
-        TypeError for a wrong type.
+      InputError: (a ValueError) for an impossible value, when the layer is built; names the
+        argument. TypeError for a wrong type.
 
     >>> layer = SeparableConv(3, 8, (3, 3), padding="SAME", rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((7, 7, 3))).shape

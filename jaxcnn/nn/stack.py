@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jaxcnn.inspect import Plan
 
 Entry = str | Callable[[Any], Any]
-"""A layer: a word of :mod:`jaxcnn.nn.text`, a module already built, or a function of an array."""
+"""A layer: a word of :mod:`jaxcnn.nn.text`, a built module, or a function of an array."""
 
 
 @suggest_keywords
@@ -35,19 +35,19 @@ class Stack(nnx.Module):
     Args:
       input_shape: the input's shape without the batch axis, such as (*spatial, C).
       layers: the entries, first to last. Each is a word of the text form (``"conv:16:k3:relu"``,
-        ``"max:k2"``; see :mod:`jaxcnn.nn.text`), which takes its channels and its number of axes
-        from the entry before; or any function of a batch, such as a module already built,
-        ``jax.nn.relu`` or a :class:`Residual`.
-      dtype, param_dtype: of the layers that are words, as in :class:`jaxcnn.nn.Conv`.
-      rngs: draws the parameters of the words.
+        ``"max:k2"``; see :mod:`jaxcnn.nn.text`), whose channels and number of axes come from the
+        entry before it; or any function of a batch, such as a built module, ``jax.nn.relu`` or a
+        :class:`Residual`.
+      dtype, param_dtype: as in :class:`jaxcnn.nn.Conv`, for the layers given as words.
+      rngs: random streams for the parameters of the words.
 
     Attributes:
-      input_shape, output_shape: of one example.
+      input_shape, output_shape: shapes of one example.
       layers: the built layers.
 
     Raises:
-      InputError: (a ValueError) when it is built, where an entry does not take what the one before
-        it gives, naming the entry; TypeError where an entry is no layer.
+      InputError: (a ValueError) if an entry does not accept the output of the entry before it, when
+        the stack is built; names the entry. TypeError if an entry is not a layer.
 
     >>> stack = Stack((7, 7, 1), ["conv:6:k3:relu", jnp.tanh, "conv:10:k5"], rngs=nnx.Rngs(0))
     >>> stack(jnp.ones((2, 7, 7, 1))).shape
@@ -82,14 +82,14 @@ class Stack(nnx.Module):
                 f"Stack: x of shape {jnp.shape(x)} has {jnp.ndim(x)} axes; use (N, *input_shape) "
                 f"or input_shape, with input_shape {self.input_shape}"
             )
-        # Entries are functions of batches: other libraries' layers take nothing else.
+        # Entries are functions of batches, because other libraries' layers accept nothing else.
         y = x if jnp.ndim(x) > axes else x[None]
         for layer in self.layers:
             y = layer(y)
         return y if jnp.ndim(x) > axes else y[0]
 
     def plan(self) -> Plan:
-        """The output shape and the cost of each layer: :func:`jaxcnn.inspect.plan_of`."""
+        """The output shape and the cost of each layer, by :func:`jaxcnn.inspect.plan_of`."""
         return plan_of(self, self.input_shape)
 
 
@@ -100,15 +100,15 @@ class Residual(nnx.Module):
         x: (N, *shape)      returns (N, *output_shape), the shape of both branches
 
     Args:
-      layers: a chain of entries, as :class:`Stack` takes them.
-      shortcut: an entry with the output shape of the layers; None adds x itself.
+      layers: a chain of entries, as in :class:`Stack`.
+      shortcut: an entry with the output shape of the layers; None adds x.
 
-    The stack around the block builds the words in it.
+    The stack that contains the block builds its words.
 
     Raises:
-      InputError: (a ValueError) where the branches' shapes differ, when the stack around it is
-        built or when it is called; and on a call where no stack has built its words.
-      TypeError: where an entry is no layer.
+      InputError: (a ValueError) if the branches' shapes differ, when the stack is built or the
+        block is called; or if the block is called before a stack has built its words.
+      TypeError: if an entry is not a layer.
 
     Source: He et al., arXiv:1512.03385, section 3.2.
 
@@ -135,7 +135,7 @@ class Residual(nnx.Module):
         return y + beside
 
     def _built(self, shape: tuple[int, ...], settings: dict[str, Any]) -> Residual:
-        """The block with its words built, for inputs of this shape."""
+        """The block with its words built, for inputs of shape ``shape``."""
         layers, output = _chain(self.layers, shape, settings)
         if self.shortcut is None:
             self._require_same(output, shape)
@@ -150,8 +150,8 @@ class Residual(nnx.Module):
             return
         if self.shortcut is None:
             raise InputError(
-                f"the layers make {y} of {beside}, to which it cannot be added; use layers that "
-                f"keep the shape, or a shortcut to it{_projection(beside, y)}"
+                f"the layers turn {beside} into {y}, so the two cannot be added; use layers that "
+                f"keep the shape, or a shortcut to {y}{_projection(beside, y)}"
             )
         raise InputError(
             f"the layers give {y}, but the shortcut gives {beside}; use a shortcut that gives {y}"
@@ -162,13 +162,13 @@ def _built_alone(entry: Entry) -> Callable[[Any], Any]:
     if isinstance(entry, str):
         raise InputError(
             f"Residual: {entry} is a word, which only a stack can build; use the block as an entry "
-            f"of a Stack, or layers already built"
+            f"of a Stack, or built layers"
         )
     return entry
 
 
 def _projection(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """Advice on a shortcut with 1x1 kernels that makes ``wanted`` of ``given``, if there is one."""
+    """Advice on a shortcut with 1x1 kernels from shape ``given`` to ``wanted``, if one exists."""
     if len(given) != len(wanted):
         return ""
     sizes = list(zip(given[:-1], wanted[:-1], strict=True))
@@ -182,7 +182,7 @@ def _projection(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
 def _chain(
     entries: Sequence[Entry], shape: tuple[int, ...], settings: dict[str, Any]
 ) -> tuple[list[Callable[[Any], Any]], tuple[int, ...]]:
-    """The built layers over inputs of this shape, and the shape of the last one's output."""
+    """The built layers over inputs of this shape, and the last one's output shape."""
     layers = []
     x = jax.ShapeDtypeStruct((2, *shape), settings["dtype"] or "float32")
     for number, entry in enumerate(entries, start=1):
@@ -200,12 +200,12 @@ def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Ca
     if isinstance(entry, Residual):
         return entry._built(shape, settings)
     _require_layer(entry)
-    # A layer over one axis more would take the batch for a spatial axis.
+    # A layer with one more axis would treat the batch axis as a spatial axis.
     size = getattr(entry, "kernel_size", None) if isinstance(entry, nnx.Module) else None
     if isinstance(size, tuple) and len(size) != len(shape) - 1:
         raise InputError(
-            f"has kernel_size {size}, for inputs of {len(size) + 1} axes, (*spatial, C), but gets "
-            f"{shape}; use a kernel_size of {len(shape) - 1} entries"
+            f"has kernel_size {size}, for inputs of {len(size) + 1} axes, (*spatial, C), but its "
+            f"input is {shape}; use a kernel_size of {len(shape) - 1} entries"
         )
     return entry
 
@@ -213,13 +213,13 @@ def _build(entry: Entry, shape: tuple[int, ...], settings: dict[str, Any]) -> Ca
 def _require_layer(entry: Any) -> None:
     if isinstance(entry, type) or not (isinstance(entry, str) or callable(entry)):
         raise TypeError(
-            f"{entry!r} is no layer; use a word such as 'conv:16:k3', a module already built, or a "
+            f"{entry!r} is not a layer; use a word such as 'conv:16:k3', a built module, or a "
             f"function of an array"
         )
 
 
 def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """The shape and dtype of a layer's output for a batch; the layer is left as it is."""
+    """The shape and dtype of a layer's output for a batch; the layer is not changed."""
     graph, state = nnx.split(layer) if isinstance(layer, nnx.Module) else (None, None)
     try:
         y = jax.eval_shape(
@@ -228,12 +228,12 @@ def _output(layer: Callable[[Any], Any], x: jax.ShapeDtypeStruct) -> jax.ShapeDt
     except InputError:
         raise
     except Exception as error:  # of any kind, from any library
-        raise InputError(f"does not take x of shape {x.shape}: {error}") from error
+        raise InputError(f"does not accept x of shape {x.shape}: {error}") from error
     if not isinstance(y, jax.ShapeDtypeStruct):
-        raise InputError(f"gives a {type(y).__name__}; a layer gives an array")
+        raise InputError(f"returns a {type(y).__name__}; a layer must return an array")
     if not y.shape or y.shape[0] != x.shape[0]:
         raise InputError(
-            f"makes {y.shape} of a batch {x.shape}, without its batch axis; a layer takes "
+            f"turns a batch {x.shape} into {y.shape}, without the batch axis; a layer maps "
             f"(N, ...) to (N, ...): use jax.vmap of a function of one example"
         )
     return y

@@ -1,12 +1,12 @@
-"""Parser of the text form of layers: one word a layer, in stacks, commands and records of runs.
+"""Parser of the text form of layers: one word for each layer, in stacks, commands and run files.
 
-    conv:32:k4:s2:p1:relu      32 filters of 4x4, stride 2, padding 1, then ReLU
-    max:k2                     max pooling, windows of 2x2, as many apart
+    conv:32:k4:s2:p1:relu      32 output channels, kernel 4x4, stride 2, padding 1, then ReLU
+    max:k2                     max pooling, kernel size 2x2, stride 2
 
-The kind (conv, max, avg) comes first and, for conv, the number of filters. Then, in any order: k
+The kind (conv, max, avg) comes first and, for conv, out_channels. Then, in any order: k
 kernel_size, s stride, p padding, d dilation, g groups, a named padding (same, same_lower, full,
-causal), an activation, ``nobias``, ``floor`` and, for pools, ``ceil``. Axes that differ are joined
-by x (k3x5), two sides that differ by a hyphen (p1-2, on every axis; p1-2x0-3 on each).
+causal), an activation, ``nobias``, ``floor`` and, for pools, ``ceil``. An x joins axes that differ
+(k3x5); a hyphen joins two sides that differ (p1-2 on every axis, p1-2x0-3 on each).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ KINDS = ("conv", *POOLS)
 
 @dataclass(frozen=True)
 class Word:
-    """A layer as its word describes it.
+    """The layer that a word describes.
 
     Attributes:
       kind: one of :data:`KINDS`.
-      options: arguments of the layer, as the word gives them; for conv also ``out_channels``.
+      options: the layer's arguments in the word; for conv also ``out_channels``.
 
     >>> from flax import nnx
     >>> word = parse("conv:6:k3:relu")
@@ -53,7 +53,7 @@ class Word:
         """The layer for inputs (*spatial, C), with the ``settings`` of :class:`jaxcnn.nn.Conv`.
 
         Raises:
-          InputError: where the layer cannot be, or the input has no spatial axis.
+          InputError: if the layer is impossible, or if the input has no spatial axis.
         """
         axes = len(input_shape) - 1
         if axes < 1:
@@ -74,7 +74,7 @@ def parse(word: str) -> Word:
     """The layer that a word of the text form describes.
 
     Raises:
-      InputError: where the word is not understood, saying which part and how to write it.
+      InputError: if the word is not understood; says which part, and how to write it.
 
     >>> parse("max:k3x5:p1-2")
     Word(kind='max', options={'kernel_size': (3, 5), 'padding': ((1, 2),)})
@@ -82,7 +82,7 @@ def parse(word: str) -> Word:
     kind, *parts = word.split(":")
     found: dict[str, Any] = {}
     if kind not in KINDS:
-        raise _unreadable(f"{kind!r} is no kind of layer; known are {', '.join(KINDS)}")
+        raise _unreadable(f"{kind!r} is not a kind of layer; the kinds are {', '.join(KINDS)}")
     if kind == "conv" and parts and parts[0].isdecimal():
         found["out_channels"] = int(parts.pop(0))
     for part in parts:
@@ -94,7 +94,7 @@ def parse(word: str) -> Word:
         found[key] = value
     for needed in ("out_channels", "kernel_size") if kind == "conv" else ("kernel_size",):
         if needed not in found:
-            raise _unreadable(f"it does not say the {needed}")
+            raise _unreadable(f"{needed} is missing")
     return Word(kind, found)
 
 
@@ -116,7 +116,7 @@ SIZES = {"k": "kernel_size", "s": "stride", "d": "dilation"}
 
 
 def _read_part(part: str, *, conv: bool) -> tuple[str | None, Any]:
-    """The argument that a part sets, and its value; (None, None) where it is not understood."""
+    """The argument that a part sets, and its value; (None, None) if it is not understood."""
     if part.upper() in PADDING_NAMES:
         return "padding", part.upper()
     if re.fullmatch(r"p[0-9x-]+", part):
@@ -137,6 +137,6 @@ def _read_part(part: str, *, conv: bool) -> tuple[str | None, Any]:
 
 def _unreadable(why: str) -> InputError:
     return InputError(
-        f"{why}; write it as conv:32:k3:s1:p1:relu (filters, then k kernel_size, s stride, "
+        f"{why}; write it as conv:32:k3:s1:p1:relu (out_channels, then k kernel_size, s stride, "
         f"p padding, d dilation, g groups, an activation) or as max:k2 or avg:k2"
     )

@@ -3,13 +3,13 @@
     from hypothesis import given, settings
     from jaxcnn.testing import assert_matches_reference, conv_problems
 
-    @settings(deadline=None)  # each problem is compiled anew
+    @settings(deadline=None)  # each problem is compiled separately
     @given(conv_problems())
     def test_my_convolution_is_the_definition(problem):
         assert_matches_reference(my_conv, problem)
 
 ``my_conv`` takes the arguments of :func:`jaxcnn.conv`, ``my_pool`` those of
-:func:`jaxcnn.max_pool`; wrap yours if it takes others (:mod:`jaxcnn.testing.adapters` does so for
+:func:`jaxcnn.max_pool`; wrap a function that takes others (:mod:`jaxcnn.testing.adapters` wraps
 Flax and lax). Hypothesis shrinks a failing problem, and the failure prints it as a call to paste.
 
 The strategies, :func:`check_law` and :func:`check_laws` need hypothesis:

@@ -1,7 +1,7 @@
 """Other libraries' convolutions and pools, called with jaxcnn's arguments.
 
-An adapter translates arguments and does nothing else: padding is passed as numbers, and arguments
-that the library does not have, such as ``rounding``, are dropped.
+An adapter only translates arguments: it passes padding as numbers, and drops arguments that the
+library does not have, such as ``rounding``.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def lax_conv_transpose(
 
 
 def flax_max_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
-    """``flax.nnx.max_pool`` as :func:`jaxcnn.max_pool`, without dilation, which it does not have.
+    """``flax.nnx.max_pool`` as :func:`jaxcnn.max_pool`; it has no dilation.
 
     >>> import jax.numpy as jnp
     >>> flax_max_pool(jnp.ones((1, 5, 5, 3)), (2, 2), stride=2, rounding="floor").shape
@@ -109,7 +109,7 @@ def flax_max_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> ja
 
 
 def flax_avg_pool(x: jax.Array, kernel_size: Sequence[int], **kwargs: Any) -> jax.Array:
-    """``flax.nnx.avg_pool`` as :func:`jaxcnn.avg_pool`, without padding in its counts or dilation.
+    """``flax.nnx.avg_pool`` as :func:`jaxcnn.avg_pool`; it has no dilation, nor counts padding.
 
     >>> import jax.numpy as jnp
     >>> flax_avg_pool(jnp.ones((1, 4, 3)), (2,), stride=2).shape

@@ -1,4 +1,4 @@
-"""The law of transposed convolutions."""
+"""The law of transposed convolutions: they are adjoints of convolutions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jaxcnn.testing.problems import ConvProblem
 
-_OUTPUT = 40  # the stream of the problem's seed that y is drawn from
+_OUTPUT = 40  # the stream of the problem's seed for y
 
 
 def assert_adjoint(fn: Callable[..., jax.Array], problem: ConvProblem) -> None:
@@ -28,8 +28,8 @@ def assert_adjoint(fn: Callable[..., jax.Array], problem: ConvProblem) -> None:
     The problem's bias is left out: a convolution with a bias is not linear.
 
     Args:
-      fn: called as ``fn(y, kernel, stride=..., padding=..., dilation=...)``, with y of the shape of
-        the convolution's output; also with ``groups=...`` if there are several, and with
+      fn: called as ``fn(y, kernel, stride=..., padding=..., dilation=...)``, where y has the shape
+        of the convolution's output; also with ``groups=...`` if there are several, and with
         ``output_size=...``, the sizes of x, if they are not the default of
         :func:`jaxcnn.conv_transpose` (the smallest, or outputs times stride for a SAME padding).
       problem: any convolution.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def assert_obeys_geometry(fn: Callable[..., jax.Array], problem: Problem) -> None:
-    """Checks that ``fn`` is traced to and returns the formula's shape, in the input's dtype.
+    """Checks that ``fn``, traced or run, returns the formula's shape in the input's dtype.
 
     Args:
       fn: called as :func:`jaxcnn.conv` or, for a pool, as :func:`jaxcnn.max_pool`.
@@ -72,7 +72,7 @@ def assert_matches_reference(
     *,
     reference: Callable[..., jax.Array] | None = None,
 ) -> None:
-    """Checks that ``fn`` gives, entry by entry, the numbers of the definition in float64.
+    """Checks that ``fn`` returns, entry by entry, the numbers of the definition in float64.
 
     They may differ by the error that rounding can cause (:mod:`jaxcnn.testing.tolerance`); a
     maximum must be equal. If ``fn`` computes in less than its dtype, as float32 convolutions on GPU
@@ -106,7 +106,7 @@ def assert_lowers(
     *,
     returns: Any = None,
 ) -> None:
-    """Checks that ``fn`` lowers to StableHLO for these platforms; none of them need be present.
+    """Checks that ``fn`` lowers to StableHLO for these platforms, which need not be present.
 
     Args:
       fn: a function of arrays.
@@ -116,7 +116,7 @@ def assert_lowers(
         :func:`jax.eval_shape` gives.
 
     Raises:
-      AssertionError: if lowering fails or gives another type, with the types.
+      AssertionError: if lowering fails or returns another type; gives the types.
 
     >>> import jaxcnn
     >>> x, kernel = jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6))

@@ -1,4 +1,4 @@
-"""The definition that a function is compared with, in float64, and its terms' magnitudes."""
+"""The definition in float64, to compare functions with, and its terms' magnitudes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Definition:
         self._gradients = jax.jit(pull_back, compiler_options=_COMPILER)
 
     def values(self, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-        """The output for these arrays, and the sums of its terms' magnitudes."""
+        """The output for these arrays, and the sums of the terms' magnitudes."""
         with jax.enable_x64(True):
             exact = _as_float64(arrays)
             want = self._values(exact)
@@ -42,7 +42,7 @@ class Definition:
     def gradients(self, arrays: Arrays, cotangent: jax.Array) -> tuple[tuple[Any, ...], ...]:
         """The gradients for this cotangent, and the sums of their terms' magnitudes.
 
-        Each a tuple with an entry for each of the arrays: None for None.
+        Both are tuples with an entry for each array, which is None if the array is None.
         """
         with jax.enable_x64(True):
             exact, cotangent = _as_float64((arrays, cotangent))
@@ -52,5 +52,5 @@ class Definition:
 
 
 def _as_float64(arrays: Any) -> Any:
-    """The same tree of arrays, their numbers unchanged. 64 bits must be enabled."""
+    """The same tree of arrays in float64; 64 bits must be enabled."""
     return jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), arrays)

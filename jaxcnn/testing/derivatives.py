@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jax.typing import ArrayLike
 
-# The streams of the problem's seed that these arrays are drawn from.
+# The streams of the problem's seed for these arrays.
 _COTANGENT, _TANGENT, _OTHER = 10, 20, 30
 
 
@@ -60,7 +60,7 @@ def assert_gradients_match(
         _assert_gradients_close(got, want, magnitudes, problem)
     problem, step = replace(problem, dtype="float64"), 1.0
     if isinstance(problem, PoolProblem) and problem.kind == "max":
-        # Less than half the gap between two cells: the step does not change which is the maximum.
+        # The step is less than half the gap between two cells, so the maximum stays the same cell.
         problem = replace(problem, ties=False)
         step = problem.gap / 4
     with checking("gradient of fn = central difference, in float64", problem), problem.x64():

@@ -1,6 +1,6 @@
-"""Every law checked against one function, with a result for each: a test would stop at the first.
+"""Checks every law against one function, with a result for each; needs hypothesis.
 
-Needs hypothesis.
+A test would stop at the first failure.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Law = Callable[[Callable[..., "jax.Array"], Any], None]
 
 @dataclass(frozen=True)
 class LawResult:
-    """Whether a law held, and if not, for which problem.
+    """Whether a law held and, if not, the problem that breaks it.
 
     Attributes:
-      law: its name.
-      failure: None if it held for every problem drawn; otherwise the failure message for the
+      law: the law's name.
+      failure: None if the law held for every drawn problem; otherwise the failure message for the
         smallest problem that breaks it.
 
     >>> LawResult("obeys geometry", None).holds
@@ -45,7 +45,7 @@ class LawResult:
 
     @property
     def holds(self) -> bool:
-        """Whether no problem drawn broke the law."""
+        """Whether no drawn problem broke the law."""
         return self.failure is None
 
 
@@ -60,8 +60,8 @@ def check_laws(
 
     Args:
       fn: called as :func:`jaxcnn.conv`, or as the pool whose problems are drawn.
-      problems: what it should compute, such as ``conv_problems()``.
-      impossible: what it should refuse, such as ``impossible_conv_problems()``.
+      problems: a strategy for problems to compute, such as ``conv_problems()``.
+      impossible: a strategy for problems to refuse, such as ``impossible_conv_problems()``.
       examples: how many problems are drawn for each law.
 
     Returns:
@@ -95,7 +95,7 @@ def check_law(
 
     Args:
       law: an assertion of this package that takes ``fn`` and a problem.
-      name: what the result calls it.
+      name: the law's name in the result.
       fn, problems, examples: as in :func:`check_laws`.
 
     >>> import jaxcnn
@@ -113,7 +113,7 @@ def check_law(
         derandomize=True,
         print_blob=False,
         phases=(Phase.generate, Phase.shrink),
-        # Iterating over HealthCheck gives its members, which hypothesis' annotations do not say.
+        # Iteration over HealthCheck gives its members, but hypothesis' annotations do not say so.
         suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
     )
     @given(problems)

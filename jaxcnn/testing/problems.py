@@ -1,7 +1,7 @@
-"""Test problems: one convolution or pool, as numbers, with arrays drawn from a seed.
+"""Test problems: a convolution or a pool as numbers, with arrays drawn from a seed.
 
-A problem prints as the call that makes it. Its constructor checks nothing, so that impossible
-problems can be made too; :meth:`ConvProblem.shapes` asks the geometry.
+A problem prints as the call that creates it. Its constructor checks nothing, so impossible problems
+can be created too; :meth:`ConvProblem.shapes` checks them with the geometry.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class BaseProblem:
     seed: int
 
     def x64(self) -> AbstractContextManager:
-        """A context in which the problem's dtype exists: 64 bits are enabled for float64."""
+        """A context that enables 64 bits if the problem's dtype is float64."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
     def random_array(self, shape: tuple[int, ...], stream: int) -> jax.Array:
         """An array of the problem's dtype, drawn from its seed; each stream gives another array.
 
-        Numbers of either sign and of magnitudes from 1/8 to 1, whose products neither overflow nor
+        Numbers have either sign and magnitudes from 1/8 to 1; their products neither overflow nor
         underflow.
         """
         draws = np.random.default_rng((self.seed, stream))
@@ -55,15 +55,15 @@ class ConvProblem(BaseProblem):
 
     Attributes:
       batch: N, or None for one example without a batch axis.
-      size: of the input, one integer for each spatial axis.
+      size: the input's size, one integer for each spatial axis.
       kernel_size, stride, dilation: one integer for each spatial axis; an empty stride or dilation
         means 1 on every axis.
       in_channels, out_channels, groups: of the whole convolution, not of one group.
       padding: a name, or a pair (before, after) for each axis.
       rounding: ``"exact"`` or ``"floor"``.
       use_bias: whether there is a bias.
-      dtype: name of the arrays' dtype.
-      seed: the arrays are drawn from it.
+      dtype: the name of the arrays' dtype.
+      seed: the seed of the arrays.
 
     >>> problem = ConvProblem(size=(7, 7), kernel_size=(3, 3), out_channels=6, batch=None)
     >>> problem.output_shape
@@ -146,8 +146,8 @@ class ConvProblem(BaseProblem):
     def gradient_roundings(self) -> tuple[int, int, int]:
         """The same for the gradients of x, kernel and bias.
 
-        The gradient of a cell of x adds each tap of each filter of its group at most once; that of
-        a weight or a bias adds each output of its feature map.
+        The gradient of a cell of x adds each tap of each output channel of its group at most once.
+        The gradient of a weight or a bias adds each output of its feature map.
         """
         per_cell = math.prod(self.kernel_size) * (self.out_channels // self.groups)
         per_map = (1 if self.batch is None else self.batch) * math.prod(self.shapes().spatial)
@@ -159,7 +159,7 @@ class ConvProblem(BaseProblem):
         return self.roundings + 2
 
     def magnitude_inputs(self, *arrays: jax.Array | None) -> Arrays:
-        """Arrays for which outputs and derivatives are the sums of their terms' magnitudes."""
+        """Arrays whose outputs and derivatives are the sums of their terms' magnitudes."""
         return jax.tree.map(jnp.abs, arrays)
 
 
@@ -168,12 +168,12 @@ class PoolProblem(BaseProblem):
     """A pool, with the arguments of :func:`jaxcnn.max_pool`.
 
     Attributes:
-      kind: ``"max"`` or ``"avg"``: the definition, unless an assertion is given another.
+      kind: ``"max"`` or ``"avg"``, the default definition of the assertions.
       batch, size, kernel_size, stride, padding, dilation, dtype, seed: as in :class:`ConvProblem`.
       channels: C.
       rounding: ``"exact"``, ``"floor"`` or ``"ceil"``.
       ties: whether cells have few different values, so that several are often the maximum;
-        otherwise all cells differ (as far as the dtype can tell).
+        otherwise all cells differ (as far as the dtype allows).
 
     >>> PoolProblem(size=(4, 4), kernel_size=(2, 2), stride=(2, 2)).output_shape
     (1, 2, 2, 1)
@@ -242,7 +242,7 @@ class PoolProblem(BaseProblem):
 
     @property
     def roundings(self) -> int:
-        """The most roundings that a cell goes through: none for a maximum, which is one of them."""
+        """The most roundings that a cell goes through; none for a maximum, which is a cell."""
         return 0 if self.kind == "max" else math.prod(self.kernel_size) + 1
 
     @property
@@ -256,9 +256,9 @@ class PoolProblem(BaseProblem):
         return self.roundings
 
     def magnitude_inputs(self, *arrays: jax.Array | None) -> Arrays:
-        """Arrays for which outputs and derivatives are the sums of their terms' magnitudes.
+        """Arrays whose outputs and derivatives are the sums of their terms' magnitudes.
 
-        |x| for a mean. x itself for a maximum, which must come from the same cell.
+        This is |x| for a mean, and x for a maximum, which must come from the same cell.
         """
         return arrays if self.kind == "max" else jax.tree.map(jnp.abs, arrays)
 
@@ -267,7 +267,7 @@ Problem = ConvProblem | PoolProblem
 
 
 def _fill(problem: Problem, **defaults: int) -> None:
-    """Replaces an empty attribute by its default on every spatial axis."""
+    """Replaces an empty attribute with its default on every spatial axis."""
     for name, value in defaults.items():
         if not getattr(problem, name):
             object.__setattr__(problem, name, (value,) * len(problem.size))

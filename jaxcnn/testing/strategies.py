@@ -1,7 +1,7 @@
 """Hypothesis strategies for problems, possible and impossible. Needs hypothesis.
 
-They filter nothing out: the window is drawn first, then one of the sizes that it fits. That is
-fast, and shrinks to small problems. An impossible problem is a possible one with one thing wrong.
+The strategies discard no draws: they draw the window first, and then a size that it fits. This is
+fast, and shrinks to small problems. An impossible problem is a possible one with one mistake.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def conv_problems(
     Args:
       ranks: numbers of spatial axes.
       batches: batch sizes; None for one example without a batch axis.
-      max_cells: of all spatial axes together.
-      max_size: cells on one axis, and, as far as the padding permits, outputs on one axis.
-      max_kernel_size, max_stride, max_dilation: on one axis.
-      max_groups: of the convolution.
+      max_cells: cells of all spatial axes together.
+      max_size: cells on one axis and, as far as the padding permits, outputs on one axis.
+      max_kernel_size, max_stride, max_dilation: bounds on each axis.
+      max_groups: groups of the convolution.
       max_channels: input channels, and output channels, of one group.
       paddings: names, and ``"numbers"`` for a pair on each axis.
       roundings: ``"exact"``, ``"floor"`` (cells at the end may stay unread) or both.
@@ -180,13 +180,13 @@ def _axis(
     max_stride: int,
     max_dilation: int,
 ) -> tuple[int, int, int, tuple[int, int] | None, int]:
-    """(size, kernel size, stride, padding, dilation), the padding None if it is given by name."""
+    """(size, kernel size, stride, padding, dilation); the padding is None if it has a name."""
     kernel_size = draw(st.integers(1, min(max_kernel_size, max_size)))
     room = max_size if kernel_size == 1 else (max_size - 1) // (kernel_size - 1)
     dilation = draw(st.integers(1, min(max_dilation, room)))
     extent = dilation * (kernel_size - 1) + 1
-    # Each window of a pool reads a cell of the input: at least as many cells as the dilation, so
-    # that none falls between two taps, and less padding than the window's extent.
+    # Each window of a pool reads a cell of the input: the size is at least the dilation, so that
+    # the input does not fall between two taps, and the padding is less than the window's extent.
     least = dilation if pool else 1
     stride = draw(st.integers(1, min(max_stride, max_size - least + 1)))
     pair = None
@@ -200,7 +200,7 @@ def _axis(
         )
         return divmod(size + low + high - extent, stride)
 
-    # At least one size is possible: one of every ``stride`` successive sizes leaves no remainder.
+    # At least one size is possible: among ``stride`` successive sizes, one leaves no remainder.
     steps = {}
     for size in range(least, max_size + 1):
         count, remainder = steps_and_remainder(size)
@@ -213,9 +213,9 @@ def _axis(
 
 @st.composite
 def impossible_conv_problems(draw: st.DrawFn, **bounds: Any) -> ConvProblem:
-    """A strategy for convolutions that the geometry must refuse: one thing is wrong with each.
+    """A strategy for convolutions that the geometry must refuse; each has one mistake.
 
-    ``bounds``, as in :func:`conv_problems`, are those of the possible problem it is made from.
+    ``bounds``, as in :func:`conv_problems`, apply to the possible problem before the mistake.
 
     >>> from hypothesis import find
     >>> find(impossible_conv_problems(), lambda p: p.groups > 1).shapes()
@@ -234,9 +234,9 @@ def impossible_conv_problems(draw: st.DrawFn, **bounds: Any) -> ConvProblem:
 
 @st.composite
 def impossible_pool_problems(draw: st.DrawFn, **bounds: Any) -> PoolProblem:
-    """A strategy for pools that the geometry must refuse: one thing is wrong with each.
+    """A strategy for pools that the geometry must refuse; each has one mistake.
 
-    ``bounds``, as in :func:`pool_problems`, are those of the possible problem it is made from.
+    ``bounds``, as in :func:`pool_problems`, apply to the possible problem before the mistake.
 
     >>> from hypothesis import find
     >>> find(impossible_pool_problems(), lambda p: p.stride[0] > 0).shapes()
@@ -252,7 +252,7 @@ _REASONS = ("remainder", "large kernel", "stride", "dilation", "negative padding
 
 
 def _mistake(draw: st.DrawFn, reason: str, problem: ConvProblem | PoolProblem) -> dict[str, object]:
-    """The attributes that make a possible problem impossible, for this reason, on one axis."""
+    """The attributes that make a possible problem impossible for this reason, on one axis."""
     i = draw(st.integers(0, len(problem.size) - 1))
 
     def put(entries: tuple, entry: object) -> tuple:

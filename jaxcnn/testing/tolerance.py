@@ -57,10 +57,10 @@ def gamma(roundings: int, dtype: DTypeLike) -> float:
 def probable_gamma(roundings: int, dtype: DTypeLike, *, deviations: float = 10) -> float:
     """The relative error after n roundings that are independent and of mean zero.
 
-    It grows with sqrt(n), and so says something of a sum of 100,000 float32 terms, where
-    :func:`gamma` does not. It fails with probability below 2*n*exp(-deviations**2 / 2), 4e-22*n by
-    default. Source: N. J. Higham, T. Mary, "A new approach to probabilistic rounding error
-    analysis", SIAM J. Sci. Comput. 41 (2019), theorem 2.4, with lambda = ``deviations``.
+    It grows with sqrt(n), so it is useful for a sum of 100,000 float32 terms, for which
+    :func:`gamma` is too large. It fails with probability below 2*n*exp(-deviations**2 / 2), which
+    is 4e-22*n by default. Source: N. J. Higham, T. Mary, "A new approach to probabilistic rounding
+    error analysis", SIAM J. Sci. Comput. 41 (2019), theorem 2.4, with lambda = ``deviations``.
 
     >>> probable_gamma(10_000, "float32") < gamma(10_000, "float32") / 9
     True
@@ -73,8 +73,8 @@ def rounding_bound(magnitude: ArrayLike, relative_error: float) -> np.ndarray:
     """The error of a sum with this relative error in each of its terms, in float64.
 
     Args:
-      magnitude: the sum of the terms' magnitudes: the same sum over |x| and |w|, itself computed
-        with that relative error.
+      magnitude: the sum of the terms' magnitudes: the same sum over |x| and |w|, computed with the
+        same relative error.
       relative_error: e, for instance ``gamma(n, dtype)``; for the distance between two computed
         sums, the sum of their errors.
 

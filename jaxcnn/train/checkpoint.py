@@ -27,9 +27,8 @@ class Checkpoints:
 
     A new checkpoint is written beside the old one, together with a list of its arrays and the
     digests of its files. It is renamed when it is complete, and then the old one is removed. The
-    digests and the list of arrays are checked before a restore, because Orbax restores some altered
-    files silently, and prints tracebacks from its threads for others and for arrays of the wrong
-    shape.
+    digests and the list of arrays are checked before a restore: Orbax restores some altered files
+    silently, and prints tracebacks from its threads for others and for arrays of the wrong shape.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +67,7 @@ class Checkpoints:
             one, other = next(pair for pair in lines if pair[0] != pair[1])
             raise InputError(
                 f"{newest} is not a checkpoint of the network in config.json: it holds {one} where "
-                f"the network has {other}; put back the settings it was trained with"
+                f"the network has {other}; restore the settings it was trained with"
             )
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
             state = orbax.restore(newest, args=ocp.args.StandardRestore(like))

@@ -91,11 +91,11 @@ class TrainConfig:
             )
 
     def stack(self, image_shape: Sequence[int] = IMAGE) -> Stack:
-        """The network over images of that shape, with the weights that it starts from."""
+        """The network for images of this shape, with its initial weights."""
         return Stack(image_shape, self.layers, rngs=nnx.Rngs(self.seed))
 
     def plan(self) -> Plan:
-        """The plan of the network over images of the digits' size."""
+        """The plan of the network for images of the digits' size."""
         return nnx.eval_shape(self.stack).plan()
 
     def steps_per_epoch(self, images: int) -> int:

@@ -33,7 +33,7 @@ REPORT_SECONDS = 0.2
 
 
 class Data(NamedTuple):
-    """Digits to train on, to choose settings by, and to report."""
+    """Digits for training, for the choice of settings, and for the reported result."""
 
     train: Digits
     validation: Digits
@@ -102,7 +102,7 @@ def train(
         settings.
       resume: whether to continue from the folder's newest checkpoint.
       report: called with the progress a few times a second.
-      data: digits to train on, to choose settings by, and to report; None for MNIST.
+      data: digits for training, validation and test; None for MNIST.
 
     Raises:
       InputError: (a ValueError) if settings, folder, data files or checkpoint cannot be used.
@@ -126,7 +126,7 @@ def train(
         if done > total:
             raise InputError(
                 f"{folder} has done {done} steps, but the {config.epochs} epochs in its "
-                f"config.json have only {total}; put back the settings it was trained with"
+                f"config.json have only {total}; restore the settings it was trained with"
             )
         run.rewind_metrics(done)
         log = _MetricsLog(run, report, config, total, steps)

@@ -134,7 +134,7 @@ class Run:
         if trained != list(range(1, step + 1)):
             raise InputError(
                 f"{self.folder / 'metrics.jsonl'} is damaged: it lacks a line among those of the "
-                f"first {step} steps; put the file back, or start a new run"
+                f"first {step} steps; restore the file, or start a new run"
             )
         self.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 

@@ -96,7 +96,7 @@ def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps:
         # Optax's annotation says any tree, but the result is one like its first argument.
         params = cast("nnx.State", optax.apply_updates(state.params, updates))
         new = TrainState(state.step + 1, params, opt_state)
-        # A state that changes its shapes or dtypes would be compiled anew in every step.
+        # A state whose shapes or dtypes change would be compiled again in every step.
         chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
         return new, metrics
 

@@ -207,7 +207,7 @@ REWRITES = [name for name, each in ALGORITHMS.items() if isinstance(each, Rewrit
 
 @pytest.mark.parametrize("name", REWRITES)
 @given(st.data())
-def test_parts_are_the_problems_that_a_rewrite_hands_on(name, data):
+def test_the_parts_of_a_rewrite_are_the_problems_that_it_passes_on(name, data):
     problem, _ = data.draw(taken_by(name)).trimmed()
     assert _handed_on(problem, name) == _stated(problem, name)
 
@@ -234,7 +234,7 @@ def _stated(problem, name):
     return sorted((part for part, times in parts for _ in range(times)), key=str)
 
 
-def test_there_is_something_to_draw_for_every_algorithm():
+def test_every_algorithm_has_problems_to_draw():
     from tests.convolve.drawn import _MADE_FOR
 
     assert set(_MADE_FOR) == set(ALGORITHMS)

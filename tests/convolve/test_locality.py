@@ -250,7 +250,7 @@ LONG = (
 
 @pytest.mark.parametrize("problem", LONG, ids=str)
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_long_filters_keep_outputs_on_their_window(problem, closed):
+def test_outputs_of_long_kernels_depend_on_their_window_alone(problem, closed):
     with jaxcnn.onednn_closed() if closed else nullcontext():
         run = jax.jit(all_directions(problem))
         for what, (x, kernel, g) in poisonings(0, *three(problem)):
@@ -261,7 +261,7 @@ def test_long_filters_keep_outputs_on_their_window(problem, closed):
         assert not np.asarray(y)[defined(problem, x, kernel)[1] == 0].any()
 
 
-def test_causal_outputs_see_no_later_cell():
+def test_causal_outputs_do_not_depend_on_later_cells():
     x = jnp.ones((4096, 1)).at[-1].set(np.nan)
     y = jaxcnn.causal_conv(x, jnp.ones((240, 1, 1)) / 240)
     assert np.isnan(y[-1, 0])

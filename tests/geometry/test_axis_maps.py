@@ -49,7 +49,7 @@ def test_axis_map_of_recognises_every_strided_axis_by_the_cells_it_reads(data):
     ],
     ids=["repeated", "zeros between", "broadcast", "reflected"],
 )
-def test_axis_map_of_recognises_repetitions_dilations_broadcasts_and_else_lists_the_cells(
+def test_axis_map_of_recognises_repetitions_dilations_and_broadcasts_and_lists_other_cells(
     rows, step
 ):
     found = axis_map_of(2, rows)

@@ -97,7 +97,7 @@ def test_keras_convolutions_and_pools_have_their_documented_size(n, f, s, d):
         assert conv_size(n, f, valid) == math.ceil((n - reach + 1) / s)
 
 
-def test_keras_same_padding_has_the_odd_cell_after_and_causal_padding_all_cells_before():
+def test_keras_same_padding_puts_the_odd_cell_after_and_causal_padding_all_cells_before():
     assert conv_shapes((8, 1), (4, 1, 1), **keras.conv((4,), padding="same")).paddings == ((1, 2),)
     causal = keras.conv((4,), padding="causal", dilation_rate=2)
     assert conv_shapes((8, 1), (4, 1, 1), **causal).paddings == ((6, 0),)
@@ -120,7 +120,7 @@ def test_keras_transposed_convolutions_have_their_documented_size(n, f, s, d, pa
 
 @many
 @given(sizes, filters, strides, dilations, small, st.integers(-9, 6))
-def test_onnx_output_shape_is_reached_with_the_odd_cell_at_the_end_that_auto_pad_names(
+def test_onnx_output_shape_is_reached_with_the_odd_cell_on_the_side_that_auto_pad_names(
     n, f, s, d, extra, total
 ):
     out = s * (n - 1) + extra + d * (f - 1) + 1 - total

@@ -205,7 +205,7 @@ def test_the_fields_of_a_chain_of_windows_are_those_of_receptive_field(chain):
 
 @many
 @given(st.data())
-def test_a_field_is_the_largest_span_of_paths_and_moves_by_the_jump(data):
+def test_a_receptive_field_is_the_largest_span_of_paths_and_moves_by_the_jump(data):
     m = data.draw(graphs(axes=(1, 1), joins=False))
     (field,), (period,) = m.fields, m.periods
     assume(m.most_paths < 2000 and period < m.sizes[0])

@@ -65,7 +65,7 @@ def test_causal_padding_lets_no_output_read_a_later_cell(size, kernel_size, stri
     assert [cells[-1] for cells in found] == list(range(0, size, stride))
 
 
-def test_size_is_preserved_iff_the_padding_is_what_the_formula_says():
+def test_equal_padding_preserves_the_size_iff_it_is_that_of_the_formula():
     for size, kernel_size, stride, dilation in product(range(1, 8), range(1, 5), (1, 2, 3), (1, 2)):
         layout = {"stride": stride, "dilation": dilation}
         low, high = size_preserving_padding(size, kernel_size, **layout)

@@ -20,7 +20,7 @@ from tests.geometry import drawn
     drawn.dilations,
     st.integers(0, 6),
 )
-def test_a_transposed_size_gives_back_the_outputs_it_came_from(
+def test_a_convolution_of_the_transposed_size_has_the_original_number_of_outputs(
     outputs, kernel_size, stride, padding, dilation, extra
 ):
     layout = {"stride": stride, "padding": padding, "dilation": dilation}

@@ -12,7 +12,7 @@ from tests.geometry import drawn
 from tests.geometry.brute import placed_windows
 
 
-def test_unread_lost_and_overhanging_cells_lie_behind_the_last_placement():
+def test_unread_lost_and_overhanging_cells_are_after_the_last_placement():
     for window, found in placed_windows():
         end = window.size + window.padding[1]
         behind = range(found[-1][-1] + 1, end)

@@ -168,8 +168,8 @@ def test_lint_without_an_input_shape_is_a_usage_error(nets):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("{}", ["names no function", "write module:function"]),
-        ("{}:", ["names no function"]),
+        ("{}", ["does not name a function", "write module:function"]),
+        ("{}:", ["does not name a function"]),
         ("{}.py:flawed", ["names a file", "write {}:flawed"]),
         ("no_such_module_here:flawed", ["there is no module no_such_module_here"]),
         ("{}:flwaed", ["has no flwaed", "did you mean flawed"]),

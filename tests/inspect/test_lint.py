@@ -203,7 +203,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_rule_finds_its_flaw_and_nothing_without_it(name):
+def test_a_rule_reports_its_flaw_and_nothing_in_the_same_network_without_it(name):
     code, flawed, sound, shape, words = CASES[name]
     shapes = shape if isinstance(shape, dict) else {"flawed": shape, "sound": shape}
     found = lint(flawed, shapes["flawed"], select=[code])

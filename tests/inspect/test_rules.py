@@ -138,7 +138,7 @@ def test_every_option_of_channels_wastes_no_matrix_units(channels, groups):
 @given(
     st.lists(st.tuples(st.integers(2, 4), st.integers(1, 5)), min_size=1, max_size=4),
 )
-def test_the_dilations_that_are_advised_leave_no_holes(layers):
+def test_the_advised_dilations_leave_no_holes(layers):
     def findings(layers):
         def network(x):
             for kernel_size, dilation in layers:

@@ -77,14 +77,14 @@ def test_a_pooling_layer_is_the_pool(layer, pool, more, problem):
     np.testing.assert_array_equal(layer((2, 2), **more)(cells), pool(cells, (2, 2), **more))
 
 
-def test_an_average_pool_layer_counts_padding_where_it_is_told_to():
+def test_an_average_pool_layer_counts_padding_if_count_include_pad_is_set():
     x = jnp.ones((1, 3, 3, 1))
     layer = nn.AvgPool(2, stride=1, padding=1, count_include_pad=True)
     assert layer(x)[0, 0, 0] == 0.25
 
 
 @EACH
-def test_without_a_bias_there_is_none(case):
+def test_a_layer_without_a_bias_has_none(case):
     layer = case.build(use_bias=False, rngs=nnx.Rngs(0))
     assert layer.bias is None
     want = case.operation(case.x, *_parameters(layer, case), **case.arguments)
@@ -92,7 +92,7 @@ def test_without_a_bias_there_is_none(case):
 
 
 @EACH
-def test_weights_start_with_the_variance_that_suits_the_activation(case):
+def test_initial_weights_have_the_variance_of_the_activations_gain(case):
     draws = [case.build(activation="relu", rngs=nnx.Rngs(seed)) for seed in range(30)]
     for name, fan_in in case.fan_in.items():
         weights = np.concatenate([np.ravel(getattr(layer, name)[...]) for layer in draws])
@@ -119,7 +119,7 @@ def test_a_kernel_starts_as_a_truncated_normal_of_variance_gain_over_fan_in(name
 
 
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu"])
-def test_a_gain_makes_up_for_what_the_activation_takes_from_a_normal_signal(name):
+def test_a_gain_is_the_inverse_of_the_activations_mean_square(name):
     # E[f(z)^2] for z ~ N(0, 1); f is linear on each side of zero, and quadrature exact.
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     squares = np.asarray(ACTIVATIONS[name].function(jnp.asarray(nodes)), np.float64) ** 2
@@ -128,7 +128,7 @@ def test_a_gain_makes_up_for_what_the_activation_takes_from_a_normal_signal(name
 
 
 @EACH
-def test_an_activation_may_be_a_function_and_one_that_is_known_has_its_gain(case):
+def test_an_activation_may_be_a_function_and_a_known_function_has_its_gain(case):
     named, same, other = (
         case.build(activation=activation, rngs=nnx.Rngs(0))
         for activation in ("relu", jax.nn.relu, lambda y: jnp.maximum(y, 0))
@@ -165,7 +165,7 @@ def test_initialisers_of_flax_draw_the_parameters(case):
 
 
 @EACH
-def test_metadata_lies_with_the_parameters(case):
+def test_metadata_are_stored_in_the_parameters(case):
     layer = case.build(
         kernel_metadata={"place": "k"}, bias_metadata={"place": "b"}, rngs=nnx.Rngs(0)
     )
@@ -203,7 +203,7 @@ def test_a_layer_computes_in_one_dtype_and_keeps_parameters_in_another(case):
         ("uint8", "float32", None, "float32"),
     ],
 )
-def test_without_a_dtype_the_input_and_the_parameters_say_it(x_dtype, param_dtype, dtype, want):
+def test_without_a_dtype_the_input_and_the_parameters_decide_it(x_dtype, param_dtype, dtype, want):
     layer = nn.Conv(1, 2, (3,), dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0))
     x = jnp.ones((5, 1), x_dtype)
     assert jax.eval_shape(lambda: layer(x)).dtype == want
@@ -212,7 +212,7 @@ def test_without_a_dtype_the_input_and_the_parameters_say_it(x_dtype, param_dtyp
 
 
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
-def test_a_result_may_be_of_a_wider_dtype_than_the_layer_computes_in(name):
+def test_preferred_element_type_gives_a_result_wider_than_the_layers_dtype(name):
     case = FILTERS[name]
     wide, narrow = (
         case.build(
@@ -232,7 +232,7 @@ def test_a_result_may_be_of_a_wider_dtype_than_the_layer_computes_in(name):
 
 
 @EACH
-def test_a_layer_promotes_by_the_function_it_is_given(case):
+def test_a_layer_promotes_with_the_given_promote_dtype(case):
     seen = []
 
     def promote(arrays, *, dtype=None, inexact=True):
@@ -245,7 +245,7 @@ def test_a_layer_promotes_by_the_function_it_is_given(case):
 
 
 @EACH
-def test_a_single_example_gives_a_single_result(case):
+def test_a_layer_of_a_single_example_gives_a_single_result(case):
     layer = case.build(rngs=nnx.Rngs(0))
     single, batch = (
         jax.eval_shape(lambda given=given: layer(given)) for given in (case.x[0], case.x)
@@ -254,7 +254,7 @@ def test_a_single_example_gives_a_single_result(case):
 
 
 @EACH
-def test_gradients_reach_every_parameter(case):
+def test_gradients_reach_every_parameter_of_a_layer(case):
     layer = case.build(rngs=nnx.Rngs(0))
     gradients = nnx.grad(lambda layer: (layer(case.x) ** 2).sum())(layer)
     assert set(gradients) == {*case.fan_in, "bias"}
@@ -267,7 +267,7 @@ def test_gradients_reach_every_parameter(case):
 
 
 @EACH
-def test_a_result_is_divided_as_it_is_asked_to_be(case):
+def test_the_result_of_a_layer_has_the_requested_out_sharding(case):
     layer = case.build(rngs=nnx.Rngs(0))
     graph, state = nnx.split(layer)
     mesh = jax.make_mesh((1,), ("some",), axis_types=(AxisType.Explicit,))
@@ -278,7 +278,7 @@ def test_a_result_is_divided_as_it_is_asked_to_be(case):
     assert y.sharding.spec == spec
 
 
-def test_a_transposed_layer_gives_the_size_that_is_asked_for():
+def test_a_transposed_layer_has_the_requested_output_size():
     layer = nn.ConvTranspose(4, 6, (4, 4), stride=2, padding="SAME", rngs=nnx.Rngs(0))
     assert layer(IMAGE).shape == (2, 10, 14, 6)
     assert layer(IMAGE, output_size=(9, 13)).shape == (2, 9, 13, 6)
@@ -293,7 +293,7 @@ def test_a_masked_transposed_layer_is_the_adjoint_of_the_masked_convolution():
     np.testing.assert_allclose(layer(x), back(x)[0], rtol=1e-5, atol=1e-6)
 
 
-def test_a_causal_layer_takes_chunk_after_chunk():
+def test_a_causal_layer_streams_chunks_with_the_numbers_of_the_whole_input():
     layer = nn.CausalConv(4, 6, 3, dilation=2, activation="relu", rngs=nnx.Rngs(0))
     x = jnp.arange(72.0).reshape(2, 9, 4) % 5 - 2
     layer.kernel[...] = jnp.round(4 * layer.kernel[...])  # whole numbers: their sums are exact

@@ -123,13 +123,13 @@ OF_POOLS = {"stride": None, "rounding": "ceil"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_for_every_argument_of_every_layer_there_are_values_to_refuse(name):
+def test_every_argument_of_every_layer_has_a_test_of_refused_values(name):
     assert set(_arguments(name)) <= {*WRONG, *WRONG_FOR_AXES}
 
 
 @many
 @given(st.data(), st.sampled_from(sorted(LAYERS)), st.integers(1, 3))
-def test_what_an_option_cannot_be_is_refused_when_the_layer_is_built(data, name, axes):
+def test_an_impossible_option_is_refused_when_the_layer_is_built(data, name, axes):
     option = data.draw(st.sampled_from(_arguments(name)))
     axes = 1 if name == "CausalConv" else axes
     values = WRONG[option] if option in WRONG else WRONG_FOR_AXES[option](axes)
@@ -160,7 +160,7 @@ def test_what_an_option_cannot_be_is_refused_when_the_layer_is_built(data, name,
         (nn.CausalConv, (4, 6, (3,)), {}, ["kernel_size", "(3,)"]),
     ],
 )
-def test_a_refusal_says_what_to_type(layer, sizes, arguments, words):
+def test_the_error_of_an_impossible_option_says_what_to_type(layer, sizes, arguments, words):
     with pytest.raises((ValueError, TypeError)) as caught:
         layer(*sizes, **arguments, rngs=nnx.Rngs(0))
     message = str(caught.value)
@@ -169,7 +169,7 @@ def test_a_refusal_says_what_to_type(layer, sizes, arguments, words):
         assert word in message
 
 
-def test_a_refusal_names_a_subclass_by_its_own_name():
+def test_the_error_of_an_impossible_option_names_the_subclass():
     class Stem(nn.Conv):
         pass
 
@@ -230,7 +230,7 @@ def _outcome(call, layer, x):
 
 @scaled(10)
 @given(st.data(), st.sampled_from(sorted(LAYERS)))
-def test_whatever_way_an_option_is_spelled_the_layer_is_one_program(data, name):
+def test_layers_with_equal_options_in_other_spellings_are_one_program(data, name):
     option, value, other = data.draw(spelled(name))
     rounding = {} if name == "ConvTranspose" else {"rounding": "floor"}
     plain, again = (
@@ -246,7 +246,7 @@ def test_whatever_way_an_option_is_spelled_the_layer_is_one_program(data, name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_options_are_read_from_a_layer_and_not_changed(name):
+def test_options_of_a_layer_can_be_read_but_not_changed(name):
     layer = _build(name, stride=1)
     assert layer.stride in ((1,), (1, 1))
     assert layer.rounding == "exact"
@@ -257,7 +257,7 @@ def test_options_are_read_from_a_layer_and_not_changed(name):
 
 
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
-def test_every_argument_of_flax_is_ours_or_answered_with_ours(name):
+def test_every_argument_of_a_flax_layer_is_ours_or_answered_with_ours(name):
     ours = inspect.signature(getattr(nn, name).__init__).parameters
     flax = inspect.signature(getattr(nnx, name).__init__).parameters
     assert len(flax) > 15
@@ -269,7 +269,7 @@ def test_every_argument_of_flax_is_ours_or_answered_with_ours(name):
         assert re.search(r"; use (\w+)", str(caught.value))[1] in ours
 
 
-def test_a_call_takes_what_the_call_of_flax_takes():
+def test_the_call_of_a_layer_has_the_arguments_of_flaxs():
     flax = set(inspect.signature(nnx.Conv.__call__).parameters) - {"inputs"}
     for name in LAYERS:
         ours = inspect.signature(getattr(nn, name).__call__).parameters

@@ -1,4 +1,4 @@
-"""Stacks: checked when built, of words, modules and functions; their plan is what they do."""
+"""Stacks of words, modules and functions: checked when built; the plan describes what they do."""
 
 import math
 import re
@@ -27,7 +27,7 @@ def _build(shape, layers, seed=0):
 
 
 def _geometry(word, shape, fields):
-    """What geometry says of a layer: its output, fields, lost cells, parameters, multiply-adds."""
+    """A layer's output, fields, lost cells, parameters and multiply-adds, by geometry."""
     layer = parse(word)
     arguments = {"padding": "VALID", **layer.options}
     arguments["padding"] = for_axes(arguments["padding"], len(shape) - 1)
@@ -49,7 +49,7 @@ def _geometry(word, shape, fields):
 
 @few
 @given(stacks(), st.booleans())
-def test_each_layer_gives_what_its_row_of_the_plan_says(drawn, batched):
+def test_each_layer_of_a_stack_has_the_output_shape_in_its_plan(drawn, batched):
     shape, words = drawn
     stack = _build(shape, words)
     lead = (2,) if batched else ()
@@ -68,7 +68,7 @@ def test_each_layer_gives_what_its_row_of_the_plan_says(drawn, batched):
 
 
 @given(stacks())
-def test_the_plan_is_what_geometry_says_of_the_words(drawn):
+def test_the_plan_of_a_stack_has_the_numbers_of_geometry(drawn):
     shape, words = drawn
     fields = (ReceptiveField(),) * (len(shape) - 1)
     plan = nnx.eval_shape(lambda: _build(shape, words)).plan()
@@ -81,7 +81,7 @@ def test_the_plan_is_what_geometry_says_of_the_words(drawn):
 
 
 @given(stacks(max_layers=1))
-def test_multiply_adds_are_the_products_that_are_summed(drawn):
+def test_multiply_adds_of_a_stack_are_the_products_that_are_summed(drawn):
     shape, (word,) = drawn
     (row,) = _build(shape, [word]).plan().rows
     layer = parse(word)
@@ -105,7 +105,7 @@ def test_multiply_adds_are_the_products_that_are_summed(drawn):
 
 
 def _positive(stack):
-    """The stack with positive weights: a cell is read iff its gradient is not zero."""
+    """The stack with positive weights, for which a cell is read if its gradient is not zero."""
     state = nnx.state(stack, nnx.Param)
     nnx.update(stack, jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.1, state))
     return stack
@@ -120,7 +120,7 @@ def _cells_read(stack, shape, index):
 
 @few
 @given(stacks(max_layers=3, pools=("avg",)), st.integers(0, 99))
-def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick):
+def test_the_field_and_stride_in_a_plan_are_those_of_nonzero_gradients(drawn, pick):
     shape, words = drawn
     stack = _positive(_build(shape, words))
     row = stack.plan().rows[-1]
@@ -132,13 +132,13 @@ def test_the_receptive_field_and_the_stride_are_where_gradients_are(drawn, pick)
         first = field.start + i * field.jump
         assert first <= cells[0]
         assert cells[-1] < first + field.size
-        # The ends are met wherever they lie in the input and no padding hides the way to them.
+        # The ends are reached if they are inside the input and no padding blocks the path to them.
         if all(":valid" in word or word == "conv:1:k1" for word in words):
             assert [cells[0], cells[-1]] == [first, first + field.size - 1]
 
 
 @given(stacks(max_layers=1, pools=("avg",)))
-def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
+def test_lost_rows_in_a_plan_are_the_input_cells_at_the_end_without_gradient(drawn):
     shape, words = drawn
     stack = _positive(_build(shape, words))
     (row,) = stack.plan().rows
@@ -148,13 +148,13 @@ def test_lost_rows_are_the_input_cells_at_the_end_that_have_no_gradient(drawn):
         others = tuple(i for i in range(gradient.ndim) if i != axis)
         unread = np.flatnonzero(gradient.sum(others) == 0)
         assert set(range(size - lost, size)) <= set(unread)
-        # Whether windows leave no cell between them, nor between their taps, unread.
+        # Whether the windows read every cell between them and between their taps.
         dense = layer.stride[axis] <= layer.kernel_size[axis] and layer.dilation[axis] == 1
         if dense and lost < size:
             assert list(unread) == list(range(size - lost, size))
 
 
-def test_words_modules_and_functions_are_applied_one_after_another():
+def test_a_stack_applies_words_modules_and_functions_in_order():
     built = nn.Conv(6, 4, (3, 3), rngs=nnx.Rngs(1))
     norm = nnx.BatchNorm(6, rngs=nnx.Rngs(0))
     linear = nnx.Linear(36, 10, rngs=nnx.Rngs(2))
@@ -176,7 +176,7 @@ def test_a_stack_of_built_layers_needs_no_seed_and_a_word_does():
         Stack((4, 4, 1), ["conv:1:k1"])
 
 
-def test_building_a_stack_leaves_the_modules_in_it_as_they_are():
+def test_building_a_stack_does_not_change_its_modules():
     norm, drop = nnx.BatchNorm(1, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0))
     before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state([norm])))
     count = int(drop.rngs.count[...])
@@ -187,7 +187,7 @@ def test_building_a_stack_leaves_the_modules_in_it_as_they_are():
     assert int(drop.rngs.count[...]) == count + 1
 
 
-def test_dtypes_of_a_stack_are_those_of_its_words():
+def test_the_dtypes_of_a_stack_apply_to_its_words():
     stack = Stack((4, 1), ["conv:2:k2"], dtype="bfloat16", param_dtype="float16", rngs=nnx.Rngs(0))
     assert stack.layers[0].kernel.dtype == "float16"
     assert stack(jnp.ones((4, 1))).dtype == "bfloat16"
@@ -197,20 +197,28 @@ REFUSED = [
     ((7, 7, 1), ["conv:6:k3", "conv:10:k3:s3"], "layer 2 (conv:10:k3:s3): conv: height 5"),
     ((7, 7, 1), ["max:k9"], "layer 1 (max:k9): max_pool: height 7 with kernel_size 9"),
     ((7, 7, 1), ["conv:6:k3", "conv:4:k1:g4"], "layer 2 (conv:4:k1:g4): Conv: groups 4"),
-    ((7, 7, 1), ["conv:6:k3", "dense:10"], "layer 2 (dense:10): 'dense' is no kind of layer"),
+    ((7, 7, 1), ["conv:6:k3", "dense:10"], "layer 2 (dense:10): 'dense' is not a kind of layer"),
     ((7, 7, 1), ["conv:6:k0"], "layer 1 (conv:6:k0): kernel_size must be an integer >= 1, got 0"),
     ((7, 7, 1), [nn.MaxPool((1, 2, 2))], "layer 1 (MaxPool): has kernel_size (1, 2, 2), for"),
     ((7, 1), [jnp.tanh, nnx.Conv(1, 1, (3, 3), rngs=nnx.Rngs(0))], "layer 2 (Conv): has kernel_"),
-    ((7, 7, 1), [nnx.Linear(3, 4, rngs=nnx.Rngs(0))], "layer 1 (Linear): does not take x of shape"),
-    ((7, 7, 1), [jnp.ravel], "layer 1 (ravel): makes (98,) of a batch (2, 7, 7, 1)"),
-    ((7, 7, 1), [jnp.sum], "layer 1 (sum): makes () of a batch (2, 7, 7, 1)"),
-    ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): gives a tuple"),
+    (
+        (7, 7, 1),
+        [nnx.Linear(3, 4, rngs=nnx.Rngs(0))],
+        "layer 1 (Linear): does not accept x of shape",
+    ),
+    ((7, 7, 1), [jnp.ravel], "layer 1 (ravel): turns a batch (2, 7, 7, 1) into (98,)"),
+    ((7, 7, 1), [jnp.sum], "layer 1 (sum): turns a batch (2, 7, 7, 1) into ()"),
+    ((7, 7, 1), [lambda x: (x, x)], "layer 1 (<lambda>): returns a tuple"),
     ((7, 7, 1), [jax.vmap(jnp.ravel), "max:k2"], "layer 2 (max:k2): needs an input (*spatial, "),
-    ((7, 7, 1), ["max:k7", 10], "layer 2 (int): 10 is no layer; use a word such as 'conv:16:k3'"),
+    (
+        (7, 7, 1),
+        ["max:k7", 10],
+        "layer 2 (int): 10 is not a layer; use a word such as 'conv:16:k3'",
+    ),
     (
         (7, 7, 1),
         [nn.MaxPool],
-        "layer 1 (MaxPool): <class 'jaxcnn.nn.pool.MaxPool'> is no layer; use",
+        "layer 1 (MaxPool): <class 'jaxcnn.nn.pool.MaxPool'> is not a layer; use",
     ),
     ((7, 7, 1), "max:k7", "Stack: layers must list layers, as in ['conv:16:k3']"),
     ((7, 0, 1), ["max:k7"], "Stack: input_shape[1] must be an integer >= 1, got 0"),
@@ -219,12 +227,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("shape", "layers", "message"), REFUSED)
-def test_a_stack_is_refused_when_it_is_built_and_the_layer_is_named(shape, layers, message):
+def test_an_impossible_stack_is_refused_when_it_is_built_and_the_layer_is_named(
+    shape, layers, message
+):
     with pytest.raises((InputError, TypeError), match="^" + re.escape(message)):
         _build(shape, layers)
 
 
-def test_what_is_advised_of_a_word_is_written_as_a_part_of_it():
+def test_the_advice_of_an_impossible_word_is_spelled_as_its_parts():
     with pytest.raises(InputError, match="Use :p0-1x0-1, sizes 6x6 or 9x9, or :floor"):
         _build((8, 8, 1), ["conv:1:k3:s3"])
     with pytest.raises(InputError, match="padding=") as caught:
@@ -238,7 +248,7 @@ def test_an_input_of_another_rank_is_refused_by_the_stack():
         stack(jnp.ones((4, 4)))
 
 
-def test_a_second_convolution_takes_the_first_ones_maps_for_its_image():
+def test_a_second_convolution_reads_the_feature_maps_of_the_first():
     rows = _build((7, 7, 3), ["conv:6:k3", "conv:10:k3"]).plan().rows
     assert [row.output for row in rows] == [(5, 5, 6), (3, 3, 10)]
     assert [row.parameters for row in rows] == [3 * 3 * 3 * 6 + 6, 3 * 3 * 6 * 10 + 10]
@@ -260,7 +270,7 @@ def test_layers_of_one_shape_start_with_different_weights():
     assert not (first == second).any()
 
 
-def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers():
+def test_a_stack_is_built_with_and_without_partitionable_random_numbers():
     for partitionable in (False, True):
         with jax.threefry_partitionable(partitionable):
             stack = _build((8, 8, 1), ["conv:4:k3", "conv:2:k6"])
@@ -269,10 +279,10 @@ def test_a_stack_is_drawn_and_run_whichever_way_jax_divides_its_random_numbers()
 
 @few
 @given(stacks(max_layers=2), st.booleans())
-def test_a_residual_is_the_sum_of_its_branches(drawn, inner):
+def test_a_residual_block_is_the_sum_of_its_branches(drawn, inner):
     shape, words = drawn
     output = shapes_after(shape, words)
-    # Resized to the input's shape by a function: branches add only where their shapes are one.
+    # A function resizes to the input's shape: branches can be added only if their shapes are equal.
     layers = [*words, lambda y: jax.image.resize(y, (len(y), *shape), "nearest")]
 
     def ones(x):
@@ -307,11 +317,13 @@ def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
     conv = nn.Conv(3, 3, (3, 3), padding="SAME", rngs=nnx.Rngs(0))
     x = jnp.ones((2, 5, 5, 3))
     np.testing.assert_array_equal(Residual(conv)(x), conv(x) + x)
-    with pytest.raises(TypeError, match="Residual: 3 is no layer; use a word"):
+    with pytest.raises(TypeError, match="Residual: 3 is not a layer; use a word"):
         Residual(conv, shortcut=3)
     with pytest.raises(InputError, match="Residual: conv:3:k1 is a word, which only a stack"):
         Residual("conv:3:k1")(x)
-    with pytest.raises(InputError, match=r"Residual: the layers make \(2, 2, 2, 3\) of \(2, 5, 5"):
+    with pytest.raises(
+        InputError, match=r"Residual: the layers turn \(2, 5, 5, 3\) into \(2, 2, 2, 3\)"
+    ):
         Residual(nn.MaxPool(2, rounding="floor"))(x)
 
 
@@ -320,10 +332,13 @@ def test_a_residual_of_built_layers_works_alone_and_one_of_words_does_not():
     [
         (
             Residual("conv:8:k3:s2:p1:floor"),
-            ["layer 1 (Residual): the layers make (4, 4, 8) of (8, 8, 3)", '"conv:8:k1:s2:floor"'],
+            [
+                "layer 1 (Residual): the layers turn (8, 8, 3) into (4, 4, 8)",
+                '"conv:8:k1:s2:floor"',
+            ],
         ),
         (Residual("conv:8:k3:p1"), ['such as "conv:8:k1:s1"']),
-        (Residual(jax.vmap(jnp.ravel)), ["the layers make (192,) of (8, 8, 3)"]),
+        (Residual(jax.vmap(jnp.ravel)), ["the layers turn (8, 8, 3) into (192,)"]),
         (
             Residual("conv:8:k3", shortcut="conv:4:k3"),
             ["the layers give (6, 6, 8), but the shortcut gives (6, 6, 4)"],
@@ -346,7 +361,7 @@ def test_a_residual_whose_branches_do_not_add_is_refused_when_it_is_built(block,
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3))
-def test_the_shortcut_that_is_advised_fits(height, width, stride, size):
+def test_the_shortcut_advised_for_a_residual_fits(height, width, stride, size):
     word = f"conv:5:k{size}:s{stride}:same:floor"
     try:
         assert shapes_after((height, width, 2), [Residual(word)])

@@ -1,4 +1,4 @@
-"""The text form of layers: a word means what the guide says, and nothing else is understood."""
+"""The text form of layers: a word means what its guide says, and other words are refused."""
 
 import pytest
 from flax import nnx
@@ -13,7 +13,7 @@ from tests.nn.drawn import words
 
 @many
 @given(words())
-def test_a_word_is_read_as_it_is_written_with_its_parts_in_any_order(drawn):
+def test_the_parts_of_a_word_are_read_in_any_order(drawn):
     word, kind, options = drawn
     found = parse(word)
     assert (found.kind, found.options) == (kind, options)
@@ -47,7 +47,7 @@ def test_a_word_builds_the_layer_that_the_guide_says(word, layer):
     assert nnx.graphdef(parse(word).build((28, 28, 6), **settings)) == nnx.graphdef(layer)
 
 
-def test_a_word_takes_channels_and_axes_from_the_input():
+def test_the_layer_of_a_word_has_the_channels_and_axes_of_the_input():
     layer = parse("conv:8:k3").build((7, 7, 7, 5), rngs=nnx.Rngs(0), dtype="bfloat16")
     assert layer.kernel.shape == (3, 3, 3, 5, 8)
     assert layer.dtype == "bfloat16"
@@ -60,12 +60,12 @@ def test_a_word_takes_channels_and_axes_from_the_input():
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("", "'' is no kind of layer"),
-        ("dense:10", "'dense' is no kind of layer"),
-        ("conv", "does not say the out_channels"),
-        ("conv:k3", "does not say the out_channels"),
-        ("conv:32", "does not say the kernel_size"),
-        ("max", "does not say the kernel_size"),
+        ("", "'' is not a kind of layer"),
+        ("dense:10", "'dense' is not a kind of layer"),
+        ("conv", "out_channels is missing"),
+        ("conv:k3", "out_channels is missing"),
+        ("conv:32", "kernel_size is missing"),
+        ("max", "kernel_size is missing"),
         ("conv:32:k3:k5", "'k5' sets kernel_size a second time"),
         ("conv:32:k3:same:p1", "'p1' sets padding a second time"),
         ("conv:32:k3:relu:tanh", "'tanh' sets activation a second time"),
@@ -81,7 +81,7 @@ def test_a_word_takes_channels_and_axes_from_the_input():
         ("conv:8:k3:p1-2-3", "'1-2-3' is not understood"),
     ],
 )
-def test_a_bad_word_is_refused_with_the_reason_and_the_form(word, why):
+def test_an_unreadable_word_is_refused_with_the_reason_and_the_form(word, why):
     with pytest.raises(InputError) as caught:
         parse(word)
     message = str(caught.value)

@@ -56,13 +56,13 @@ def _call(layer, x):
     return layer(x)
 
 
-def test_every_layer_is_walked():
+def test_every_layer_has_a_case_of_transformations():
     modules = [name for name in nn.__all__ if inspect.isclass(getattr(nn, name))]
     assert {name for name in modules if issubclass(getattr(nn, name), nnx.Module)} == set(LAYERS)
 
 
 @EACH
-def test_a_layer_is_tabulated_and_works_on(name):
+def test_a_layer_works_after_nnx_tabulate(name):
     layer, x = _layer(name), LAYERS[name][1]
     want = layer(x)
     table = nnx.tabulate(layer, x, console_kwargs={"width": 300})
@@ -71,7 +71,7 @@ def test_a_layer_is_tabulated_and_works_on(name):
     np.testing.assert_array_equal(layer(x), want)
 
 
-def test_chunks_are_tabulated_too():
+def test_streaming_chunks_can_be_tabulated():
     layer = nn.CausalConv(4, 6, 3, rngs=nnx.Rngs(0))
     state = layer.state(batch=2)
     assert "stream" in nnx.tabulate(layer, SOUND, state, method="stream")
@@ -79,7 +79,7 @@ def test_chunks_are_tabulated_too():
 
 
 @EACH
-def test_a_layer_is_itself_through_every_transformation(name):
+def test_every_flax_transformation_keeps_the_results_of_a_layer(name):
     layer, x = _layer(name), LAYERS[name][1]
     want = layer(x)
     graph, state = nnx.split(layer)
@@ -108,14 +108,14 @@ def test_a_layer_is_itself_through_every_transformation(name):
 
 
 @EACH
-def test_layers_of_one_kind_are_one_program(name):
+def test_layers_with_equal_options_share_one_compiled_program(name):
     one, other = (nnx.graphdef(LAYERS[name][0](nnx.Rngs(seed))) for seed in (0, 1))
     assert one == other
     assert hash(one) == hash(other)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name not in POOLS])
-def test_an_ensemble_is_drawn_and_run_by_vmap(name):
+def test_vmap_builds_and_runs_an_ensemble_of_layers(name):
     build, x = LAYERS[name]
     ensemble = nnx.split_rngs(splits=3)(nnx.vmap(build))(nnx.Rngs(0))
     y = nnx.vmap(_call, in_axes=(0, None))(ensemble, x)

@@ -305,7 +305,7 @@ tell = lambda: print(onednn.unavailable_reason())
 
 
 @here
-def test_a_process_forked_after_loading_is_told_what_to_do():
+def test_a_process_forked_after_loading_onednn_has_a_reason_with_advice():
     out, _ = in_a_child(f"{FORK}\nin_child(tell); in_child(lambda: in_child(tell)); tell()")
     assert out == "None\nNone\nNone"
     out, _ = in_a_child(f"{FORK}\ntell(); in_child(tell); in_child(lambda: in_child(tell)); tell()")

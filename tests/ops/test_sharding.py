@@ -164,5 +164,5 @@ def on_eight_devices():
     print(jax.device_count(), "devices")
 
 
-def test_operations_give_on_eight_devices_what_they_give_on_one():
+def test_operations_on_eight_devices_have_the_results_of_one():
     run_on_eight_devices(__name__)

@@ -48,12 +48,12 @@ def _arrays(name, *, example):
     return arrays
 
 
-def test_every_operation_has_an_entry_of_its_name():
+def test_every_operation_has_an_edge_of_its_name():
     assert set(OPERATIONS) <= set(shapes.__all__)
 
 
 @each
-def test_an_array_with_a_batch_axis_passes_the_edge_untouched(name):
+def test_the_edge_does_not_change_an_array_with_a_batch_axis(name):
     arrays = _arrays(name, example=False)
     checked = _at_the_edge(name, arrays)
     for array, handed in zip(arrays, checked[: len(arrays)], strict=True):
@@ -61,7 +61,7 @@ def test_an_array_with_a_batch_axis_passes_the_edge_untouched(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(OPERATIONS) - NEVER_BATCHED))
-def test_an_example_gains_a_batch_axis_and_its_result_loses_it(name):
+def test_the_edge_adds_a_batch_axis_to_an_example_and_removes_it_from_the_result(name):
     arrays = _arrays(name, example=True)
     checked = _at_the_edge(name, arrays)
     described = checked[-1]
@@ -97,7 +97,7 @@ def _output(name, described):
 
 
 @each
-def test_what_is_no_array_is_refused_in_the_operations_own_name(name):
+def test_an_argument_that_is_not_an_array_is_refused_in_the_operations_name(name):
     arrays = _arrays(name, example=False)
     for place in range(len(arrays)):
         given = [*arrays]
@@ -108,7 +108,7 @@ def test_what_is_no_array_is_refused_in_the_operations_own_name(name):
 
 
 @each
-def test_both_forms_ask_the_edge_and_nothing_else_checks_their_arguments(name):
+def test_only_the_edge_checks_the_arguments_of_an_operation_and_its_reference(name):
     for room in (ops, reference):
         source = inspect.getsource(inspect.unwrap(getattr(room, name)))
         assert source.count(f"edge.{name}(") == 1
@@ -117,7 +117,7 @@ def test_both_forms_ask_the_edge_and_nothing_else_checks_their_arguments(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(OPERATIONS) - NEVER_BATCHED))
-def test_a_program_on_a_batch_has_no_operation_for_the_edge(name):
+def test_the_edge_adds_nothing_to_a_program_on_a_batch(name):
     program = jax.make_jaxpr(call_of(ops, name))(*_arrays(name, example=False)).jaxpr
     x = program.invars[0]
     readers = {each.primitive.name for each in program.eqns if x in each.invars}
@@ -127,7 +127,7 @@ def test_a_program_on_a_batch_has_no_operation_for_the_edge(name):
         assert last.primitive.name not in ("squeeze", "convert_element_type", "copy")
 
 
-def test_a_sharding_gains_an_axis_that_is_not_divided_where_x_does():
+def test_the_edge_adds_an_undivided_batch_axis_to_the_sharding_of_an_example():
     batch = shapes.pool_shapes((4, 8, 8, 3), (2, 2))
     example = shapes.pool_shapes((8, 8, 3), (2, 2))
     spec = PartitionSpec("rows", None, None)
@@ -143,7 +143,7 @@ DTYPES = ("int8", "uint8", "int32", "uint32", "bfloat16", "float16", "float32", 
 
 
 @pytest.mark.parametrize(("dtype", "preferred"), list(product(DTYPES, DTYPES)))
-def test_a_preferred_element_type_is_refused_where_lax_refuses_it(dtype, preferred):
+def test_a_preferred_element_type_is_refused_if_lax_refuses_it(dtype, preferred):
     x = jnp.ones((1, 2, 2, 1), dtype)
 
     def of_lax(x):

@@ -147,7 +147,7 @@ def test_a_run_with_more_steps_than_its_settings_have_is_not_resumed(finished, d
     shorter = replace(CONFIG, epochs=1)
     (folder / "config.json").write_text(shorter.to_json())
     with pytest.raises(
-        ValueError, match=r"has done 20 steps, but the 1 epochs .* have only 10; put"
+        ValueError, match=r"has done 20 steps, but the 1 epochs .* have only 10; restore"
     ):
         train(shorter, folder, data=data, resume=True)
 

@@ -32,7 +32,7 @@ def extents(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, .
 def transposed(
     strides: Sequence[int], crops: Sequence[tuple[int, int]], dilations: Sequence[int], groups: int
 ) -> Arguments:
-    """The arguments of a transposed convolution: (k - 1)s + F' cells, less ``crops`` at the ends.
+    """The arguments of a transposed convolution with (k - 1)s + F' cells, minus ``crops``.
 
     Negative crops add cells.
     """

@@ -23,7 +23,7 @@ def conv(
     dilation_rate: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Arguments:
-    """keras.layers.Conv1D, 2D, 3D for :func:`jaxcnn.conv`; ``"causal"`` is for one axis.
+    """keras.layers.Conv1D, 2D, 3D for :func:`jaxcnn.conv`; ``"causal"`` needs one spatial axis.
 
     >>> conv((3, 3), strides=2, padding="same")["padding"]
     'SAME'
@@ -51,7 +51,7 @@ def depthwise_conv(
     padding: str = "valid",
     dilation_rate: int | Sequence[int] = 1,
 ) -> Arguments:
-    """keras.layers.DepthwiseConv1D, 2D and SeparableConv1D, 2D, for the functions so named.
+    """keras.layers.DepthwiseConv1D, 2D and SeparableConv1D, 2D, for the functions of these names.
 
     >>> depthwise_conv((3, 3), padding="same")["padding"]
     'SAME'
@@ -75,7 +75,7 @@ def conv_transpose(
         None              (k - 1)s + max(F', s)         k*s
         a number          (k - 1)s + F' + number        (k - 1)s + F' mod 2 + number
 
-    "same" crops both ends equally, an odd cell at the end.
+    "same" crops both ends equally; an odd cell is cropped at the end.
 
     >>> conv_transpose((4,), strides=2, padding="same")["padding"]
     ((1, 1),)

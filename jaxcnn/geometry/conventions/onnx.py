@@ -63,9 +63,9 @@ def conv_transpose(
         output = (k - 1)s + output_padding + F' - begin - end
 
     With ``output_shape``, or with auto_pad SAME_* (k*s cells), this formula gives the total begin +
-    end. SAME_UPPER crops floor(total/2) cells at the beginning, the others at the end, and the rest
-    at the other side. A negative total adds cells by the same rule, as in ONNX's reference
-    evaluator; ONNX Runtime adds them all at the end.
+    end. SAME_UPPER crops floor(total/2) cells at the beginning, the other values of auto_pad crop
+    them at the end; the rest is cropped on the other side. A negative total adds cells by the same
+    rule, as in ONNX's reference evaluator; ONNX Runtime adds them all at the end.
 
     Args:
       kernel_shape, auto_pad, dilations, group, output_padding, output_shape, pads, strides: the

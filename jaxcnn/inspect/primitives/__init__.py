@@ -1,8 +1,8 @@
-"""What each JAX primitive does to the arrays of a program: a handler for each, in files by kind.
+"""Handlers that describe what each JAX primitive does to the arrays of a program.
 
-Knows the primitives of JAX, and those of jaxcnn by their names alone (``jaxcnn_conv``,
-``jaxcnn_window_max``, ...), whose parameters are those of the lax primitives they stand for.
-A primitive that has no handler makes its outputs unknown, so that nothing is guessed.
+They support the primitives of JAX, and by name those of jaxcnn (``jaxcnn_conv``,
+``jaxcnn_window_max``, ...), whose parameters are those of the lax primitives they replace.
+The outputs of a primitive without a handler are unknown; nothing is guessed.
 """
 
 from jaxcnn.inspect.operation import Handler
@@ -33,7 +33,7 @@ HANDLERS: dict[str, Handler] = {
 }
 
 KEEP_PARTIAL_WINDOWS = frozenset(elementwise.HANDLERS)
-"""Primitives that may go on combining slices into a window; for others the window is complete."""
+"""Primitives that may continue to combine slices into a window; others complete the window."""
 
 KEEP_STATISTICS = KEEP_PARTIAL_WINDOWS | {"reduce_sum"}
 """Primitives that may be part of a normalisation; for others its statistics count as read."""

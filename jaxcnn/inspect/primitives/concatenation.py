@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def stack(op: Operation) -> list[Value]:
-    """``stack``: arrays side by side along a new axis."""
+    """``stack``: joins arrays along a new axis."""
     x, axis = _as_channels_of_one(op, op.values), op.params["axis"]
     new = axis_of(len(op.values), CHANNEL if len(op.values) > 1 else None)
     return [replace(x, axes=(*x.axes[:axis], new, *x.axes[axis:]))]
 
 
 def concatenate(op: Operation) -> list[Value]:
-    """``concatenate``: channels side by side, or a spatial axis made longer."""
+    """``concatenate``: joins channels, or extends a spatial axis."""
     dim = op.params["dimension"]
     return _concatenated(op, op.values, dim, op.shape[dim])
 
 
 def stack_first_axis(op: Operation, values: Sequence[Value], label: int | None) -> Value:
-    """The outputs of a loop along a new first axis: the spatial axis ``label``, if any."""
+    """The outputs of a loop along a new first axis, which is the spatial axis ``label``, if any."""
     if all(value.is_constant for value in values):
         weights = frozenset().union(*(value.weights for value in values))
         return Value((axis_of(len(values), CHANNEL), *values[0].axes), weights=weights)
@@ -48,7 +48,7 @@ def _concatenated(op: Operation, values: Sequence[Value], dim: int, size: int) -
         return values
     found = [v.labels_on(dim) for v in values if not v.is_constant]
     labels = frozenset().union(*found)
-    if not all(found):  # next to channels, a spatial axis can only serve as channels
+    if not all(found):  # a spatial axis next to channels becomes channels
         values = [v if v.is_constant else _spatial_as_channels(v, dim) for v in values]
         labels = frozenset()
     if not labels:
@@ -74,7 +74,7 @@ def _concatenated(op: Operation, values: Sequence[Value], dim: int, size: int) -
 
 
 def _as_channels_of_one(op: Operation, values: Sequence[Value]) -> Value:
-    """The values side by side along an axis that is not spatial, as one value."""
+    """One value with the values joined along an axis that is not spatial."""
     values = match_axes(op, [value for value in values if not value.is_constant])
     first = values[0]
     if all(value.reads_same(first) for value in values):
@@ -97,7 +97,7 @@ def _rows_along(value: Value, label: int, places: int) -> Rows:
 
 
 def _with_padding_numbered(rows: Rows, size: int) -> Rows:
-    """The rows with constants before and after the cells numbered as padding."""
+    """The rows, where constants before and after the cells are numbered as padding."""
     real = [place for place, row in enumerate(rows) if row != (OUTSIDE,)]
     first, last = real[0], real[-1] + 1
     return pad_rows(rows[first:last], size, first, len(rows) - last)
@@ -106,7 +106,7 @@ def _with_padding_numbered(rows: Rows, size: int) -> Rows:
 def _end_to_end(
     op: Operation, values: list[Value], dim: int, label: int | None, total: int
 ) -> list[Value]:
-    """Maps of different layers end to end along a spatial axis."""
+    """The maps of different layers, joined end to end along a spatial axis."""
     start, placed = 0, []
     if label is None or any(not v.is_constant and label not in v.labels for v in values):
         return unknown_outputs(op, values)

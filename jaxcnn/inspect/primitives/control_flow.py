@@ -1,4 +1,4 @@
-"""Control flow: ``scan``, ``while`` and ``cond``. Their bodies are read like the rest."""
+"""Control flow: ``scan``, ``while`` and ``cond``; their bodies are read like other programs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from jaxcnn.inspect.operation import Handler, Operation
 
 MOST_STEPS = 64
-"""A ``scan`` over layers is unrolled; of one with more steps than this, one step is read."""
+"""A ``scan`` with at most this many steps is unrolled; of a longer one, one step is read."""
 
 _Step = tuple[list[Value], list[Value]]
-"""What one step of a loop carries to the next, and what it outputs."""
+"""The carry and the outputs of one step of a loop."""
 
 
 def scan(op: Operation) -> list[Value]:
     """``scan``, unrolled."""
     body, length, values = op.params["jaxpr"], op.params["length"], op.values
-    # What is carried keeps its rank; what the loop runs over loses its first axis.
+    # A carry keeps its rank; an array that the loop runs over loses its first axis.
     carried = sum(map(_same_rank, op.eqn.outvars, body.jaxpr.outvars))
     scanned = sum(not same for same in map(_same_rank, op.eqn.invars, body.jaxpr.invars))
     first, end = len(values) - carried - scanned, len(values) - scanned
@@ -63,8 +63,8 @@ def _first_step(op: Operation, run: Callable[[list[Value]], _Step], carry: list[
     """The first step of a loop, from its initial carry.
 
     A carry that starts as a constant, such as zeros, and depends on the input after a step, is
-    multiplied in every step, the first one too. So it counts as an array of the input that reads
-    no cells.
+    multiplied in every step, including the first. So it counts as an array that depends on the
+    input but reads no cells.
     """
     while True:
         before = op.ledger.snapshot()
@@ -101,7 +101,7 @@ def _complete(op: Operation, value: Value) -> Value:
 
 @contextmanager
 def _repeated(op: Operation, times: int | None, reason: str) -> Iterator[None]:
-    """Layers added inside run ``times`` times, and read more than their first step does."""
+    """A context whose layers run ``times`` times, and read more than their first step reads."""
     ledger = op.ledger
     before, first = ledger.repeats, len(ledger.layers)
     ledger.repeats = None if times is None or before is None else times * before
@@ -112,7 +112,7 @@ def _repeated(op: Operation, times: int | None, reason: str) -> Iterator[None]:
 
 
 def while_loop(op: Operation) -> list[Value]:
-    """``while``: its body, once."""
+    """``while``: reads the body once."""
     body, count = op.params["body_jaxpr"], op.params["body_nconsts"]
     values = op.values[op.params["cond_nconsts"] :]
     consts, carry = values[:count], values[count:]
@@ -127,10 +127,10 @@ def while_loop(op: Operation) -> list[Value]:
 
 
 def cond(op: Operation) -> list[Value]:
-    """``cond`` and ``switch``: the branch that is taken, where that is known.
+    """``cond`` and ``switch``: reads the branch that is taken, if it is known.
 
-    Else the output reads what it reads in any branch, and the layers of the last branch are listed,
-    which is the one for true.
+    Otherwise the output reads what it reads in any branch, and the layers of the last branch (the
+    one for true) are listed.
     """
     (index, *values), programs = op.values, op.params["branches"]
     if index.numbers is not None:
@@ -149,13 +149,13 @@ def cond(op: Operation) -> list[Value]:
         for layer in layers[first:]:
             layer.multiply_adds = layer.multiply_adds and None
         op.ledger.notes[
-            f"which branch of a cond{op.place} runs is not known: its last one is listed"
+            f"it is not known which branch of a cond{op.place} runs: its last one is listed"
         ] = None
     return [_any_of(op, index, options) for options in zip(*found, strict=True)]
 
 
 def _any_of(op: Operation, index: Value, options: Sequence[Value]) -> Value:
-    """The output of a cond, given what it is in each branch."""
+    """The output of a cond, from the output of each branch."""
     last = options[-1]
     dependent = [complete(op, v) for v in (index, *options) if not v.is_constant]
     if not dependent:

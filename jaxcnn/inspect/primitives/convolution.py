@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jaxcnn.geometry.axis_maps import StridedAxis
 from jaxcnn.inspect.joining import unknown_outputs
 from jaxcnn.inspect.materialize import apply_along
-from jaxcnn.inspect.primitives.pooling import lay_windows
+from jaxcnn.inspect.primitives.pooling import attach_windows
 from jaxcnn.inspect.values import CHANNEL, Axis, Value, axis_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def convolution(op: Operation) -> list[Value]:
     }
     groups, out_channels = params["feature_group_count"], kernel.shape[kernel_out]
     op.spatial.batch |= x.labels_on(batch)
-    x, windows, along = lay_windows(op, x, windows)
+    x, windows, along = attach_windows(op, x, windows)
     channels = x.labels_on(feature)
     op.spatial.channels |= channels
     along |= {label: StridedAxis.reduction(x.sizes[label]) for label in channels}
@@ -63,7 +63,7 @@ def convolution(op: Operation) -> list[Value]:
 
 
 def _multiply_adds(op: Operation) -> int:
-    """The products that a convolution sums, without those with zeros between input cells."""
+    """The number of products that a convolution sums, without zeros between input cells."""
     params, layout = op.params, op.params["dimension_numbers"]
     x, kernel = (variable.aval.shape for variable in op.eqn.invars[:2])
     kernel_out, kernel_in, *kernel_dims = layout.rhs_spec

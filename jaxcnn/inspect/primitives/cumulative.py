@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from jaxcnn.inspect.values import Value
 
 LONGEST = 1024
-"""On longer axes, the cells that each place reads are too many to list: they become unknown."""
+"""Longer axes become unknown, because the cells that each place reads are too many to list."""
 
 
 def cumulative(op: Operation) -> list[Value]:
-    """``cumsum`` and the like: each place reads itself and those before it, or after it."""
+    """``cumsum`` and similar: each place reads itself and all places before it, or after it."""
     (x,), step = op.values, -1 if op.params["reverse"] else 1
 
     def running(rows: Rows) -> Rows:
@@ -33,7 +33,7 @@ def cumulative(op: Operation) -> list[Value]:
 
 
 def sort(op: Operation) -> list[Value]:
-    """``sort``: each place reads the whole axis, of all the arrays that are sorted together."""
+    """``sort``: each place reads the whole axis of all arrays that are sorted together."""
     dim = op.params["dimension"]
     read = [v if v.is_constant else _with_rows_of(op, v, [dim], _all_cells) for v in op.values]
     dependent = [value for value in read if not value.is_constant]
@@ -53,7 +53,7 @@ def _all_cells(rows: Rows) -> Rows:
 def _with_rows_of(
     op: Operation, x: Value, dims: Iterable[int], change: Callable[[Rows], Rows]
 ) -> Value:
-    """x with the rows changed of the spatial axes on these axes of it."""
+    """x with changed rows on the spatial axes of the given axes."""
     if x.fold:
         x = materialize(op, x)
     for dim in dims:

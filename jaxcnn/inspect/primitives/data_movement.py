@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def identity(op: Operation) -> list[Value]:
-    """Primitives that annotate arrays and leave them as they are."""
+    """Primitives that annotate arrays without changing them."""
     return op.values
 
 
@@ -79,7 +79,7 @@ def split(op: Operation) -> list[Value]:
 
 
 def dynamic_slice(op: Operation) -> list[Value]:
-    """``dynamic_slice``: a slice where its start is known."""
+    """``dynamic_slice``: a slice, if its start is known."""
     x, *starts = op.values
     if x.is_constant:
         return unknown_outputs(op)

@@ -42,7 +42,7 @@ _OTHERS = (
 
 
 def elementwise(op: Operation) -> list[Value]:
-    """One output, each place of which depends on the same place of the inputs alone."""
+    """One output, whose places depend only on the same place of the inputs."""
     name, values, selectors = op.name, op.values, []
     if name == "select_n" and not all(value.is_constant for value in values[1:]):
         selectors, values = [v for v in values[:1] if not v.is_constant], values[1:]
@@ -75,7 +75,7 @@ def elementwise(op: Operation) -> list[Value]:
 def _after_function(
     op: Operation, x: Value, maps: Sequence[Value], others: Sequence[Value]
 ) -> Value:
-    """x with a bias or a nonlinear function noted, where the operation is one."""
+    """x with the operation noted, if it adds a bias or applies a nonlinear function."""
     name, number = op.name, x.layer
     is_learnt = op.ledger.assign(learnt_in(others), number)
     nonlinearity = hash((name, *(value.nonlinearity for value in maps)))
@@ -89,7 +89,7 @@ def _after_function(
         return x
     halves = [Fraction(1, 2)] * len(op.values)
     power = power_of(op.eqn, halves) if _may_normalize(name, maps) else 0
-    is_square = power == 1 and not x.variance_power  # on the way to a mean square of the cells
+    is_square = power == 1 and not x.variance_power  # may become a mean square of the cells
     if is_square or name in ("stop_gradient", "name"):
         nonlinearity = x.nonlinearity
     return replace(
@@ -114,7 +114,7 @@ def _may_normalize(name: str, maps: Sequence[Value]) -> bool:
 
 
 def _of_statistics(op: Operation, values: Sequence[Value], statistics: Sequence[Value]) -> Value:
-    """A function of statistics alone: a statistic, if all are of the same cells."""
+    """The result of a function of statistics: a statistic, if all are of the same cells."""
     first, axes = statistics[0], _broadcast([*statistics, *values])
     if not all(value.reads_same(first) for value in statistics):
         return replace(join(op, statistics), axes=axes, bias_layer=None)
@@ -158,16 +158,16 @@ def are_slices_of_one_map(values: Sequence[Value]) -> bool:
 
 
 def _broadcast(values: Sequence[Value]) -> tuple[Axis, ...]:
-    """The axes of the values broadcast against each other: of each axis the longest."""
+    """The axes of the values broadcast against each other: the longest of each axis."""
     rank = max(len(value.axes) for value in values)
     options = zip(*(value.axes for value in values if len(value.axes) == rank), strict=True)
     return tuple(max(axes, key=lambda axis: prod(n for n, _ in axis)) for axes in options)
 
 
 def learnt_in(values: Sequence[Value]) -> frozenset[str]:
-    """The names of the arrays in the values that may be learnt.
+    """The names of the possibly learnt arrays in the values.
 
-    An unnamed array that varies over more than one axis is a table of counts rather than a bias.
+    An unnamed array that varies over more than one axis is a table of counts, not a bias.
     """
     return frozenset(
         name

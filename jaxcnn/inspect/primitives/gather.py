@@ -1,4 +1,4 @@
-"""``gather``: cells picked at known places, as in resizing, or at places that the input decides."""
+"""``gather``: picks cells at known places (resizing), or at places that depend on the input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def gather(op: Operation) -> list[Value]:
-    """``gather`` of single places along one axis."""
+    """``gather`` of single places on one axis."""
     x, places = op.values
     numbers, sizes = op.params["dimension_numbers"], op.params["slice_sizes"]
     if x.is_constant or len(numbers.start_index_map) != 1:
@@ -44,7 +44,7 @@ def gather(op: Operation) -> list[Value]:
 
 
 def _from_anywhere(op: Operation, dim: int, kept: list[int]) -> Value:
-    """Cells picked at places that depend on the input: each may be any cell of the axis."""
+    """Cells picked at places that depend on the input; each may be any cell of the axis."""
     x, places = op.values
     numbers = op.params["dimension_numbers"]
     picked = x.labels_on(dim)
@@ -60,7 +60,7 @@ def _from_anywhere(op: Operation, dim: int, kept: list[int]) -> Value:
     rank = len(op.shape)
     axes = tuple(next(taken) if d in numbers.offset_dims else next(others) for d in range(rank))
     rows = {label: (union(*x.rows_of(label)),) for label in picked}
-    # A cell picked where a maximum lies is the maximum.
+    # A cell picked at the place of a maximum is the maximum.
     return x.with_rows(rows, axes=axes, fold=places.fold or x.fold)
 
 

@@ -1,9 +1,9 @@
 """Normalisations, recognised among elementwise operations by what they compute.
 
-A normalisation is (x - mean(x)) / sqrt(var(x) + eps), with or without the mean, in any order, where
-mean and variance are those of x itself or learnt. What its statistics read does not count as read,
-because every output would then read everything. Any other use of a statistic counts: a gate, a
-softmax over places, a mean that is added or only subtracted.
+A normalisation is (x - mean(x)) / sqrt(var(x) + eps), with or without the mean, in any order. The
+mean and the variance are those of x, or learnt. The cells that its statistics read do not count as
+read, because every output would then read everything. Any other use of a statistic counts: a gate,
+a softmax over places, a mean that is added or only subtracted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_division_by_deviation(
 
 
 def _divides_by(op: Operation, value: Value) -> bool:
-    """Whether an operation divides by a value that is a deviation: the root of a mean square."""
+    """Whether an operation divides by a deviation, the root of a mean square."""
     sign = {"div": 1, "mul": -1}.get(op.name)
     if sign is None:
         return False
@@ -41,7 +41,7 @@ def _divides_by(op: Operation, value: Value) -> bool:
 
 
 def _is_statistic_of(statistic: Value, x: Value) -> bool:
-    """Whether a mean or a mean square is one of x's own cells, as they are now."""
+    """Whether a mean or a mean square is that of x's own current cells."""
     same = statistic.base is x.base and statistic.nonlinearity == x.nonlinearity
     return same and not x.variance_power and statistic.fold in ("", "average")
 
@@ -49,8 +49,8 @@ def _is_statistic_of(statistic: Value, x: Value) -> bool:
 def statistics_to_add(op: Operation, x: Value, statistics: Sequence[Value]) -> list[Value]:
     """The statistics that x reads after this operation, unless a normalisation follows.
 
-    Those over channels alone read no more than x does. A mean that was divided by the deviation
-    too, and is subtracted from the normalised x, belongs to the normalisation.
+    Statistics over channels alone read no more than x does. A mean that was also divided by the
+    deviation and is subtracted from the normalised x belongs to the normalisation.
     """
     added = [value for value in statistics if not _reads_no_more_than(value, x)]
     if x.is_normalized and op.name in ("add", "sub"):
@@ -60,23 +60,23 @@ def statistics_to_add(op: Operation, x: Value, statistics: Sequence[Value]) -> l
 
 
 def _reads_no_more_than(statistic: Value, x: Value) -> bool:
-    """Whether a statistic of x is over channels alone, so that it reads what x reads."""
+    """Whether a statistic of x is over channels alone and so reads no more than x."""
     return (statistic.base, statistic.rows) == (x.base, x.rows) and statistic.labels == x.labels
 
 
 def centred(x: Value, mean: Value) -> Value:
-    """x with a mean subtracted, and with it its bias, where each channel has its own mean."""
+    """x with a mean subtracted; this removes x's bias if each channel has its own mean."""
     own = _different_channels(mean.axes) == _different_channels(x.axes)
     return replace(x, subtracted_mean=mean.weights, bias_layer=x.bias_layer if own else None)
 
 
 def _different_channels(axes: Sequence[Axis]) -> int:
-    """Channels with entries of their own; copies of a group's statistic do not count."""
+    """The number of channels with their own entries, without copies of a group's statistic."""
     return prod(size for axis in axes for size, label in axis if label == CHANNEL)
 
 
 def normalized(op: Operation, x: Value, others: Sequence[Value]) -> Value:
-    """x divided by a deviation among ``others``: a layer, which does not read x's statistics."""
+    """x divided by a deviation in ``others``: a layer that does not read x's statistics."""
     statistics = x.statistics
     if any(value.is_statistic for value in others):
         statistics = tuple(value for value in statistics if not _is_statistic_of(value, x))

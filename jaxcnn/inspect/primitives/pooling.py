@@ -1,4 +1,4 @@
-"""``reduce_window`` and the like: pools. ``lay_windows`` serves convolutions too."""
+"""Pools (``reduce_window`` and similar); convolutions use ``attach_windows`` too."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def reduce_window(op: Operation, *, kind: str) -> list[Value]:
         for dim, kernel_size in enumerate(params["window_dimensions"])
     }
     windows = {dim: w for dim, w in windows.items() if not _is_channels(x, dim)}
-    laid_on = [dim for dim, w in windows.items() if w != StridedAxis(w.size, w.size)]
-    if not laid_on:  # windows over channels, as in local response normalisation
+    windowed = [dim for dim, w in windows.items() if w != StridedAxis(w.size, w.size)]
+    if not windowed:  # windows over channels, as in local response normalisation
         return [replace(x, bias_layer=None, subtracted_mean=None)]
     windows = {
-        dim: w for dim, w in windows.items() if dim in laid_on or x.spatial_label(dim) is not None
+        dim: w for dim, w in windows.items() if dim in windowed or x.spatial_label(dim) is not None
     }
-    x, windows, along = lay_windows(op, x, windows)
+    x, windows, along = attach_windows(op, x, windows)
     output_map, axes = apply_along(x, along), x.axes
     for dim, window in windows.items():
         axes = replace_axis(axes, dim, axis_of(window.output, x.spatial_label(dim)))
@@ -58,12 +58,13 @@ def _is_channels(x: Value, dim: int) -> bool:
     return bool(x.labels) and {label for _, label in x.axes[dim]} == {CHANNEL}
 
 
-def lay_windows(
+def attach_windows(
     op: Operation, x: Value, windows: dict[int, StridedAxis]
 ) -> tuple[Value, dict[int, StridedAxis], dict[int, StridedAxis]]:
     """Prepares x for windows along some of its axes.
 
-    Padding just before the layer becomes the layer's own. Any other change of rows is applied to x.
+    Padding directly before the layer becomes part of the layer. Other changes of rows are applied
+    to x.
 
     Returns:
       x, the windows by axis of x, and the windows by spatial axis of its map.
@@ -71,7 +72,7 @@ def lay_windows(
     for dim in windows:
         merged = x.labels_on(dim)
         x = single_spatial_axis(op, x, dim)
-        if not x.labels_on(dim):  # of several merged axes, none is left
+        if not x.labels_on(dim):  # none of several merged axes is left
             op.spatial.windowed |= merged
     x = op.number_spatial_axes(x, list(windows))
     pairs = ((dim, x.spatial_label(dim)) for dim in windows)
@@ -96,18 +97,18 @@ def lay_windows(
 
 
 def _padding_before(x: Value, label: int, window: StridedAxis) -> StridedAxis | None:
-    """The rows of a spatial axis as an axis map, where they only pad or crop before the window."""
+    """The rows of a spatial axis as an axis map, if they only pad or crop before the window."""
     rows = x.rows[label]
     before = None if rows is None else axis_map_of(x.map.sizes[label], rows)
     if not isinstance(before, StridedAxis) or before.taps != (0,) or before.stride != 1:
         return None
     ends = ((before.low, window.low), (before.high, window.high))
-    # A cell that was cropped must not come back as padding.
+    # A cropped cell must not return as padding.
     return before if all(first >= 0 or then <= 0 for first, then in ends) else None
 
 
 def _with_padding(window: StridedAxis, before: StridedAxis) -> StridedAxis:
-    """The window with the padding before it as its own."""
+    """The window, extended by the padding before it."""
     return replace(
         window,
         size=before.size,

@@ -1,4 +1,4 @@
-"""``dot_general``: dense layers, products of two maps as in attention, resizing by a matrix."""
+"""``dot_general``: dense layers, products of two maps (attention), resizing by a matrix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def dot_general(op: Operation) -> list[Value]:
 
 
 def _resized(op: Operation, side: int) -> Value | None:
-    """The input resized along an axis by a known matrix, if that is what the product does."""
+    """The input resized along an axis by a known matrix; None if the product does not do this."""
     summed, batched = op.params["dimension_numbers"]
     x, matrix = op.values[side], op.values[1 - side]
     if len(summed[side]) != 1 or batched[side]:
@@ -53,7 +53,7 @@ def _resized(op: Operation, side: int) -> Value | None:
 
 
 def _dense(op: Operation, side: int) -> Value:
-    """A dense layer, whose weights are the other side of the product."""
+    """The output of a dense layer, whose weights are the other side of the product."""
     summed, batched = op.params["dimension_numbers"]
     x, matrix = op.values[side], op.values[1 - side]
     used = (*summed[1 - side], *batched[1 - side])
@@ -83,7 +83,7 @@ def _dense(op: Operation, side: int) -> Value:
 
 
 def _product(op: Operation) -> Value:
-    """A product of two arrays that both depend on the input, as in attention."""
+    """The product of two arrays that both depend on the input, as in attention."""
     summed, batched = op.params["dimension_numbers"]
     sides = []
     for x in op.values:
@@ -95,8 +95,8 @@ def _product(op: Operation) -> Value:
         [d for d in range(len(x.axes)) if d not in (*summed[side], *batched[side])]
         for side, x in enumerate(sides)
     ]
-    # A spatial axis on both sides, as of queries and keys, stays on both: each place of the
-    # product then reads all of it.
+    # A spatial axis on both sides (queries and keys) stays on both: each place of the product then
+    # reads all of it.
     both = left.labels_on(*free[0]) & right.labels_on(*free[1])
     matched = all(
         left.labels_on(p) == right.labels_on(q) and not left.labels_on(p) & both

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def reduction(op: Operation, *, fold: str) -> list[Value]:
-    """``reduce_sum``, ``reduce_max`` and the like."""
+    """``reduce_sum``, ``reduce_max`` and similar."""
     return [_reduced(op, op.values[0], fold)] * len(op.eqn.outvars)
 
 
 def psum(op: Operation) -> list[Value]:
-    """A sum over an axis that ``vmap`` names, as Equinox's batch normalisation takes it."""
+    """``psum``: a sum over an axis that ``vmap`` names, as in Equinox's batch normalisation."""
     if len(op.values) != 1 or not all(isinstance(axis, int) for axis in op.params["axes"]):
         return unknown_outputs(op)
     return reduction(op, fold="average")
@@ -38,7 +38,7 @@ def _reduced(op: Operation, x: Value, fold: str) -> Value:
         return _reduced(op, absorb_statistics(op, x), fold)
     axes = tuple(axis for dim, axis in enumerate(x.axes) if dim not in dims)
     rows = {label: (union(*x.rows_of(label)),) for label in labels}
-    # A reduction over places that a reshape has split off an axis is a pool, not a statistic.
+    # A reduction over places that a reshape split from an axis is a pool, not a statistic.
     has_channels = any(label == CHANNEL for _, label in atoms)
     is_statistic = x.is_statistic or bool(labels) or has_channels
     return x.with_rows(
@@ -54,7 +54,7 @@ def _reduced(op: Operation, x: Value, fold: str) -> Value:
 
 
 def _covers(x: Value, labels: Collection[int], statistic: Value) -> bool:
-    """Whether x reduced over these spatial axes reads what a statistic of the same map reads."""
+    """Whether x, reduced over these spatial axes, reads what a statistic of its map reads."""
     return statistic.base is x.base and all(
         statistic.rows_of(axis) == x.rows_of(axis)
         or (axis in labels and set(union(*statistic.rows_of(axis))) <= set(union(*x.rows_of(axis))))

@@ -3,8 +3,8 @@
 To add a rule:
 
 1. Write a function from a :class:`~jaxcnn.inspect.Network` to :class:`Flaw` objects, in the file
-   of its subject or in a new one that ``_FILES`` below lists. Take the next free code. The
-   docstring is the reason: why the flaw matters, with a paper or vendor document::
+   of its subject or in a new file, to be listed in ``_FILES`` below. Use the next free code. The
+   docstring is the reason why the flaw matters, with a paper or vendor document::
 
        from jaxcnn.inspect.rules.rule import Flaw, rule
 
@@ -15,12 +15,12 @@ To add a rule:
                if layer.kind == "conv" and layer.groups > 4:
                    yield Flaw(layer, "what is wrong, with numbers", "what to change")
 
-   :class:`~jaxcnn.inspect.Layer` lists what is known of a layer. A rule that looks at one axis at a
-   time returns ``flaws_by_axis(network, kinds, check)``, as those in ``windows`` do.
+   :class:`~jaxcnn.inspect.Layer` lists the attributes of a layer. A rule that checks one axis at a
+   time returns ``flaws_by_axis(network, kinds, check)``, like the rules in ``windows``.
 2. Add an entry to ``CASES`` in ``tests/inspect/test_lint.py``: a model with the flaw, the same
    model without it, an input shape, and words that the finding must contain.
 
-Nothing else: ``lint``, ``--select``, ``--ignore`` and ``--list-rules`` find the rule by themselves.
+Nothing else is needed: ``lint``, ``--select``, ``--ignore`` and ``--list-rules`` find the rule.
 """
 
 from jaxcnn.inspect.rules import cost, receptive_fields, transposed, windows

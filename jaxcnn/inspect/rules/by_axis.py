@@ -1,4 +1,4 @@
-"""Flaws of single axes, reported once for axes that are alike."""
+"""Flaws of single axes; axes with equal flaws are reported together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class AxisFlaw(NamedTuple):
-    """What is wrong with the window on one axis.
+    """A flaw of the window on one axis.
 
     Attributes:
-      message: what is wrong; it follows the name of the axis.
-      settings: the settings that mend it, each enough by itself.
-      other_changes: in words, what else mends it.
+      message: the flaw; the text follows the name of the axis.
+      settings: the settings that remove it, each enough by itself.
+      other_changes: other changes that remove it, in words.
     """
 
     message: str
@@ -29,13 +29,13 @@ class AxisFlaw(NamedTuple):
 
 
 AxisCheck = Callable[[StridedAxis, float], AxisFlaw | None]
-"""Looks at the window on one axis. Of what the settings it advises read, at least the given share
-should be cells rather than padding.
+"""Checks the window on one axis. At least the given share of what its advised settings read should
+be cells rather than padding.
 """
 
 
 def flaws_by_axis(network: Network, kinds: Iterable[str], check: AxisCheck) -> Iterable[Flaw]:
-    """The flaws that a check finds on the axes of the layers of some kinds."""
+    """The flaws that a check finds on the axes of layers of the given kinds."""
     for layer in network.layers:
         found = flaw_by_axis(layer, check) if layer.kind in kinds else None
         if found is not None:
@@ -43,11 +43,11 @@ def flaws_by_axis(network: Network, kinds: Iterable[str], check: AxisCheck) -> I
 
 
 def flaw_by_axis(layer: Layer, check: AxisCheck) -> Flaw | None:
-    """The flaw that a check finds on some of a layer's axes; axes with one message share it."""
+    """The flaw that a check finds on a layer's axes; axes with the same message share it."""
     axes_of: dict[tuple[str, str], list[str]] = {}
     options: list[Option] = []
     shares = [real_share(window) for _, window in layer.windows]
-    # With such a share on every axis, the layer as a whole does not read mostly padding.
+    # With this share on every axis, the layer as a whole does not read mostly padding.
     least = 0.8 if prod(min(0.8, share) for share in shares) >= MOSTLY else 1.0
     for axis, window in layer.windows:
         found = check(window, least)
@@ -66,7 +66,7 @@ def flaw_by_axis(layer: Layer, check: AxisCheck) -> Flaw | None:
 
 
 def _in_words(options: Sequence[Option]) -> list[str]:
-    """The options as text, with those that set the same single thing together: ``size 8 or 10``."""
+    """The options as text; options for the same single setting are joined: ``size 8 or 10``."""
     values: dict[str, list[object]] = {}
     for option in options:
         alone = len(option.set) == 1 and "padding" not in option.set

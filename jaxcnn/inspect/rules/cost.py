@@ -1,4 +1,4 @@
-"""Rules on cost: computation and memory without use."""
+"""Rules on cost: wasted computation and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TILE, WIDE_TILE = 8, 128
 """Matrix units work on multiples of 8 channels, those of TPUs on 128."""
 
 MOST_WASTE = 1 / 3
-"""Above 128 channels, the most that may be computed on top of what is needed."""
+"""The largest share of extra computation that is accepted above 128 channels."""
 
 NAMED = 4
 """How many of the largest layers a finding names."""
@@ -28,7 +28,7 @@ NAMED = 4
     example="Conv(3, 64, (3, 3)) then BatchNorm(64); Conv(..., use_bias=False) does the same.",
 )
 def bias_before_normalization(network: Network) -> Iterable[Flaw]:
-    """A normalisation that subtracts each channel's mean subtracts a bias before it too: the bias
+    """A normalisation that subtracts each channel's mean also removes a bias before it: the bias
     is learnt, stored and moved for nothing. Ioffe and Szegedy, arXiv:1502.03167, section 3.2.
     """
     for norm in network.layers:
@@ -51,8 +51,8 @@ def bias_before_normalization(network: Network) -> Iterable[Flaw]:
 def channels_waste_matrix_units(network: Network) -> Iterable[Flaw]:
     """Matrix units compute whole tiles: 8 channels in half precision on GPUs (NVIDIA, Deep Learning
     Performance Guide), 128 on TPUs (Google, Cloud TPU performance guide); the rest of a tile is
-    computed and thrown away. Expected of all layers but the last: multiples of 8, and above 128
-    channels less than a third on top to the next multiple of 128.
+    computed and discarded. All layers except the last should have multiples of 8 channels; above
+    128 channels, less than a third more should reach the next multiple of 128.
     """
     counted = [layer for layer in network.layers if layer.kind in (*CONVOLUTIONS, "dense")]
     for layer in counted[:-1]:  # the task decides the number of outputs of the last one
@@ -78,7 +78,7 @@ def channels_waste_matrix_units(network: Network) -> Iterable[Flaw]:
 
 
 def _wasted_tile(channels: int) -> int:
-    """The tile size of which this number of channels wastes too much; 0 for none."""
+    """The tile size that this number of channels fills too little; 0 if there is none."""
     if channels % TILE:
         return TILE
     if channels > WIDE_TILE and -channels % WIDE_TILE > MOST_WASTE * channels:
@@ -93,8 +93,8 @@ def _wasted_tile(channels: int) -> int:
     "side.",
 )
 def activations_in_few_layers(network: Network) -> Iterable[Flaw]:
-    """Training keeps every layer's output for the gradient; where few layers hold most of it, they
-    alone decide the batch that fits. Chen et al., arXiv:1604.06174.
+    """Training keeps every layer's output for the gradient; if few layers have most of it, they
+    alone limit the batch size. Chen et al., arXiv:1604.06174.
     """
     layers = sorted(network.layers, key=_activation_bytes, reverse=True)
     total, held, largest = sum(map(_activation_bytes, layers)), 0, []

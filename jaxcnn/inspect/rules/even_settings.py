@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def even_settings(window: StridedAxis, least: float) -> list[dict[str, int]]:
-    """Settings near a window's own that drop, skip and shift nothing: what to set, for each.
+    """Settings near a window's own that drop, skip and shift nothing; each is a dictionary.
 
-    First other kernel sizes and paddings that keep the number of outputs, then other input sizes;
-    both together only where nothing else does. There is always one: a kernel as long as the stride,
-    without padding, on a size that it fits. Of what they read, at least the share ``least`` is
-    cells, or as much as of what the window itself reads.
+    Other kernel sizes and paddings that keep the number of outputs come first, then other input
+    sizes; both change together only if nothing else works. One setting always exists: a kernel as
+    long as the stride, without padding, on a size that it fits. At least the share ``least`` of
+    what a setting reads is cells, or as large a share as the window's own.
     """
     kernel_size, stride = len(window.taps), window.stride
     span = (window.output - 1) * stride
@@ -55,7 +55,7 @@ def even_settings(window: StridedAxis, least: float) -> list[dict[str, int]]:
 
 
 def _changes(own: dict[str, Any]) -> Callable[[dict[str, Any]], int]:
-    """How many settings differ from a window's own."""
+    """A function that counts the settings that differ from a window's own."""
     return lambda setting: sum(
         setting[key] != own[key] for key in ("kernel_size", "size", "padding")
     )
@@ -64,7 +64,7 @@ def _changes(own: dict[str, Any]) -> Callable[[dict[str, Any]], int]:
 def _is_even(
     *, size: int, kernel_size: int, padding: int, dilation: int, stride: int, least: float
 ) -> bool:
-    """Whether a window drops, skips and shifts nothing, and reads cells to at least that share."""
+    """Whether a window drops, skips and shifts nothing, and reads at least this share of cells."""
     if size < 1 or padding < 0 or size + 2 * padding < effective_kernel_size(kernel_size, dilation):
         return False
     pads = (padding, padding)

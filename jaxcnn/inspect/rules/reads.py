@@ -1,4 +1,4 @@
-"""What the windows along one axis read: which cells, and how much padding."""
+"""The cells and the padding that the windows along one axis read."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def real_share(window: StridedAxis) -> float:
 
 
 def drops_rows(window: StridedAxis) -> bool:
-    """Whether windows leave more cells at the end than between one another."""
+    """Whether windows skip more cells at the end than between each other."""
     gap = max(0, window.stride - window.extent)
     return window.input_dilation == 1 and gap < window.unread < window.stride
 
 
 def cells_read(window: StridedAxis) -> np.ndarray:
-    """Whether each cell is read; the cells that are dropped at the end are left out."""
+    """Whether each cell is read, without the cells dropped at the end."""
     read = np.zeros(window.size, bool)
     for cells, step, outputs in _progressions(window):
         for first in cells.tolist():
@@ -40,10 +40,10 @@ def cells_read(window: StridedAxis) -> np.ndarray:
 
 
 def _progressions(window: StridedAxis) -> Iterator[tuple[np.ndarray, int, int]]:
-    """All that the windows read, as (first cells, step, number): arithmetic progressions."""
+    """The positions that the windows read, as progressions (first cells, step, number)."""
     period = window.period(1)  # outputs a period apart read cells a whole step apart
     step = int(period * window.jump)
     for phase in range(min(period, window.output)):
         outputs = len(range(phase, window.output, period))
-        # Where all outputs read the same cells, one counts for all.
+        # If all outputs read the same cells, one output counts for all.
         yield np.array(window.cells(phase), int), step or 1, outputs if step else 1

@@ -1,4 +1,4 @@
-"""Rules on receptive fields: holes, reach, padding. Layers of unknown field are left out."""
+"""Rules on receptive fields: holes, size, padding. Layers of unknown field are left out."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ FAR_LARGER = 4
     example="3x3 kernels with dilations 2, 2, 2 read every other row; dilations 1, 2, 3 read all.",
 )
 def dilations_leave_holes(network: Network) -> Iterable[Flaw]:
-    """Dilated kernels one after another read a grid with holes where their dilations share a
-    divisor or grow too fast: neighbouring outputs then come from disjoint cells. Wang et al.,
-    arXiv:1702.08502.
+    """A series of dilated kernels reads a grid with holes if their dilations share a divisor or
+    grow too fast: neighbouring outputs then read disjoint cells. Wang et al., arXiv:1702.08502.
     """
     dilated = [layer for layer in network.layers if _is_dilated(layer) and not layer.unknown_reason]
     for layer in dilated:
@@ -52,12 +51,12 @@ def dilations_leave_holes(network: Network) -> Iterable[Flaw]:
 
 
 def _follows(later: Layer, layer: Layer) -> bool:
-    """Whether one layer depends on the output of another, or is it."""
+    """Whether ``later`` depends on the output of ``layer``, or is the same layer."""
     return layer.output_map in later.output_map.order
 
 
 def _cells_and_span(layer: Layer) -> tuple[int, int] | None:
-    """Cells that an output in the middle reads on the first axis with holes, and what they span."""
+    """The cells that a middle output reads on the first axis with holes, and their span."""
     for axis, size in enumerate(layer.output_map.sizes):
         cells = layer.output_map.cells_read(
             axis, size // 2, until=lambda m, axis=axis: _is_strided(m, axis)
@@ -76,7 +75,7 @@ def _is_strided(m: FeatureMap, axis: int) -> bool:
 def _without_holes(series: Sequence[Layer]) -> tuple[int, ...]:
     """The dilations nearest to those of a series that leave no holes.
 
-    None is larger than what the kernels before it, without holes, span.
+    No dilation is larger than the span of the kernels before it, which has no holes.
     """
     span, dilations = 1, []
     for layer in series:
@@ -97,7 +96,7 @@ def _dilation(layer: Layer) -> int:
 
 
 def _last_layers(network: Network) -> list[Layer]:
-    """The windowed and dense layers that no other such layer follows."""
+    """The windowed and dense layers after which no other such layer follows."""
     if not network.spatial:
         return []
     kinds = (*CONVOLUTIONS, *POOLS, "dense")
@@ -116,7 +115,7 @@ def _last_layers(network: Network) -> list[Layer]:
 
 
 def _sizes_and_fields(layer: Layer) -> tuple[tuple[int, ...], tuple[int | Fraction, ...]]:
-    """The sizes of the input, and those of the layer's field on it."""
+    """The sizes of the input, and the sizes of the layer's field on it."""
     fields = tuple(field.size for field in layer.fields or ())
     return layer.output_map.order[0].sizes, fields
 
@@ -127,8 +126,8 @@ def _sizes_and_fields(layer: Layer) -> tuple[tuple[int, ...], tuple[int | Fracti
     example="three 3x3 kernels see 7x7 cells of 224x224; strides or pools between them see more.",
 )
 def field_smaller_than_input(network: Network) -> Iterable[Flaw]:
-    """No output sees the whole input: what depends on parts that are far apart cannot be learnt.
-    Araujo et al., doi:10.23915/distill.00021.
+    """No output sees the whole input, so relations between distant parts cannot be learnt. Araujo
+    et al., doi:10.23915/distill.00021.
     """
     for layer in _last_layers(network):
         sizes, fields = _sizes_and_fields(layer)
@@ -147,7 +146,7 @@ def field_smaller_than_input(network: Network) -> Iterable[Flaw]:
 
 
 def _sees_all_of(other: Layer, layer: Layer, network: Network) -> bool:
-    """Whether ``other`` sees all that ``layer`` makes, or may, other than by its mean."""
+    """Whether ``other`` sees, or may see, all of ``layer``'s output other than by its mean."""
     pools = [each.output_map for each in network.layers if each.kind.startswith("global")]
     order = other.output_map.order
     return (
@@ -158,7 +157,7 @@ def _sees_all_of(other: Layer, layer: Layer, network: Network) -> bool:
 
 
 def _spans(layer: Layer, sizes: Sequence[int]) -> bool:
-    """Whether the layer's field has these sizes or larger ones on every axis, or is not known."""
+    """Whether the layer's field has at least these sizes on every axis, or is not known."""
     fields = layer.fields
     return fields is None or all(f.size >= n for f, n in zip(fields, sizes, strict=True))
 
@@ -169,7 +168,7 @@ def _spans(layer: Layer, sizes: Sequence[int]) -> bool:
     example="a network for 224x224 on images of 32x32; without its first stride and pool it fits.",
 )
 def field_far_larger_than_input(network: Network) -> Iterable[Flaw]:
-    """Where the field is several times the input, the last layers see nothing new, only padding:
+    """If the field is several times the input, the last layers see nothing new, only padding:
     their cost adds no context. Richter et al., arXiv:2106.12307.
     """
     for layer in _last_layers(network):
@@ -198,8 +197,8 @@ def field_far_larger_than_input(network: Network) -> Iterable[Flaw]:
     "cells.",
 )
 def mostly_padding(network: Network) -> Iterable[Flaw]:
-    """Zeros of padding are no data: an output made mostly of them says more about its place than
-    about the input. Alsallakh et al., arXiv:2010.02178.
+    """Padding is not data: an output that reads mostly padding depends more on its place than on
+    the input. Alsallakh et al., arXiv:2010.02178.
     """
     shares = {}
     for layer in _last_layers(network):

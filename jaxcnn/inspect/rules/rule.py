@@ -1,4 +1,4 @@
-"""Rule, Flaw and Option: what a rule is, and what it finds."""
+"""Rule, Flaw and Option: a rule finds flaws, and a flaw has options that remove it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MOSTLY = 0.5
 
 @dataclass(frozen=True)
 class Option:
-    """One way to mend a layer, after which no rule finds a flaw of this kind there.
+    """One change to a layer, after which no rule finds a flaw of this kind in it.
 
     Attributes:
-      axis: the spatial axis that it is for; empty for the layer as a whole.
-      set: what to set: ``size``, ``kernel_size``, ``padding`` (on both sides), ``dilation``,
-        ``out_channels``, ``dilations`` or ``use_bias``; the rest stays as it is.
+      axis: the spatial axis of the change; empty for the layer as a whole.
+      set: the new values of ``size``, ``kernel_size``, ``padding`` (on both sides), ``dilation``,
+        ``out_channels``, ``dilations`` or ``use_bias``; the rest does not change.
     """
 
     axis: str
@@ -38,13 +38,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong with one layer.
+    """A flaw of one layer.
 
     Attributes:
       layer: the layer.
-      message: what is wrong, with the numbers.
-      change: what to change, in words.
-      options: the changes as data where numbers can say them; for a named axis, each is enough.
+      message: the flaw, with its numbers.
+      change: the changes that remove it, in words.
+      options: the changes as data, if they are numbers; each is enough for its axis.
     """
 
     layer: Layer
@@ -55,14 +55,14 @@ class Flaw:
 
 @dataclass(frozen=True)
 class Rule:
-    """Something to look for in a network; made by :func:`rule`.
+    """A kind of flaw to find in a network; created by :func:`rule`.
 
     Attributes:
-      code: by which it is selected and ignored.
-      name: in a few words.
-      reason: why it matters, with the source.
+      code: the code that selects or ignores it.
+      name: the flaw in a few words.
+      reason: why the flaw matters, with the source.
       example: a layer that has the flaw, and the same layer without it.
-      find: gives its flaws in a network.
+      find: a function that returns the flaws of a network.
     """
 
     code: str
@@ -78,7 +78,7 @@ class Rule:
 def rule(
     code: str, name: str, *, example: str
 ) -> Callable[[Callable[[Network], Iterable[Flaw]]], Rule]:
-    """Makes a rule of a function from a network to its flaws; its docstring is the reason."""
+    """Decorates a function from a network to its flaws; the docstring becomes the reason."""
 
     def made(find: Callable[[Network], Iterable[Flaw]]) -> Rule:
         return Rule(code, name, " ".join((inspect.getdoc(find) or "").split()), example, find)
@@ -87,6 +87,6 @@ def rule(
 
 
 def any_of(options: Iterable[object]) -> str:
-    """``a``, ``a or b``, ``a, b or c``."""
+    """The options as text: ``a``, ``a or b``, ``a, b or c``."""
     *some, last = map(str, options)
     return f"{', '.join(some)} or {last}" if some else last

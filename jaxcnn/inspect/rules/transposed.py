@@ -61,13 +61,13 @@ def _all_of(counts: Iterable[int]) -> str:
 
 
 def _products(window: StridedAxis) -> set[int]:
-    """The numbers of products that outputs in the middle are sums of."""
+    """The numbers of products that are summed for the outputs in the middle."""
     middle = window.output // 2
     return {len(window.cells(o)) for o in range(middle, middle + window.period(1))}
 
 
 def _with_kernel(window: StridedAxis, kernel_size: int, dilation: int) -> StridedAxis:
-    """The window with another kernel and as many outputs."""
+    """The window with another kernel and the same number of outputs."""
     taps = tuple(range(0, effective_kernel_size(kernel_size, dilation), dilation))
     more = taps[-1] - window.taps[-1]
     low, high = window.low + more // 2, window.high + more - more // 2

@@ -28,8 +28,8 @@ _WINDOWED = (*CONVOLUTIONS, *POOLS, "slice", "patches")
     example="size 224, kernel 3, stride 2: the last row is lost; size 225 loses none.",
 )
 def rows_dropped(network: Network) -> Iterable[Flaw]:
-    """Where k = (N + lo + hi - F')/s + 1 is not a whole number, the last rows are cut off without
-    notice: cells of the input are lost, or the padding is not what was asked for.
+    """If k = (N + lo + hi - F')/s + 1 is not a whole number, the last rows are cut off silently:
+    cells of the input are lost, or part of the requested padding is.
     """
     return flaws_by_axis(network, _WINDOWED, _rows_dropped_on)
 
@@ -55,8 +55,8 @@ def _rows_dropped_on(window: StridedAxis, least: float) -> AxisFlaw | None:
     example="kernel 1, stride 2 on an image reads a quarter of it; a 2x2 mean before it reads all.",
 )
 def cells_skipped(network: Network) -> Iterable[Flaw]:
-    """A stride larger than the kernel leaves cells between windows that nothing reads and that get
-    no gradient. He et al., arXiv:1812.01187, section 4.2.
+    """A stride larger than the kernel leaves cells between windows that nothing reads and that
+    receive no gradient. He et al., arXiv:1812.01187, section 4.2.
     """
     for layer in network.layers:
         windows = layer.windows
@@ -99,9 +99,9 @@ def _cells_skipped_on(window: StridedAxis, least: float) -> AxisFlaw | None:
     "even.",
 )
 def padding_uneven(network: Network) -> Iterable[Flaw]:
-    """With a stride, more padding on one side shifts the grid of windows by part of a cell: the two
-    borders are treated differently, and features drift from layer to layer. Alsallakh et al.,
-    arXiv:2010.02178.
+    """At a stride above 1, more padding on one side shifts the grid of windows by part of a cell:
+    the two borders are treated differently, and features drift from layer to layer. Alsallakh et
+    al., arXiv:2010.02178.
     """
     return flaws_by_axis(network, _WINDOWED, _padding_uneven_on)
 
