@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,11 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
         "num_spatial_dims spatial_dims ndim",
     ),
     (("stride",), "strides subsample window_strides"),
-    (("stride, in jaxcnn.conv_transpose",), "lhs_dilation input_dilation base_dilation"),
+    (
+        ("stride, in jaxcnn.conv_transpose or jaxcnn.nn.ConvTranspose",),
+        "lhs_dilation input_dilation base_dilation",
+    ),
+    (("x, and a function of the result, as in jax.nn.relu(...)",), "activation act"),
     (("padding",), "auto_pad pad pads"),
     (
         ("dilation",),
@@ -70,7 +75,6 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("kernel_init",), "kernel_init kernel_initializer w_init weight_init"),
     (("bias_init",), "b_init bias_init bias_initializer"),
     (("algorithm",), "conv_general_dilated"),
-    (("dtype",), "preferred_element_type"),
     (("p",), "norm_type"),
     (("output_size",), "output_shape target_shape"),
     (("input_shape",), "in_shape"),
@@ -84,7 +88,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         (),
         "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
-        "kernel_constraint kernel_metadata kernel_regularizer storage_order",
+        "kernel_constraint kernel_metadata kernel_regularizer preferred_element_type storage_order",
     ),
 )
 
@@ -111,14 +115,25 @@ def _checked_class(kind: Any) -> Any:
 
 
 def _checked(function: Any, name: str) -> Any:
-    arguments = tuple(p for p in inspect.signature(function).parameters if p != "self")
+    parameters = inspect.signature(function).parameters
+    arguments = tuple(p for p in parameters if p != "self")
     names = frozenset(arguments)
+    kinds = {argument: parameters[argument].kind for argument in arguments}
+    by_position = [p for p in arguments if kinds[p] is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    by_keyword = [p for p in arguments if kinds[p] is inspect.Parameter.KEYWORD_ONLY]
+    any_number = inspect.Parameter.VAR_POSITIONAL in kinds.values()
+    most = math.inf if any_number else len(by_position) + ("self" in parameters)
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not names.issuperset(kwargs):
             answers = (answer(word, arguments) for word in kwargs if word not in names)
             raise TypeError(f"{name} has no argument {'; and none '.join(answers)}")
+        if len(args) > most:
+            others = (
+                f"; use keywords for the others, as in {by_keyword[0]}=..." if by_keyword else ""
+            )
+            raise TypeError(f"{name} takes {', '.join(by_position)} by position{others}")
         return function(*args, **kwargs)
 
     return checked

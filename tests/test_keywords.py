@@ -153,3 +153,17 @@ def test_all_unknown_keywords_are_answered_at_once():
 def test_a_decorated_target_keeps_its_signature_and_name(target):
     assert "args" not in _arguments(target)
     assert getattr(inspect.getmodule(target), target.__name__) is target
+
+
+@pytest.mark.parametrize("function", [ops.conv, ops.depthwise_conv, ops.max_pool])
+def test_an_activation_of_a_function_is_answered_with_a_function_of_its_result(function):
+    with pytest.raises(TypeError, match=r"no argument activation; use x, and a function of the"):
+        function(None, None, activation="relu")
+
+
+def test_too_many_arguments_by_position_are_answered_with_those_that_are_taken():
+    words = "takes in_channels, out_channels, kernel_size by position; use keywords for the others"
+    with pytest.raises(TypeError, match=f"Conv {words}, as in stride="):
+        nn.Conv(4, 6, (3,), 2, rngs=None)
+    with pytest.raises(TypeError, match=r"kernel_from_torch takes weight by position$"):
+        ops.kernel_from_torch(None, None)

@@ -10,7 +10,12 @@ from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_p
 PADDINGS = "1 for every side, 3-2 for before and after, 3-2x0-1 for each axis, or a name"
 """The spelling of paddings, for the help texts of commands."""
 
-OPTIONS = {"padding": "--padding", "rounding": "--rounding", "groups": "--groups"}
+OPTIONS = {
+    "padding": "--padding",
+    "rounding": "--rounding",
+    "groups": "--groups",
+    "out_channels": "--out-channels",
+}
 
 
 def as_options(advice: Advice) -> str:

@@ -24,6 +24,7 @@ from jaxcnn.geometry import PADDING_MODES, Padding
 from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.padding import named_padding, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS
+from jaxcnn.shapes.arrays import result_dtype
 from jaxcnn.shapes.checks import require_floor_or_exact
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def conv_options(
         check_algorithm(algorithm)
     if preferred_element_type is not None:
         preferred_element_type = check_dtype("preferred_element_type", preferred_element_type)
+        if dtype is not None:
+            result_dtype("dtype", check_dtype("dtype", dtype), preferred_element_type)
     return ConvOptions(
         kernel_size=per_axis("kernel_size", sizes, axes, least=1),
         stride=per_axis("stride", without_arrays(stride), axes, least=1),
@@ -163,9 +166,10 @@ def pool_options(
     """
     size, pads, apart = map(without_arrays, (kernel_size, padding, dilation))
     step = size if stride is None else without_arrays(stride)
-    axes = next((len(each) for each in (size, step, pads, apart) if is_sequence(each)), None)
+    listed = {"kernel_size": size, "stride": step, "padding": pads, "dilation": apart}
+    name, axes = next(((n, len(v)) for n, v in listed.items() if is_sequence(v)), ("", None))
     if axes == 0:
-        raise InputError("kernel_size () lists no axis; use one size for each spatial axis")
+        raise InputError(f"{name} () lists no axis; use one entry for each spatial axis")
 
     def sizes(name: str, value: Any) -> int | tuple[int, ...]:
         if axes is None:

@@ -139,11 +139,11 @@ class Residual(nnx.Module):
         layers, output = _chain(self.layers, shape, settings)
         if self.shortcut is None:
             self._require_same(output, shape)
-            return Residual(*layers)
+            return type(self)(*layers)
         with error_prefix("shortcut"):
             (shortcut,), beside = _chain([self.shortcut], shape, settings)
         self._require_same(output, beside)
-        return Residual(*layers, shortcut=shortcut)
+        return type(self)(*layers, shortcut=shortcut)
 
     def _require_same(self, y: tuple[int, ...], beside: tuple[int, ...]) -> None:
         if y == beside:

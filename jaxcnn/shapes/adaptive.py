@@ -138,6 +138,7 @@ adaptive_max_pool = Edge("adaptive_max_pool", adaptive_shapes, require_ordered)
 adaptive_avg_pool = Edge("adaptive_avg_pool", adaptive_shapes, require_floating)
 global_max_pool = Edge("global_max_pool", global_shapes, require_ordered)
 global_avg_pool = Edge("global_avg_pool", global_shapes, require_floating)
+_global_lp_pool = Edge("global_lp_pool", global_shapes, require_floating)
 
 
 def global_lp_pool(x: jax.Array, p: float, **arguments: Any) -> tuple[jax.Array, float, BinShapes]:
@@ -148,6 +149,7 @@ def global_lp_pool(x: jax.Array, p: float, **arguments: Any) -> tuple[jax.Array,
     >>> x.shape, p, shapes.output
     ((1, 28, 28, 3), 2, (3,))
     """
-    x, shapes = Edge("global_lp_pool", global_shapes, require_floating)(x, **arguments)
     with error_prefix("global_lp_pool"):
-        return x, norm_order(p), shapes
+        p = norm_order(p)
+    x, shapes = _global_lp_pool(x, **arguments)
+    return x, p, shapes

@@ -146,14 +146,16 @@ def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = N
     return []
 
 
-def require_groups(groups: int, channels: int, filters: int) -> None:
-    """Raises an InputError unless the groups divide the input channels and the filters."""
-    for number, what in ((channels, "channels of the input"), (filters, "filters")):
+def require_groups(groups: int, in_channels: int, out_channels: int) -> None:
+    """Refuses groups that do not divide both numbers of channels."""
+    numbers = {"in_channels": in_channels, "out_channels": out_channels}
+    for name, number in numbers.items():
         if number % groups:
-            raise InputError(
-                f"groups {groups} does not divide the {number} {what}.",
-                Advice("groups", divisors(math.gcd(channels, filters))),
-            )
+            ways = [Advice("groups", divisors(math.gcd(in_channels, out_channels)))]
+            if all(n % groups == 0 for other, n in numbers.items() if other != name):
+                below = number - number % groups
+                ways.append(Advice(name, tuple(n for n in (below, below + groups) if n)))
+            raise InputError(f"groups {groups} does not divide {name} {number}.", *ways)
 
 
 def require_bias(bias: Sequence[int] | None, channels: int, owner: str) -> None:

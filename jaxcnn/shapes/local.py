@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry._symbolic import is_symbolic
@@ -13,12 +13,19 @@ from jaxcnn.shapes.operation import Edge
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jaxcnn.geometry import Padding
+
 
 def local_shapes(
     x: Sequence[int],
     kernel: Sequence[int],
     bias: Sequence[int] | None = None,
-    **arguments: Any,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    rounding: str = "exact",
+    padding_mode: str = "zeros",
 ) -> ConvShapes:
     """The shapes of a local convolution, checked: those of a convolution with the same windows.
 
@@ -26,7 +33,7 @@ def local_shapes(
       x: (N, *spatial, C_in), or (*spatial, C_in) for one example.
       kernel: (*k, *F, C_in, C_out), with k the number of outputs on each axis.
       bias: (*k, C_out) or (C_out,), or None.
-      arguments: stride, padding, dilation, rounding and padding_mode, as in :func:`conv_shapes`.
+      stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.conv`.
 
     Raises:
       InputError: if these do not fit; names argument and numbers, and what to type instead.
@@ -51,7 +58,15 @@ def local_shapes(
             *other_layouts(x, axes, takes),
             f"a kernel of shape {(*places, *filters, channels, out_channels)}",
         )
-    shapes = conv_shapes(x, (*filters, channels, out_channels), **arguments)
+    shapes = conv_shapes(
+        x,
+        (*filters, channels, out_channels),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        padding_mode=padding_mode,
+    )
     symbolic = next((axis for axis in shapes.windows if is_symbolic(axis.size)), None)
     if symbolic is not None:
         raise InputError(

@@ -71,7 +71,8 @@ class OperationShapes:
           dtype: the dtype of a second result; None takes the result's.
         """
         y = y if self.batch is not None else lax.squeeze(y, (0,))
-        return y.astype(self.dtype if dtype is None else dtype)
+        dtype = self.dtype if dtype is None else dtype
+        return y if dtype is None else y.astype(dtype)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def _require_cells(laid: Sequence[Window], rounding: str) -> None:
 max_pool = Edge("max_pool", pool_shapes, require_ordered)
 min_pool = Edge("min_pool", pool_shapes, require_ordered)
 avg_pool = Edge("avg_pool", pool_shapes, require_floating)
+_lp_pool = Edge("lp_pool", pool_shapes, require_floating)
 
 
 def lp_pool(
@@ -107,6 +108,7 @@ def lp_pool(
     >>> x.shape, p, shapes.output
     ((1, 28, 28, 3), 2, (14, 14, 3))
     """
-    x, shapes = Edge("lp_pool", pool_shapes, require_floating)(x, kernel_size, **arguments)
     with error_prefix("lp_pool"):
-        return x, norm_order(p), shapes
+        p = norm_order(p)
+    x, shapes = _lp_pool(x, kernel_size, **arguments)
+    return x, p, shapes

@@ -77,6 +77,11 @@ def _no_padding(axes):
     )
 
 
+def _negative_padding(axes):
+    wrong = st.integers(-3, -1)
+    return wrong | wrong.map(lambda n: (n,) * axes) | wrong.map(lambda n: ((0, n),) * axes)
+
+
 def _other_names(*known):
     return st.text(max_size=9).filter(lambda name: name not in known) | st.integers() | st.none()
 
@@ -133,6 +138,8 @@ def test_an_impossible_option_is_refused_when_the_layer_is_built(data, name, axe
     option = data.draw(st.sampled_from(_arguments(name)))
     axes = 1 if name == "CausalConv" else axes
     values = WRONG[option] if option in WRONG else WRONG_FOR_AXES[option](axes)
+    if option == "padding" and name != "ConvTranspose":
+        values |= _negative_padding(axes)
     wrong = data.draw(values)
     assume(not (name.endswith("Pool") and option in OF_POOLS and wrong is OF_POOLS[option]))
     with pytest.raises((InputError, TypeError)) as caught:
@@ -146,12 +153,25 @@ def test_an_impossible_option_is_refused_when_the_layer_is_built(data, name, axe
     [
         (nn.Conv, (4, 6, (3, 3)), {"mask": np.ones((3, 3))}, ["mask[..., None, None]"]),
         (nn.Conv, (4, 6, 3), {}, ["kernel_size", "(3, 3) for images", "(3,) for one axis"]),
-        (nn.Conv, (4, 6, (3,)), {"groups": 4}, ["groups 4", "6 filters", "groups=1 or 2"]),
+        (
+            nn.Conv,
+            (4, 6, (3,)),
+            {"groups": 4},
+            ["out_channels 6", "groups=1 or 2", "out_channels=4 or 8"],
+        ),
+        (nn.ConvTranspose, (6, 4, (3,)), {"groups": 3}, ["out_channels 4", "=3 or 6"]),
+        (nn.Conv, (4, 6, (3,)), {"activation": "rleu"}, ['activation="relu"']),
+        (
+            nn.Conv,
+            (4, 6, (3,)),
+            {"dtype": "float32", "preferred_element_type": "bfloat16"},
+            ["preferred_element_type bfloat16", "jnp.float32"],
+        ),
         (nn.Conv, (4, 6, (3,)), {"padding": "SAEM"}, ["padding", "'SAEM'", 'padding="SAME"']),
         (nn.Conv, (4, 6, (3,)), {"padding": "CIRCULAR"}, ['padding_mode="circular"']),
         (nn.Conv, (4, 6, (3,)), {"rounding": "ceil"}, ['rounding "ceil" is for pooling']),
         (nn.Conv, (4, 6, (3,)), {"param_dtype": "int8"}, ["fractions", "kernel_init"]),
-        (nn.ConvTranspose, (4, 6, (3,)), {"groups": 3}, ["groups 3", "4 channels"]),
+        (nn.ConvTranspose, (4, 6, (3,)), {"groups": 3}, ["groups 3", "in_channels 4"]),
         (nn.ConvTranspose, (4, 6, (3,)), {"stride": (1, 2)}, ["stride (1, 2)", "2 entries"]),
         (nn.ConvTranspose, (4, 6, (3,)), {"output_padding": 1}, ["stride (1,)", "=(0,)"]),
         (nn.DepthwiseConv, (4, (3,)), {"activation": "step"}, ["activation", "step", "relu"]),
@@ -274,3 +294,9 @@ def test_the_call_of_a_layer_has_the_arguments_of_flaxs():
     for name in LAYERS:
         ours = inspect.signature(getattr(nn, name).__call__).parameters
         assert name.endswith("Pool") or flax <= set(ours)
+
+
+@pytest.mark.parametrize("option", ["stride", "padding", "dilation"])
+def test_an_option_of_a_pool_that_lists_nothing_is_named(option):
+    with pytest.raises(InputError, match=rf"MaxPool: {option} \(\)"):
+        nn.MaxPool(2, **{option: ()})

@@ -86,4 +86,4 @@ def test_an_unreadable_word_is_refused_with_the_reason_and_the_form(word, why):
         parse(word)
     message = str(caught.value)
     assert why in message
-    assert "write" in message
+    assert "write it as conv:32:k3:s1:p1:relu" in message or "write 1 for every side" in message

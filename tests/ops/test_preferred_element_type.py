@@ -9,7 +9,7 @@ import pytest
 
 import jaxcnn
 from jaxcnn import reference
-from jaxcnn.testing import assert_sums_close
+from jaxcnn.testing import assert_sums_close, assert_within, gamma
 
 SHAPES = {
     "conv": [(2, 6, 5, 4), (3, 2, 4, 6), (6,)],
@@ -71,11 +71,17 @@ def test_gradients_of_wide_sums_have_the_dtypes_of_the_arguments_and_the_numbers
         call = _call(form, name, jnp.float32)
         return jax.grad(lambda *arrays: (call(*arrays) ** 2).sum() / 2, (0, 1, 2))(*arrays)
 
-    for got, want, array in zip(gradients(jaxcnn), gradients(reference), arrays, strict=True):
+    def magnitudes():
+        call = _call(reference, name, jnp.float32)
+        magnitudes = (jnp.abs(array).astype("float32") for array in arrays)
+        return jax.grad(lambda *arrays: (call(*arrays) ** 2).sum() / 2, (0, 1, 2))(*magnitudes)
+
+    each = zip(gradients(jaxcnn), gradients(reference), magnitudes(), arrays, strict=True)
+    for got, want, magnitude, array in each:
         assert got.dtype == array.dtype
-        # The gradient of the result is rounded to bfloat16 before it goes back.
-        got, want = (np.asarray(each, np.float64) for each in (got, want))
-        np.testing.assert_allclose(got, want, atol=4 * 2**-8 * abs(want).max())
+        # Both round the gradient of the result, and their own result, to bfloat16.
+        bound = gamma(4, "bfloat16") * np.asarray(magnitude, np.float64)
+        assert_within(np.asarray(got, np.float64), np.asarray(want, np.float64), bound, name)
 
 
 @both_forms
