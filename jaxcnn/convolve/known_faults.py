@@ -87,8 +87,8 @@ FAULTS = (
         "over, and the parts are paired wrongly.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "No kernel is partitioned along its spatial axes, and no x along an axis of which the "
-        "kernel spans over half: keep_whole. Images stay partitioned forward and in the gradient "
+        "No kernel is partitioned along its spatial axes, and no x along an axis that the kernel "
+        "spans by more than half: keep_whole. Images stay partitioned forward and in the gradient "
         "of x.",
     ),
     Fault(
@@ -195,7 +195,7 @@ def keep_whole(
 ) -> tuple[Any, Any]:
     """Both operands of lax's convolution, kept whole along the axes that XLA partitions wrongly.
 
-    These are the kernel's spatial axes; those of x of which the kernel spans over half, as in
+    These are the kernel's spatial axes; those of x that the kernel spans by more than half, as in
     kernel gradients; and the channels of grouped convolutions. The batch, the spatial axes of x
     under small kernels, and the channels of a convolution without groups may be partitioned.
 

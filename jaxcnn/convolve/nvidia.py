@@ -12,8 +12,8 @@ The exceptions (H100, jax 0.11.2; ``experiments/results/convolution_on_gpu.json`
 - bfloat16 without groups, with several taps and several channels that are not a multiple of 8: the
   channels are padded with zeros, 1.1 to 2.0 times as fast;
 - dilated kernels with base dilation or with padding that differs between the ends of an axis: XLA
-  then fills the gaps between the taps with zeros, and a cell that is NaN or infinite makes outputs
-  NaN that do not read it. Even padding did not show this, so the input is padded and dilated
+  then fills the gaps between the taps with zeros, and a NaN or infinite cell makes NaN of outputs
+  that do not read it. Even padding did not show this, so the input is padded and dilated
   beforehand (not run on a device yet).
 
 Transposed convolutions take 3.7 times PyTorch's time, and half of that with

@@ -72,7 +72,7 @@ def _output_type(x: Any, kernel: Any, *, algorithm: str | None = None, **params:
 def _transpose(
     which: int, g: jax.Array, x: Any, kernel: Any, *, algorithm: str | None, **params: Any
 ) -> jax.Array:
-    """The cotangent of operand ``which``, of which only the type is given."""
+    """The cotangent of operand ``which``, which is given only as a type."""
     operands = [x, kernel]
     cotangent = partial(lax_transpose, LAX, which, operands[which].aval, **params)
     return _with_ours(cotangent, algorithm, g, operands[1 - which])

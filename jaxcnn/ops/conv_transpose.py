@@ -117,7 +117,7 @@ def conv_transpose(
 def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
     """(*F, C/groups, K) as (*F, K/groups, C): flipped, and each group transposed.
 
-    conv's output i reads the cell i*s + d*f - lo at tap f. So cell n meets output i at the tap with
+    conv's output i reads the cell i*s + d*f - lo at tap f. So output i reads cell n at the tap with
     d*f = n + lo - i*s: as i rises, f falls, as in a flipped kernel.
     """
     *filters, _, out_channels = kernel.shape

@@ -98,8 +98,8 @@ def causal_stream_shapes(
     if state != fitting:
         raise InputError(
             f"state of shape {state} does not fit chunk of shape {chunk} and kernel of shape "
-            f"{kernel} with dilation {dilation}, which reads {back} earlier cells; use shape "
-            f"{fitting}, from causal_conv_state or the previous call"
+            f"{kernel} with dilation {dilation}, which reads {back} cells before the chunk; use "
+            f"shape {fitting}, from causal_conv_state or the previous call"
         )
     shapes = causal_shapes(chunk, kernel, bias, dilation=dilation, groups=groups)
     (window,) = shapes.windows
