@@ -1,4 +1,4 @@
-"""Symbolic sizes: results hold for every number, and the advised constraints are enough."""
+"""Symbolic sizes: results hold for every number, and the advised constraints suffice."""
 
 import operator
 import re
@@ -37,7 +37,7 @@ def at(value, number):
 
 
 def by_advice(ask, text):
-    """The result of ``ask`` for a size with all constraints that its errors advise, or None."""
+    """The result of ``ask`` for a size with all constraints that its errors advise; or None."""
     constraints = []
     for _ in range(4):
         try:
