@@ -1,10 +1,11 @@
 """Compiles ``jaxcnn/onednn/shim.c`` when a wheel, or an editable install, is built.
 
-The headers are build requirements: XLA's foreign function interface comes with jaxlib, oneDNN's
-headers with a package of their own. The compiler is the machine's; zig's, from PyPI, if the machine
-has none that works. The shim is not linked against oneDNN: it gets the addresses of oneDNN's
-functions when it is loaded. A compilation that fails leaves a note of the reason, and never fails
-the install: convolutions then use the other algorithms, and ``jaxcnn doctor`` shows the note.
+The headers are build requirements: jaxlib contains those of XLA's foreign function interface, a
+separate package those of oneDNN. The compiler is that of the machine, or zig's from PyPI if the
+machine has none that works. The shim is not linked against oneDNN: it gets the addresses of
+oneDNN's functions when it is loaded. If the compilation fails, it leaves a note with the reason and
+does not fail the install: convolutions then use the other algorithms, and ``jaxcnn doctor`` shows
+the note.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ FLAGS = [
 ]
 
 GLIBC = (2, 28)
-"""The newest version that a wheel may require: every distribution since 2019 has it."""
+"""The newest glibc that a wheel may require: every distribution since 2019 has it."""
 
 PROBE = "#include <pthread.h>\n#include <stdlib.h>\nvoid *probe(void) { return malloc(8); }\n"
 
 
 class NotBuiltError(Exception):
-    """The message says in one line why there is no shim."""
+    """The shim was not built; the message says why in one line."""
 
 
 class ShimHook(BuildHookInterface):
-    """hatchling calls it for the build requirements, and before it packs the files."""
+    """The hook that hatchling calls for the build requirements and before it packs the files."""
 
     def dependencies(self) -> list[str]:
         if not _is_supported_platform():
@@ -74,7 +75,7 @@ def _is_supported_platform() -> bool:
 
 
 def _build_in(folder: Path) -> None:
-    """Compile the library into a folder; on failure remove an old one and leave a note."""
+    """Compile the library into a folder; on failure remove the old one and leave a note."""
     library, note = folder / LIBRARY, folder / NOTE
     note.unlink(missing_ok=True)
     if not _is_supported_platform():
@@ -92,13 +93,13 @@ def compile_shim(source: Path, library: Path) -> None:
     """Compile the shim.
 
     Raises:
-      NotBuiltError: if there are no headers or no compiler, or if it reports an error.
+      NotBuiltError: if there are no headers or no compiler, or if the compiler reports an error.
     """
     headers = [f"-isystem{folder}" for folder in (xla_headers(), onednn_headers())]
     compiler = local_compiler() or _zig()
     if compiler is None:
         raise NotBuiltError("no C compiler works here, and ziglang is not installed")
-    # A process that has the old file mapped keeps it, and no process sees half of the new one.
+    # A process that has mapped the old file keeps it, and no process sees a partly written new one.
     new = library.with_name(f".{os.getpid()}-{library.name}")
     try:
         done = _run(compiler, [*FLAGS, *headers, str(source), "-o", str(new)])
@@ -131,12 +132,12 @@ def onednn_headers() -> Path:
 
 
 def local_compiler() -> list[str] | None:
-    """The first of the machine's compilers that can make a small shared library."""
+    """The first of the machine's compilers that can build a small shared library."""
     with tempfile.TemporaryDirectory() as scratch:
         probe = Path(scratch, "probe.c")
         probe.write_text(PROBE)
         for command in _candidates():
-            with suppress(OSError):  # the name is not a program
+            with suppress(OSError):  # no program has this name
                 done = _run(command, [*FLAGS, str(probe), "-o", f"{scratch}/probe.so"])
                 if done.returncode == 0:
                     return command
@@ -177,7 +178,7 @@ def _first_error(said: str) -> str:
 
 
 def platform_of(binary: bytes) -> str:
-    """The platform tag of a wheel: manylinux if the binary and this machine's pip allow it."""
+    """The platform tag of the wheel: manylinux if the binary and this machine's pip allow it."""
     versions = [name.decode() for name in re.findall(rb"\0GLIBC_([\w.]+)(?=\0)", binary)]
     portable = all(
         re.fullmatch(r"[\d.]+", version) and tuple(map(int, version.split("."))) <= GLIBC

@@ -4,9 +4,9 @@
     python experiments/calibrate_convolution.py measure bfloat16
     python experiments/calibrate_convolution.py fit
 
-``measure`` adds the times that results/convolution_times.json does not have yet. ``fit`` writes
-jaxcnn/convolve/rates.json, and prints where predictions differ from measurements and how much the
-choices lose against the best algorithm measured.
+``measure`` adds the times that results/convolution_times.json does not contain yet. ``fit`` writes
+jaxcnn/convolve/rates.json, and prints the differences between predictions and measurements, and the
+loss of the choices against the best algorithm measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TIMES = HERE / "results" / "convolution_times.json"
 RATES = HERE.parent / "jaxcnn" / "convolve" / "rates.json"
 SECONDS = 0.07  # for each algorithm
 LONGEST = 0.5  # seconds of a run that is timed more than once
-HOPELESS = 8  # times the fastest run: neither is what takes longer
+HOPELESS = 8  # times the fastest run; an algorithm that takes longer is also timed only once
 
 
 def layer(n, size, c, f, o, g=1, s=1, p=None, d=1, base=1):
@@ -121,7 +121,7 @@ LAYERS = [
 
 
 def directions(problem: Problem) -> list[Problem]:
-    """The problem and its two gradients, trimmed; for some, a part of a rewrite follows."""
+    """The problem and its two gradients, trimmed; for some also a part of a rewrite."""
     found = [
         each.trimmed()[0] for each in (problem, problem.input_gradient(), problem.kernel_gradient())
     ]
@@ -131,7 +131,7 @@ def directions(problem: Problem) -> list[Problem]:
 
 
 def operands(problem: Problem, gradient: bool) -> tuple[jax.Array, jax.Array]:
-    """The operands; for a kernel gradient those of the forward convolution."""
+    """The operands of a problem; for a kernel gradient those of the forward convolution."""
     draws = np.random.default_rng(0)
     shapes = (problem.x_shape, problem.kernel_shape)
     if gradient:
@@ -164,7 +164,7 @@ def measure(dtype: str) -> None:
 def algorithms_on(
     problem: Problem, *, gradient: bool, known: Container[str], seconds: float = SECONDS
 ) -> dict[str, float]:
-    """Medians of the algorithms that are not ``known``, measured in turn."""
+    """The median times of the algorithms that are not ``known``, measured in turn."""
     x, kernel = operands(problem, gradient)
     runs: dict[str, Callable] = {}
     once: dict[str, float] = {}
@@ -189,7 +189,7 @@ def algorithms_on(
         time.perf_counter() - start < seconds * len(runs) or len(taken[next(iter(runs))]) < 5
     ):
         for name, program in runs.items():
-            # The first run puts the caches into its own state.
+            # The first run brings the caches into this program's state.
             program(x, kernel).block_until_ready()
             for _ in range(2):
                 begin = time.perf_counter()
@@ -200,7 +200,7 @@ def algorithms_on(
 
 
 def fit() -> None:
-    """Rates of least logarithmic error: of the kernels first, then of the rewrites' own work."""
+    """Fits the rates by least logarithmic error: first kernels, then the rewrites' own work."""
     times = recorded()
     found: dict[str, list[float]] = {}
     rows = [
@@ -216,7 +216,7 @@ def fit() -> None:
                 if name not in names or ALGORITHMS[name].unsupported_reason(problem):
                     continue
                 work = ALGORITHMS[name].work(problem)
-                # The time of the parts is predicted from the rates found so far.
+                # The rates found so far predict the time of the parts.
                 rest = milliseconds - parts_of(name, problem, found)
                 key = f"{name}/{work.kind}" if work.kind else name
                 samples[f"{key}/{problem.dtype}"].append((work, rest, milliseconds))
@@ -272,7 +272,7 @@ def parts_of(name: str, problem: Problem, found: dict[str, list[float]]) -> floa
 
 
 def nonnegative(samples: list) -> list[float]:
-    """turn, operation and byte > 0 with the least squared error of the times' logarithms."""
+    """turn, operation and byte > 0 with the least squared error of the logarithms of times."""
     from scipy.optimize import least_squares
 
     rows = np.array([[w.turns, w.operations, w.traffic] for w, _, _ in samples], float)
@@ -281,7 +281,7 @@ def nonnegative(samples: list) -> list[float]:
     rows = rows[:, used]
     scale = np.median(wanted) / rows.mean(axis=0)
     most = np.full(used.sum(), 10.0)
-    # A call alone takes no more than the fastest sample.
+    # A call takes at most the time of the fastest sample.
     most[0] = np.log((wanted / rows[:, 0]).min() / scale[0])
 
     def off(logs: np.ndarray) -> np.ndarray:
@@ -300,7 +300,7 @@ def nonnegative(samples: list) -> list[float]:
 
 
 def report(rows: list) -> None:
-    """For each problem, how much the choice loses against the best algorithm measured."""
+    """Prints, for each problem, the loss of the choice against the best algorithm measured."""
     tuning.rates.cache_clear()
     choose._cheapest.cache_clear()
     losses = []

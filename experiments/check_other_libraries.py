@@ -4,9 +4,9 @@
 
 Writes experiments/results/check_other_libraries.json. Result (flax 0.12.8, jax 0.10.2): values,
 gradients and transformations of flax.nnx.Conv, max_pool and avg_pool are right, but none of them
-refuses a layout that leaves cells unread; the transposed convolutions of Flax and lax are the
-adjoint of the convolution, except that with VALID padding and a kernel smaller than the stride they
-give more cells than the convolution had.
+rejects a stride that leaves cells unread. The transposed convolutions of Flax and lax are the
+adjoint of the convolution, except with VALID padding and a kernel smaller than the stride: they
+then give more cells than the input of the convolution.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ PADDINGS = ("numbers", "VALID", "SAME")  # those that Flax has under the same na
 
 @dataclass(frozen=True)
 class Settings:
-    """How many problems are drawn for each law, and where the result is written."""
+    """The number of problems drawn for each law, and the file of the result."""
 
     examples: int = 20
     folder: Path = Path(__file__).parent / "results"
 
 
 def main(settings: Settings = Settings()) -> None:
-    """Prints, for each function, which laws hold, and the smallest problem that breaks one."""
-    print(f"on {device_name()}, {settings.examples} problems a law\n")
+    """Prints which laws hold for each function, and the smallest problem that breaks one."""
+    print(f"on {device_name()}, {settings.examples} problems per law\n")
     examples = settings.examples
     small = {"ranks": (1, 2)}
     convs = conv_problems(paddings=PADDINGS, **small), impossible_conv_problems(**small)
@@ -100,7 +100,7 @@ def main(settings: Settings = Settings()) -> None:
 
 
 def unambiguous(problem: ConvProblem) -> bool:
-    """Whether the size is the one, of all that give k outputs, that a transposed one gives back."""
+    """Whether the size, of all that give k outputs, is the one that the transpose returns."""
     windows = problem.shapes().windows
     return problem.padding != "SAME" or all(w.size == w.output * w.stride for w in windows)
 

@@ -1,11 +1,11 @@
-"""How much the choice of an algorithm loses: 200 layers of known networks, all directions.
+"""The loss of the choice of an algorithm: 200 layers of known networks, all directions.
 
     python experiments/choice_regret.py [float32|bfloat16] [--layers 200] [--seconds 0.05]
 
-The rates of the cost model are fitted on other layers (experiments/calibrate_convolution.py). For
-each drawn layer, forward and for both gradients, every algorithm that can be chosen is timed,
-except those with a predicted time of more than ten times the least. The regret is the chosen
-algorithm's time over the least. Writes results/choice_regret_DTYPE.json.
+The rates of the cost model are fitted on other layers (experiments/calibrate_convolution.py). Each
+algorithm that can be chosen for a drawn layer is timed, forward and for both gradients, except
+those with a predicted time of more than ten times the least. The regret is the chosen algorithm's
+time over the least. Writes results/choice_regret_DTYPE.json.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parent / "results"
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 MOST = {"work": 1.5e9, "cells": 2.5e7}
-"""The most multiply-adds, and cells of the arrays, of a drawn layer: larger ones take long."""
+"""The most multiply-adds and array cells of a drawn layer; larger layers take too long."""
 
 PRICED = 10.0
 """An algorithm with a prediction of more than this many times the least is not timed."""
@@ -316,7 +316,7 @@ def drawn(count: int, dtype: str) -> list[tuple[str, Problem]]:
 
 
 def main() -> None:
-    """Time the algorithms and print where the choice loses."""
+    """Times the algorithms and prints the cases in which the choice loses."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dtype", nargs="?", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--layers", type=int, default=200)
@@ -355,7 +355,7 @@ def main() -> None:
 
 
 def report(rows: list[dict]) -> None:
-    """Print geometric means and the worst case, by direction."""
+    """Prints geometric means and the worst case, by direction."""
     for direction in ("forward", "input", "kernel", ""):
         mine = [row for row in rows if direction in ("", row["direction"])]
         times = [(row["milliseconds"], row["chosen"]) for row in mine]

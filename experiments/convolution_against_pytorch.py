@@ -1,10 +1,10 @@
-"""Layers of known networks by lax, by jaxcnn and by PyTorch, taking turns in one process.
+"""Times layers of known networks in lax, jaxcnn and PyTorch, in turns in one process.
 
     python experiments/convolution_against_pytorch.py [float32|bfloat16]
 
-Forward, gradient of the input, gradient of the kernel; medians. PyTorch gets channels last, its
-faster layout for these layers, and channels first for one axis. Needs PyTorch (CPU). Writes
-results/convolution_against_pytorch_DTYPE.json and .png.
+The times are medians for forward, gradient of the input, and gradient of the kernel. PyTorch gets
+channels last, its faster layout for these layers, and channels first for one axis. Needs PyTorch
+(CPU). Writes results/convolution_against_pytorch_DTYPE.json and .png.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ LAYERS = {
     "5 taps depthwise 256 d4 @1000 b8": layer(8, (1000,), 256, (5,), 256, 256, d=4),
 }
 
-ROUNDS, CALLS, SLOW = 6, 6, 0.02  # a contender slower than that many seconds is called less often
+ROUNDS, CALLS, SLOW = 6, 6, 0.02  # contenders slower than SLOW seconds are called less often
 
 
 def by_jax(conv: Callable, problem: Problem, arrays: tuple) -> list[Callable]:
-    """The three directions, each a function that returns when it is done."""
+    """The three directions by ``conv``, each a function that waits for its result."""
 
     def forward(x, kernel):
         return conv(
@@ -76,7 +76,7 @@ def by_jax(conv: Callable, problem: Problem, arrays: tuple) -> list[Callable]:
 
 
 def by_torch(problem: Problem, arrays: tuple, dtype: str) -> list[Callable]:
-    """The same by PyTorch's own functions."""
+    """The three directions by PyTorch's own functions."""
     import torch
 
     axes = problem.axes
@@ -101,7 +101,7 @@ def by_torch(problem: Problem, arrays: tuple, dtype: str) -> list[Callable]:
 
 
 def medians(contenders: dict[str, Callable]) -> dict[str, float]:
-    """Milliseconds, measured in turn; each turn has a rest and an uncounted call first."""
+    """Median milliseconds, in turns; each turn starts with a rest and an uncounted call."""
     taken: dict[str, list[float]] = {}
     for turn in range(ROUNDS):
         for name, run in contenders.items():
@@ -119,7 +119,7 @@ def medians(contenders: dict[str, Callable]) -> dict[str, float]:
 
 
 def draw(rows: list[dict], path: Path, title: str) -> None:
-    """A panel for each direction: milliseconds of all three, one line for each layer."""
+    """Draws a panel for each direction: milliseconds of all three, one line for each layer."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6), layout="constrained")
@@ -142,7 +142,7 @@ def draw(rows: list[dict], path: Path, title: str) -> None:
 
 
 def main(dtype: str) -> None:
-    """Time every layer, print a table, write the record."""
+    """Times every layer, prints a table, and writes the record."""
     rows, ratios = [], []
     for name, problem in LAYERS.items():
         draws = np.random.default_rng(0)

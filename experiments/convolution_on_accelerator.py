@@ -2,21 +2,22 @@
 
     python experiments/convolution_on_accelerator.py [--batch 128] [--limit 240]
 
-Writes results/convolution_on_PLATFORM.json: for each layer, direction and dtype the median
-milliseconds of each contender, and the ones that failed or were wrong. A rule for a platform must
+Writes results/convolution_on_PLATFORM.json: the median milliseconds of each contender for each
+layer, direction and dtype, and the contenders that failed or were wrong. A rule for a platform must
 cite that file; the rules for NVIDIA are in ``jaxcnn.convolve.nvidia``.
 
-H100, jax 0.11.2, PyTorch 2.11 in its faster layout: of 66 measurements lax is within 1.2 of
-PyTorch's time in 46. Slower by 1.5 and more, and not solved: transposed convolutions, forward (3.7
-and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="polyphase"``) and for the kernel (4.7
-and 3.6); dense 3-D ones, forward (2.0 and 2.3), for the input (1.6 and 1.7) and for the kernel
-(bfloat16, 1.6); the kernel gradient of a 7x7 depthwise one in float32 (3.0; sums tap by tap take
-half of lax's time); a strided one of 0.1 ms in bfloat16 (1.6), near what launching a program takes.
-Where XLA calls cuDNN for a direction, no algorithm of ours is faster.
+H100, jax 0.11.2, PyTorch 2.11 in its faster layout: lax is within 1.2 of PyTorch's time in
+46 of 66 measurements. These are slower by 1.5 and more, and not solved: transposed convolutions,
+forward (3.7 and 3.8 in float32 and bfloat16; 2.1 and 2.2 with ``algorithm="polyphase"``) and for
+the kernel (4.7 and 3.6); dense 3-D convolutions, forward (2.0 and 2.3), for the input (1.6 and 1.7)
+and for the kernel (bfloat16, 1.6); the kernel gradient of a 7x7 depthwise convolution in float32
+(3.0; sums tap by tap take half of lax's time); a strided convolution of 0.1 ms in bfloat16 (1.6),
+near the time to launch a program. If XLA calls cuDNN for a direction, no algorithm of jaxcnn is
+faster.
 
-A layer's programs are compiled several at once, and then timed alone. Operands are numbers that
-bfloat16 holds exactly, so that tf32 rounds none of them. Every result is compared with lax's, and
-some of its entries with the definition in float64.
+A layer's programs are compiled in parallel, then timed alone. Operands are numbers that bfloat16
+holds exactly, so that tf32 rounds none of them. Every result is compared with lax's, and some of
+its entries with the definition in float64.
 """
 
 from __future__ import annotations
@@ -64,20 +65,20 @@ PLAUSIBLE = (
     "depth_taps",
     "space_to_batch",
 )
-"""Algorithms that may pay, forward and for the gradient of x. For that of the kernel,
+"""Algorithms that may be faster, forward and for the gradient of x. For the kernel gradient,
 ``patches_matmul``, ``depthwise_kernel_gradient``, ``block_diagonal`` and the convolution with
 feature groups took 2.4 to 600 times lax's time."""
-BURST = 0.01  # seconds of runs, one behind the other, that are timed together
+BURST = 0.01  # seconds of consecutive runs that are timed together
 ROUNDS = 5
 SAMPLES = 24
-LONGEST = 40  # seconds for the programs of one layer to be compiled in
+LONGEST = 40  # seconds for compiling the programs of one layer
 TOLERANCE = 2.0**-5
-"""Times the 2-norm of an entry's terms; a sum of random signs is off by about 2**-10 of that where
-products are rounded to bfloat16's width, and by half a unit in the last place of the result."""
+"""A multiple of the 2-norm of an entry's terms. A sum of random signs is off by about 2**-10 of it
+if products are rounded to bfloat16's width, and by half a unit in the last place of the result."""
 
 
 def layers(batch: int) -> dict[str, Problem]:
-    """Classes in which XLA is said to miss cuDNN, and the everyday ones beside them."""
+    """The layers: kinds in which XLA reportedly does not call cuDNN, and common kinds."""
 
     def layer(n, size, c, f, o, g=1, s=1, d=1, pad=None, base=1):
         same = tuple(((d * (k - 1)) // 2, (d * (k - 1) + 1 - s % 2) // 2) for k in f)
@@ -113,7 +114,7 @@ def layers(batch: int) -> dict[str, Problem]:
 
 
 def in_direction(conv: Callable, problem: Problem, direction: str) -> Callable:
-    """A function with the arguments of lax's, in one direction."""
+    """One direction of ``conv``, a function with the arguments of lax's."""
 
     def forward(x, kernel):
         return conv(
@@ -135,7 +136,7 @@ def in_direction(conv: Callable, problem: Problem, direction: str) -> Callable:
 
 
 def flipped(problem: Problem, kernel: jax.Array) -> jax.Array:
-    """The kernel of the input gradient: each group's channels and filters exchanged."""
+    """The kernel of the input gradient: flipped, each group's channels and filters exchanged."""
     groups, (c, o) = problem.groups, problem.group_channels
     kernel = jnp.flip(kernel, tuple(range(problem.axes))).reshape(
         *problem.kernel_size, c, groups, o
@@ -144,7 +145,7 @@ def flipped(problem: Problem, kernel: jax.Array) -> jax.Array:
 
 
 def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Callable:
-    """The named algorithm; what it hands on is left to lax, or to ``inner`` where that takes it."""
+    """The named algorithm, with its parts by ``inner`` if that supports them, otherwise by lax."""
     run = partial(solve, name=name, excluded=frozenset(ALGORITHMS) - {name, inner, "direct"})
 
     def of_x(_, kernel, g):
@@ -163,7 +164,7 @@ def by_algorithm(name: str, inner: str, problem: Problem, direction: str) -> Cal
 
 
 def in_eights(problem: Problem, direction: str) -> Callable:
-    """lax's convolution, its channels filled up to multiples of 8 with zeros."""
+    """lax's convolution, with the channels padded by zeros to multiples of 8."""
     c, o = problem.in_channels, problem.out_channels
     more_c, more_o = -c % 8, -o % 8
     wide = replace(problem, in_channels=c + more_c, out_channels=o + more_o)
@@ -180,7 +181,7 @@ def in_eights(problem: Problem, direction: str) -> Callable:
 
 
 def tap_sums(problem: Problem) -> Callable:
-    """A depthwise kernel gradient: for each tap the sum of shifted x times the output gradient."""
+    """A depthwise kernel gradient: the sum of shifted x times the output gradient, per tap."""
 
     def run(x, _, g):
         bare, x = pad_input(problem, x)
@@ -194,7 +195,7 @@ def tap_sums(problem: Problem) -> Callable:
 
 
 def contenders(problem: Problem, direction: str) -> dict[str, Callable]:
-    """By name; lax first."""
+    """The contenders by name, lax first."""
     solved = {
         "forward": problem,
         "input": problem.input_gradient(),
@@ -224,9 +225,9 @@ def contenders(problem: Problem, direction: str) -> dict[str, Callable]:
 def in_torch(
     problem: Problem, arrays: tuple[np.ndarray, ...], dtype: str
 ) -> dict[str, dict[str, Callable]]:
-    """PyTorch's functions by direction and memory layout, on the same device, none without it.
+    """PyTorch's functions by direction and memory layout, on the same device; none without it.
 
-    A transposed convolution is PyTorch's own, its kernel the other way round.
+    A transposed convolution is PyTorch's own, with its kernel's channel axes swapped.
     """
     try:
         import torch
@@ -280,11 +281,11 @@ def in_torch(
     return found
 
 
-# --- what is right ------------------------------------------------------------------------------
+# --- checking -----------------------------------------------------------------------------------
 
 
 def operands(problem: Problem) -> tuple[np.ndarray, ...]:
-    """x, kernel and output gradient: numbers that bfloat16 holds, a period longer than any axis."""
+    """x, kernel and output gradient: bfloat16 numbers, with a period longer than any axis."""
     draws = np.random.default_rng(0).normal(size=1_000_003)
     values = draws.astype(jnp.bfloat16).astype(np.float32)
     shapes = (problem.x_shape, problem.kernel_shape, problem.output_shape)
@@ -293,22 +294,22 @@ def operands(problem: Problem) -> tuple[np.ndarray, ...]:
 
 @dataclass
 class Samples:
-    """Some entries of a direction's result: where, what, and the 2-norms of their terms."""
+    """Some entries of a direction's result: places, values, and the 2-norms of their terms."""
 
     places: list[tuple[int, ...]] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
 
     def add(self, place: tuple[int, ...], terms: np.ndarray) -> None:
-        self.output_cells.append(place)
+        self.places.append(place)
         self.values.append(float(terms.sum()))
         self.norms.append(float(np.linalg.norm(terms)))
 
 
 def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) -> Samples:
-    """By the definition: on each axis output k, tap f and cell meet where k*s + f*d - lo = b*cell.
+    """Entries by the definition: output k, tap f and cell meet if k*s + f*d - lo = b*cell.
 
-    Half of the indices are at an end of their axis.
+    This holds on each axis. Half of the indices are at an end of their axis.
     """
     x, kernel, g = arrays
     draws = np.random.default_rng(1)
@@ -323,15 +324,15 @@ def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) ->
     for _ in range(SAMPLES):
         at = tuple(map(drawn, sizes))
         n, group = drawn(problem.batch), drawn(problem.groups)
-        channel, kernel_size = drawn(c), drawn(o)
+        channel, out_channel = drawn(c), drawn(o)
         channels = slice(group * c, (group + 1) * c)
         filters = slice(group * o, (group + 1) * o)
         outputs, taps, cells = zip(*(_met(problem, i, at[i], fixed) for i in range(problem.axes)),
                                    strict=True)  # fmt: skip
         if direction == "forward":
             terms = x[n][np.ix_(*cells)][..., channels].astype(np.float64)
-            terms = terms * kernel[np.ix_(*taps)][..., group * o + kernel_size]
-            place = (n, *at, group * o + kernel_size)
+            terms = terms * kernel[np.ix_(*taps)][..., group * o + out_channel]
+            place = (n, *at, group * o + out_channel)
         elif direction == "input":
             terms = g[n][np.ix_(*outputs)][..., filters].astype(np.float64)
             terms = terms * kernel[np.ix_(*taps)][..., channel, filters]
@@ -339,14 +340,14 @@ def sampled(problem: Problem, arrays: tuple[np.ndarray, ...], direction: str) ->
         else:
             batch = range(problem.batch)
             terms = x[..., group * c + channel][np.ix_(batch, *cells)].astype(np.float64)
-            terms = terms * g[..., group * o + kernel_size][np.ix_(batch, *outputs)]
-            place = (*at, channel, group * o + kernel_size)
+            terms = terms * g[..., group * o + out_channel][np.ix_(batch, *outputs)]
+            place = (*at, channel, group * o + out_channel)
         found.add(place, terms)
     return found
 
 
 def _met(problem: Problem, axis: int, at: int, fixed: int) -> tuple[np.ndarray, ...]:
-    """Outputs, taps and cells that meet on an axis, where one of the three is ``at``."""
+    """Outputs, taps and cells that meet on an axis; ``fixed`` selects which of them is ``at``."""
     s, d, b = problem.stride[axis], problem.dilation[axis], problem.base_dilation[axis]
     k, f = np.indices((problem.output[axis], problem.kernel_size[axis])).reshape(2, -1)
     cell, rest = np.divmod(k * s + f * d - problem.padding[axis][0], b)
@@ -357,15 +358,15 @@ def _met(problem: Problem, axis: int, at: int, fixed: int) -> tuple[np.ndarray, 
 
 @jax.jit
 def compared(y: jax.Array, want: jax.Array, places: tuple[jax.Array, ...]) -> tuple:
-    """How far y is from what is wanted, as a share of its 2-norm, and some of y's entries."""
+    """The error of y as a share of the 2-norm of ``want``, and some of y's entries."""
     y, want = y.astype(jnp.float32), want.astype(jnp.float32)
     share = jnp.sqrt(jnp.sum((y - want) ** 2)) / jnp.sqrt(jnp.sum(want**2))
     return share, y[places]
 
 
 def fault(y: jax.Array, want: jax.Array, samples: Samples) -> str | None:
-    """What is wrong with a result: against lax's, or against the definition."""
-    places = tuple(jnp.asarray(index) for index in np.array(samples.output_cells, np.int32).T)
+    """The error of a result against lax's or the definition, as text; None if it is right."""
+    places = tuple(jnp.asarray(index) for index in np.array(samples.places, np.int32).T)
     share, entries = compared(y, want, places)
     off = np.abs(np.asarray(entries, np.float64) - samples.values)
     worst = float(np.max(off / np.maximum(samples.norms, 1e-30)))
@@ -380,13 +381,13 @@ def fault(y: jax.Array, want: jax.Array, samples: Samples) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, in a line."""
+    """The first line of an error."""
     return f"{type(error).__name__}: {str(error).strip()}".split("\n")[0][:200]
 
 
 @dataclass
 class Measurement:
-    """One direction of one layer in one dtype, and its programs while they are compiled."""
+    """One direction of one layer in one dtype, with its programs while they are compiled."""
 
     layer: str
     direction: str
@@ -398,14 +399,14 @@ class Measurement:
 
 
 def compiled(program: Callable, problem: Problem) -> tuple[str, Callable]:
-    """The program's text and what is compiled of it."""
+    """The text of the program, and its compiled form."""
     shapes = (problem.x_shape, problem.kernel_shape, problem.output_shape)
     lowered = jax.jit(program).lower(*(jax.ShapeDtypeStruct(s, problem.dtype) for s in shapes))
     return lowered.as_text(), lowered.compile()
 
 
 def per_run(program: Callable, finish: Callable, runs: int) -> float:
-    """Seconds a run, so many of them one behind the other."""
+    """Seconds per run, over ``runs`` consecutive runs."""
     start = time.perf_counter()
     for _ in range(runs):
         y = program()
@@ -414,7 +415,7 @@ def per_run(program: Callable, finish: Callable, runs: int) -> float:
 
 
 def medians(programs: dict[str, tuple[Callable, Callable]]) -> dict[str, float]:
-    """Milliseconds a run; each of the programs, with what waits for its end, takes turns."""
+    """Milliseconds per run of programs that take turns; each comes with a function that waits."""
     runs = {}
     for name, (program, finish) in programs.items():
         per_run(program, finish, 2)
@@ -429,7 +430,7 @@ def medians(programs: dict[str, tuple[Callable, Callable]]) -> dict[str, float]:
 def measured(
     one: Measurement, arrays: tuple[jax.Array, ...], samples: Samples, torchs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The record. A contender that fails, is wrong or takes too long to compile is said."""
+    """The record of a measurement, with contenders that fail, are wrong or compile too long."""
     record: dict[str, Any] = one.record() | {"milliseconds": {}, "faults": {}}
     texts: dict[str, str] = {}
     runs: dict[str, tuple[Callable, Callable]] = {}
@@ -470,8 +471,8 @@ def measured(
     return record
 
 
-def told(record: dict[str, Any]) -> str:
-    """The record as a line: lax, PyTorch's faster layout, and the fastest way of ours."""
+def summary(record: dict[str, Any]) -> str:
+    """The record as a line: lax, PyTorch's faster layout, and jaxcnn's fastest contender."""
     times = record["milliseconds"]
     ours = {k: v for k, v in times.items() if k not in ("lax", "jaxcnn") and "torch" not in k}
     theirs = [v for k, v in times.items() if "torch" in k]
@@ -486,7 +487,7 @@ def told(record: dict[str, Any]) -> str:
 
 
 def launches() -> dict[str, float]:
-    """Milliseconds of a program that computes next to nothing: what no contender stays below."""
+    """Milliseconds of a program that computes almost nothing: a lower limit for contenders."""
     x = jnp.ones(8)
     programs: dict[str, tuple[Callable, Callable]] = {
         "jax": (partial(jax.jit(lambda x: x + 1), x), jax.block_until_ready)
@@ -501,15 +502,15 @@ def launches() -> dict[str, float]:
 
 
 def main() -> None:
-    """Compiles, measures, checks, writes."""
+    """Compiles, measures and checks the contenders, and writes the record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--limit", type=float, default=240, help="seconds for all of it")
+    parser.add_argument("--limit", type=float, default=240, help="seconds for the whole run")
     options = parser.parse_args()
     start, platform = time.perf_counter(), jax.default_backend()
     if platform == "cpu":
         sys.exit("no accelerator here; on a processor use `jaxcnn bench`")
-    tuning.LARGEST_TEMPORARY = 2**34  # there fresh memory costs nothing and loops cost much
+    tuning.LARGEST_TEMPORARY = 2**34  # on accelerators new memory is free and loops are slow
     path = RESULTS / f"convolution_on_{platform}.json"
     found = environment()
     with suppress(PackageNotFoundError):
@@ -533,10 +534,10 @@ def main() -> None:
         wait([future for one in measurements for future in one.programs.values()], LONGEST)
         for one, entries in zip(measurements, samples, strict=True):
             records.append(measured(one, arrays, entries, by_torch.get(one.direction, {})))
-            print(told(records[-1]), flush=True)
+            print(summary(records[-1]), flush=True)
         path.write_text(json.dumps(whole, indent=1) + "\n")
     print(f"{path}, after {time.perf_counter() - start:.0f} s", flush=True)
-    os._exit(0)  # no matter what still compiles
+    os._exit(0)  # without waiting for programs that still compile
 
 
 if __name__ == "__main__":

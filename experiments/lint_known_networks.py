@@ -1,8 +1,8 @@
-"""jaxcnn.lint on two famous networks, written in plain Flax as they were published.
+"""Runs jaxcnn.lint on two well-known networks, written in plain Flax as published.
 
 ResNet-18 (He et al., arXiv:1512.03385) on 224x224 images, with the padding of its reference code,
 and the generator of DCGAN (Radford et al., arXiv:1511.06434), with its 5x5 kernels at stride 2.
-The networks use nothing of jaxcnn. The reports are printed and, with --out, written as JSON:
+The networks do not use jaxcnn. The reports are printed and, with --out, written as JSON:
 
     python experiments/lint_known_networks.py --out runs/lint
 """
@@ -25,9 +25,9 @@ class Settings:
     """The settings of the experiment.
 
     Attributes:
-      image: height and width of ResNet's images.
-      noise: size of the generator's input.
-      out: folder for the reports as JSON; empty writes none.
+      image: the height and width of ResNet's images.
+      noise: the size of the generator's input.
+      out: the folder for the reports as JSON; if empty, none are written.
     """
 
     image: int = 224
@@ -36,7 +36,7 @@ class Settings:
 
 
 class Block(nnx.Module):
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where shapes change."""
+    """Two 3x3 convolutions and a shortcut, a 1x1 convolution if shapes change."""
 
     def __init__(self, before: int, channels: int, stride: int, *, rngs: nnx.Rngs) -> None:
         def conv(inputs: int, size: int, stride: int) -> nnx.Conv:
@@ -84,7 +84,7 @@ class ResNet18(nnx.Module):
 
 
 class Generator(nnx.Module):
-    """From noise to an image of 64x64: a projection, then four transposed convolutions."""
+    """A generator of 64x64 images from noise: a projection, then four transposed convolutions."""
 
     def __init__(self, noise: int, *, kernel_size: int = 5, rngs: nnx.Rngs) -> None:
         widths = (1024, 512, 256, 128, 3)

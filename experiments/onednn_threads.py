@@ -1,15 +1,16 @@
-"""The best thread settings for oneDNN beside XLA's own threads: scenes, settings, ratios to lax.
+"""Compares thread settings for oneDNN next to XLA's own threads, by ratios to lax.
 
     python experiments/onednn_threads.py [--seconds 2] [--variants FOLDER]
 
-XLA has a pool of threads and oneDNN has OpenMP's; both want all cores. Each scene is a program in
-which they can compete; each setting runs in a process of its own, because libgomp reads its
-environment once. In a process lax and oneDNN are timed in turn. Times are means, which show when a
-few calls wait for long. Writes results/onednn_threads.json.
+XLA has a pool of threads and oneDNN has OpenMP's; both use all cores. Each scene is a program in
+which they can compete. Each setting runs in its own process, because libgomp reads its environment
+once. Each process times lax and oneDNN in turn. Times are means, which show when a few calls wait
+for long. Writes results/onednn_threads.json.
 
-Scenes: one layer; a small one; a chain of small ones, in which the threads' waking counts; a small
-one after a large one of lax's; both gradients of a layer, which XLA may start at once; elementwise
-work right after a convolution; four Python threads; eight virtual devices; PyTorch in between.
+Scenes: one layer; a small layer; a chain of small layers, in which waking the threads counts; a
+small layer after a large one of lax's; both gradients of a layer, which XLA may start at once;
+elementwise work right after a convolution; four Python threads; eight virtual devices; PyTorch in
+between.
 
 Settings: how long libgomp's idle threads look for work before they sleep (GOMP_SPINCOUNT; passive
 means not at all, default is libgomp's own), and iomp and tbb from a folder with the library's other
@@ -47,7 +48,7 @@ SETTINGS = {
 
 
 def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
-    """By name: the scene by lax and by jaxcnn, each a function without arguments."""
+    """The scenes by name, each as a function without arguments by lax and one by jaxcnn."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -179,7 +180,7 @@ def scenes(torch_beside: bool) -> dict[str, tuple[Callable, Callable]]:
 
 
 def child(seconds: float, torch_beside: bool, library: str) -> None:
-    """Print the means of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
+    """Prints the means of one setting as JSON: {scene: [lax, jaxcnn]} in milliseconds."""
     if library:
         from jaxcnn.onednn import library as loading
 
@@ -204,7 +205,7 @@ def child(seconds: float, torch_beside: bool, library: str) -> None:
 
 
 def main() -> None:
-    """Time every setting, scene by scene."""
+    """Times every setting, scene by scene."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="for each scene and setting")
     parser.add_argument("--variants", type=Path, help="folder with iomp/ and tbb/ libdnnl.so.3")

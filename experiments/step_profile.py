@@ -1,11 +1,11 @@
-"""Where the time of a training step goes, operation by operation.
+"""Profiles a training step, operation by operation.
 
     python experiments/step_profile.py [--network resnet18] [--rows 25] [--lax]
 
 Runs the steps of training_speed.py's networks under ``jaxcnn.install()`` (or by lax) with JAX's
-profiler and sums the time of each operation of the compiled program over its kinds: oneDNN's calls
-by direction and size, XLA's fusions by their operations. It also prints the new pages that a step
-touches, as the system counts them, and the bytes that XLA plans for temporaries.
+profiler, and sums the times of the compiled program's operations by kind: oneDNN's calls by
+direction and size, XLA's fusions by their operations. Also prints the new pages that a step
+touches, as counted by the system, and the bytes that XLA plans for temporaries.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REPEATS = 5
 
 
 def main() -> None:
-    """Print the table of one network."""
+    """Prints the table of one network."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=TASKS, default="resnet18")
     parser.add_argument("--rows", type=int, default=25)
@@ -63,7 +63,7 @@ def main() -> None:
     whole = sum(total for total, _ in totals.values())
     planned = program.memory_analysis().temp_size_in_bytes / 2**20
     print(
-        f"{options.network}: {whole:.1f} ms of operations a step, {pages:,} new pages a step, "
+        f"{options.network}: {whole:.1f} ms of operations per step, {pages:,} new pages per step, "
         f"{planned:.0f} MiB of temporaries"
     )
     ordered = sorted(totals.items(), key=lambda item: -item[1][0])
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def operations(path: Path) -> dict[str, tuple[float, int]]:
-    """Nanoseconds and calls by the operation's name, of all threads that run thunks."""
+    """The nanoseconds and calls of each operation, by name, over all threads that run thunks."""
     found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
     for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
         for line in plane.lines:
@@ -83,7 +83,7 @@ def operations(path: Path) -> dict[str, tuple[float, int]]:
 
 
 def descriptions(text: str) -> dict[str, str]:
-    """By the operation's name in the compiled program: its kind and its result."""
+    """The kind and result of each operation of the compiled program, by name."""
     found = {}
     entry = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\S+) ([\w\-]+)\(")
     for line in text.splitlines():

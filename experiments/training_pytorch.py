@@ -1,4 +1,4 @@
-"""The networks of ``training_networks.py`` in PyTorch, layer by layer the same."""
+"""The same networks as in ``training_networks.py``, layer by layer, in PyTorch."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Scale(nn.Module):
 
 
 def convnext_t() -> nn.Sequential:
-    """ConvNeXt-T with patches of 2x2, without stochastic depth; it norms with channels last."""
+    """ConvNeXt-T with patches of 2x2, without stochastic depth; norms have channels last."""
 
     def last(*layers: nn.Module) -> nn.Module:
         return nn.Sequential(Permute(0, 2, 3, 1), *layers, Permute(0, 3, 1, 2))

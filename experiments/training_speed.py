@@ -1,4 +1,4 @@
-"""The speed of training steps: images a second in PyTorch, in Flax with lax, and with jaxcnn.
+"""The speed of training steps: images per second in PyTorch, in Flax with lax, and with jaxcnn.
 
     python experiments/training_speed.py [--network mnist] [--seconds 4]
 
@@ -53,7 +53,7 @@ class Settings:
       rounds: the number of turns of each contender.
       rest: seconds of sleep before a turn, so that PyTorch's waiting threads stop spinning.
       slow: a contender whose call takes more seconds is called once, without a warm-up.
-      slow_steps: the steps in a scan with lax, which can take seconds a step.
+      slow_steps: the steps in a scan with lax, which can take seconds per step.
       seed: the seed of the images.
       folder: the folder of the results.
     """
@@ -194,8 +194,8 @@ def check(task: Task, state: State, programs: dict[str, tuple[Step, Batch]]) -> 
     A ReLU whose input is closer to 0 than the error may pass the gradient in one program and block
     it in the other. The share of such ReLUs is about ``error``, so the norm of the difference is
     about its square root. Gradients are read from the optimiser's state, tensor by tensor. A
-    gradient that is zero up to rounding, as that of a bias before BatchNorm, has the error of the
-    whole gradient.
+    gradient that is zero up to rounding, such as that of a bias before BatchNorm, has the error of
+    the whole gradient.
     """
     error = task.depth * np.sqrt(task.terms) * unit_roundoff("float32")
     losses, gradients = {}, {}
@@ -316,7 +316,7 @@ def draw(path: Path, record: dict[str, Any]) -> None:
         ]
         bars = axes.barh(list(rows), speeds, color=colors)
         axes.bar_label(bars, fmt="{:,.0f}", padding=3)
-        axes.set(title=f"{name}, batch {found['batch']}", xlabel="images a second")
+        axes.set(title=f"{name}, batch {found['batch']}", xlabel="images per second")
         axes.margins(x=0.12)
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)

@@ -85,7 +85,7 @@ def one_number(settings: Settings) -> list[tuple[str, str]]:
     by_hand = jnp.vdot(image[2:5, 3:6], kernel[..., 0], precision=highest) + bias[0]
     for form in (jaxcnn.conv, reference.conv):
         found = form(image, kernel, bias, precision=highest)[2, 3, 0]
-        # 28 numbers of order 1 are summed: a few roundings of float32 each.
+        # A sum of 28 numbers of order 1: a few float32 roundings each.
         assert np.isclose(found, by_hand, rtol=0, atol=28 * 1e-6), (form, found, by_hand)
     number = f"Wx + b = {by_hand:.4f}, ReLU gives {jax.nn.relu(by_hand):.4f}"
     return [("one kernel at row 2, column 3", number)]

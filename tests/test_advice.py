@@ -112,7 +112,7 @@ def _refusal(name, shapes, given):
 def _kind(error):
     """The kind of mistake, without the numbers and the axes."""
     kinds = ("not an integer", "has no output", "can fill at most", "nothing but padding")
-    kinds += ("real cells", "cannot give", "cells.", "places")
+    kinds += ("real cells", "cannot give", "cells.", "positions")
     if re.search("channels, but|does not divide", error.args[0]):
         return "channels"  # errors about groups and about channels count as one kind
     return next((kind for kind in kinds if kind in error.args[0]), str(error))
@@ -159,10 +159,10 @@ def test_following_the_advice_of_an_operation_removes_its_error(name, layout, da
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)
-            # After the advice, another kind of mistake may remain: in the layout, or in the places.
+            # After the advice, another kind of mistake may remain: in the layout or the positions.
             left = set() if again is None else {_kind(again)}
             if isinstance(way, Advice) and kind != "channels":
-                left -= {"places"} if name == "local_conv" else set()
+                left -= {"positions"} if name == "local_conv" else set()
                 assert not left, f"{error}\n{way}\n{again}"
             assert kind not in left, f"{error}\n{way}\n{again}"
         if isinstance(way, Advice):  # the message contains the values
@@ -224,7 +224,7 @@ def test_the_error_for_an_image_of_bytes_says_how_to_scale_it():
 
 @pytest.mark.parametrize("abstract", [jax.ShapeDtypeStruct((3, 3, 1), "float32"), jax.typeof(1.0)])
 def test_the_error_for_an_abstract_array_says_how_to_get_the_shape_of_the_result(abstract):
-    with pytest.raises(TypeError, match=r"x is a shape and a dtype .*; use jax\.eval_shape\("):
+    with pytest.raises(TypeError, match=r"x has a shape and a dtype .*; use jax\.eval_shape\("):
         jaxcnn.conv(abstract, jnp.ones((2, 2, 1, 1)))
 
 

@@ -1,16 +1,16 @@
-"""How a convolution is computed: by the algorithm that fits the case and the platform.
+"""The computation of convolutions: each call gets the algorithm that fits the case and platform.
 
 - ``problem`` describes a convolution by numbers, ``layout`` relates it to lax's layouts;
-- ``algorithms`` has one file for each way to compute it, ``choose`` predicts their times from the
-  measured numbers in ``tuning``;
-- ``primitive`` makes it one operation for JAX, ``lower`` compiles that on CPUs (``nvidia`` on
-  NVIDIA's devices, ``known_faults`` and ``partitioned`` around XLA's faults), ``drop_in`` and
-  ``install`` are the two ways to call it, ``explain`` tells what is chosen;
+- ``algorithms`` has one file for each algorithm, ``choose`` predicts the times from the measured
+  numbers in ``tuning``;
+- ``primitive`` defines the JAX primitive, ``lower`` compiles it on CPUs (``nvidia`` on NVIDIA's
+  devices; ``known_faults`` and ``partitioned`` avoid XLA's faults), ``drop_in`` and ``install`` are
+  the two ways to call it, ``explain`` shows the choice;
 - ``pool_primitives``, ``pool_programs`` and ``pool_lowerings`` do the same for pools, tap by tap
-  (``taps``); ``materialize`` stores what several taps read;
-- ``jax_internals`` is the one file that uses what JAX does not promise to keep.
+  (``taps``); ``materialize`` stores arrays that several taps read;
+- ``jax_internals`` is the only file that uses unstable parts of JAX.
 
-Imports geometry and onednn; knows nothing of operations, modules or the reference.
+This package imports geometry and onednn, and does not know operations, layers or the reference.
 """
 
 from jaxcnn.convolve import lower as _lower

@@ -1,10 +1,10 @@
-"""The choice: predict the time of each algorithm for a problem, and take the shortest.
+"""The choice of an algorithm: predicts the time of each for a problem and takes the fastest.
 
-    milliseconds = turn * turns + operation * operations + byte * traffic + those of the parts
+    milliseconds = turn * turns + operation * operations + byte * traffic + the parts' milliseconds
 
-The algorithm counts its work; the rates were measured once on a machine of the platform
+Each algorithm counts its work; the rates were measured once on a machine of the platform
 (``rates.json``, written by ``experiments/calibrate_convolution.py``). Nothing is timed while a
-program is traced: the same problem gets the same algorithm, everywhere and always.
+program is traced, so the same problem always gets the same algorithm.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 KERNELS: dict[str, Kernel] = {
     name: algorithm for name, algorithm in ALGORITHMS.items() if isinstance(algorithm, Kernel)
 }
-"""The kernels by their names."""
+"""The kernel algorithms by name."""
 
 
 def check_algorithm(name: str) -> None:
-    """Raises an :class:`.InputError` unless an algorithm has this name.
+    """Raises an :class:`.InputError` if no algorithm has this name.
 
     >>> check_algorithm("im2col")
     Traceback (most recent call last):
@@ -51,11 +51,11 @@ def check_algorithm(name: str) -> None:
 
 
 class LayoutCost(NamedTuple):
-    """What the layout of a call's arrays costs.
+    """The cost of the layout of a call's arrays.
 
     Attributes:
-      moved_bytes: bytes that are transposed before and after an algorithm.
-      exempt: the algorithms that read and write this layout, so that nothing is transposed.
+      moved_bytes: bytes to transpose before and after an algorithm.
+      exempt: the algorithms that read and write this layout without transposes.
     """
 
     moved_bytes: int = 0
@@ -63,7 +63,7 @@ class LayoutCost(NamedTuple):
 
 
 NO_LAYOUT_COST = LayoutCost()
-"""Arrays in the layout that every algorithm takes."""
+"""No cost: arrays in the layout that every algorithm takes."""
 
 
 def program_in_layout(name: str, operation: Operation) -> Program | None:
@@ -73,7 +73,7 @@ def program_in_layout(name: str, operation: Operation) -> Program | None:
 
 
 def layout_cost(operation: Operation) -> LayoutCost:
-    """What the layout of a call costs."""
+    """The cost of a call's layout."""
     problem, numbers, batch_groups = operation
     exempt = frozenset(name for name in KERNELS if program_in_layout(name, operation))
     shapes = (problem.x_shape, problem.kernel_shape, problem.output_shape)
@@ -107,13 +107,13 @@ def solve(
     """y (N, *k, O) by the chosen algorithm, or by the named one if it supports the problem.
 
     Args:
-      problem: what is computed.
+      problem: the convolution to compute.
       x, kernel: the problem's operands.
-      name: of an algorithm.
+      name: the name of an algorithm, or None.
       excluded: algorithms that may not be used here.
-      given_forward_operands: whether x and kernel are input and output gradient of the convolution
-        whose kernel gradient the problem is.
-      max_programs: programs that may be compiled for it.
+      given_forward_operands: whether the problem is a kernel gradient, and x and kernel are the
+        input and the output gradient of its forward convolution.
+      max_programs: the most programs to compile for the problem.
     """
     problem, x = trim_input(problem, x)
     taken = named_or_chosen(problem, name, excluded, max_programs=max_programs)
@@ -141,7 +141,7 @@ def named_or_chosen(
     layout: LayoutCost = NO_LAYOUT_COST,
     max_programs: int = tuning.MOST_PROGRAMS,
 ) -> str:
-    """The named algorithm if it is not excluded and supports the problem; else the choice."""
+    """The named algorithm if it may be used and supports the problem; otherwise the choice."""
     problem, _ = problem.trimmed()
     if (
         name is not None
@@ -158,15 +158,15 @@ def choose(
     layout: LayoutCost = NO_LAYOUT_COST,
     max_programs: int = tuning.MOST_PROGRAMS,
 ) -> str:
-    """The algorithm of least cost; the direct call if no other is clearly cheaper.
+    """The cheapest algorithm; the direct call if no other is clearly cheaper.
 
     Kernels that are not :attr:`.Kernel.local` are never chosen.
 
     Args:
-      problem: what is computed.
+      problem: the convolution to compute.
       excluded: algorithms that may not be used here.
-      layout: what the layout of its arrays costs.
-      max_programs: programs that may be compiled for it.
+      layout: the cost of the layout of its arrays.
+      max_programs: the most programs to compile for the problem.
     """
     return _cheapest(problem, _with_unavailable(excluded), layout, max_programs)[0]
 
@@ -176,7 +176,7 @@ def costs(
     excluded: frozenset[str] = frozenset(),
     layout: LayoutCost = NO_LAYOUT_COST,
 ) -> dict[str, float | str]:
-    """For each algorithm, the milliseconds predicted, or why it is not used."""
+    """The predicted milliseconds of each algorithm, or the reason why it is not used."""
     excluded = _with_unavailable(excluded)
     bare, _ = problem.trimmed()
     return {
@@ -186,7 +186,7 @@ def costs(
 
 
 def _with_unavailable(excluded: frozenset[str]) -> frozenset[str]:
-    """``excluded`` and the kernels that are unavailable, which can change in a running process."""
+    """``excluded`` and the kernels that are unavailable now; that can change within a process."""
     return excluded.union(name for name, kernel in KERNELS.items() if kernel.unavailable())
 
 
@@ -199,22 +199,22 @@ def _exclusion_reason(
     algorithm = ALGORITHMS[name]
     if name in excluded:
         unavailable = algorithm.unavailable() if isinstance(algorithm, Kernel) else None
-        return unavailable or "not where this is compiled"
+        return unavailable or "excluded where this is compiled"
     reason = algorithm.unsupported_reason(problem)
     if reason is None and not _fits(algorithm, problem, max_programs):
-        reason = f"by name alone: more than {max_programs} programs to compile"
+        reason = f"by name only: more than {max_programs} programs to compile"
     return reason
 
 
 def _fits(algorithm: Algorithm, problem: Problem, max_programs: int) -> bool:
-    """Whether the algorithm writes no more programs than this."""
+    """Whether the algorithm compiles to at most ``max_programs`` programs."""
     if isinstance(algorithm, Kernel):
         return algorithm.programs(problem) <= max_programs
     return _programs_for_a_part(algorithm, problem, max_programs) >= 1
 
 
 def _programs_for_a_part(rewrite: Rewrite, problem: Problem, max_programs: int) -> int:
-    """Programs that each part may be, so that with the rewrite's own one all fit."""
+    """The most programs for each part, so that all fit together with the rewrite's own one."""
     parts = rewrite.parts(problem)
     compiled = len(parts) if rewrite.loops else sum(times for _, times in parts)
     return (max_programs - 1) // compiled if compiled else max_programs
@@ -244,7 +244,7 @@ def _cost(
     layout: LayoutCost = NO_LAYOUT_COST,
     max_programs: int = tuning.MOST_PROGRAMS,
 ) -> float:
-    """Milliseconds of a problem that the algorithm supports."""
+    """Predicted milliseconds of an algorithm for a problem that it supports."""
     if problem.is_empty:
         return 0.0
     algorithm = ALGORITHMS[name]
@@ -261,5 +261,5 @@ def _cost(
 
 
 def milliseconds(work: Work, rates: tuning.Rates) -> float:
-    """The time of an algorithm's own work at these rates."""
+    """The milliseconds of an algorithm's own work at these rates."""
     return rates.turn * work.turns + rates.operation * work.operations + rates.byte * work.traffic

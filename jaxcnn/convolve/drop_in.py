@@ -36,15 +36,14 @@ def conv_general_dilated(
     """:func:`jax.lax.conv_general_dilated`, computed by the algorithm that fits.
 
     It takes the same arguments with the same meaning, rejects the same calls, and can be
-    differentiated, batched, exported and sharded in the same ways. The kernel is called rhs, as in
-    lax.
+    differentiated, batched, exported and sharded in the same ways. ``rhs`` is the kernel.
 
     Args:
       lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
         feature_group_count, batch_group_count, precision, preferred_element_type, out_sharding: as
         in :func:`jax.lax.conv_general_dilated`.
-      algorithm: a name of :data:`jaxcnn.convolve.ALGORITHMS` that is used wherever it supports the
-        case, in this direction and in the gradients; None chooses by predicted time.
+      algorithm: a name of :data:`jaxcnn.convolve.ALGORITHMS`, which is used wherever it supports
+        the problem, forward and in the gradients; None chooses by predicted time.
 
     Raises:
       ValueError, TypeError: as lax does; ValueError for an unknown algorithm.
@@ -73,7 +72,7 @@ def conv_general_dilated(
     return evaluate(traced.jaxpr, algorithm, (lhs, rhs))[0]
 
 
-# jit keeps the trace: a second call with these arguments need not trace lax's function again.
+# jit keeps the trace: a second call with the same arguments does not trace lax's function again.
 _lax = jax.jit(
     lax.conv_general_dilated,
     static_argnames=(
@@ -92,7 +91,7 @@ _lax = jax.jit(
 
 
 def _hashable(argument: Any) -> Any:
-    """Lists and NumPy arrays as tuples, at every depth."""
+    """The argument with lists and NumPy arrays as tuples, at every depth."""
     if type(argument) in (list, tuple, np.ndarray):
         return tuple(map(_hashable, argument))
     return argument

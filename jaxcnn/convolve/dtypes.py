@@ -1,13 +1,13 @@
-"""The dtypes that convolutions are computed in."""
+"""The dtypes in which convolutions are computed."""
 
 from __future__ import annotations
 
 FLOATS = ("float32", "float64", "bfloat16", "float16")
-"""The dtypes that every algorithm but the direct call is limited to."""
+"""The only dtypes of every algorithm except the direct call."""
 
 
 def accumulator(dtype: str) -> str:
-    """The dtype in which sums of products are kept: float32 at least.
+    """The dtype of sums of products: float32 at least.
 
     >>> accumulator("bfloat16"), accumulator("float64")
     ('float32', 'float64')

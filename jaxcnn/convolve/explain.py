@@ -1,4 +1,4 @@
-"""Explanations: the algorithm for each direction of a convolution, and what others would cost."""
+"""Explanations: the algorithm for each direction of a convolution, and the costs of the others."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Direction:
-    """One problem and the choice for it.
+    """One direction of a convolution: its problem and the chosen algorithm.
 
     Attributes:
       name: ``"forward"``, ``"input gradient"`` or ``"kernel gradient"``.
-      problem: what is computed, in canonical form.
+      problem: the convolution to compute, in canonical form.
       chosen: the algorithm's name.
-      costs: for each algorithm the predicted milliseconds, or why it is not used.
+      costs: the predicted milliseconds of each algorithm, or the reason why it is not used.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Direction:
         def text(name: str, cost: float | str) -> str:
             if isinstance(cost, str):
                 return f"no: {cost}"
-            return f"{cost:.3f} ms{'' if ALGORITHMS[name].local else ', by name alone'}"
+            return f"{cost:.3f} ms{'' if ALGORITHMS[name].local else ', by name only'}"
 
         return [(name, text(name, cost)) for name, cost in order]
 
@@ -100,17 +100,17 @@ def _directions(operation: Operation) -> tuple[Direction, ...]:
 
 
 def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
-    """How the convolutions of a function are computed on a CPU, each in all three directions.
+    """The choice for each convolution of a function on a CPU, in all three directions.
 
-    The function is traced, not run. lax's convolutions are explained like jaxcnn's, as they are
-    computed under :func:`jaxcnn.install`.
+    The function is traced, not run. lax's convolutions are explained like jaxcnn's: as under
+    :func:`jaxcnn.install`.
 
     Args:
       function: a function of arrays.
       arguments: its arguments: arrays, or :class:`jax.ShapeDtypeStruct`.
 
     Raises:
-      InputError: (a ValueError) if it holds no convolution of known sizes.
+      InputError: (a ValueError) if the function contains no convolution of known sizes.
 
     >>> import jax.numpy as jnp, jaxcnn
     >>> x, kernel = jnp.ones((8, 14, 14, 576)), jnp.ones((3, 3, 1, 576))
@@ -124,14 +124,14 @@ def explain(function: Callable[..., Any], *arguments: Any) -> Explanation:
     )
     if not directions:
         raise InputError(
-            f"{getattr(function, '__name__', function)!r} holds no convolution of known sizes; "
-            "give a function that calls one, and its arguments"
+            f"{getattr(function, '__name__', function)!r} contains no convolution of known sizes; "
+            "use a function that calls one, and its arguments"
         )
     return Explanation(directions)
 
 
 def _operations(jaxpr: Any) -> list[Operation]:
-    """The convolutions of a program and of the programs inside it, in order."""
+    """The convolutions of a program and of its nested programs, in order."""
     found = []
     for equation in jaxpr.eqns:
         if equation.primitive in (LAX, conv_p):

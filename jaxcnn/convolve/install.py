@@ -1,8 +1,8 @@
-"""The choice for every convolution and pool that this process compiles, whatever calls it.
+"""Applies the choice to every convolution and pool that this process compiles.
 
-lax's own primitives keep their derivatives and their batching; only their lowering for CPUs is
+lax's own primitives keep their derivative and batching rules; only their lowering for CPUs is
 replaced. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
-are canonical problems too, and get a choice of their own.
+are canonical problems too, and each gets its own choice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _in_place = _LAXS
 
 
 class Installed:
-    """The result of :func:`install`: a context manager that restores what was there before."""
+    """The result of :func:`install`: a context manager that restores the previous lowerings."""
 
     def __init__(self, before: dict[Primitive, Any]) -> None:
         self._before = before
@@ -45,15 +45,15 @@ class Installed:
 
 
 def install() -> Installed:
-    """Compute every convolution that is compiled for a CPU by the algorithm that fits.
+    """Use the chosen algorithm for every convolution that is compiled for a CPU.
 
     This includes the convolutions of Flax, Equinox, Haiku and Keras, ``lax.conv_general_dilated``
-    itself, and their gradients. Whatever JAX has compiled before is forgotten
-    (:func:`jax.clear_caches`) and compiled anew. Other platforms keep lax's lowering. Importing
-    jaxcnn installs nothing.
+    itself, and their gradients. JAX discards all programs that it has compiled before
+    (:func:`jax.clear_caches`) and compiles them again. Other platforms keep lax's lowering.
+    Importing jaxcnn does not install.
 
     Returns:
-      A context manager; leaving it uninstalls, unless it was installed before.
+      A context manager that restores the previous state on exit.
 
     >>> import jax.numpy as jnp
     >>> with install():
@@ -70,7 +70,7 @@ def uninstall() -> None:
 
 
 def _register(rules: dict[Primitive, Any]) -> dict[Primitive, Any]:
-    """Put these rules in place and return the previous ones."""
+    """Register these rules and return the previous ones."""
     global _in_place
     before, _in_place = _in_place, rules
     for primitive, rule in rules.items():

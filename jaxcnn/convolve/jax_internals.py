@@ -1,11 +1,11 @@
-"""JAX from the inside: the one file that uses what JAX does not promise to keep.
+"""Access to JAX internals: the only file that uses unstable parts of JAX.
 
-``jax.interpreters``, ``jax._src`` and ``jaxlib.mlir`` are imported here and nowhere else. JAX's
-public API (``jax.extend.core.Primitive``) defines a primitive, but not how it is differentiated,
-batched and lowered, and it says nothing about the program for which something is lowered. The rules
-of lax's own primitives, which ours reuse, are in tables without a public name.
+``jax.interpreters``, ``jax._src`` and ``jaxlib.mlir`` are imported only here. JAX's public API
+(``jax.extend.core.Primitive``) defines a primitive, but not its differentiation, batching and
+lowering rules, and it does not describe the program that is being lowered. The rules of lax's own
+primitives, which ours reuse, are in tables without a public name.
 
-Checked with jax 0.10.2, 0.11.2 and 0.12; the tests of ``tests/convolve`` fail where a version
+Checked with jax 0.10.2, 0.11.2 and 0.12; the tests of ``tests/convolve`` fail if a version
 differs.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jax.extend.core import Primitive
 
 Context = mlir.LoweringRuleContext
-"""What a lowering rule is told about the program."""
+"""The description of the program that a lowering rule receives."""
 
 Rule = Callable[..., Any]
 
@@ -33,17 +33,17 @@ Rule = Callable[..., Any]
 
 
 def compile_eagerly(primitive: Primitive) -> None:
-    """Outside of any program, compile the primitive as a program of its own.
+    """Compile the primitive as its own program when it is called outside any program.
 
-    This holds under :func:`jax.disable_jit` too, as for JAX's own primitives.
+    This also applies under :func:`jax.disable_jit`, as for JAX's own primitives.
     """
     primitive.def_impl(partial(xla.apply_primitive, primitive))
 
 
 def check_nans(primitive: Primitive) -> None:
-    """Let ``checkify`` with float checks report a NaN where the primitive made it.
+    """Let ``checkify`` with float checks report a NaN at the primitive that made it.
 
-    If a version of JAX has moved the table of these checks, the next operation reports the NaN.
+    If a version of JAX has moved the table of checks, the next operation reports the NaN instead.
     """
     try:
         checkify = import_module("jax._src.checkify")
@@ -53,57 +53,57 @@ def check_nans(primitive: Primitive) -> None:
 
 
 def define_linear(primitive: Primitive, transpose: Rule) -> None:
-    """Derivatives of a primitive that is linear in its operand.
+    """Defines the derivatives of a primitive that is linear in its operand.
 
     Args:
-      primitive: of one operand.
+      primitive: a primitive with one operand.
       transpose: (cotangent, operand, **params) -> [cotangent of the operand].
     """
     ad.deflinear2(primitive, transpose)
 
 
 def define_bilinear(primitive: Primitive, *transposes: Rule) -> None:
-    """Derivatives of a primitive that is linear in each of two operands.
+    """Defines the derivatives of a primitive that is linear in each of two operands.
 
     Args:
-      primitive: of two operands.
+      primitive: a primitive with two operands.
       transposes: (cotangent, operand, operand, **params) -> cotangent, one for each operand.
     """
     ad.defbilinear(primitive, *transposes)
 
 
 def define_jvp(primitive: Primitive, rule: Rule) -> None:
-    """(primals, tangents, **params) -> (output, its tangent)."""
+    """Sets the JVP rule: (primals, tangents, **params) -> (output, its tangent)."""
     ad.primitive_jvps[primitive] = rule
 
 
 def zero_tangent(y: jax.Array) -> Any:
-    """The tangent of an output that does not depend on the inputs smoothly."""
+    """The zero tangent of an output that has no derivative with respect to the inputs."""
     return ad.Zero(jax.typeof(y).to_tangent_aval())
 
 
 def define_batching(primitive: Primitive, rule: Rule) -> None:
-    """(arrays, batch axes, **params) -> (output, its batch axis)."""
+    """Sets the batching rule: (arrays, batch axes, **params) -> (output, its batch axis)."""
     batching.primitive_batchers[primitive] = rule
 
 
 def define_batching_by_axis(primitive: Primitive, rule: Rule) -> None:
-    """(axis data, arrays, batch axes, **params) -> (output, its batch axis)."""
+    """Sets the batching rule: (axis data, arrays, batch axes, **params) -> (output, batch axis)."""
     batching.fancy_primitive_batchers[primitive] = rule
 
 
 def define_elementwise_batching(primitive: Primitive) -> None:
-    """The primitive treats every entry alike, the batch axis as any other."""
+    """Declares that the primitive works entry by entry, so a batch axis is like any other."""
     batching.defvectorized(primitive)
 
 
 def batch_in_front(array: jax.Array, axis: int | None, size: int) -> jax.Array:
-    """The array with its batch axis first; broadcast along a new one if it has none."""
+    """The array with its batch axis first; without one, broadcast along a new batch axis."""
     return batching.bdim_at_front(array, axis, size)
 
 
 def register_lowering(primitive: Primitive, rule: Rule, platform: str | None = None) -> None:
-    """(context, *operands, **params) -> results, on one platform or on all that have no own."""
+    """Registers (context, *operands, **params) -> results, for a platform or as the default."""
     mlir.register_lowering(primitive, rule, platform=platform)
 
 
@@ -113,15 +113,15 @@ def register_lowering(primitive: Primitive, rule: Rule, platform: str | None = N
 def lax_transpose(
     primitive: Primitive, which: int, unknown: Any, g: jax.Array, known: jax.Array, **params: Any
 ) -> jax.Array:
-    """The cotangent of one of two operands by lax's own rule.
+    """The cotangent of one of two operands, by lax's own rule.
 
     Args:
-      primitive: a bilinear one.
+      primitive: a bilinear primitive.
       which: 0 or 1, the operand whose cotangent is computed.
-      unknown: its type.
+      unknown: the type of that operand.
       g: the cotangent of the output.
       known: the other operand.
-      params: of the primitive.
+      params: the primitive's parameters.
     """
     operands: list[Any] = [known, known]
     operands[which] = ad.UndefinedPrimal(unknown)
@@ -130,12 +130,12 @@ def lax_transpose(
 
 
 def lax_batching(primitive: Primitive) -> Rule:
-    """lax's own rule, as :func:`define_batching_by_axis` takes one."""
+    """lax's own batching rule, in the form that :func:`define_batching_by_axis` takes."""
     return batching.fancy_primitive_batchers[primitive]
 
 
 def lax_lowerings(primitive: Primitive) -> dict[str | None, Rule]:
-    """The lowerings that are registered now, by platform; None is the common one."""
+    """The lowerings that are registered now, by platform; None is the default."""
     rules: dict[str | None, Rule] = {
         platform: table[primitive].rule
         for platform, table in mlir._platform_specific_lowerings.items()
@@ -150,7 +150,7 @@ def lax_lowerings(primitive: Primitive) -> dict[str | None, Rule]:
 
 
 def operand_types(context: Context) -> Sequence[ShapedArray]:
-    """The types of the operands. JAX's own annotation does not say that all are arrays."""
+    """The types of the operands: arrays, which JAX's own annotation does not say."""
     return cast("Sequence[ShapedArray]", context.avals_in)
 
 
@@ -167,8 +167,8 @@ def lower_program(
 ) -> Sequence[Any]:
     """The operations of a program with one result. XLA decides how they are partitioned.
 
-    The program sees its operands by shape and dtype alone, and no mesh. On a mesh with explicit
-    axes each new array would otherwise be pinned as one that every device holds whole.
+    The program sees only the shapes and dtypes of its operands, and no mesh. Otherwise, on a mesh
+    with explicit axes, each new array would be fixed as replicated on every device.
     """
 
     def without_mesh(*arrays: jax.Array) -> Any:
@@ -200,9 +200,9 @@ def is_exported(context: Context) -> bool:
 
 
 def partition_only(value: Any, free: set[int]) -> Any:
-    """An operand that XLA may partition along the free axes alone.
+    """The operand, constrained so that XLA may partition only its ``free`` axes.
 
-    The empty mesh, which the constraint names, is part of every mesh.
+    The constraint names the empty mesh, which is part of every mesh.
     """
     axes = range(len(value.type.shape))
     sharding = sdy.TensorShardingAttr.get(

@@ -1,12 +1,12 @@
-"""XLA's known faults, wrong numbers or a crash of the process, and the way around each.
+"""XLA's known faults (wrong numbers, or a crash of the process) and the workaround for each.
 
-The only list of them: with the report, the jaxlib versions in which it was seen, and the remedy.
-``tests/convolve/test_known_faults.py`` runs each in a process of its own, by lax (which shows
-whether the fault is still there) and by ours. Every call that goes to lax passes :func:`crop` and
-:func:`keep_whole` first. The latter needs Shardy, JAX's default partitioner: with
-``jax_use_shardy_partitioner`` off nothing is kept whole.
+Each entry has the report, the jaxlib versions in which the fault was seen, and the workaround.
+``tests/convolve/test_known_faults.py`` runs each case in a separate process, by lax (to see whether
+the fault is still there) and by jaxcnn. Every call that goes to lax passes :func:`crop` and
+:func:`keep_whole` first. The latter needs Shardy, JAX's default partitioner: if
+``jax_use_shardy_partitioner`` is off, nothing is kept whole.
 
-Two faults are of reductions. jaxcnn cannot repair a user's own reductions, but most networks have
+Two faults affect reductions. jaxcnn cannot repair a user's own reductions, but most networks have
 some, so :func:`reduces_rightly` tests the installed jaxlib, and ``jaxcnn doctor`` reports it.
 """
 
@@ -32,11 +32,11 @@ class Fault:
     """One of XLA's faults.
 
     Attributes:
-      name: what it is called here.
-      what: when it shows, and what happens.
-      threads: where it is reported.
-      seen: jaxlib versions in which its test saw it.
-      instead: what jaxcnn does.
+      name: the name of the fault in jaxcnn.
+      what: when the fault occurs, and its effect.
+      threads: the addresses of its reports.
+      seen: jaxlib versions in which its test found it.
+      instead: the workaround in jaxcnn.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Fault:
 
 
 WITHOUT_YNNPACK = "--xla_cpu_experimental_ynn_fusion_type="
-"""The entry of XLA_FLAGS that keeps XLA from calling YNNPACK; XLA reads it once a process."""
+"""The entry of XLA_FLAGS that keeps XLA from calling YNNPACK; XLA reads it once per process."""
 
 FAULTS = (
     Fault(
         "cropped convolution",
         "On CPUs, a convolution of floating-point images whose padding is negative before an axis "
-        "and positive after it reads beyond its rows: wrong numbers, or the end of the process. "
-        "Of complex images it cuts off the wrong cells.",
+        "and positive after it reads beyond its rows: wrong numbers, or a crash of the process. "
+        "With complex images it crops the wrong cells.",
         (
             "https://github.com/openxla/xla/issues/48713",
             "https://github.com/openxla/xla/issues/48715",
@@ -64,25 +64,26 @@ FAULTS = (
     ),
     Fault(
         "cropped pool of one cell",
-        "Compiling a reduce_window of one cell, stride 1, whose padding is negative wherever "
-        "there is any ends the process, on CPUs and on NVIDIA's devices.",
+        "Compiling a reduce_window of one cell and stride 1 with only negative (or zero) padding "
+        "crashes the process, on CPUs and on NVIDIA's devices.",
         ("https://github.com/openxla/xla/issues/48719",),
         ("0.10.2", "0.11.2"),
         "The same slice, before lax's own pool is lowered for CPUs: crop.",
     ),
     Fault(
         "spread pool",
-        "On CPUs, a reduce_window over floating-point numbers of some thousands, which takes steps "
-        "on one axis, forgets the base dilation of another on which its window is of one cell.",
+        "On CPUs, a reduce_window over some thousands of floating-point numbers, strided on one "
+        "axis, ignores the base dilation of another axis on which its window has one cell.",
         ("https://github.com/openxla/xla/issues/48714",),
         ("0.10.2", "0.12.0.1"),
-        "The result of lax's own pool is dilated on such an axis: pool_lowerings.py.",
+        "lax's own pool runs undilated on such an axis, then its result is dilated: "
+        "pool_lowerings.py.",
     ),
     Fault(
         "partitioned filter",
         "In a program that is partitioned among devices, with x along a spatial axis, the gradient "
         "of the kernel is wrong for strides, dilations and paddings that do not match the parts, "
-        "or the process ends: both its operands are partitioned along the axis that is summed "
+        "or the process crashes: both its operands are partitioned along the axis that is summed "
         "over, and the parts are paired wrongly.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
@@ -94,28 +95,28 @@ FAULTS = (
         "partitioned groups",
         "If the channels of a convolution in groups are partitioned among devices and the groups "
         "are not a multiple of the parts, the results and the gradient of x are wrong, or the "
-        "process ends (CreateShardedConvolution: new_input_batch_size % new_output_batch_size). "
-        "On a mesh of two axes a gradient of the kernel is added up once for each part of the "
+        "process crashes (CreateShardedConvolution: new_input_batch_size % new_output_batch_size). "
+        "On a mesh of two axes the gradient of the kernel is added up once for each part of the "
         "channels.",
         ("https://github.com/jax-ml/jax/issues/16894",),
         ("0.10.2",),
-        "The channels of convolutions in groups are not partitioned: keep_whole. Batch and space "
+        "The channels of grouped convolutions are not partitioned (keep_whole); batch and space "
         "are. The gradients of their kernels are matrix products: partitioned.py.",
     ),
     Fault(
         "reduction of a product",
         "On CPUs, if one program squares and sums the entries of a matrix product, the sums after "
-        "the 32,768th are wrong when there are up to some 43,000 (in float64, half as many): XLA "
-        "passes both to YNNPACK as one fusion.",
+        "the 32,768th are wrong if there are up to some 43,000 (in float64, half as many): XLA "
+        "passes both steps to YNNPACK as one fusion.",
         ("https://github.com/jax-ml/jax/issues/39103",),
         ("0.10.2",),
-        f"Convolutions and pools are not affected. XLA_FLAGS={WITHOUT_YNNPACK} keeps XLA from "
-        f"such fusions, and jaxcnn doctor says if that is needed: reduces_rightly.",
+        f"Convolutions and pools are not affected. XLA_FLAGS={WITHOUT_YNNPACK} disables such "
+        f"fusions, and jaxcnn doctor says whether that is needed: reduces_rightly.",
     ),
     Fault(
         "reduction of seven axes",
-        "On CPUs, the sum over one axis of a product of arrays with seven axes or more, one of "
-        "them of a single cell, ends the process, in YNNPACK again.",
+        "On CPUs, the sum over one axis of a product of arrays with seven or more axes, one of "
+        "them of size 1, crashes the process, also in YNNPACK.",
         (
             "https://github.com/jax-ml/jax/issues/39257",
             "https://github.com/jax-ml/jax/issues/40412",
@@ -128,14 +129,14 @@ FAULTS = (
 
 
 ROWS = 40_001
-"""Rows of the product that is probed; jaxlib 0.10.2 has 7,233 of them wrong."""
+"""Rows of the product that is tested; jaxlib 0.10.2 gets 7,233 of them wrong."""
 
 
 def reduces_rightly() -> bool:
-    """Whether XLA in this process sums the squares of a matrix product rightly.
+    """Whether XLA in this process sums the squares of a matrix product correctly.
 
-    Compiles and runs one small program on the default device: a twentieth of a second and a
-    millisecond. Its numbers are small integers, so any order of the sums gives the same.
+    It compiles (a twentieth of a second) and runs (a millisecond) one small program on the default
+    device. The numbers are small integers, so every order of summation gives the same result.
     """
     x = (np.arange(3 * ROWS, dtype=np.int32) % 7).reshape(ROWS, 3).astype(np.float32)
     with jax.disable_jit(False):
@@ -148,7 +149,7 @@ def _row_sums_of_squares(matrix: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def crops(shape: Sequence[Any], axes: Sequence[int], padding: Sequence[Any]) -> bool:
-    """Whether padding crops an axis of known size, so that :func:`crop` has work."""
+    """Whether padding crops an axis of known size, so that :func:`crop` is needed."""
     return any(
         _known(shape[axis], lo, hi) and min(lo, hi) < 0
         for axis, (lo, hi) in zip(axes, padding, strict=True)
@@ -169,8 +170,8 @@ def crop(
     Args:
       x: the array.
       axes: the axes of x that ``padding`` and ``base_dilation`` are for.
-      padding: (lo, hi) on each of them.
-      base_dilation: on each of them.
+      padding: (lo, hi) on each of these axes.
+      base_dilation: the base dilation of each.
 
     >>> import jax.numpy as jnp
     >>> x, padding = crop(jnp.arange(5), [0], [(-2, 1)], [1])
@@ -194,14 +195,14 @@ def keep_whole(
 ) -> tuple[Any, Any]:
     """Both operands of lax's convolution, kept whole along the axes that XLA partitions wrongly.
 
-    These are the kernel's spatial axes; those of x if the kernel spans over half of one, as in
-    kernel gradients; and all axes of groups. The examples, the spatial axes of x under small
-    kernels, and the channels of a convolution without groups may still be partitioned.
+    These are the kernel's spatial axes; those of x of which the kernel spans over half, as in
+    kernel gradients; and the channels of grouped convolutions. The batch, the spatial axes of x
+    under small kernels, and the channels of a convolution without groups may be partitioned.
 
     Args:
       x, kernel: values of a program that several devices share.
-      shapes: their shapes.
-      params: those of ``lax.conv_general_dilated_p``.
+      shapes: the shapes of x and kernel.
+      params: the parameters of ``lax.conv_general_dilated_p``.
     """
     if not getattr(jax.config, "jax_use_shardy_partitioner", True):
         return x, kernel

@@ -1,4 +1,4 @@
-"""Layouts: from the orders of axes that lax's convolution takes to channels last, and back."""
+"""Conversions between lax's layouts (any order of axes) and channels last."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Operation(NamedTuple):
     """A call of lax's convolution: its problem, and the layout of its arrays.
 
     Attributes:
-      problem: what is computed, channels last.
+      problem: the convolution to compute, channels last.
       numbers: lax's dimension numbers.
-      batch_groups: parts into which lax divides the batch; each meets its part of the filters.
+      batch_groups: parts into which lax divides the batch; each is for its part of the filters.
     """
 
     problem: Problem
@@ -28,7 +28,7 @@ class Operation(NamedTuple):
         """x (N, *size, C) and kernel (*F, C // groups, O) from operands in lax's layout.
 
         A batch group is a feature group whose channels are part of the batch axis: (g*N, *size, C)
-        becomes (N, *size, g*C), and the kernel stays as it is.
+        becomes (N, *size, g*C), and the kernel does not change.
         """
         x_spec, kernel_spec, _ = self.numbers
         x = lax.transpose(x, (x_spec[0], *x_spec[2:], x_spec[1]))
@@ -40,11 +40,10 @@ class Operation(NamedTuple):
         return x, kernel
 
     def forward_operands(self, x: jax.Array, g: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """x (N, *size, C) and output gradient (N, *k, O) of the convolution whose kernel gradient
-        this is.
+        """x (N, *size, C) and output gradient (N, *k, O) from the operands of a kernel gradient.
 
-        The same as :func:`forward_operands` of the canonical operands, in one transpose each. All
-        groups must be part of the batch axis, as in lax's own gradients.
+        The result is that of :func:`forward_operands` on the canonical operands, in one transpose
+        each. All groups must be part of the batch axis, as in lax's own gradients.
         """
         x_spec, kernel_spec, _ = self.numbers
         x = lax.transpose(x, (x_spec[1], *x_spec[2:], x_spec[0]))
@@ -73,18 +72,18 @@ def lax_operands(
 
 
 def _with_axes_at(array: jax.Array, places: tuple[int, ...]) -> jax.Array:
-    """The array with its first axis at the first of the places, and so on."""
+    """The array with its axis i moved to position ``places[i]``."""
     return lax.transpose(array, tuple(int(axis) for axis in np.argsort(places)))
 
 
 def describe(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
-    """What a call of lax's convolution computes; None if a size is a symbol or dtypes differ.
+    """The operation of a lax call; None if a size is a symbol or dtypes differ.
 
-    None also for strides or dilations below 1, which lax rejects only when it compiles.
+    It is also None for strides or dilations below 1, which lax rejects only when it compiles.
 
     Args:
-      x, kernel: anything with shape and dtype.
-      params: those of ``lax.conv_general_dilated_p``.
+      x, kernel: any objects with shape and dtype.
+      params: the parameters of ``lax.conv_general_dilated_p``.
     """
     numbers = params["dimension_numbers"]
     pairs = tuple(tuple(pair) for pair in params["padding"])
@@ -115,7 +114,7 @@ def describe(x: Any, kernel: Any, params: dict[str, Any]) -> Operation | None:
 
 
 def channels_last(axes: int) -> lax.ConvDimensionNumbers:
-    """lax's description of x (N, *spatial, C) with kernel (*F, C, O) and output like x.
+    """lax's dimension numbers for x (N, *spatial, C), kernel (*F, C, O) and output like x.
 
     >>> channels_last(1)
     ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, 2, 1))
@@ -126,9 +125,9 @@ def channels_last(axes: int) -> lax.ConvDimensionNumbers:
 
 
 def kernel_gradient_numbers(axes: int) -> lax.ConvDimensionNumbers:
-    """lax's description of a kernel gradient in the layout of the forward convolution's arrays.
+    """lax's dimension numbers for a kernel gradient in the forward convolution's layout.
 
-    x (N, *size, C) and output gradient (N, *k, O), all groups in the batch axis, to (c, *F, O).
+    x (N, *size, C) and output gradient (N, *k, O), all groups in the batch axis, give (c, *F, O).
 
     >>> kernel_gradient_numbers(1)
     ConvDimensionNumbers(lhs_spec=(2, 0, 1), rhs_spec=(2, 0, 1), out_spec=(0, 2, 1))
@@ -149,9 +148,9 @@ def kernel_gradient_operands(
     """The operands of :meth:`.Problem.kernel_gradient` from those of the forward convolution.
 
     Args:
-      forward: the convolution.
-      x: (N, *size, g*c)
-      g: its output gradient, (N, *k, O)
+      forward: the forward convolution.
+      x: its input, (N, *size, g*c).
+      g: its output gradient, (N, *k, O).
 
     Returns:
       x as (c, *size, g*N) and the output gradient as a kernel (*k, N, O).

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jaxcnn.convolve.layout import Operation
 
 LAX_RULES = lax_lowerings(LAX)
-"""lax's own lowerings, as they are before anything is installed; None is the common one."""
+"""lax's own lowerings, read before anything is installed; None is the default."""
 
 HOST_ONLY = frozenset(name for name, kernel in KERNELS.items() if kernel.host_only)
 LAYOUT_READERS = frozenset(name for name, kernel in KERNELS.items() if kernel.in_layout)
@@ -53,11 +53,11 @@ def lower_conv(
     algorithm: str | None = None,
     **params: Any,
 ) -> Any:
-    """The chosen algorithm's program, or lax's if the direct call is chosen.
+    """Emits the chosen algorithm's program, or lax's if the direct call is chosen.
 
     Args:
-      platform: for which the program is lowered; None for one without rules of its own.
-      context, x, kernel, params: as for lax's own rule.
+      platform: the platform to lower for; None for one without its own rules.
+      context, x, kernel, params: as in lax's own rule.
       algorithm: the name of an algorithm to use if it supports the call.
     """
     rule = LAX_RULES.get(platform, LAX_RULES[None])
@@ -98,8 +98,8 @@ def lower_conv(
 def excluded_in(context: Context, platform: str | None, algorithm: str | None) -> frozenset[str]:
     """The algorithms that may not be used in a program.
 
-    On CPUs: in exported programs those that are bound to this machine. On other platforms: all but
-    the direct call and the named one, for their costs have not been measured there.
+    In programs exported for CPUs these are the algorithms bound to this machine. On other platforms
+    they are all but the direct call and the named one, because costs were not measured there.
     """
     if platform != "cpu":
         return HOST_ONLY | (frozenset(ALGORITHMS) - {"direct", algorithm})
@@ -107,7 +107,7 @@ def excluded_in(context: Context, platform: str | None, algorithm: str | None) -
 
 
 def _is_used(algorithm: str | None, operation: Operation, excluded: frozenset[str]) -> bool:
-    """Whether an algorithm is named that may be used and supports the call."""
+    """Whether the named algorithm, if any, may be used and supports the call."""
     if algorithm is None or algorithm in excluded:
         return False
     problem, _ = operation.problem.trimmed()

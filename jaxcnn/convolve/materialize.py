@@ -1,6 +1,6 @@
-"""Arrays that CPUs compute once and store, though each tap of a window reads them.
+"""Arrays that CPUs compute once and store, although each tap of a window reads them.
 
-By itself XLA computes such an array as often as it is read, back to the last convolution before it.
+Otherwise XLA computes such an array again for each read, back to the preceding convolution.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ materialize_p = Primitive("jaxcnn_materialize")
 
 
 def materialize(x: jax.Array) -> jax.Array:
-    """x, which CPUs compute once and store."""
+    """x, computed once and stored on CPUs."""
     return materialize_p.bind(x, stored=True)
 
 
 def materialize_cotangent(x: jax.Array) -> jax.Array:
-    """x; its cotangent is computed once and stored on CPUs."""
+    """x, whose cotangent is computed once and stored on CPUs."""
     return materialize_p.bind(x, stored=False)
 
 
 def _store_on_cpu(x: jax.Array, *, stored: bool) -> jax.Array:
     if not stored:
         return x
-    # XLA:CPU drops barriers before it fuses, but it fuses nothing into a call that is not inlined.
+    # XLA:CPU drops barriers before it fuses, but does not fuse into a call that is not inlined.
     with set_xla_metadata(inlineable="false"):
         return jax.jit(lax.optimization_barrier)(x)
 

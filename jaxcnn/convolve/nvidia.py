@@ -1,7 +1,7 @@
-"""Programs for NVIDIA's devices, for calls that are slow, wrong or unsupported by lax there.
+"""Programs for NVIDIA's devices, for calls that are slow, wrong or unsupported in lax.
 
-XLA calls cuDNN for every convolution. Most run as fast as PyTorch's and are left alone. The
-exceptions (H100, jax 0.11.2; ``experiments/results/convolution_on_gpu.json``):
+XLA calls cuDNN for every convolution. Most run as fast as in PyTorch and are not changed.
+The exceptions (H100, jax 0.11.2; ``experiments/results/convolution_on_gpu.json``):
 
 - dtypes that cuDNN does not support: integers are computed as products, tap by tap, and 8-bit
   floats in float32 (not run on a device yet). lax computes int8 in groups wrongly
@@ -9,15 +9,16 @@ exceptions (H100, jax 0.11.2; ``experiments/results/convolution_on_gpu.json``):
 - kernel gradients of dilated convolutions, 16 to 106 times PyTorch's time: the image is split into
   one image for each residue, as in :mod:`.algorithms.rewrites.space_to_batch`. Moving the data and
   the gradient without dilation took 1.5 ms, lax 49 ms; the whole has not run on a device yet;
-- bfloat16 with channels that are not a multiple of 8: padded with zeros, 1.1 to 2.0 times as fast;
-- dilated kernels with padding that differs between the ends of an axis: XLA then fills the gaps
-  between the taps with zeros, and a cell that is NaN or infinite makes NaN of outputs that do not
-  read it. Even padding did not show this, so the input is padded beforehand (not run on a device
-  yet).
+- bfloat16 without groups, with several taps and several channels that are not a multiple of 8: the
+  channels are padded with zeros, 1.1 to 2.0 times as fast;
+- dilated kernels with base dilation or with padding that differs between the ends of an axis: XLA
+  then fills the gaps between the taps with zeros, and a cell that is NaN or infinite makes outputs
+  NaN that do not read it. Even padding did not show this, so the input is padded and dilated
+  beforehand (not run on a device yet).
 
 Transposed convolutions take 3.7 times PyTorch's time, and half of that with
 ``algorithm="polyphase"``. It is not the default because gradients of x are the same problems here:
-XLA recognises those by their reversed kernels and calls cuDNN's backward convolution, and polyphase
+XLA recognises them by their reversed kernels and calls cuDNN's backward convolution; polyphase
 takes 2.3 times as long for them.
 """
 
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
 
 
 def program(operation: Operation, params: dict[str, Any]) -> Program | None:
-    """The program to run instead of lax's call, on its operands; None if lax's call is best.
+    """The program that replaces lax's call, with the same operands; None if lax's call is best.
 
     Args:
       operation: the call.
-      params: those of ``lax.conv_general_dilated_p``.
+      params: the parameters of ``lax.conv_general_dilated_p``.
     """
     problem, _ = operation.problem.trimmed()
     dtype = jnp.dtype(problem.dtype)
@@ -79,14 +80,14 @@ def program(operation: Operation, params: dict[str, Any]) -> Program | None:
 def _in_float32(
     operation: Operation, params: dict[str, Any], x: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    """Rounded once. Without the barriers XLA would fuse it into one call of cuDNN again."""
+    """lax's call in float32, rounded once; the barriers keep XLA from fusing it into one call."""
     wide = lax.optimization_barrier((x.astype("float32"), kernel.astype("float32")))
     y = direct_p.bind(*wide, **params | {"preferred_element_type": None})
     return lax.optimization_barrier(y).astype(operation.problem.out_dtype)
 
 
 def _integers(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The sum over taps of cells times weights in 32 bits at least; it wraps around."""
+    """The sum over taps of cells times weights, in 32 bits at least, with wrap-around."""
     x, kernel = operation.canonical(x, kernel)
     problem, x = trim_input(operation.problem, x)
     out = jnp.dtype(problem.out_dtype)
@@ -115,7 +116,7 @@ def _integers(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Arra
 
 
 def _is_gradient_of_dilated(operation: Operation) -> bool:
-    """Whether a call is the kernel gradient of a dilated convolution without stride."""
+    """Whether the call is the kernel gradient of a dilated convolution without stride."""
     problem, _ = operation.problem.trimmed()
     forward = problem.kernel_gradient()
     return (
@@ -129,11 +130,11 @@ def _is_gradient_of_dilated(operation: Operation) -> bool:
 
 
 def _gradient_by_images(operation: Operation, x: jax.Array, g: jax.Array) -> jax.Array:
-    """The sum, over the residues modulo the dilation, of gradients without dilation.
+    """The sum of gradients without dilation, one for each residue modulo the dilation.
 
-    Output d*q + r of the convolution reads the cells d*(q + f) + r. Residues with equally many
-    outputs are images of one batch. If the dilation does not divide the outputs there are two such
-    batches for an axis, so that no cell meets a gradient outside the output.
+    Output d*q + r of the convolution reads the cells d*(q + f) + r. Residues with the same number
+    of outputs form one batch of images. If the dilation does not divide the outputs, an axis has
+    two such batches, so that no cell is multiplied by a gradient outside the output.
     """
     x, g = operation.forward_operands(x, g)  # x (N, *size, C) and output gradient (N, *k, O)
     problem, x = trim_input(operation.problem, x)
@@ -167,7 +168,7 @@ def _residue_images(
     dilation: tuple[int, ...],
     residues: list[tuple[int, ...]],
 ) -> jax.Array:
-    """For each residue its first ``cells``, ``dilation`` apart, as images of one batch."""
+    """The first ``cells`` of each residue, ``dilation`` apart, as images of one batch."""
     slices = []
     for first in residues:
         ends = [r + d * (n - 1) + 1 for r, d, n in zip(first, dilation, cells, strict=True)]
@@ -177,7 +178,7 @@ def _residue_images(
 
 
 def _gradient(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
-    """The kernel gradient (*F, c, O) of a plain convolution, by lax's own rule."""
+    """The kernel gradient (*F, c, O) of an undilated convolution, by lax's own rule."""
 
     def convolve(kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
@@ -198,7 +199,7 @@ def _gradient(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _has_uneven_padding(problem: Problem) -> bool:
-    """Whether the kernel is dilated and the padding such that XLA would fill its gaps."""
+    """Whether XLA would fill a dilated kernel's gaps: uneven padding, or base dilation."""
     uneven = any(lo != hi for lo, hi in problem.padding) or max(problem.base_dilation) > 1
     return max(problem.dilation) > 1 and uneven
 
@@ -206,7 +207,7 @@ def _has_uneven_padding(problem: Problem) -> bool:
 def _padded_beforehand(
     operation: Operation, params: dict[str, Any], x: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    """Without the barrier XLA would move the padding into the convolution again."""
+    """lax's call on a padded x; the barrier keeps XLA from moving the padding back into it."""
     problem, sides = operation.problem, [(0, 0, 0)] * x.ndim
     places = zip(
         operation.numbers.lhs_spec[2:], problem.padding, problem.base_dilation, strict=True
@@ -219,13 +220,13 @@ def _padded_beforehand(
 
 
 def _has_odd_channels(operation: Operation) -> bool:
-    """Whether there are no groups, several channels, and not in multiples that suit cuDNN."""
+    """Whether there are no groups, and several channels in no multiple that suits cuDNN."""
     both, multiple = _channels(operation), tuning.CUDA_CHANNEL_MULTIPLE
     return operation.problem.groups == 1 and min(both) > 1 and any(n % multiple for n in both)
 
 
 def _channels(operation: Operation) -> tuple[int, int]:
-    """Input and output channels; those of a kernel gradient are its batch and its filters."""
+    """Input and output channels; for a kernel gradient its batch and its filters."""
     problem = operation.problem
     return problem.batch if problem.is_thin else problem.in_channels, problem.out_channels
 
@@ -233,7 +234,7 @@ def _channels(operation: Operation) -> tuple[int, int]:
 def _with_padded_channels(
     operation: Operation, params: dict[str, Any], x: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    """lax's call with channels of zeros added, and their outputs cut off."""
+    """lax's call with channels of zeros added to x and kernel, and cut off the result."""
     x_spec, kernel_spec, out_spec = operation.numbers
     more_in, more_out = (-n % tuning.CUDA_CHANNEL_MULTIPLE for n in _channels(operation))
     thin = operation.problem.is_thin

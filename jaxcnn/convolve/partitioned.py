@@ -1,8 +1,8 @@
-"""Kernel gradients of grouped convolutions, in programs that are partitioned among devices.
+"""Kernel gradients of grouped convolutions in programs that are partitioned among devices.
 
-XLA partitions lax's call for them wrongly (:mod:`.known_faults`, "partitioned groups"). It rightly
-partitions one matrix product for each tap of the kernel: each group's cells under the tap times the
-group's output gradient. Examples and spatial axes may then be partitioned too.
+XLA partitions lax's call for them wrongly (:mod:`.known_faults`, "partitioned groups"). It
+partitions one matrix product per tap of the kernel correctly: each group's cells under the tap,
+times the group's output gradient. The batch and the spatial axes may then be partitioned too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxcnn.convolve.taps import tap_slices
 
 
 def supports(operation: Operation) -> bool:
-    """Whether a call of lax's is such a kernel gradient, and its program not too large."""
+    """Whether lax's call is such a kernel gradient, and its program not too large."""
     problem, _ = operation.problem.trimmed()
     if operation.batch_groups == 1 or operation.batch_groups != problem.groups:
         return False

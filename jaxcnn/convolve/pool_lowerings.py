@@ -1,4 +1,4 @@
-"""Lowerings of lax's own pools and of their gradients, by taps.
+"""Lowerings of lax's own pools and of their gradients, tap by tap.
 
 :func:`.install` registers :data:`RULES`, for users of lax's pools such as Flax.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MAX, MIN, SUM = lax.reduce_window_max_p, lax.reduce_window_min_p, lax.reduce_window_sum_p
 SCATTER = lax.select_and_scatter_add_p
 START = {MAX: -math.inf, MIN: math.inf, SUM: 0.0}
-"""The output of a window without a cell."""
+"""The output of a window that covers no cell."""
 
 
 def _cpu_rule(primitive: Primitive) -> Any:
@@ -49,15 +49,15 @@ def _cpu_rule(primitive: Primitive) -> Any:
 
 
 LAX_RULES = {primitive: _cpu_rule(primitive) for primitive in (SCATTER, MAX, MIN, SUM)}
-"""lax's own lowerings on CPUs, as they are before anything is installed."""
+"""lax's own lowerings on CPUs, read before anything is installed."""
 
 
 def lower_select_and_scatter_add(context: Context, source: Any, operand: Any, **params: Any) -> Any:
     """The gradient of lax's maximum and minimum over windows, bit for bit as lax computes it.
 
-    The first of equal cells gets the whole cotangent, cells of padding can be equal to it, and the
-    search starts anew after a NaN. Only for 16-bit numbers does lax differ: it rounds each sum, and
-    this rounds once.
+    The first of equal cells gets the whole cotangent, padding cells can tie too, and the search
+    restarts after a NaN. lax differs only for 16-bit numbers: it rounds each sum, and this rounds
+    once.
     """
     g, x = operand_types(context)
     window = _window_of(x.shape, g.shape, params)
@@ -74,7 +74,7 @@ def lower_select_and_scatter_add(context: Context, source: Any, operand: Any, **
 
 
 def _lower_extremum(primitive: Primitive, context: Context, operand: Any, **params: Any) -> Any:
-    """The maximum or minimum itself: the program that its gradient contains too, run once."""
+    """The maximum or minimum; its gradient contains the same program, which then runs once."""
     (x,), (y,) = operand_types(context), result_types(context)
     window = _window_of(x.shape, y.shape, params)
     if window is None or not _is_floating(x):
@@ -87,7 +87,7 @@ def _lower_by_lax(primitive: Primitive, context: Context, operand: Any, **params
     """lax's own lowering, without XLA's faults with negative padding and with base dilation.
 
     On an axis with windows of one cell and stride 1 the result is dilated instead of x, which is
-    the same. (If x were dilated by itself, XLA would move that into the reduction again.)
+    equivalent. (If x were dilated first, XLA would move the dilation back into the reduction.)
     """
     (x,), padding, base = operand_types(context), params["padding"], params["base_dilation"]
     axes = range(len(x.shape))
@@ -109,7 +109,7 @@ def _lower_by_lax(primitive: Primitive, context: Context, operand: Any, **params
 
 
 def _lower_sum(context: Context, operand: Any, **params: Any) -> Any:
-    """A sum over windows; its gradient is one too, with base dilation."""
+    """A sum over windows; its gradient is also one, with base dilation."""
     (x,), (y,) = operand_types(context), result_types(context)
     window = _window_of(x.shape, y.shape, params)
     if window is None or not _is_floating(x):
@@ -123,10 +123,10 @@ RULES = {
     MIN: partial(_lower_extremum, MIN),
     SUM: _lower_sum,
 }
-"""For each of lax's primitives a lowering that is faster on CPUs.
+"""A lowering for each of lax's primitives that is faster on CPUs.
 
-It is lax's own if sizes are symbols, numbers are not floating, windows have many taps or channels
-are not the last axis.
+It falls back to lax's own if sizes are symbols, numbers are not floating, windows have many taps or
+the last axis is pooled.
 """
 
 
@@ -137,7 +137,7 @@ def _is_floating(x: Any) -> bool:
 def _window_of(
     size: tuple[Any, ...], output: tuple[Any, ...], params: dict[str, Any]
 ) -> ArrayWindow | None:
-    """How lax's window reads each axis; None if lax's own lowering is used."""
+    """How lax's window reads each axis; None to use lax's own lowering."""
     kernel_size, ones = params["window_dimensions"], (1,) * len(size)
     if (
         params.get("base_dilation", ones) == ones
@@ -150,7 +150,7 @@ def _window_of(
 
 
 def _first_tap_as_lax(x: jax.Array, window: ArrayWindow, is_max: bool) -> jax.Array:
-    """The number of the tap that lax takes for the extremum."""
+    """The number of the tap that lax selects as the extremum."""
     fill, keeps = (lowest(x.dtype), lax.ge) if is_max else (highest(x.dtype), lax.le)
     y = extremum(x, window, is_max)
 

@@ -1,11 +1,11 @@
 """Pools as primitives of our own, with fast derivatives of every order and mode.
 
-A sum over windows is linear. A maximum is linear in the cells that it chose: its derivative needs
-the tap at which each output was found (:func:`first_tap`), one byte an output. On CPUs a program of
-its own finds that number; otherwise XLA would find it anew for each tap that needs it.
+A sum over windows is linear. A maximum is linear in the selected cells: its derivative needs the
+tap of each output (:func:`first_tap`), one byte per output. On CPUs a separate program finds these
+numbers; otherwise XLA would compute them again for each tap that needs them.
 
-The primitives have the parameters of lax's, so that a traced program shows a window and not its
-taps.
+The primitives have the parameters of lax's pools, so that a traced program shows a window instead
+of its taps.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def window_sum(x: jax.Array, window: ArrayWindow) -> jax.Array:
 
 
 def window_max(x: jax.Array, window: ArrayWindow) -> jax.Array:
-    """The largest cell under each window; its derivative is that of the first one in a tie.
+    """The largest cell under each window; in a tie the derivative goes to the first.
 
-    NaN is larger than all numbers, and the last of several is the largest.
+    NaN is larger than all numbers, and the last of several NaNs is the largest.
     """
     return _bind(window_max_p, x, window)
 
@@ -79,20 +79,20 @@ def window_min(x: jax.Array, window: ArrayWindow) -> jax.Array:
 def first_tap(x: jax.Array, y: jax.Array, window: ArrayWindow, *, is_max: bool = True) -> jax.Array:
     """The number of the first tap, in row-major order, that equals each window's y.
 
-    If y is NaN, the number of the last NaN. Padding never counts.
+    If y is NaN, it is the number of the last NaN. Padding never counts.
 
     Args:
       x: the cells.
-      y: the largest of them under each window; the smallest if not ``is_max``.
+      y: the largest cell under each window; the smallest if not ``is_max``.
       window: one of the :func:`.steps` of a pool.
     """
     return first_tap_p.bind(x, y, window=window, is_max=is_max)
 
 
 def pick_taps(x: jax.Array, at: jax.Array, window: ArrayWindow) -> jax.Array:
-    """For each output the cell under the tap of number ``at``: linear in x.
+    """The cell under tap number ``at``, for each output; linear in x.
 
-    Cotangents are summed in float32 at least, for many windows can pick the same cell.
+    Cotangents are summed in float32 at least, because many windows can pick the same cell.
     """
     real = jnp.issubdtype(x.dtype, jnp.floating)
     wide = x.astype(accumulator(str(x.dtype))) if real else x
@@ -171,11 +171,11 @@ check_nans(window_sum_p)
 def _extremum_and_terms(
     x: jax.Array, terms: Sequence[Any], window: ArrayWindow, is_max: bool
 ) -> tuple[jax.Array, list[Any]]:
-    """The extremum of x under each window, and the cell of every term at the same place."""
+    """The extremum of x under each window, and for every term the cell at the same position."""
     for step in steps(window):
         y = (window_max if is_max else window_min)(x, step)
         at = first_tap(x, y, step, is_max=is_max)
-        # Rematerialised so that the taps' numbers are kept instead of one mask for each tap.
+        # Rematerialised: the taps' numbers are stored instead of one mask for each tap.
         pick = jax.checkpoint(partial(pick_taps, window=step), prevent_cse=False)
         terms = [pick(term, at) for term in terms]
         x = y

@@ -1,6 +1,6 @@
-"""What pools make of the taps of a window: sums, extrema, and the tap of an extremum.
+"""Reductions over the taps of a window: sums, extrema, and the tap of an extremum.
 
-A program grows with its taps. If one axis alone has more than :data:`.tuning.POOL_MOST_TAPS`, or
+A program grows with its taps. If a single axis has more than :data:`.tuning.POOL_MOST_TAPS`, or
 sizes are symbols, lax's ``reduce_window`` does the same in one operation (:func:`is_unrolled`).
 """
 
@@ -51,7 +51,7 @@ def extremum(x: jax.Array, window: ArrayWindow, is_max: bool) -> jax.Array:
 
 
 def select_taps(x: jax.Array, at: jax.Array, window: ArrayWindow) -> jax.Array:
-    """The cells under the taps of number ``at``, found by comparing every tap's number."""
+    """The cells under tap number ``at``, found by a comparison with every tap's number."""
     chosen = [
         lax.select(at == number, cells, lax.full_like(cells, 0))
         for number, cells in enumerate(tap_slices(x, window, 0))
@@ -60,7 +60,7 @@ def select_taps(x: jax.Array, at: jax.Array, window: ArrayWindow) -> jax.Array:
 
 
 def gather_taps(x: jax.Array, at: jax.Array, window: ArrayWindow) -> jax.Array:
-    """The cells under the taps of number ``at``, gathered along the only axis that is pooled."""
+    """The cells under tap number ``at``, gathered along the only pooled axis."""
     (axis,) = (number for number, read in enumerate(window) if read.is_pooled)
     read = window[axis]
     starts = lax.broadcasted_iota(jnp.int32, at.shape, axis) * read.stride - read.low
@@ -71,7 +71,7 @@ def gather_taps(x: jax.Array, at: jax.Array, window: ArrayWindow) -> jax.Array:
 def _reduce_window(
     x: Any, window: ArrayWindow, computation: Callable[..., Any], initial: Any
 ) -> Any:
-    """lax's ``reduce_window`` of one array or several."""
+    """lax's ``reduce_window`` of one or more arrays."""
     return lax.reduce_window(
         x,
         initial,
@@ -84,12 +84,12 @@ def _reduce_window(
 
 
 def lowest(dtype: jnp.dtype) -> float | int:
-    """The value of ``dtype`` that is below all others."""
+    """The lowest value of ``dtype``."""
     return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
 
 
 def highest(dtype: jnp.dtype) -> float | int:
-    """The value of ``dtype`` that is above all others."""
+    """The highest value of ``dtype``."""
     return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
 
 
@@ -102,7 +102,7 @@ def tap_number_dtype(window: ArrayWindow) -> Any:
 
 
 def first_tap_equal(x: jax.Array, y: jax.Array, *, window: ArrayWindow) -> jax.Array:
-    """The number of the first tap that equals y; of the last NaN if y is NaN. Never padding."""
+    """The number of the first tap that equals y, or of the last NaN if y is NaN; never padding."""
     all_taps = list(enumerate(tap_indices(window)))
 
     def hits(hit: Callable[[tuple[int, ...]], jax.Array]) -> list[tuple[int, jax.Array]]:
@@ -118,8 +118,9 @@ def first_tap_equal(x: jax.Array, y: jax.Array, *, window: ArrayWindow) -> jax.A
 def first_tap_equal_without_nans(
     x: jax.Array, y: jax.Array, *, window: ArrayWindow, fill: float
 ) -> jax.Array:
-    """:func:`first_tap_equal` for y without NaN. Padding is ``fill``; if that is NaN, it never
-    equals y.
+    """:func:`first_tap_equal` for y without NaN.
+
+    Padding holds ``fill``; if ``fill`` is NaN, padding never equals y.
     """
     equal = [(number, cells == y) for number, cells in enumerate(tap_slices(x, window, fill))]
     return _last_hit(equal[::-1], lax.full_like(y, 0, tap_number_dtype(window)))
@@ -133,10 +134,10 @@ def _last_hit(hits: Sequence[tuple[int, jax.Array]], at: jax.Array) -> jax.Array
 
 
 def first_tap_reduced(x: jax.Array, window: ArrayWindow, is_max: bool) -> jax.Array:
-    """The number of the first tap that holds the extremum; of the last NaN if there is one.
+    """The number of the first tap that holds the extremum, or of the last NaN if there is one.
 
-    Each cell goes through ``reduce_window`` together with its position. Padding has a position
-    beyond all others, so that it wins no tie.
+    ``reduce_window`` reduces each cell together with its position. Padding has a position beyond
+    all others, so that it wins no tie.
     """
     pooled = [number for number, axis in enumerate(window) if axis.is_pooled]
     places = [lax.broadcasted_iota(jnp.int32, x.shape, number) for number in pooled]
@@ -174,8 +175,8 @@ def branch_on_nans(
 ) -> Callable[..., Any]:
     """``without`` if y holds no NaN, else ``with_nans``; decided when the program runs.
 
-    The test is whether the sum of y is NaN. Infinities can make it NaN too, and send the array
-    through the program that is always right. The branch also keeps XLA from computing the result
-    anew wherever it is used.
+    The test is whether the sum of y is NaN. Infinities can also make the sum NaN; the array then
+    takes the program that is always right. The branch also keeps XLA from computing the result
+    again at each use.
     """
     return partial(lax.cond, _isnan(jnp.sum(y)), with_nans, without)

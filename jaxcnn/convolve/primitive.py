@@ -1,9 +1,9 @@
 """The convolution as a JAX primitive of our own.
 
-It has the parameters of lax's primitive, with the same meaning. Its rules (shapes, both transposes,
-batching, Taylor mode) run lax's rule for the same call and bind ours for every convolution in it.
-So derivatives of every order and mode are convolutions whose algorithm is chosen when they are
-compiled (:mod:`jaxcnn.convolve.lower`).
+The primitive has the parameters of lax's primitive, with the same meaning. Its rules (shapes, both
+transposes, batching, Taylor mode) run lax's rule for the same call and bind jaxcnn's primitive for
+every convolution in it. So derivatives of every order and mode are convolutions whose algorithm is
+chosen when they are compiled (:mod:`jaxcnn.convolve.lower`).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 LAX = lax.conv_general_dilated_p
 
 conv_p = Primitive("jaxcnn_conv")
-"""Computed by the algorithm that is chosen when it is compiled."""
+"""A convolution by the algorithm that is chosen when it is compiled."""
 
 direct_p = Primitive("jaxcnn_direct_conv")
-"""Computed by lax, whatever is installed. Algorithms use it, so it has no derivative."""
+"""A convolution by lax, whatever is installed; for use in algorithms, so without derivatives."""
 
 
 def evaluate(jaxpr: ClosedJaxpr, algorithm: str | None, arrays: Sequence[Any]) -> list[Any]:
-    """The results of a program, with :data:`conv_p` bound for every convolution of lax's."""
+    """The results of a program, with :data:`conv_p` in place of lax's convolutions."""
     values = dict(zip(jaxpr.jaxpr.constvars, jaxpr.consts, strict=True))
     values |= zip(jaxpr.jaxpr.invars, arrays, strict=True)
 
@@ -59,7 +59,7 @@ def evaluate(jaxpr: ClosedJaxpr, algorithm: str | None, arrays: Sequence[Any]) -
 
 
 def _with_ours(function: Callable[..., Any], algorithm: str | None, *arrays: Any) -> Any:
-    """``function(*arrays)`` with :data:`conv_p` bound for every convolution of lax's."""
+    """``function(*arrays)`` with :data:`conv_p` in place of lax's convolutions."""
     return evaluate(jax.make_jaxpr(function)(*arrays), algorithm, arrays)[0]
 
 
@@ -72,7 +72,7 @@ def _output_type(x: Any, kernel: Any, *, algorithm: str | None = None, **params:
 def _transpose(
     which: int, g: jax.Array, x: Any, kernel: Any, *, algorithm: str | None, **params: Any
 ) -> jax.Array:
-    """The cotangent of operand ``which``, whose place holds its type."""
+    """The cotangent of operand ``which``, of which only the type is given."""
     operands = [x, kernel]
     cotangent = partial(lax_transpose, LAX, which, operands[which].aval, **params)
     return _with_ours(cotangent, algorithm, g, operands[1 - which])
@@ -97,7 +97,7 @@ def _batch(
 
 
 def _taylor(primals: Sequence[Any], series: Sequence[Any], **params: Any) -> tuple[Any, list[Any]]:
-    """The product rule of power series: term k is the sum of the convolutions of j and k - j."""
+    """The product rule of power series: term k sums the convolutions of terms j and k - j."""
     x, kernel = ([primal, *terms] for primal, terms in zip(primals, series, strict=True))
     terms = [
         sum(conv_p.bind(x[j], kernel[k - j], **params) for j in range(k + 1)) for k in range(len(x))

@@ -1,6 +1,6 @@
-"""One convolution, described by numbers alone: canonical, hashable, in one layout.
+"""A description of one convolution by numbers: canonical, hashable, in one layout.
 
-Whatever decides how a convolution is computed reads this description and touches no array.
+The code that decides how to compute a convolution reads only this description, never an array.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class Problem:
         k = (D + lo + hi - F')//stride + 1,   D = base_dilation*(size - 1) + 1,
         F' = dilation*(F - 1) + 1
 
-    A kernel gradient is a problem too, with batch and channels exchanged
-    (:meth:`kernel_gradient`); so is an input gradient, whose base dilation is the stride.
+    A kernel gradient is also a problem, with batch and channels exchanged
+    (:meth:`kernel_gradient`). So is an input gradient, whose base dilation is the forward stride.
 
     Attributes:
       batch, in_channels, out_channels, groups: N, C, O and the number of groups.
       size, kernel_size: cells on each spatial axis of x and of the kernel.
       stride, dilation, base_dilation: cells from one window, tap or input to the next.
       padding: (lo, hi) on each axis; negative numbers crop.
-      dtype: of x and kernel, by name.
-      out_dtype: of the result, by name.
+      dtype: the dtype of x and kernel, by name.
+      out_dtype: the dtype of the result, by name.
       precision: None or a pair, as in the parameters of ``lax.conv_general_dilated_p``.
 
     >>> Problem(1, (7,), 3, (3,), 6, stride=(2,)).output
@@ -75,7 +75,7 @@ class Problem:
 
     @property
     def dilated_size(self) -> tuple[int, ...]:
-        """D on each axis: the size with the zeros that base dilation puts between cells."""
+        """D on each axis: the size with the zeros that base dilation adds between cells."""
         return tuple(
             b * (n - 1) + 1 if n else 0 for n, b in zip(self.size, self.base_dilation, strict=True)
         )
@@ -119,7 +119,7 @@ class Problem:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of the definition, padding included."""
+        """Multiply-adds of the definition, including those with padding."""
         return (
             self.batch * self.output_cells * self.out_channels * self.taps * self.group_channels[0]
         )
@@ -146,11 +146,11 @@ class Problem:
 
     @property
     def is_thin(self) -> bool:
-        """Whether there are more taps than outputs, as in kernel gradients: few but long sums."""
+        """Whether there are more taps than outputs, as in kernel gradients (few, long sums)."""
         return self.taps > self.output_cells
 
     def with_padding_for(self, output: Sequence[int]) -> Problem:
-        """The problem with the padding ``hi`` changed so that it has exactly ``output`` outputs."""
+        """The problem with ``hi`` of the padding changed to give exactly ``output`` outputs."""
         pairs = tuple(
             (lo, (k - 1) * stride + extent - size - lo)
             for k, stride, extent, size, (lo, _) in zip(
@@ -179,9 +179,9 @@ class Problem:
         """The convolution that computes the gradient with respect to the kernel.
 
         With x: (N, *size, g*c) and output gradient (N, *k, O), the kernel gradient is the
-        convolution of x as (c, *size, g*N) with the output gradient as a kernel (*k, N, O), its
-        dilation the stride and its stride the dilation, giving (c, *F, O). The map is its own
-        inverse: for a kernel gradient this is the forward convolution.
+        convolution of x as (c, *size, g*N) with the output gradient as a kernel (*k, N, O). It
+        exchanges stride and dilation, and gives (c, *F, O). The map is its own inverse: applied to
+        a kernel gradient it gives the forward convolution.
         """
         c, _ = self.group_channels
         other = replace(
@@ -230,17 +230,17 @@ class Problem:
 
 
 def crop_axis(n: int, base: int, lo: int, hi: int) -> tuple[int, int, tuple[int, int]]:
-    """Negative padding of an axis as a number of cells to crop, and the padding that is left.
+    """The cells to crop for the negative padding of an axis, and the padding that is left.
 
     Args:
       n: cells on the axis.
-      base: base dilation. Cropping a dilated axis by a takes ceil(a/base) cells away; what that
-        takes too much becomes padding.
+      base: base dilation. Cropping a dilated axis by a removes ceil(a/base) cells; the excess
+        becomes padding.
       lo, hi: the padding.
 
     Returns:
-      cells to crop before and after, and (lo, hi), not negative. If no cell is left, there is only
-      padding.
+      cells to crop before and after, and the remaining (lo, hi), not negative. If no cell is left,
+      there is only padding.
 
     >>> crop_axis(5, 1, -2, 1), crop_axis(3, 2, -1, 0)
     ((2, 0, (0, 1)), (1, 0, (1, 0)))

@@ -1,7 +1,7 @@
 """Windows read tap by tap: for each tap one strided slice of the cells under it.
 
-Cells of padding are added only where a tap is outside the input. So no padded copy of the input is
-made. The transpose of a read is one dilated pad, and a compiler fuses those of all taps.
+Padding cells are added only if a tap is outside the input, so the input is not copied into a padded
+array. The transpose of a read is one dilated pad, and a compiler fuses the pads of all taps.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AxisWindow:
-    """How a window reads one axis of an array. An axis that no window spans is read cell by cell.
+    """How a window reads one axis of an array; by default cell by cell.
 
     Attributes:
       size: cells on the axis.
       output: outputs on the axis, k.
-      kernel_size, stride, dilation: of the window.
-      low, high: the cells of padding before the first cell and after the last.
+      kernel_size, stride, dilation: those of the window on this axis.
+      low, high: the padding cells before the first cell and after the last.
 
     >>> AxisWindow(7, 3, kernel_size=3, stride=2).cell_range(1)
     (1, 6)
@@ -46,7 +46,7 @@ class AxisWindow:
     def valid_outputs(self, tap: int) -> tuple[int, int]:
         """The range of outputs whose cell under ``tap`` is not padding.
 
-        All outputs if the size is a symbol: padding has been made cells then.
+        If the size is a symbol these are all outputs, because padding then consists of real cells.
         """
         if not isinstance(self.size, int):
             return 0, self.output
@@ -56,7 +56,7 @@ class AxisWindow:
         return (first, last) if first < last else (0, 0)
 
     def cell_range(self, tap: int) -> tuple[int, int]:
-        """The cells that those outputs read: start and end of a slice with this stride."""
+        """The cells that these outputs read: start and end of a slice with the window's stride."""
         place = tap * self.dilation - self.low
         first, last = self.valid_outputs(tap)
         if first == last:
@@ -75,7 +75,7 @@ class AxisWindow:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether an output differs from the cell at its own place."""
+        """Whether an output may differ from the cell at the same position."""
         return self != self.unpooled
 
 
@@ -87,9 +87,9 @@ def along_axes(shape: Sequence[int], first: int, axes: Sequence[AxisWindow]) -> 
     """A window over some neighbouring axes of an array; the others are read cell by cell.
 
     Args:
-      shape: of the array.
-      first: the first of the axes.
-      axes: how they are read.
+      shape: the shape of the array.
+      first: the first of these axes.
+      axes: how each of them is read.
 
     >>> [axis.kernel_size for axis in along_axes((8, 5, 3), 1, [AxisWindow(5, 3, 3)])]
     [1, 3, 1]
@@ -105,7 +105,7 @@ def window_of(
 
     Args:
       size, output: the shapes of input and output.
-      params: those of ``lax.reduce_window`` and of the primitives like it.
+      params: the parameters of ``lax.reduce_window`` or a primitive like it.
     """
     each = zip(
         size,
@@ -125,10 +125,10 @@ def has_symbols(window: ArrayWindow) -> bool:
 
 
 def steps(window: ArrayWindow) -> Iterator[ArrayWindow]:
-    """Windows that one after another make the whole one, the last axes first.
+    """Splits a window into windows to apply one after another, the last axes first.
 
-    That takes F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is settled within the rows
-    before it is settled between them, which is the row-major order of the definition.
+    This takes F_1 + F_2 reads instead of F_1 * F_2. In this order a tie is resolved within rows
+    before it is resolved between them, which is the row-major order of the definition.
 
     >>> axis = AxisWindow(9, 3, kernel_size=3, stride=3)
     >>> [[axis.kernel_size for axis in step] for step in steps((axis, axis, axis))]
@@ -149,7 +149,7 @@ def steps(window: ArrayWindow) -> Iterator[ArrayWindow]:
 
 
 def _are_few(axes: ArrayWindow) -> bool:
-    """Whether these axes are pooled in one step: their sizes are known and their taps few."""
+    """Whether these axes are pooled in one step: sizes are known and there are few taps."""
     taps = math.prod(axis.kernel_size for axis in axes)
     return not has_symbols(axes) and taps <= tuning.POOL_JOINT_TAPS
 
@@ -160,11 +160,11 @@ def tap_indices(window: ArrayWindow) -> Iterator[tuple[int, ...]]:
 
 
 def tap_slices(x: jax.Array, window: ArrayWindow, fill: float = 0) -> list[jax.Array]:
-    """For each tap, in row-major order, the cells under it: one for each output.
+    """The cells under each tap, in row-major order: one for each output.
 
     Args:
       x: the array.
-      window: how it is read, one entry for each axis.
+      window: how the array is read, one entry for each axis.
       fill: the value of padding.
 
     >>> window = (AxisWindow(4, 3, kernel_size=2, stride=2, low=1, high=1),)
@@ -209,12 +209,12 @@ def fill_missing(
 def cells_from(
     x: jax.Array, start: Sequence[Any], output: Sequence[int], stride: Sequence[int]
 ) -> jax.Array:
-    """The cells that one tap meets, from a start that is only known when the program runs.
+    """The cells that one tap reads, from a start that is known only when the program runs.
 
     Args:
       x: (N, *size, C), padding included.
       start: the cell of the first output on each spatial axis, as int32 scalars.
-      output, stride: outputs and cells from one to the next.
+      output, stride: the outputs on each axis, and the cells from one to the next.
 
     Returns:
       (N, *output, C)

@@ -1,11 +1,11 @@
-"""oneDNN through its own documented API.
+"""Access to oneDNN through its documented API.
 
-``library`` finds the shared library and loads it at its first use, together with the shim that XLA
-calls (``shim.c``, compiled by ``hatch_build.py``); if it cannot be used, ``library`` says why.
-``primitives`` describes a convolution for it, asks whether it is supported, and calls it;
-``faults`` knows what oneDNN computes wrongly. The only user is
-``jaxcnn/convolve/algorithms/kernels/onednn.py``. Imports ``jaxcnn.errors`` alone; importing the
-package loads no library.
+``library`` finds the shared library and loads it at first use, together with the shim that XLA
+calls (``shim.c``, compiled by ``hatch_build.py``); if oneDNN cannot be used, it reports why.
+``primitives`` describes a convolution for oneDNN, queries whether it is supported, and calls it.
+``faults`` lists the convolutions that oneDNN computes wrongly. The only user is
+``jaxcnn/convolve/algorithms/kernels/onednn.py``. This package imports only ``jaxcnn.errors``, and
+its import loads no library.
 """
 
 from jaxcnn.onednn.library import (

@@ -1,7 +1,7 @@
 """Faults of oneDNN 3.2: implementations that are skipped, and those whose inputs are checked.
 
-Found with some ten thousand drawn problems in integers, whose results are exact, and with cells
-that are NaN or infinite: float32 and bfloat16, instruction sets up to AMX.
+They were found with some ten thousand random problems on integers, whose results are exact, and
+with cells that are NaN or infinite: float32 and bfloat16, instruction sets up to AMX.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Fault(NamedTuple):
       kind: the direction.
       names: prefixes of the implementations' names.
       when: whether a convolution is affected.
-      seen: what happens.
+      seen: the effect.
     """
 
     kind: Kind
@@ -98,13 +98,13 @@ NAN_LEAKS = (
         "cells are multiplied in pairs, the last one with a cell outside the window times zero",
     ),
 )
-"""Implementations that are right for finite numbers; a NaN or an infinity leaks into other sums."""
+"""Implementations that are right for finite numbers but leak NaNs and infinities to other sums."""
 
 
 def choose_implementation(convolution: Convolution) -> Convolution | str:
-    """The convolution with the first implementation that is right; or why there is none.
+    """The convolution with the first correct implementation; or why there is none.
 
-    First for arrays in their own layout, then for images that oneDNN reorders.
+    Implementations for arrays in their own layout come before those that reorder images.
     """
     return library.unavailable_reason() or _choose_implementation(convolution)
 
@@ -112,7 +112,7 @@ def choose_implementation(convolution: Convolution) -> Convolution | str:
 @lru_cache(maxsize=65536)
 def _choose_implementation(convolution: Convolution) -> Convolution | str:
     if _meets_only_padding(convolution):
-        return "a window or a tap that meets only padding"  # wrong numbers, SIGSEGV
+        return "a window or a tap that reads only padding"  # wrong numbers, SIGSEGV
     reasons = []
     for may_reorder in (False, True):
         for skipped in range(MOST_SKIPPED):
@@ -141,7 +141,7 @@ def _found(faults: Iterable[Fault], convolution: Convolution, name: str) -> Faul
 
 
 def _meets_only_padding(convolution: Convolution) -> bool:
-    """Whether some window, or some tap at all outputs, meets no cell on an axis."""
+    """Whether on some axis a window reads no cell, or a tap reads none at any output."""
     axes = zip(
         convolution.image.sizes[2:],
         convolution.kernel.sizes[-len(convolution.stride) :],

@@ -1,7 +1,7 @@
-"""Finds and loads oneDNN, and says why it cannot be used.
+"""Finds and loads oneDNN, or reports why it cannot be used.
 
-The library comes from PyPI (``onednn-cpu-gomp``) and is loaded at its first use, never by an
-import. If something is missing, one line says what, and what to type.
+The library comes from PyPI (``onednn-cpu-gomp``) and is loaded at first use, never by an import. If
+something is missing, one line says what it is and what to type.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ NOTE = Path(__file__).with_name("not_built.txt")
 
 SPIN_COUNT = "10000"
 """How often libgomp's threads look for work before they sleep: half a millisecond. With a tenth of
-it, small convolutions wait for them to wake up; with ten times as much they take the cores from
-XLA's own threads (``experiments/onednn_threads.py``)."""
+this, small convolutions wait for the threads to wake up; with ten times as much, the threads keep
+the cores from XLA's own threads (``experiments/onednn_threads.py``)."""
 
 FORKED = (
     b"oneDNN was loaded before this process was forked, and its threads do not survive that; start "
@@ -50,10 +50,9 @@ _forked = False
 
 @contextmanager
 def onednn_closed() -> Iterator[None]:
-    """Inside this context nothing that the thread compiles uses oneDNN, as with
-    ``JAXCNN_ONEDNN=0``.
+    """A context in which the thread compiles programs without oneDNN, as with ``JAXCNN_ONEDNN=0``.
 
-    Programs that were compiled before are not changed.
+    Programs that were compiled before do not change.
 
     >>> with onednn_closed():
     ...     unavailable_reason()
@@ -83,7 +82,7 @@ def switched_on() -> bool:
     """Whether ``JAXCNN_ONEDNN`` allows oneDNN: 1, true, on, yes or unset; not 0, false, off or no.
 
     Raises:
-      InputError: (a ValueError) if it is something else.
+      InputError: (a ValueError) if it has another value.
     """
     said = os.environ.get(SWITCH, "").strip()
     if said.lower() in ("", "1", "true", "on", "yes"):
@@ -94,7 +93,7 @@ def switched_on() -> bool:
 
 
 def missing() -> str | None:
-    """What this machine or this installation lacks, and what to type; None if nothing."""
+    """What the machine or the installation lacks, and what to type; None if nothing."""
     found = _library()
     return found if isinstance(found, str) else None
 
@@ -111,23 +110,23 @@ def shim() -> ctypes.CDLL:
 
 
 def version() -> str:
-    """The version of oneDNN itself, such as ``3.2.0``; its package has another.
+    """The version of oneDNN, such as ``3.2.0``; its package has a different version.
 
     Raises:
-      InputError: (a ValueError) if it is missing.
+      InputError: (a ValueError) if oneDNN is missing.
     """
     return _open().version
 
 
 def path() -> Path:
-    """The file that was loaded. Raises an :class:`.InputError` if it is missing."""
+    """The file that was loaded. Raises an :class:`.InputError` if oneDNN is missing."""
     return _open().path
 
 
 def instruction_set() -> str:
-    """The instruction set that oneDNN reports to use, such as ``avx512_core_amx``.
+    """The instruction set that oneDNN uses, such as ``avx512_core_amx``.
 
-    ``ONEDNN_MAX_CPU_ISA`` in the environment can limit it to less than the processor has.
+    The environment variable ``ONEDNN_MAX_CPU_ISA`` can limit it to less than the processor has.
 
     Raises:
       InputError: (a ValueError) if oneDNN is missing.
@@ -136,7 +135,7 @@ def instruction_set() -> str:
 
 
 def threads() -> int:
-    """The number of threads it uses. Raises an :class:`.InputError` if it is missing."""
+    """The number of oneDNN's threads. Raises an :class:`.InputError` if oneDNN is missing."""
     return _open().onednn.omp_get_max_threads()
 
 
@@ -150,7 +149,7 @@ class _Library:
 
 
 class _MissingError(Exception):
-    """The message says what is missing, and what to type."""
+    """Something is missing; the message says what it is and what to type."""
 
 
 _lock = threading.Lock()
@@ -190,7 +189,7 @@ def _load() -> _Library:
                 f"oneDNN needs {THREADS} ({error}): apt install libgomp1, or dnf install libgomp"
             ) from error
         try:
-            # Its symbols stay its own (RTLD_LOCAL): PyTorch and jaxlib carry other versions of it.
+            # RTLD_LOCAL hides its symbols: PyTorch and jaxlib contain other versions of oneDNN.
             onednn = ctypes.CDLL(str(place))
         except OSError as error:
             raise _MissingError(f"oneDNN does not load: {error}") from error
@@ -212,7 +211,7 @@ def _place() -> Path:
             f"oneDNN is not installed: pip install {DISTRIBUTION}=={RELEASE}"
         ) from None
     places = [Path(str(f.locate())) for f in package.files or () if f.name == LIBRARY]
-    places.append(Path(sysconfig.get_path("data"), "lib", LIBRARY))  # where nothing is recorded
+    places.append(Path(sysconfig.get_path("data"), "lib", LIBRARY))  # if no files are recorded
     for place in places:
         if place.exists():
             return place.resolve()
@@ -266,13 +265,13 @@ def _version(onednn: ctypes.CDLL) -> str:
 
 
 def _bound_shim(onednn: ctypes.CDLL) -> ctypes.CDLL:
-    """The shim, after it was given the addresses of oneDNN's functions."""
+    """The shim, bound to the addresses of oneDNN's functions."""
     if not SHIM.exists():
         why = f" ({NOTE.read_text().strip()})" if NOTE.exists() else ""
         raise _MissingError(f"the shim to oneDNN was not built{why}: {build_again()}")
     try:
         loaded = ctypes.CDLL(str(SHIM))
-    except OSError as error:  # such as a glibc older than that of the machine it was built on
+    except OSError as error:  # for example a glibc older than that of the build machine
         raise _MissingError(
             f"the shim to oneDNN does not load ({error}): {build_again()}"
         ) from error
@@ -309,9 +308,9 @@ def build_again() -> str:
 
 
 def _closed_in_child() -> None:
-    """After a fork: compile without oneDNN, and let compiled calls fail with the reason.
+    """After a fork: compile without oneDNN, and make compiled calls fail with the reason.
 
-    oneDNN's threads do not exist in the child; a call would wait for them for ever.
+    oneDNN's threads do not exist in the child, where a call would wait for them forever.
     """
     global _forked, _lock
     _forked, _lock = True, threading.Lock()

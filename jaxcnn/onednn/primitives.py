@@ -1,6 +1,7 @@
-"""oneDNN's three convolutions: describe one, ask whether it is supported, call it from XLA.
+"""oneDNN's three convolutions: describe one, query whether it is supported, call it from XLA.
 
-A convolution is a list of integers (:class:`Convolution`): the shim's ``struct description``.
+A convolution is passed as a list of integers (:class:`Convolution`), the shim's
+``struct description``.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ MOST_AXES = 3
 class Kind(IntEnum):
     """Which of the three convolutions."""
 
-    FORWARD = 0  # output from image and kernel
-    BACKWARD_DATA = 1  # image's gradient from output's and kernel
-    BACKWARD_WEIGHTS = 2  # kernel's gradient from image and output's gradient
+    FORWARD = 0  # output, from image and kernel
+    BACKWARD_DATA = 1  # gradient of the image, from that of the output and the kernel
+    BACKWARD_WEIGHTS = 2  # gradient of the kernel, from the image and that of the output
 
 
 class Operand(NamedTuple):
     """The layout of an array in memory, in oneDNN's order of axes.
 
     Attributes:
-      sizes: (N, C, *size) of images, (O, C // groups, *F) of kernels.
+      sizes: (N, C, *size) for images, (O, C // groups, *F) for kernels.
       strides: distances in memory from one entry to the next on each axis.
     """
 
@@ -49,7 +50,7 @@ class Operand(NamedTuple):
 
     @classmethod
     def of(cls, shape: Sequence[int], axes: Sequence[int]) -> Operand:
-        """A row-major array of this shape, whose axes oneDNN reads in the given order.
+        """A row-major array of this shape, with its axes in the order that oneDNN reads.
 
         >>> Operand.of((8, 7, 5, 3), (0, 3, 1, 2))
         Operand(sizes=(8, 3, 7, 5), strides=(105, 1, 15, 3))
@@ -58,7 +59,7 @@ class Operand(NamedTuple):
         return cls(tuple(shape[a] for a in axes), tuple(steps[a] for a in axes))
 
     def grouped(self, groups: int) -> Operand:
-        """A kernel with an axis of groups before that of its filters."""
+        """The kernel with an axis of groups before the axis of its filters."""
         (filters, *sizes), (step, *strides) = self
         own = filters // groups
         return Operand((groups, own, *sizes), (own * step, step, *strides))
@@ -71,12 +72,12 @@ class Convolution:
     Attributes:
       kind: the direction.
       dtype: of all three arrays.
-      image, kernel, output: their layouts; if ``groups`` is above 1, the kernel's first axis is
-        that of the groups.
+      image, kernel, output: the layouts of the arrays; if ``groups`` is above 1, the kernel's first
+        axis holds the groups.
       groups: the number of groups of channels.
       stride, dilation, padding: on each spatial axis; padding as (lo, hi), not negative.
       may_reorder: whether oneDNN may copy image and output into a layout that it prefers.
-      skipped: how many of its implementations are skipped, the first that support it.
+      skipped: the number of oneDNN's implementations to skip, of those that support it.
     """
 
     kind: Kind
@@ -117,13 +118,13 @@ class Convolution:
 
 
 class Answer(NamedTuple):
-    """What oneDNN would do.
+    """The implementation that oneDNN would use.
 
     Attributes:
-      unsupported_reason: why it does not support a convolution; None if it does.
-      implementation: oneDNN's name for it.
-      reordered_bytes: bytes of each operand and the result that are copied into another layout.
-      reordered_by: the implementation that copies each; empty if none does.
+      unsupported_reason: why oneDNN does not support a convolution; None if it does.
+      implementation: oneDNN's name of the implementation.
+      reordered_bytes: bytes of each operand and of the result that are copied to another layout.
+      reordered_by: the implementation that copies each; empty if it is not copied.
     """
 
     unsupported_reason: str | None
@@ -133,7 +134,7 @@ class Answer(NamedTuple):
 
 
 def query(convolution: Convolution) -> Answer:
-    """Whether and how oneDNN would compute it; slow implementations count as unsupported."""
+    """Whether and how oneDNN computes the convolution; slow implementations are unsupported."""
     if reason := library.unavailable_reason():
         return Answer(reason)
     return _query(convolution)
@@ -170,7 +171,7 @@ def _register() -> None:
 
 
 def call(convolution: Convolution, a: jax.Array, b: jax.Array, shape: Sequence[int]) -> jax.Array:
-    """The convolution of two operands as a call in a program, with a result of this shape."""
+    """The convolution of two operands, with a result of this shape, as a call in a program."""
     _register()
     result = jax.ShapeDtypeStruct(tuple(shape), a.dtype)
     return jax.ffi.ffi_call(TARGET, result)(a, b, description=convolution.numbers())

@@ -1,17 +1,17 @@
 // oneDNN's convolutions as handlers of XLA's foreign function interface.
 //
-// A call is described by integers (struct description): which of the three convolutions it is, and
-// for each operand its sizes and the distances in memory from one entry to the next. The same
-// integers are the question whether oneDNN supports it (jaxcnn_onednn_ask), the attribute of the
-// call in a compiled program, and the key under which the primitive is cached.
+// Integers (struct description) describe a call: which of the three convolutions it is, and for
+// each operand its sizes and the distances in memory from one entry to the next. The same integers
+// are the query whether oneDNN supports the call (jaxcnn_onednn_ask), the attribute of the call in
+// a compiled program, and the key under which the primitive is cached.
 //
-// oneDNN's functions come from Python by address (jaxcnn_onednn_bind): the shim is not linked
-// against its library, so no symbol can be confused with that of a copy in another package.
+// Python passes the addresses of oneDNN's functions (jaxcnn_onednn_bind). The shim is not linked
+// against the library, so no symbol can be confused with that of a copy in another package.
 //
-// Only one thread runs oneDNN (jaxcnn_onednn_serve); it serves all others in turn. oneDNN uses all
-// cores, so two calls at once would gain nothing. And OpenMP keeps a team of threads for each thread
-// that calls it; these look for work for a while after each call and would take the cores from the
-// next caller's team.
+// Only one thread runs oneDNN (jaxcnn_onednn_serve); it serves all other threads in turn. oneDNN
+// uses all cores, so two calls at once would gain nothing. Also, OpenMP keeps a team of threads for
+// each thread that calls it. A team looks for work for a while after each call, and would keep the
+// cores from the next caller's team.
 
 #define _DEFAULT_SOURCE  // madvise, mincore
 
@@ -86,9 +86,9 @@ struct description {
   int64_t kind;
   int64_t type;         // XLA's number of the operands' dtype
   int64_t axes;         // number of spatial axes
-  int64_t grouped;      // whether the kernel's first axis is that of the groups
+  int64_t grouped;      // whether the kernel's first axis holds the groups
   int64_t rearranged;   // whether oneDNN may copy images and outputs into other layouts
-  int64_t passed_over;  // how many implementations to skip, of those that support it
+  int64_t passed_over;  // implementations to skip, of those that support it
   int64_t sizes[OPERANDS][MOST_DIMS];    // image (N, C, *size), kernel ((g,) O, C, *F), output
   int64_t strides[OPERANDS][MOST_DIMS];  // distances in memory from one entry to the next
   int64_t stride[MOST_AXES];
@@ -101,7 +101,7 @@ enum { NUMBERS = sizeof(struct description) / sizeof(int64_t) };
 
 EXPORT int64_t jaxcnn_onednn_numbers(void) { return NUMBERS; }
 
-// The first operand, the second and the result, as places in struct description.
+// The first operand, the second and the result, as indices into struct description.
 static const int roles[3][3] = {
     {IMAGE, KERNEL, OUTPUT}, {OUTPUT, KERNEL, IMAGE}, {IMAGE, OUTPUT, KERNEL}};
 
@@ -131,12 +131,12 @@ struct operand {
 struct kept {
   struct description key;
   struct kept *next;       // in its bucket
-  uint64_t used;           // when it was used last
+  uint64_t used;           // when it was last used
   dnnl_primitive_desc_t described;  // NULL if only slow implementations support it
   dnnl_primitive_t primitive;       // created when it is first executed
   dnnl_memory_t workspace;
   size_t workspace_bytes;
-  size_t bytes;            // everything that oneDNN needs beside the operands
+  size_t bytes;            // all memory that oneDNN needs in addition to the operands
   struct operand operands[3];  // by role
   char name[NAME_LENGTH];
 };
@@ -152,7 +152,7 @@ static size_t count;
 static uint64_t clock_of_uses;
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
-static char *scratch;        // kept from call to call: reused memory is in the caches
+static char *scratch;        // kept from call to call, because reused memory is in the caches
 static size_t scratch_bytes;
 static const char *forbidden;
 
@@ -160,8 +160,8 @@ static const char *forbidden;
 EXPORT int jaxcnn_onednn_bind(void **addresses) {
   if (engine) return dnnl_success;
   memcpy(&api, addresses, sizeof api);
-  // Primitives are cached here. oneDNN's own cache would return the cached one again when the next
-  // implementation is asked for (3.2).
+  // Primitives are cached here. oneDNN's own cache (3.2) returns the same primitive again if the
+  // next implementation is requested.
   dnnl_status_t status = api.dnnl_set_primitive_cache_capacity(0);
   if (status == dnnl_success) status = api.dnnl_engine_create(&engine, dnnl_cpu, 0);
   if (status == dnnl_success)
@@ -169,15 +169,15 @@ EXPORT int jaxcnn_onednn_bind(void **addresses) {
   return status;
 }
 
-// From now on every call fails with this message, whose memory must stay valid: after a fork
-// oneDNN's threads are gone.
+// Makes every later call fail with this message, whose memory must stay valid. For use after a
+// fork, when oneDNN's threads are gone.
 EXPORT void jaxcnn_onednn_forbid(const char *why) { forbidden = why; }
 
 // ---- One at a time -----------------------------------------------------------------------------
 
 enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x40 };
 
-// Work that a thread wants done by oneDNN.
+// A thread's request for work by oneDNN.
 struct request {
   void (*run)(struct request *);
   void *what;
@@ -191,7 +191,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct request *first, **last = &first;  // the queue
 
-// Serves for ever: called in a thread that does nothing else. A second call returns at once.
+// Serves forever, in a thread that does nothing else. A second call returns at once.
 EXPORT void jaxcnn_onednn_serve(void) {
   static bool served;
   pthread_mutex_lock(&lock);
@@ -199,7 +199,7 @@ EXPORT void jaxcnn_onednn_serve(void) {
   served = true;
   pthread_mutex_unlock(&lock);
   if (again) return;
-  // Denormal numbers are zeros, as in XLA's own threads; OpenMP's threads inherit it from this one.
+  // Denormal numbers are zeros, as in XLA's own threads; OpenMP's threads inherit this setting.
   _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
   pthread_mutex_lock(&lock);
   for (;;) {
@@ -252,7 +252,7 @@ static void copy_name(char *to, const_dnnl_primitive_desc_t desc) {
   strncpy(to, name ? name : "", NAME_LENGTH - 1);
 }
 
-// Implementations by plain loops, or by patches written out in memory.
+// Whether an implementation uses plain loops, or writes patches to memory.
 static bool is_slow(const char *name) {
   return !strncmp(name, "gemm", 4) || !strncmp(name, "ref", 3) || !strncmp(name, "x64:gemm", 8);
 }
@@ -283,7 +283,7 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
   const dnnl_alg_kind_t direct = dnnl_convolution_direct;
   dnnl_primitive_desc_t forward = NULL;
   dnnl_status_t status;
-  // For the other kinds it is only a hint; its implementation does not matter.
+  // For the other kinds this is only a hint; its implementation does not matter.
   TRY(api.dnnl_convolution_forward_primitive_desc_create(
       d->kind == FORWARD ? desc : &forward, engine,
       d->kind == FORWARD ? dnnl_forward_inference : dnnl_forward_training, direct, mds[IMAGE],
@@ -296,7 +296,7 @@ static dnnl_status_t describe_convolution(const struct description *d, dnnl_memo
     TRY(api.dnnl_convolution_backward_weights_primitive_desc_create(
         desc, engine, direct, mds[IMAGE], mds[KERNEL], NULL, mds[OUTPUT], stride, dilates,
         before, after, forward, attr));
-  // Before the hint is destroyed: the next implementation is found with it.
+  // Before the hint is destroyed, because the search for the next implementation uses it.
   for (int64_t i = 0; i < d->passed_over; i++) TRY(api.dnnl_primitive_desc_next_impl(*desc));
 done:
   if (forward) api.dnnl_primitive_desc_destroy(forward);
@@ -317,7 +317,7 @@ done:
   return status;
 }
 
-// Finds oneDNN's implementation for a description.
+// Finds oneDNN's implementation of a description.
 static dnnl_status_t describe(const struct description *d, struct kept **described) {
   dnnl_status_t status = dnnl_out_of_memory;
   dnnl_memory_desc_t given[OPERANDS] = {NULL}, wanted[OPERANDS] = {NULL};
@@ -399,7 +399,7 @@ static void forget_oldest(void) {
   count--;
 }
 
-// The cached primitive for a description; describes it if there is none.
+// The cached primitive of a description; adds it if there is none.
 static dnnl_status_t find(const struct description *d, struct kept **found) {
   uint64_t hash = 14695981039346656037u;
   for (int i = 0; i < NUMBERS; i++) hash = (hash ^ (uint64_t)((const int64_t *)d)[i]) * 1099511628211u;
@@ -418,7 +418,7 @@ static dnnl_status_t find(const struct description *d, struct kept **found) {
   return dnnl_success;
 }
 
-// ---- The question ------------------------------------------------------------------------------
+// ---- The query ---------------------------------------------------------------------------------
 
 struct question {
   struct description d;
@@ -439,11 +439,12 @@ static void answer(struct request *request) {
   asked->bytes[3] = found->described ? (int64_t)found->workspace_bytes : -1;
 }
 
-// Tells what oneDNN would do. Returns 0, or oneDNN's status.
-//   named: room for 4 * 48 characters: the name of the implementation, and for each operand in the
-//     order of the call the name of what copies it into another layout; empty if none does.
-//   bytes: four numbers: of each operand that is copied, and of oneDNN's own memory; the last is -1
-//     if only slow implementations support it.
+// Reports the implementation that oneDNN would use. Returns 0, or oneDNN's status.
+//   named: room for 4 * 48 characters: the name of the implementation, and for each operand, in the
+//     order of the call, the name of the implementation that copies it into another layout; empty
+//     if it is not copied.
+//   bytes: four numbers: the bytes of each operand that is copied, and of oneDNN's own memory; the
+//     last is -1 if only slow implementations support the call.
 EXPORT int jaxcnn_onednn_ask(const int64_t *numbers, char *named, int64_t *bytes) {
   struct question asked = {.named = named, .bytes = bytes};
   memcpy(&asked.d, numbers, sizeof asked.d);
@@ -489,16 +490,16 @@ done:
 
 // ---- Large pages -------------------------------------------------------------------------------
 //
-// XLA allocates the memory of a program anew for every execution, all temporaries in one piece, and
-// the system clears each page when it is first touched: tens of thousands of pages in a training
-// step. With large pages (a hint by madvise) there are five hundred times fewer. No result changes.
+// XLA allocates new memory for every execution of a program, all temporaries in one piece, and the
+// system clears each page when it is first touched: tens of thousands of pages per training step.
+// With large pages (a hint by madvise) there are five hundred times fewer. No result changes.
 
 static void in_large_pages(uintptr_t begin, uintptr_t end) {
   const uintptr_t first = (begin + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1), last = end & ~(LARGE_PAGE - 1);
   if (last > first) madvise((void *)first, last - first, MADV_HUGEPAGE);
 }
 
-// Gives the hint for the whole mapping that holds an address.
+// Gives the hint for the whole mapping that contains an address.
 static void whole_mapping_in_large_pages(uintptr_t address) {
   static char text[1 << 16];
   const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -522,7 +523,7 @@ done:
   close(file);
 }
 
-// Called with the result of every convolution; only large ones in fresh memory matter.
+// Called with the result of every convolution; affects only large ones in new memory.
 static void result_in_large_pages(XLA_FFI_CallFrame *frame, char *data, size_t bytes) {
   static int64_t last_run;
   unsigned char there = 0;
@@ -542,7 +543,7 @@ static void result_in_large_pages(XLA_FFI_CallFrame *frame, char *data, size_t b
   in_large_pages(begin, begin + bytes);
 }
 
-// Memory for reordered operands and for oneDNN's own use; NULL if there is none.
+// Memory for reordered operands and for oneDNN's own use; NULL if the allocation fails.
 static char *room_of(size_t bytes, char **to_free) {
   *to_free = NULL;
   if (bytes <= scratch_bytes) return scratch;
@@ -618,7 +619,7 @@ static XLA_FFI_Error *as_described(const struct description *d, XLA_FFI_CallFram
 EXPORT XLA_FFI_Error *jaxcnn_onednn_convolution(XLA_FFI_CallFrame *frame) {
   if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
     XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
-    // Everything that is used here has been the same since minor version 3.
+    // All that this file uses has been the same since minor version 3.
     const int minor = frame->api->api_version.minor_version;
     metadata->api_version.major_version = XLA_FFI_API_MAJOR;
     metadata->api_version.minor_version = minor < XLA_FFI_API_MINOR ? minor : XLA_FFI_API_MINOR;

@@ -1,7 +1,7 @@
 """Operations on arrays: pure functions, checked by :mod:`jaxcnn.shapes`, computed fast.
 
-Each has a from-scratch twin of the same name and signature in :mod:`jaxcnn.reference`, which is
-never imported here. Imports geometry, shapes and convolve.
+Each operation has a from-scratch twin of the same name and signature in :mod:`jaxcnn.reference`,
+which is never imported here. This package imports geometry, shapes and convolve.
 """
 
 from jaxcnn.ops.adaptive import (

@@ -1,7 +1,7 @@
-"""Adaptive and global pools, the fast form: as many bins as outputs.
+"""Adaptive and global pools, the fast implementation: as many bins as outputs.
 
-Bins are pooled one axis at a time, by means of means and maxima of maxima: a bin of several axes is
-the product of one bin on each.
+Bins are pooled one axis at a time, as means of means and maxima of maxima: a bin over several axes
+is the product of one bin per axis.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
         returns (N, *output_size, C) or (*output_size, C)
 
     Bin i of k on N cells goes from floor(i*N/k) up to, not including, ceil((i + 1)*N/k), as in
-    PyTorch; where k does not divide N, neighbours share a cell.
+    PyTorch; if k does not divide N, neighbouring bins share a cell.
 
     Args:
       x: the input; channels last.
-      output_size: outputs, one number for all spatial axes or one for each. An x without a batch
-        axis needs one for each.
+      output_size: the number of outputs, one for all spatial axes or one for each. An x without a
+        batch axis needs one for each.
 
-    The gradient goes to the first maximum of a bin, in row-major order. A NaN in a bin is its
-    result.
+    The gradient goes to the first maximum of a bin, in row-major order. If a bin holds a NaN, its
+    result is NaN.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit.
+      InputError: (a ValueError) if shapes and arguments do not fit.
 
     >>> import jax.numpy as jnp
     >>> adaptive_max_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
@@ -60,11 +60,11 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
         returns (N, *output_size, C) or (*output_size, C)
 
     Args:
-      x, output_size: as in :func:`adaptive_max_pool`, whose bins these are.
+      x, output_size: as in :func:`adaptive_max_pool`, which has the same bins.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit.
+      TypeError: if x is not floating.
 
     >>> import jax.numpy as jnp
     >>> adaptive_avg_pool(jnp.arange(5.0).reshape(5, 1), (3,))[:, 0]
@@ -87,10 +87,10 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
         without a batch axis needs the number.
       keepdims: whether the spatial axes stay, with size 1.
 
-    The gradient goes to the first maximum in row-major order. A NaN is the result.
+    The gradient goes to the first maximum in row-major order. A NaN makes the result NaN.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit.
+      InputError: (a ValueError) if shapes and arguments do not fit.
 
     >>> import jax.numpy as jnp
     >>> global_max_pool(jnp.arange(8.0).reshape(2, 2, 2), rank=2)
@@ -111,8 +111,8 @@ def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
       x, rank, keepdims: as in :func:`global_max_pool`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit.
+      TypeError: if x is not floating.
 
     Source: Lin, Chen and Yan, arXiv:1312.4400.
 
@@ -137,12 +137,12 @@ def global_lp_pool(
       x, rank, keepdims: as in :func:`global_max_pool`.
       p: the order of the norm, a number >= 1.
 
-    No intermediate value overflows unless the norm does. The gradient where all cells are zero is
-    0. Sums of 16-bit inputs are made in float32.
+    No intermediate value overflows unless the norm does. If all cells are zero, the gradient is 0.
+    Sums of 16-bit inputs are computed in float32.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit.
+      TypeError: if x is not floating.
 
     Source: ONNX, operator GlobalLpPool.
 
@@ -159,14 +159,14 @@ def _pool_bins(
     shapes: BinShapes,
     pool: Callable[[jax.Array, int, np.ndarray | None], jax.Array],
 ) -> jax.Array:
-    """Pools the bins of each axis, the last axis first: row-major order settles ties so.
+    """Pools the bins of each axis, the last axis first, so that ties follow row-major order.
 
     Args:
       x: (N, *spatial, C).
       shapes: the bins.
-      pool: (cells, axis, real) -> x pooled along one axis. Bins have the axis ``axis - 1`` of the
-        cells, the cells of a bin the axis ``axis``. ``real`` says which cells are in their bin;
-        None: all are.
+      pool: (cells, axis, real) -> x pooled along one axis. Axis ``axis - 1`` of the cells counts
+        the bins, axis ``axis`` the cells of a bin. ``real`` marks the cells that are in their bin;
+        None means all.
     """
     last = x.ndim - 2
     for back, bins in enumerate(reversed(shapes.bins)):

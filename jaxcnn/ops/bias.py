@@ -9,11 +9,11 @@ from jaxcnn.shapes import widened
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """y (..., C) + bias, if there is one; the bias's gradient is summed in float32 at least.
+    """y (..., C) plus the bias, if any; the bias's gradient is summed in float32 at least.
 
-    A sum of two 16-bit numbers is rounded twice, to float32 and to 16 bits, and is the same as if
-    rounded once: float32 has the 2p + 2 digits that this takes (S. A. Figueroa, "When is double
-    rounding innocuous?", SIGNUM Newsletter 30(3), 1995).
+    A sum of two 16-bit numbers is rounded twice, to float32 and then to 16 bits. The result is the
+    same as with one rounding, because float32 has the required 2p + 2 digits (S. A. Figueroa, "When
+    is double rounding innocuous?", SIGNUM Newsletter 30(3), 1995).
 
     Args:
       y: the feature maps.

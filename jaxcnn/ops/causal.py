@@ -1,4 +1,4 @@
-"""Causal convolution along time, the fast form, at once and chunk by chunk."""
+"""Causal convolution along time, the fast implementation, at once and chunk by chunk."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def causal_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """A convolution along one axis in which no output sees a later cell of ``x``.
+    """A convolution along one axis in which no output depends on a later cell of ``x``.
 
         x: (N, T, C_in) or (T, C_in)      kernel: (F, C_in // groups, C_out)      bias: (C_out,)
         returns (N, k, C_out) or (k, C_out), with k = (T - 1)/stride + 1
 
-    The last tap reads the present cell, the first one the cell F' - 1 = dilation*(F - 1) before it.
-    Cells before the beginning are zero.
+    The last tap reads the present cell; the first tap reads the cell F' - 1 = dilation*(F - 1)
+    before it. Cells before the beginning are zero.
 
     Args:
       x: the input; time, then channels.
@@ -44,8 +44,8 @@ def causal_conv(
       stride, dilation, groups, rounding, precision, out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     Source: A. van den Oord et al., "WaveNet", arXiv:1609.03499, section 2.1.
 
@@ -67,14 +67,15 @@ def causal_conv_state(
     """The state before the first chunk: F' - 1 cells of zeros.
 
         kernel: (F, C_in // groups, C_out)
-        returns (batch, F' - 1, C_in), or (F' - 1, C_in) where ``batch`` is None
+        returns (batch, F' - 1, C_in), or (F' - 1, C_in) if ``batch`` is None
 
     Args:
       kernel, dilation, groups: as for :func:`causal_conv_stream`.
-      batch: N of the chunks, or None for chunks without a batch axis.
+      batch: the batch size N of the chunks, or None for chunks without a batch axis.
 
     Raises:
-      InputError: (a ValueError) where an argument is out of range; TypeError for a wrong type.
+      InputError: (a ValueError) if an argument is out of range.
+      TypeError: if an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
     >>> causal_conv_state(jnp.ones((3, 2, 8)), batch=4, dilation=5).shape
@@ -96,28 +97,28 @@ def causal_conv_stream(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """The next outputs of a :func:`causal_conv` whose input arrives in chunks.
+    """The outputs for the next chunk of a :func:`causal_conv` whose input arrives in chunks.
 
         chunk: (N, L, C_in) or (L, C_in), L >= 1      state: (N, F' - 1, C_in) or (F' - 1, C_in)
         kernel: (F, C_in // groups, C_out)            bias: (C_out,)
         returns outputs (N, L, C_out) or (L, C_out), and the state for the next chunk
 
-    For chunks of any lengths the outputs are those of :func:`causal_conv` with stride 1 on the
-    whole input: each is the sum of the same products. Where sums are exact (integers, and floats
-    that hold them) the numbers are identical. Otherwise they agree within rounding, since the
-    compiled program may add in an order that depends on L. The state's shape is constant, so this
+    For chunks of any length the outputs are those of :func:`causal_conv` with stride 1 on the whole
+    input: each is the sum of the same products. If sums are exact (integers, and floats that hold
+    integers) the numbers are identical. Otherwise they agree within rounding, since the compiled
+    program may add in an order that depends on L. The state's shape is constant, so this function
     may be the body of :func:`jax.lax.scan`.
 
     Args:
-      chunk: the cells that have arrived.
-      state: the last F' - 1 cells before them: :func:`causal_conv_state` at first, then what the
-        previous call returned.
+      chunk: the next cells of the input.
+      state: the F' - 1 cells before the chunk: :func:`causal_conv_state` at first, then the state
+        that the previous call returned.
       kernel, bias, dilation, groups, precision: as in :func:`causal_conv`.
-      out_sharding: of the outputs, as in :func:`causal_conv`.
+      out_sharding: the sharding of the outputs, as in :func:`causal_conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
     >>> kernel = jnp.ones((2, 1, 1))

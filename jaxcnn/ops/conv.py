@@ -1,4 +1,4 @@
-"""Convolution, the fast form."""
+"""Convolution, the fast implementation."""
 
 from __future__ import annotations
 
@@ -46,46 +46,46 @@ def conv(
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Slides the filters of ``kernel`` over ``x``; each gives one number for each place: Wx + b.
+    """Slides the filters of ``kernel`` over ``x``; each gives one number per position: Wx + b.
 
-    The filter is not flipped: a cross-correlation, as everywhere in deep learning.
+    The kernel is not flipped: this is a cross-correlation, as everywhere in deep learning.
 
         x: (N, *spatial, C_in) or (*spatial, C_in)      kernel: (*F, C_in // groups, C_out)
         bias: (C_out,)
         returns (N, *k, C_out) or (*k, C_out), with
         k = (size + lo + hi - F')/stride + 1,   F' = dilation*(F - 1) + 1
 
-    Any number of spatial axes. ``stride``, ``padding`` and ``dilation`` are one value for all axes
-    or one for each. Sizes are in cells.
+    There may be any number of spatial axes. ``stride``, ``padding`` and ``dilation`` are one value
+    for all axes or one for each. Sizes are in cells.
 
     Args:
       x: the input; channels last.
-      kernel: the filters; their rank gives the number of spatial axes.
+      kernel: the filters; the kernel's rank gives the number of spatial axes.
       bias: added to each feature map.
-      stride: cells from one placement of the filter to the next.
+      stride: cells from one window to the next.
       padding: cells around x: ``"VALID"``, ``"SAME"``, ``"SAME_LOWER"``, ``"FULL"``,
         ``"CAUSAL"``, an int, an int for each axis, or a pair (before, after) for each axis.
-      dilation: cells from one tap of the filter to the next.
-      groups: parts into which the channels are divided; filter j sees part j // (C_out/groups).
-      rounding: ``"exact"`` refuses a stride that leaves cells at the end unread; ``"floor"`` drops
-        them, as other libraries do.
+      dilation: cells from one tap of the kernel to the next.
+      groups: parts into which the channels are divided; filter j reads part j // (C_out/groups).
+      rounding: ``"exact"`` raises an error if the stride leaves cells at the end unread;
+        ``"floor"`` drops those cells, as other libraries do.
       padding_mode: what the padding holds; 1234 padded by 2 becomes 00123400 (``"zeros"``),
         32123432 (``"reflect"``), 11123444 (``"replicate"``), 34123412 (``"circular"``), or zeros
-        that do not count (``"partial"``): before the bias, each output is multiplied by
-        taps/(taps on real cells), Liu et al., arXiv:1811.11718.
-      mask: multiplies the kernel; each of its axes has the kernel's size or 1. A weight masked by 0
-        or False counts as 0 even if it is a NaN, and gets no gradient (van den Oord et al.,
-        arXiv:1606.05328).
+        that do not count (``"partial"``): each output is multiplied by taps/(taps on real cells)
+        before the bias is added (Liu et al., arXiv:1811.11718).
+      mask: an array that multiplies the kernel; each of its axes has the kernel's size or 1. A
+        weight masked by 0 or False counts as 0 even if it is a NaN, and gets no gradient (van den
+        Oord et al., arXiv:1606.05328).
       precision: as in :func:`jax.lax.conv_general_dilated`.
-      preferred_element_type: the result's dtype, and the bias's; None takes that of x. int32 sums
-        the products of int8 inputs without wrapping, float32 gives sums of bfloat16 unrounded.
+      preferred_element_type: the dtype of the result and of the bias; None takes that of x. With
+        int32, sums of int8 products do not wrap; with float32, sums of bfloat16 are not rounded.
       algorithm: as in :func:`jaxcnn.conv_general_dilated`.
       out_sharding: how the result is divided among devices, as in
-        :func:`jax.lax.conv_general_dilated`; needed where channels are divided.
+        :func:`jax.lax.conv_general_dilated`; needed if channels are divided.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     Source: Dumoulin and Visin, arXiv:1603.07285.
 
@@ -117,7 +117,7 @@ def conv(
 
 
 def masked(kernel: jax.Array, mask: jax.Array) -> jax.Array:
-    """kernel * mask, in which 0 times a NaN or an infinity is 0."""
+    """kernel * mask, with 0 for 0 times a NaN or an infinity."""
     kept = jnp.where(mask == 0, jnp.zeros((), kernel.dtype), kernel)
     return (widened(kept) * widened(mask)).astype(kernel.dtype)
 
@@ -137,7 +137,7 @@ def convolve(
         x = extend(x, shapes.windows, shapes.padding_mode)
         paddings = ((0, 0),) * len(paddings)
     y = conv_general_dilated(
-        widened(x, 16),  # in 16 bits algorithms sum in float32 by themselves
+        widened(x, 16),  # 16-bit inputs: the algorithms sum in float32
         widened(kernel, 16),
         window_strides=shapes.strides,
         padding=paddings,
@@ -153,12 +153,12 @@ def convolve(
 
 
 def sum_type(x: jax.Array, shapes: ConvShapes) -> np.dtype | None:
-    """The dtype in which lax sums, for a result of another dtype than x; else None."""
+    """The dtype in which lax sums if the result differs from x in dtype; else None."""
     return None if shapes.dtype in (None, x.dtype) else sum_dtype(shapes.dtype)
 
 
 def finish(y: jax.Array, bias: jax.Array | None, shapes: ConvShapes) -> jax.Array:
-    """The sums under the windows, scaled to the real cells if padding is partial, plus the bias."""
+    """The sums ``y``, scaled to the real cells if the padding is partial, plus the bias."""
     if shapes.padding_mode == "partial":
         share = jnp.asarray(taps_by_real(shapes.windows), widened(y).dtype)
         y = (widened(y) * share).astype(y.dtype)

@@ -1,4 +1,4 @@
-"""Transposed convolution, the fast form."""
+"""Transposed convolution, the fast implementation."""
 
 from __future__ import annotations
 
@@ -45,35 +45,37 @@ def conv_transpose(
 
         <conv(y, kernel, ...), x> = <y, conv_transpose(x, kernel, ...)>
 
-    conv carries a value from a cell to an output; this carries it from that output to the cell.
+    conv carries a value from a cell to an output; conv_transpose carries a value from that output
+    to that cell.
 
         x: (N, *k, K) or (*k, K)      kernel: (*F, C // groups, K)      bias: (C,)
         returns (N, *size, C) or (*size, C), with
         size = (k - 1)*stride + F' - lo - hi + output_padding,   F' = dilation*(F - 1) + 1
 
-    The kernel is conv's: its last axis is the channels of the input here.
+    The kernel has conv's layout: its last axis holds the channels of the input here.
 
     Args:
       x: the input, shaped like an output of conv; channels last.
-      kernel: the filters; their rank gives the number of spatial axes.
+      kernel: the filters; the kernel's rank gives the number of spatial axes.
       bias: added to each channel of the result.
       stride: cells of the result from one cell of x to the next.
-      padding: cells that conv pads and this cuts off: a name, an int, an int for each axis, or a
-        pair (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give size = k*stride.
-        Negative padding adds cells that conv would not read: they get the bias alone.
-      dilation: cells from one tap of the filter to the next.
+      padding: cells that conv adds and this function cuts off: a name, an int, an int for each
+        axis, or a pair (before, after) for each axis. ``"SAME"`` and ``"SAME_LOWER"`` give
+        size = k*stride. Negative padding adds cells that conv would not read: they get the bias
+        alone.
+      dilation: cells from one tap of the kernel to the next.
       groups: parts into which the channels are divided, as in conv.
       output_size: the result's spatial size, one for all axes or one for each, among the ``stride``
-        sizes that conv turns into k. None takes the smallest, or k*stride for a SAME padding.
-      output_padding: another way to give the size: how much larger than the smallest it is, 0 to
-        stride - 1. If the padding after is 0, no window reads the added cells, and they get the
-        bias alone. Not together with ``output_size``.
+        sizes that conv turns into k. None takes the smallest, or k*stride for SAME padding.
+      output_padding: cells by which the result exceeds the smallest size, 0 to stride - 1; an
+        alternative to ``output_size``, not to be combined with it. If the padding after is 0, no
+        window reads the added cells, and they get the bias alone.
       precision: as in :func:`jax.lax.conv_general_dilated`.
       preferred_element_type, out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     Source: Dumoulin and Visin, arXiv:1603.07285, chapter 4.
 
@@ -116,7 +118,7 @@ def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
     """(*F, C/groups, K) as (*F, K/groups, C): flipped, and each group transposed.
 
     conv's output i reads the cell i*s + d*f - lo at tap f. So cell n meets output i at the tap with
-    d*f = n + lo - i*s: as outputs rise, taps fall, as in a flipped filter.
+    d*f = n + lo - i*s: as i rises, f falls, as in a flipped kernel.
     """
     *filters, _, out_channels = kernel.shape
     flipped = jnp.flip(kernel, tuple(range(len(filters))))
@@ -125,10 +127,10 @@ def _backwards(kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
 
 
 def _adjoint_paddings(shapes: ConvShapes) -> list[tuple[int, int]]:
-    """The padding with which a stride-1 convolution of x, dilated by the stride, gives every cell.
+    """The padding for the stride-1 convolution of x, dilated by the stride, that gives every cell.
 
     Before: F' - 1 - lo cells. After: the rest of the size + F' - 1 cells that are read. Both may be
-    negative: lax then cuts off cells, which only conv's padding reaches.
+    negative: lax then cuts off cells that only conv's padding reaches.
     """
     pairs = []
     for window in shapes.windows:

@@ -1,4 +1,4 @@
-"""Kernels from other frameworks in jaxcnn's layout, and back.
+"""Conversions of kernels between jaxcnn's layout and those of PyTorch and Keras.
 
 jaxcnn       conv             (*F, C_in/groups, C_out)
              conv_transpose   (*F, C/groups, K), from K channels to C
@@ -9,9 +9,9 @@ Keras        Conv             (*F, C_in/groups, C_out)
              ConvTranspose    (*F, C, K)
              DepthwiseConv    (*F, C, multiplier)
 
-In PyTorch and Keras as here a transposed convolution is the adjoint of the convolution with the
-same kernel, so that nothing is flipped and both kinds are converted alike. The functions take and
-give NumPy or JAX arrays, of any number of spatial axes.
+In PyTorch and Keras, as here, a transposed convolution is the adjoint of the convolution with the
+same kernel, so nothing is flipped and both kinds are converted alike. The functions take and return
+NumPy or JAX arrays with any number of spatial axes.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def kernel_from_torch(weight: Array) -> Array:
 
         weight: (A, B, *F)      returns (*F, B, A)
 
-    A grouped kernel (*F, 1, C*multiplier) serves :func:`jaxcnn.depthwise_conv` too, once it is
-    reshaped to (*F, C, multiplier).
+    A grouped kernel (*F, 1, C*multiplier), reshaped to (*F, C, multiplier), also fits
+    :func:`jaxcnn.depthwise_conv`.
 
     Raises:
-      InputError: (a ValueError) where it has fewer than 3 axes.
-      TypeError: where it is neither a NumPy nor a JAX array.
+      InputError: (a ValueError) if the array has fewer than 3 axes.
+      TypeError: if the argument is neither a NumPy nor a JAX array.
 
     >>> kernel_from_torch(np.ones((8, 3, 5, 7))).shape
     (5, 7, 3, 8)
     """
     with error_prefix("kernel_from_torch"):
-        _require_kernel("weight", weight, "(8, 3, 5, 5): C_out, C_in/groups, *filter")
+        _require_kernel("weight", weight, "(8, 3, 5, 5): C_out, C_in/groups, *kernel_size")
     return weight.transpose(*range(2, weight.ndim), 1, 0)
 
 
@@ -55,8 +55,8 @@ def kernel_to_torch(kernel: Array) -> Array:
         kernel: (*F, B, A)      returns (A, B, *F)
 
     Raises:
-      InputError: (a ValueError) where it has fewer than 3 axes.
-      TypeError: where it is neither a NumPy nor a JAX array.
+      InputError: (a ValueError) if the array has fewer than 3 axes.
+      TypeError: if the argument is neither a NumPy nor a JAX array.
 
     >>> kernel_to_torch(np.ones((5, 7, 3, 8))).shape
     (8, 3, 5, 7)
@@ -71,11 +71,11 @@ def kernel_to_torch(kernel: Array) -> Array:
 def kernel_from_keras(weight: Array) -> Array:
     """The kernel of a Keras Conv, ConvTranspose, DepthwiseConv or SeparableConv: the same array.
 
-    Keras's axes are in jaxcnn's order already; this says so, and checks what it can.
+    Keras's axes are in jaxcnn's order already. The function only checks the type and the rank.
 
     Raises:
-      InputError: (a ValueError) where it has fewer than 3 axes.
-      TypeError: where it is neither a NumPy nor a JAX array.
+      InputError: (a ValueError) if the array has fewer than 3 axes.
+      TypeError: if the argument is neither a NumPy nor a JAX array.
 
     >>> kernel_from_keras(np.ones((5, 7, 3, 8))).shape
     (5, 7, 3, 8)
@@ -87,11 +87,11 @@ def kernel_from_keras(weight: Array) -> Array:
 
 @suggest_keywords
 def kernel_to_keras(kernel: Array) -> Array:
-    """A kernel as Keras's layer of that kind takes it: the same array.
+    """A kernel as the Keras layer of the same kind takes it: the same array.
 
     Raises:
-      InputError: (a ValueError) where it has fewer than 3 axes.
-      TypeError: where it is neither a NumPy nor a JAX array.
+      InputError: (a ValueError) if the array has fewer than 3 axes.
+      TypeError: if the argument is neither a NumPy nor a JAX array.
 
     >>> kernel_to_keras(np.ones((5, 7, 3, 8))).shape
     (5, 7, 3, 8)

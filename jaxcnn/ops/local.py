@@ -1,4 +1,4 @@
-"""Local convolution, the fast form: one matrix product for each place."""
+"""Local convolution, the fast implementation: one matrix product per output position."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def local_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """A convolution without shared weights: every place has filters of its own.
+    """A convolution without shared weights: every output position has its own filters.
 
         x: (N, *spatial, C_in) or (*spatial, C_in)      kernel: (*k, *F, C_in, C_out)
-        bias: (*k, C_out), or (C_out,) for one number a feature map
+        bias: (*k, C_out), or (C_out,) for one number per feature map
         returns (N, *k, C_out) or (*k, C_out), with k as in :func:`jaxcnn.conv`
 
     Args:
       x: the input; channels last.
-      kernel: for each place its filters; a kernel of 2n + 2 axes has n spatial ones.
-      bias: added at each place.
+      kernel: the filters of each position; a kernel with 2n + 2 axes is for n spatial axes.
+      bias: added at each position.
       stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.conv`.
       precision: as in :func:`jax.lax.dot_general`.
       out_sharding: as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
     >>> local_conv(jnp.ones((7, 7, 3)), jnp.ones((5, 5, 3, 3, 3, 6))).shape

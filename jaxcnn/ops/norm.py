@@ -1,4 +1,4 @@
-"""The p-norm of cells, over the whole range of their dtype and with derivatives of every order."""
+"""The p-norm of cells, over the full range of their dtype, with derivatives of every order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:
-    """The p-norm of the cells under each window; of a large window it is a norm of norms."""
+    """The p-norm of the cells under each window; a norm of norms if the window is large."""
     for step in steps(layout):
         axis = max(range(len(step)), key=lambda axis: step[axis].kernel_size)
         x = _stored(_long_norm(x, step, axis, p))
@@ -27,7 +27,7 @@ def window_norm(x: jax.Array, layout: ArrayWindow, p: float) -> jax.Array:
 
 
 def _long_norm(x: jax.Array, layout: ArrayWindow, axis: int, p: float) -> jax.Array:
-    """The norms under windows with many taps on one axis: of blocks of taps, then of those norms.
+    """The norms under windows with many taps on one axis: norms of blocks, then norms of those.
 
     The program grows with the logarithm of the window's size.
     """
@@ -57,11 +57,11 @@ def _long_norm(x: jax.Array, layout: ArrayWindow, axis: int, p: float) -> jax.Ar
 
 
 def norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...] = ()) -> jax.Array:
-    """(sum |cell|^p)^(1/p), entry by entry over several arrays, and over ``axes``, which stay as 1.
+    """(sum |cell|^p)^(1/p) over several arrays, entry by entry, and over ``axes``, kept as 1.
 
-    If p is not 1, the cells are divided by the largest of them, whose power may overflow where the
-    norm does not. The norm is homogeneous, norm(c*x) = c*norm(x): its derivative at x is the one at
-    x/c, where nothing overflows either.
+    If p is not 1, the cells are divided by the largest of them, because its power may overflow even
+    if the norm does not. The norm is homogeneous, norm(c*x) = c*norm(x), so its derivative at x
+    equals that at x/c, where nothing overflows either.
     """
     cells = tuple(cells)
     return _plain_norm(cells, 1, axes) if p == 1 else _norm(cells, p, axes)
@@ -91,12 +91,12 @@ def _largest(cells: Sequence[jax.Array], axes: tuple[int, ...]) -> jax.Array:
 
 
 def _stored(x: jax.Array) -> jax.Array:
-    """x, computed once on CPUs, not again for each tap that reads it."""
+    """x, computed once on CPUs instead of once for each tap that reads it."""
     return materialize_cotangent(materialize(x))
 
 
 def _scaled(cells: Sequence[jax.Array], largest: jax.Array) -> tuple[jax.Array, ...]:
-    """The cells divided by the largest; infinite cells become their signs, those beside them 0."""
+    """The cells divided by the largest; with infinite cells, those become +-1 and the others 0."""
     by = jnp.where(largest == 0, 1, largest)
     return tuple(jnp.where(jnp.isinf(cell), jnp.sign(cell), cell / by) for cell in cells)
 
@@ -106,14 +106,14 @@ def _plain_norm(cells: Sequence[jax.Array], p: float, axes: tuple[int, ...]) -> 
     total = materialize_cotangent(jnp.sum(powers, axes, keepdims=True))
     if p == 1:
         return total
-    # If all cells are zero the norm has no derivative: here it has that of a constant, 0.
+    # If all cells are zero the norm has no derivative; it is defined as 0 here.
     zero = total == 0
     away = jnp.where(zero, 1, total)
     return jnp.where(zero, 0, jnp.sqrt(away) if p == 2 else away ** (1 / p))
 
 
 def _power(x: jax.Array, p: float) -> jax.Array:
-    """|x|^p; derivatives at 0 that are infinite or do not exist are 0."""
+    """|x|^p; a derivative at 0 that is infinite or does not exist is 0."""
     if p == 2:
         return x * x
     magnitude = x * jnp.sign(x)  # not jnp.abs, whose derivative at 0 is 1

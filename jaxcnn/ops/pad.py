@@ -1,4 +1,4 @@
-"""Padding of arrays, the fast form."""
+"""Padding of arrays, the fast implementation."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
     """Adds cells around the spatial axes of ``x``; 1234 padded by 2 on both sides becomes
 
         "zeros"      -> 00123400
-        "reflect"    -> 32123432    at most size - 1 cells a side
+        "reflect"    -> 32123432    at most size - 1 cells per side
         "replicate"  -> 11123444
-        "circular"   -> 34123412    at most size cells a side
+        "circular"   -> 34123412    at most size cells per side
 
         x: (N, *spatial, C) or (*spatial, C)
         returns (N, *padded, C) or (*padded, C), with padded = size + lo + hi
@@ -41,11 +41,11 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
       x: the input; channels last.
       padding: cells around x: an int, an int for each spatial axis, or a pair (before, after) for
         each. An x without a batch axis needs one entry for each axis.
-      padding_mode: what the new cells hold.
+      padding_mode: what the new cells hold, as above.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
     >>> pad(jnp.array([[1], [2], [3], [4]]), [2], padding_mode="reflect")[:, 0]
@@ -64,5 +64,5 @@ def extend(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Ar
             x = jnp.concatenate([before, x, lax.slice_in_dim(x, 0, high, axis=axis)], axis)
         return x
     around = [(0, 0), *(window.padding for window in windows), (0, 0)]
-    # Widened for the gradient, which adds those of a cell's copies.
+    # Widened for the gradient, which sums the gradients of a cell's copies.
     return jnp.pad(widened(x), around, mode=_NUMPY_MODES[padding_mode]).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Pooling over sliding windows, the fast form."""
+"""Pooling over sliding windows, the fast implementation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def max_pool(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> jax.Array:
-    """The largest cell under each window, channel by channel; padding never wins.
+    """The largest cell under each window, channel by channel; padding is ignored.
 
         x: (N, *spatial, C) or (*spatial, C)
         returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
@@ -39,15 +39,15 @@ def max_pool(
       kernel_size: the window's size, one number for all spatial axes or one for each. An x without
         a batch axis needs one for each.
       stride: None takes the window's size.
-      padding, dilation, rounding: as in :func:`jaxcnn.conv`. ``rounding="ceil"`` adds a window for
-        cells left at the end, which overhangs.
+      padding, dilation, rounding: as in :func:`jaxcnn.conv`. ``rounding="ceil"`` adds a window that
+        overhangs the end, for cells that would be left unread there.
 
-    The gradient goes to the first maximum in the window, in row-major order, as in PyTorch. A NaN
-    under the window is the result.
+    The gradient goes to the first maximum in the window, in row-major order, as in PyTorch. If a
+    window covers a NaN, its result is NaN.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
-        nothing but padding.
+      InputError: (a ValueError) if shapes and arguments do not fit, or a window would cover only
+        padding.
 
     >>> import jax.numpy as jnp
     >>> max_pool(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))[..., 0]
@@ -70,7 +70,7 @@ def min_pool(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> jax.Array:
-    """The smallest cell under each window, channel by channel; padding never wins.
+    """The smallest cell under each window, channel by channel; padding is ignored.
 
         x: (N, *spatial, C) or (*spatial, C)
         returns (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
@@ -78,12 +78,12 @@ def min_pool(
     Args:
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
 
-    The gradient goes to the first minimum in the window, in row-major order. A NaN under the window
-    is the result.
+    The gradient goes to the first minimum in the window, in row-major order. If a window covers a
+    NaN, its result is NaN.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
-        nothing but padding.
+      InputError: (a ValueError) if shapes and arguments do not fit, or a window would cover only
+        padding.
 
     >>> import jax.numpy as jnp
     >>> min_pool(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))[..., 0]
@@ -114,15 +114,15 @@ def avg_pool(
 
     Args:
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
-      count_include_pad: False divides by the number of real cells under the window, so that
-        padding changes nothing; True divides by all its taps, zeros included.
+      count_include_pad: False divides by the number of real cells under the window, so that padding
+        does not change the mean; True divides by the number of taps, zeros included.
 
-    Sums of 16-bit inputs are made in float32.
+    Sums of 16-bit inputs are computed in float32.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
-        nothing but padding.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit, or a window would cover only
+        padding.
+      TypeError: if x is not floating.
 
     >>> import jax.numpy as jnp
     >>> avg_pool(jnp.ones((3, 3, 1)), (2, 2), stride=1, padding=1)[0, 0]
@@ -159,14 +159,14 @@ def lp_pool(
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`max_pool`.
       p: the order of the norm, a number >= 1.
 
-    The cells are divided by the largest under their window before they are raised to p, so that
-    no intermediate value overflows unless the norm does. The gradient at a window of zeros is 0.
-    Sums of 16-bit inputs are made in float32.
+    The cells are divided by the largest under their window before they are raised to the power p,
+    so that no intermediate value overflows unless the norm does. The gradient at a window of zeros
+    is 0. Sums of 16-bit inputs are computed in float32.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
-        nothing but padding.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit, or a window would cover only
+        padding.
+      TypeError: if x is not floating.
 
     Source: ONNX, operator LpPool; Gulcehre et al., arXiv:1311.1780.
 

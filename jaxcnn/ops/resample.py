@@ -1,4 +1,4 @@
-"""Resampling: blur pooling, pixel shuffle and unshuffle; the fast form."""
+"""Resampling: blur pooling, pixel shuffle and unshuffle; the fast implementation."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def blur_pool(
     padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> jax.Array:
-    """Blurs each channel with a binomial filter and keeps every ``stride``-th cell.
+    """Blurs each channel with a binomial kernel and keeps every ``stride``-th cell.
 
-    A network is less sensitive to shifts with a pool or convolution of stride 1 and then this,
-    instead of one of stride 2. The filter's weights on each axis are a row of Pascal's triangle,
+    A network is less sensitive to shifts if a pool or convolution of stride 1 followed by a blur
+    pool replaces one of stride 2. The kernel's weights on each axis are a row of Pascal's triangle,
     scaled to sum 1: (1, 2, 1)/4 for 3 taps, (1, 4, 6, 4, 1)/16 for 5.
 
         x: (N, *spatial, C) or (*spatial, C), of a floating dtype
@@ -42,18 +42,18 @@ def blur_pool(
 
     Args:
       x: the input; channels last.
-      kernel_size: taps, one number for all spatial axes or one for each; 1 only subsamples. An x
-        without a batch axis needs one for each.
+      kernel_size: taps, one number for all spatial axes or one for each; 1 subsamples without a
+        blur. An x without a batch axis needs one for each.
       stride: cells from one output to the next.
       padding: as in :func:`jaxcnn.conv`. SAME_LOWER gives ceil(size/stride) outputs; with an odd
-        filter and stride 1 or 2 these are centred on the cells 0, stride, 2*stride, ..., as in the
-        paper's program.
+        kernel and stride 1 or 2 these are centred on the cells 0, stride, 2*stride, ..., as in the
+        paper's code.
       padding_mode: what the padding holds, as in :func:`jaxcnn.pad`.
       rounding: ``"exact"`` or ``"floor"``, as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where x is not floating.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if x is not floating.
 
     Source: Zhang, arXiv:1904.11486.
 
@@ -77,13 +77,13 @@ def blur_pool(
 
 @suggest_keywords
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Lays the channels of each cell out as a block of ``factor`` cells.
+    """Moves the channels of each cell into a block of ``factor`` cells.
 
         x: (N, *spatial, C*prod(factor)) or (*spatial, C*prod(factor))
         returns (N, *spatial*factor, C) or (*spatial*factor, C)
 
-    On an image with factors r_1, r_2 the cell (h*r_1 + i, w*r_2 + j), channel c, of the result is
-    the cell (h, w) of x, channel
+    On an image with factors r_1, r_2, the result's cell (h*r_1 + i, w*r_2 + j), channel c, is x's
+    cell (h, w), channel
 
         (c*r_1 + i)*r_2 + j for order "CRD",      (i*r_2 + j)*C + c for "DCR"
 
@@ -91,12 +91,12 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
       x: the input; channels last.
       factor: r, one number for all spatial axes or one for each. An x without a batch axis needs
         one for each.
-      order: which channels make a block. ``"CRD"``: neighbouring ones, as in the paper and in
-        PyTorch's PixelShuffle; ``"DCR"``: those C apart, as in TensorFlow's depth_to_space. ONNX's
-        DepthToSpace has both, and DCR by default.
+      order: which channels form a block. ``"CRD"``: neighbouring channels, as in the paper and in
+        PyTorch's PixelShuffle; ``"DCR"``: channels C apart, as in TensorFlow's depth_to_space.
+        ONNX's DepthToSpace has both, and DCR by default.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
 
     Source: Shi et al., arXiv:1609.05158.
 
@@ -110,7 +110,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
     stacked = (*channels, *factors) if order == "CRD" else (*factors, *channels)
     blocks = x.reshape(x.shape[0], *shapes.coarse, *stacked)
     blocks = jnp.moveaxis(blocks, _stacked_offsets(shapes), _woven_offsets(shapes))
-    # One axis at a time: an array divided among devices allows no more in one reshape.
+    # One axis at a time: a reshape of an array divided among devices cannot split more axes.
     for axis in range(1, 1 + len(factors)):
         blocks = lax.collapse(blocks, axis, axis + 2)
     return shapes.restore(blocks)
@@ -118,7 +118,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
 
 @suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Moves each block of ``factor`` cells into the channels of one; undoes ``pixel_shuffle``.
+    """Moves each block of ``factor`` cells into the channels of one; inverts ``pixel_shuffle``.
 
         x: (N, *spatial, C) or (*spatial, C)
         returns (N, *spatial/factor, C*prod(factor)) or (*spatial/factor, C*prod(factor))
@@ -128,7 +128,7 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
       factor, order: as in :func:`pixel_shuffle`. The factor must divide the spatial sizes.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
 
     Source: Shi et al., arXiv:1609.05158; Zhang, Zuo and Zhang, arXiv:1710.04026.
 

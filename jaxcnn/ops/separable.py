@@ -1,4 +1,4 @@
-"""Depthwise and separable convolution, the fast form: grouped convolutions, one group a channel."""
+"""Depthwise and separable convolution by grouped convolutions, with one group per channel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def depthwise_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Slides ``multiplier`` filters of its own over each channel; channels are never mixed.
+    """Slides ``multiplier`` filters over each channel separately; channels are never mixed.
 
         x: (N, *spatial, C) or (*spatial, C)      kernel: (*F, C, multiplier)
         bias: (C * multiplier,)
@@ -44,14 +44,14 @@ def depthwise_conv(
 
     Args:
       x: the input; channels last.
-      kernel: the filters; their rank gives the number of spatial axes.
+      kernel: the filters; the kernel's rank gives the number of spatial axes.
       bias: added to each feature map.
       stride, padding, dilation, rounding, padding_mode, precision, out_sharding: as in
         :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     >>> import jax.numpy as jnp
     >>> depthwise_conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 2))).shape
@@ -87,7 +87,7 @@ def separable_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """A depthwise convolution, then one of 1x1 filters that mixes its feature maps.
+    """A depthwise convolution, then a 1x1 convolution that mixes its feature maps.
 
         x: (N, *spatial, C) or (*spatial, C)
         depthwise_kernel: (*F, C, multiplier)
@@ -98,17 +98,17 @@ def separable_conv(
     Args:
       x: the input; channels last.
       depthwise_kernel: the filters of each channel, as in :func:`depthwise_conv`.
-      pointwise_kernel: the weights that mix.
+      pointwise_kernel: the weights that mix the feature maps.
       bias: added to each mixed feature map.
-      stride, padding, dilation, rounding, padding_mode: of the depthwise convolution, as in
+      stride, padding, dilation, rounding, padding_mode: for the depthwise convolution, as in
         :func:`jaxcnn.conv`.
-      precision: of both, as in :func:`jaxcnn.conv`.
-      out_sharding: as in :func:`jaxcnn.conv`; the maps between the two are divided along batch
-        and channels as x is.
+      precision: for both convolutions, as in :func:`jaxcnn.conv`.
+      out_sharding: as in :func:`jaxcnn.conv`; the feature maps between the two convolutions are
+        divided along batch and channels as x is.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, with what to type instead.
-      TypeError: where dtypes differ, or an argument is of the wrong type.
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, or an argument is of the wrong type.
 
     Source: F. Chollet, "Xception", arXiv:1610.02357 (without an activation in between).
 
@@ -137,12 +137,12 @@ def separable_conv(
 
 
 def _between(x: jax.Array) -> PartitionSpec:
-    """How x is divided along batch and channels; a stride may change the spatial sizes."""
+    """The partition of x along batch and channels alone: a stride may change the spatial sizes."""
     batch, *spatial, channels = jax.typeof(x).sharding.spec
     return PartitionSpec(batch, *[None] * len(spatial), channels)
 
 
 def _one_group_a_channel(kernel: jax.Array) -> jax.Array:
-    """(*F, C, multiplier) as (*F, 1, C * multiplier), the filters in the order of the groups."""
+    """(*F, C, multiplier) as (*F, 1, C * multiplier), the filters ordered by group."""
     filters = lax.collapse(kernel, kernel.ndim - 2)
-    return jnp.expand_dims(filters, -2)  # two steps: channels on several devices can only merge
+    return jnp.expand_dims(filters, -2)  # a second step: channels on several devices can only merge

@@ -1,4 +1,4 @@
-"""Max pooling with indices, and unpooling; the fast form."""
+"""Max pooling with indices, and unpooling; the fast implementation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def max_pool_with_indices(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> tuple[jax.Array, jax.Array]:
-    """:func:`jaxcnn.max_pool`, and for each output the cell that it was taken from.
+    """:func:`jaxcnn.max_pool`, and for each output the index of its cell.
 
         x: (N, *spatial, C) or (*spatial, C)
         returns values and indices, both (N, *k, C) or (*k, C), with k as in :func:`jaxcnn.conv`
@@ -40,13 +40,13 @@ def max_pool_with_indices(
     Args:
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
 
-    An index, int32, counts the cells of the unpadded spatial axes in row-major order: row*width +
-    column on an image. It is that of the first of equal maxima, and of the last of several NaNs, as
-    in PyTorch. ONNX adds (example*C + channel)*cells to it.
+    An index (int32) counts the cells of the unpadded spatial axes in row-major order: row*width +
+    column on an image. Of equal maxima the first counts, of several NaNs the last, as in PyTorch.
+    ONNX adds (example*C + channel)*cells to the index.
 
     Raises:
-      InputError: (a ValueError) where shapes and arguments do not fit, or a window would hold
-        nothing but padding.
+      InputError: (a ValueError) if shapes and arguments do not fit, or a window would cover only
+        padding.
 
     >>> import jax.numpy as jnp
     >>> values, indices = max_pool_with_indices(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))
@@ -73,23 +73,23 @@ def max_pool_with_indices(
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:
-    """Puts each value into the cell that its index names; all other cells are 0.
+    """Writes each value into the cell that its index names; all other cells are 0.
 
         values, indices: (N, *k, C) or (*k, C)
         returns (N, *output_size, C) or (*output_size, C)
 
     Args:
-      values: the values.
-      indices: their cells, as :func:`max_pool_with_indices` counts them.
-      output_size: the spatial sizes of the result, which the pooled input had: one for all axes or
-        one for each. Values without a batch axis need one for each.
+      values: the pooled values.
+      indices: the cells of the values, as :func:`max_pool_with_indices` counts them.
+      output_size: the spatial sizes of the result, usually those of the pooled input: one for all
+        axes or one for each. Values without a batch axis need one for each.
 
-    If several values have one cell (of windows that overlap), the last in row-major order stays and
-    gets the gradient. A value whose index is outside the result is dropped.
+    If several values name the same cell (from overlapping windows), the last in row-major order is
+    kept and gets the gradient. A value whose index is outside the result is dropped.
 
     Raises:
-      InputError: (a ValueError) where shapes do not fit.
-      TypeError: where the indices are not integers.
+      InputError: (a ValueError) if shapes do not fit.
+      TypeError: if the indices are not integers.
 
     Source: Zeiler and Fergus, arXiv:1311.2901.
 
@@ -108,10 +108,10 @@ def max_unpool(
 
 
 def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:
-    """One feature map's values (places,), unpooled to (cells,).
+    """One feature map's values (positions,), unpooled to (cells,).
 
-    The values' numbers are scattered, and the largest wins: a scatter of the values themselves has
-    no defined order.
+    The positions of the values are scattered and the largest is kept, because a scatter of the
+    values themselves has no defined order.
     """
     numbers = jnp.arange(values.shape[0], dtype=jnp.int32)
     last = jnp.full((cells,), -1, jnp.int32)

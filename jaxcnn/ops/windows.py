@@ -1,4 +1,4 @@
-"""Windows on an array: how they read it, and how many cells they hold."""
+"""Windows on an array: how they read the array, and how many cells they cover."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def layout(x: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
 
 
 def padded_layout(padded: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
-    """How ``windows`` read an array (N, *padded, C) whose axes hold their padding already."""
+    """How ``windows`` read an array (N, *padded, C) whose axes include the padding."""
     sizes = zip(padded.shape[1:-1], windows, strict=True)
     reads = [AxisWindow(n, w.output, w.kernel_size, w.stride, w.dilation) for n, w in sizes]
     return along_axes(padded.shape, 1, reads)
@@ -44,7 +44,7 @@ def padded_layout(padded: jax.Array, windows: Sequence[Window]) -> ArrayWindow:
 def _after(window: Window) -> int:
     """The padding after the last cell that windows read.
 
-    Of a symbolic size the padding with which as many windows fit.
+    For a symbolic size, the least padding with which the same number of windows fits.
     """
     if isinstance(window.size, int):
         return max(0, window.end - window.padding[0] - window.size)
@@ -54,15 +54,15 @@ def _after(window: Window) -> int:
 
 
 def taps_by_real(windows: Sequence[Window]) -> float | jax.Array:
-    """(1, *k, 1): for each place the filter's taps, divided by those that are on real cells."""
+    """(1, *k, 1): for each output, the number of taps divided by that of taps on real cells."""
     return math.prod(window.kernel_size for window in windows) / over_places(windows, real_cells)
 
 
 def over_places(windows: Sequence[Window], count: Callable[[Window, Any], Any]) -> int | jax.Array:
-    """(1, *k, 1): for each place the product of the axes' ``count``.
+    """(1, *k, 1): for each output, the product of ``count`` over the axes.
 
-    One number where it is the same for all places. Otherwise the program computes the array: a plan
-    would count a constant array as weights.
+    A single number if all outputs have the same one. Otherwise the program computes the array: a
+    plan would count a constant array as weights.
     """
     product: Any = 1
     for axis, window in enumerate(windows):

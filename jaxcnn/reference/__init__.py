@@ -1,9 +1,9 @@
 """The definitions, from scratch: written to be read and believed, not to be fast.
 
-Each function is the twin of one in :mod:`jaxcnn.ops`, with the same signature, in plain
-``jax.numpy``: loops over the taps of the filter in the order of the definition. Autodiff
-differentiates them. They call no convolution or pooling of JAX's. Twins share the edge where a call
-is checked, :mod:`jaxcnn.shapes`, and nothing else; they meet in tests.
+Each function has the name and signature of its twin in :mod:`jaxcnn.ops`. It is written in plain
+``jax.numpy``, with loops over the kernel's taps in the order of the definition, and calls none of
+JAX's convolutions and pools. Autodiff differentiates it. Twins share only the checks of their
+arguments, :mod:`jaxcnn.shapes`, and are compared in tests.
 """
 
 from jaxcnn.reference.adaptive import (

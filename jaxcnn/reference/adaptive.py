@@ -1,4 +1,4 @@
-"""Adaptive and global pools, as their definitions read: output by output, cell by cell."""
+"""Adaptive and global pools, as defined: output by output, cell by cell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @suggest_keywords
 def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
-    """The largest cell of each bin; the first one, on a tie; a NaN, if there is one.
+    """The largest cell of each bin; the first on a tie, a NaN if there is one.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.adaptive_max_pool`, its fast twin.
 
@@ -37,7 +37,7 @@ def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
 
 @suggest_keywords
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
-    """The sum of the cells of each bin, by their number.
+    """The sum of the cells of each bin, divided by their number.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.adaptive_avg_pool`, its fast twin.
 
@@ -51,7 +51,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
 
 @suggest_keywords
 def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
-    """The largest of all cells; the first one, on a tie; a NaN, if there is one.
+    """The largest of all cells; the first on a tie, a NaN if there is one.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.global_max_pool`, its fast twin.
 
@@ -65,7 +65,7 @@ def global_max_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = F
 
 @suggest_keywords
 def global_avg_pool(x: jax.Array, *, rank: int | None = None, keepdims: bool = False) -> jax.Array:
-    """The sum of all cells, by their number.
+    """The sum of all cells, divided by their number.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.global_avg_pool`, its fast twin.
 
@@ -96,7 +96,7 @@ def global_lp_pool(
 def _each_bin(
     x: jax.Array, shapes: BinShapes, pool: Callable[[list[jax.Array]], jax.Array]
 ) -> jax.Array:
-    """For each output, the ``pool`` of the cells of its bin, in row-major order."""
+    """The result of ``pool`` on each bin's cells, in row-major order, for each output."""
     x = widened(x)
     outputs = [
         pool([x[(slice(None), *cell)] for cell in product(*(range(*side) for side in block))])

@@ -1,4 +1,4 @@
-"""Causal convolution along time, as its definition reads, at once and chunk by chunk."""
+"""Causal convolution along time, as defined, at once and chunk by chunk."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def causal_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Output i sums over the taps f; the last tap, F - 1, meets the present t = i*stride.
+    """Output i sums over the taps f; the last tap, F - 1, reads the present cell t = i*stride.
 
         y[n, i, o] = bias[o] + sum_f sum_c x[n, t - (F - 1 - f)*dilation, c] * kernel[f, c, o]
 
-    with zero for cells before the beginning. Shapes, arguments and errors are those of
+    where cells before the beginning are zero. Shapes, arguments and errors are those of
     :func:`jaxcnn.causal_conv`, its fast twin.
 
     >>> import jax.numpy as jnp
     >>> causal_conv(jnp.array([[1.0], [2.0], [3.0]]), jnp.ones((2, 1, 1)))[:, 0]
     Array([1., 3., 5.], dtype=float32)
     """
-    del out_sharding  # it changes no numbers
+    del out_sharding  # changes no numbers
     x, kernel, bias, shapes = edge.causal_conv(
         x, kernel, bias, stride=stride, dilation=dilation, groups=groups, rounding=rounding
     )
@@ -72,7 +72,7 @@ def causal_conv_stream(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """The outputs at the cells of the chunk, which ``state`` precedes.
+    """The outputs at the cells of the chunk, which follows ``state``.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.causal_conv_stream`, its fast twin.
 
@@ -81,7 +81,7 @@ def causal_conv_stream(
     >>> causal_conv_stream(jnp.array([[3.0]]), state, kernel)[0]
     Array([[5.]], dtype=float32)
     """
-    del out_sharding  # it changes no numbers
+    del out_sharding  # changes no numbers
     chunk, state, kernel, bias, shapes = edge.causal_conv_stream(
         chunk, state, kernel, bias, dilation=dilation, groups=groups
     )

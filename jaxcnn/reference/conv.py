@@ -1,4 +1,4 @@
-"""Convolution, as its definition reads."""
+"""Convolution, as defined."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def conv(
     algorithm: str | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """The sum, over the filter's taps f and the channels c of a group, of input times weight.
+    """The sum of input times weight over the kernel's taps f and the channels c of a group.
 
         y[n, i, o] = bias[o] + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[f, c, o]
 

@@ -1,4 +1,4 @@
-"""Transposed convolution, as its definition reads: every input cell is scattered."""
+"""Transposed convolution, as defined: every input cell is scattered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def conv_transpose(
     preferred_element_type: jax.typing.DTypeLike | None = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """Each cell of x is multiplied by the whole filter and added where conv would have read.
+    """Each cell of x, times the whole kernel, added to the cells that conv would have read.
 
         y_padded[n, i*stride + f*dilation, c] += x[n, i, o] * kernel[f, c, o]
 
@@ -50,7 +50,7 @@ def conv_transpose(
     >>> conv_transpose(jnp.array([[1.0], [10.0]]), jnp.array([[[1.0]], [[2.0]], [[3.0]]]))[:, 0]
     Array([ 1., 12., 23., 30.], dtype=float32)
     """
-    del out_sharding  # it changes no numbers
+    del out_sharding  # changes no numbers
     x, kernel, bias, shapes = edge.conv_transpose(
         x,
         kernel,

@@ -1,4 +1,4 @@
-"""Local convolution, as its definition reads."""
+"""Local convolution, as defined."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def local_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """A convolution whose weights depend on the place i too.
+    """A convolution whose weights also depend on the position i.
 
         y[n, i, o] = bias[i, o]
                      + sum_f sum_c x_padded[n, i*stride + f*dilation, c] * kernel[i, f, c, o]
@@ -45,7 +45,7 @@ def local_conv(
     >>> local_conv(jnp.array([[1.0], [1.0]]), jnp.array([[[[2.0]]], [[[3.0]]]]))[:, 0]
     Array([2., 3.], dtype=float32)
     """
-    del out_sharding  # it changes no numbers
+    del out_sharding  # changes no numbers
     x, kernel, bias, shapes = edge.local_conv(
         x,
         kernel,

@@ -1,4 +1,4 @@
-"""Padding, cell by cell: where each new cell's value comes from."""
+"""Padding, cell by cell: each new cell copies the cell that the padding mode names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @suggest_keywords
 def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.Array:
-    """Cell i of a padded axis, counted from -before, is the one that the padding mode names.
+    """The padded x: cell i of an axis, counted from -before, is the one the padding mode names.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pad`, its fast twin.
 
@@ -49,7 +49,7 @@ def around(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Ar
 
 
 def taps_by_real(windows: Sequence[Window], dtype: jax.typing.DTypeLike) -> jax.Array:
-    """(1, *k, 1): for each place the filter's taps, divided by those that meet a real cell."""
+    """(1, *k, 1): for each output, the number of taps divided by that of taps on real cells."""
     ones = jnp.ones((1, *(window.size for window in windows), 1), dtype)
     real = total(cells for _, cells in taps(around(ones, windows, "zeros"), windows))
     return math.prod(window.kernel_size for window in windows) / real

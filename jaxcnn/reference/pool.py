@@ -1,4 +1,4 @@
-"""Pooling over sliding windows, as its definition reads."""
+"""Pooling over sliding windows, as defined."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def max_pool(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> jax.Array:
-    """The largest real cell under each window; the first one, on a tie; a NaN, if there is one.
+    """The largest real cell under each window; the first on a tie, a NaN if there is one.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.max_pool`, its fast twin.
 
@@ -54,7 +54,7 @@ def min_pool(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> jax.Array:
-    """The smallest real cell under each window; the first one, on a tie; a NaN, if there is one.
+    """The smallest real cell under each window; the first on a tie, a NaN if there is one.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.min_pool`, its fast twin.
 
@@ -79,7 +79,7 @@ def avg_pool(
     rounding: str = "exact",
     count_include_pad: bool = False,
 ) -> jax.Array:
-    """The sum of the cells under each window, by their number: the real ones, or all.
+    """The sum of the cells under each window, divided by the number of real ones, or of all.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.avg_pool`, its fast twin.
 
@@ -128,7 +128,7 @@ def lp_pool(
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
     """m (sum (|cell|/m)^p)^(1/p), where m is the largest |cell|; the constant 0 if all are zero.
 
-    Its derivative is multiplied by m and divided by m: 0 where that underflows.
+    The derivative is multiplied by m and divided by m, so it is 0 if that underflows.
     """
     if p == 1:
         return total(map(_magnitude, cells))
@@ -146,7 +146,7 @@ def _magnitude(x: jax.Array) -> jax.Array:
 def _first_best(
     x: jax.Array, laid: Sequence[Window], better: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> jax.Array:
-    """The best real cell of each window, the first one on a tie; a NaN, if there is one."""
+    """The best real cell of each window; the first on a tie, a NaN if there is one."""
     cells_of = overhang(pad(x, laid), laid)
     real_of = overhang(pad(jnp.ones_like(x, bool), laid, False), laid, False)
     pairs = zip(taps(cells_of, laid), taps(real_of, laid), strict=True)

@@ -1,4 +1,4 @@
-"""Resampling, as its definitions read."""
+"""Resampling, as defined."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blur_pool(
     padding_mode: str = "reflect",
     rounding: str = "exact",
 ) -> jax.Array:
-    """The sum over the filter's taps f of x times prod_axes binomial(F - 1, f) / 2^(F - 1).
+    """The sum over the kernel's taps f of x times prod_axes binomial(F - 1, f) / 2^(F - 1).
 
     Shapes, arguments and errors are those of :func:`jaxcnn.blur_pool`, its fast twin.
 
@@ -58,7 +58,7 @@ def blur_pool(
 
 @suggest_keywords
 def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Each offset in the blocks, of all blocks at once, gets its channels of x.
+    """The result, in which each offset in the blocks gets its channels of x.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pixel_shuffle`, its fast twin.
 
@@ -76,7 +76,7 @@ def pixel_shuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CR
 
 @suggest_keywords
 def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "CRD") -> jax.Array:
-    """Each offset in the blocks, of all blocks at once, gives its channels of the result.
+    """The result, in which each offset in the blocks of x fills its channels.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pixel_unshuffle`, its fast twin.
 
@@ -92,7 +92,7 @@ def pixel_unshuffle(x: jax.Array, factor: int | Sequence[int], *, order: str = "
 
 
 def _offsets(shapes: ShuffleShapes) -> Iterator[tuple[tuple, list[int]]]:
-    """For each offset (i, j, ...) in a block: its cells on the fine side, its stacked channels."""
+    """The cells on the fine side and the stacked channels of each offset (i, j, ...) in a block."""
     block = math.prod(shapes.factors)
     for number, offset in enumerate(product(*(range(r) for r in shapes.factors))):
         fine = (slice(i, None, r) for i, r in zip(offset, shapes.factors, strict=True))

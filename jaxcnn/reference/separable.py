@@ -1,4 +1,4 @@
-"""Depthwise and separable convolution, as their definitions read."""
+"""Depthwise and separable convolution, as defined."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def depthwise_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """The sum over the filter's taps f, with M filters for each channel c by itself.
+    """The sum over the kernel's taps f, with M filters for each channel c.
 
         y[n, i, c*M + m] = bias[c*M + m]
                            + sum_f x_padded[n, i*stride + f*dilation, c] * kernel[f, c, m]
@@ -46,7 +46,7 @@ def depthwise_conv(
     >>> depthwise_conv(jnp.ones((3, 2)), jnp.array([[[1.0, 2.0], [3.0, 4.0]]]))[0]
     Array([1., 2., 3., 4.], dtype=float32)
     """
-    del precision, out_sharding  # no products are summed but by tap; a sharding changes no numbers
+    del precision, out_sharding  # sums go tap by tap; shardings change no numbers
     x, kernel, bias, shapes = edge.depthwise_conv(
         x,
         kernel,
@@ -76,7 +76,7 @@ def separable_conv(
     precision: lax.PrecisionLike = None,
     out_sharding: Sharding | None = None,
 ) -> jax.Array:
-    """The depthwise feature maps, mixed at each place by one matrix: y = bias + maps @ mix.
+    """The depthwise feature maps, mixed at each position by one matrix: y = bias + maps @ mix.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.separable_conv`, its fast twin.
 
@@ -84,7 +84,7 @@ def separable_conv(
     >>> separable_conv(jnp.ones((3, 2)), jnp.ones((1, 2, 1)), jnp.array([[[1.0], [2.0]]]))[0]
     Array([3.], dtype=float32)
     """
-    del out_sharding  # it changes no numbers
+    del out_sharding  # changes no numbers
     x, depthwise_kernel, pointwise_kernel, bias, shapes = edge.separable_conv(
         x,
         depthwise_kernel,

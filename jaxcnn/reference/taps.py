@@ -1,4 +1,4 @@
-"""The cells under each tap of a window, of which every definition here is a sum or a maximum."""
+"""The cells under each tap of a window; every definition here is a sum or maximum of them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def pad(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
 
 
 def overhang(x: jax.Array, windows: Sequence[Window], value: float = 0) -> jax.Array:
-    """A padded x with the cells of ``value`` that the last windows read beyond its end."""
+    """A padded x, extended by the cells of ``value`` that the last windows read beyond its end."""
     beyond = [(0, w.overhang) for w in windows]
     return jnp.pad(x, [(0, 0), *beyond, (0, 0)], constant_values=value)
 
 
 def of_rank(x: jax.Array, rank: int) -> jax.Array:
-    """x with axes of size 1 in front, so that it has ``rank`` of them."""
+    """x with axes of size 1 in front, so that it has ``rank`` axes."""
     return x.reshape((1,) * (rank - x.ndim) + x.shape)
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """y + bias, where there is one."""
+    """y + bias; y if there is no bias."""
     return y if bias is None else y + of_rank(widened(bias), y.ndim)
 
 
@@ -51,6 +51,6 @@ def taps(
 
 
 def total(terms: Iterable[jax.Array]) -> jax.Array:
-    """The sum of at least one term, begun with 0, so that negative zeros sum to 0."""
+    """The sum of one or more terms, started with 0, so that negative zeros sum to 0."""
     first, *others = terms
     return sum(others, 0 + first)

@@ -1,4 +1,4 @@
-"""Max pooling with indices and unpooling, as their definitions read."""
+"""Max pooling with indices and unpooling, as defined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def max_pool_with_indices(
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
 ) -> tuple[jax.Array, jax.Array]:
-    """The largest real cell under each window and its number; a number of -1 marks padding.
+    """The largest real cell under each window, and its index; index -1 marks padding.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.max_pool_with_indices`, its fast twin.
 
@@ -58,7 +58,7 @@ def max_pool_with_indices(
 def max_unpool(
     values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
 ) -> jax.Array:
-    """Each value, in row-major order, is written into the cell whose number its index is.
+    """Zeros, into which each value, in row-major order, is written at its index.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.max_unpool`, its fast twin.
 

@@ -1,14 +1,14 @@
-"""The edge of operations: what a call's arrays and arguments must be, and what they make together.
+"""Checks of an operation's arrays and arguments, and the shapes that follow from them.
 
-An operation has two entries here:
+Each operation has two functions here:
 
-- one of its own name, ``shapes.max_pool(x, kernel_size, ...)``, for its fast form and its
-  reference. It checks a call and brings it to one form: arrays of one dtype, x with a batch axis;
-  and the shapes, whose ``restore`` gives the result as the caller has x. Errors begin with the
-  operation's name.
-- one on integers, ``pool_shapes(x.shape, kernel_size, ...)``, for whoever needs sizes alone.
+- one with the operation's name, ``shapes.max_pool(x, kernel_size, ...)``, for the fast
+  implementation and the reference. It checks a call and returns a common form: arrays of one dtype,
+  x with a batch axis, and the shapes, whose ``restore`` gives the result the form of the caller's
+  x. Errors begin with the operation's name.
+- one on integers, ``pool_shapes(x.shape, kernel_size, ...)``, for code that needs only sizes.
 
-Imports the geometry; knows nothing of how an operation is computed.
+This package imports the geometry and does not know how an operation is computed.
 """
 
 from jaxcnn.shapes.adaptive import (

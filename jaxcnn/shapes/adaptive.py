@@ -1,9 +1,9 @@
-"""The edge of adaptive and global pools: as many bins as outputs, whatever the input's size.
+"""Checks and shapes of adaptive and global pools: one bin per output, for any input size.
 
     bin i of k on N cells: from floor(i*N/k) up to, not including, ceil((i + 1)*N/k)
 
-PyTorch's rule. Where k divides N the bins are windows of N/k cells and that stride; otherwise
-neighbours share a cell. With one output it is the global pool.
+This is PyTorch's rule. If k divides N, the bins are windows of N/k cells with that stride;
+otherwise neighbouring bins share a cell. One output is the global pool.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Bins:
         object.__setattr__(self, "output", integer("output_size", self.output, least=1))
 
     def of(self, output: Any) -> tuple[Any, Any]:
-        """The first cell of an output's bin and the one after its last; arrays of outputs too.
+        """The start and the end of an output's bin, end excluded; ``output`` may be an array.
 
         >>> Bins(5, 3).of(1)
         (1, 4)
@@ -63,7 +63,7 @@ class BinShapes(OperationShapes):
       batch, dtype: as in :class:`OperationShapes`.
       bins: the bins of each spatial axis.
       channels: C.
-      keepdims: whether the result has the spatial axes; if not, their size is 1.
+      keepdims: whether the result keeps the spatial axes; False needs one bin on each.
 
     >>> BinShapes(8, (Bins(13, 6), Bins(10, 5)), channels=3).output
     (8, 6, 5, 3)
@@ -80,7 +80,7 @@ class BinShapes(OperationShapes):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of the result, with a batch axis iff the caller's x has one."""
+        """The shape of the result, with a batch axis if the caller's x has one."""
         return self.with_batch(*(self.spatial if self.keepdims else ()), self.channels)
 
     def restore(self, y: jax.Array, dtype: Any = None) -> jax.Array:
@@ -94,11 +94,11 @@ def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinSh
     """The shapes of an adaptive pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``output_size`` has one for each axis.
-      output_size: the output's spatial sizes, one for all axes or one each.
+      x: (N, *spatial, C); or (*spatial, C) if ``output_size`` has one entry for each axis.
+      output_size: the output's spatial sizes, one for all axes or one for each.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> adaptive_shapes((8, 13, 10, 3), (6, 5)).output
     (8, 6, 5, 3)
@@ -109,7 +109,7 @@ def adaptive_shapes(x: Sequence[int], output_size: int | Sequence[int]) -> BinSh
     for name, n, k in zip(axis_names(len(spatial)), spatial, outputs, strict=True):
         if is_symbolic(n) and (is_symbolic(n % k) or n % k):
             raise InputError(
-                f"{name} {n} in {k} bins: their sizes depend on its remainder, which is not known "
+                f"{name} {n} in {k} bins: their sizes depend on {n} modulo {k}, which is not known "
                 f'to be 0; use a multiple, as in "{k}*h", or symbolic_shape(..., '
                 f'constraints=["mod({n}, {k}) == 0"])'
             )
@@ -123,8 +123,8 @@ def global_shapes(
     """The shapes of a global pool, checked: one bin over each spatial axis.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``rank`` says so.
-      rank: the number of spatial axes; None takes all between the first and the last.
+      x: (N, *spatial, C); or (*spatial, C) if ``rank`` says so.
+      rank: the number of spatial axes; None takes all axes between the first and the last.
       keepdims: whether the spatial axes stay, with size 1.
 
     >>> global_shapes((7, 9, 3), rank=2).bins
@@ -141,7 +141,7 @@ global_avg_pool = Edge("global_avg_pool", global_shapes, require_floating)
 
 
 def global_lp_pool(x: jax.Array, p: float, **arguments: Any) -> tuple[jax.Array, float, BinShapes]:
-    """The x of :func:`jaxcnn.global_lp_pool` with a batch axis, the norm's order, and the shapes.
+    """The checked x of :func:`jaxcnn.global_lp_pool`, the order of the norm, and the shapes.
 
     >>> import jax.numpy as jnp
     >>> x, p, shapes = global_lp_pool(jnp.ones((28, 28, 3)), 2, rank=2)

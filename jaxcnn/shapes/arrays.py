@@ -1,4 +1,4 @@
-"""Checks of arrays: that they are arrays, of dtypes that fit each other and the operation."""
+"""Checks that arguments are arrays whose dtypes fit each other and the operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax.core import AbstractValue
 from jax.sharding import NamedSharding, PartitionSpec
 
 Sharding = NamedSharding | PartitionSpec
-"""How a result is divided among devices whose mesh has explicit axes."""
+"""The sharding of a result on a mesh with explicit axes."""
 
 
 def as_arrays(
@@ -19,12 +19,12 @@ def as_arrays(
 ) -> tuple[tuple[Any, ...], np.dtype]:
     """The named arguments as JAX arrays, and the dtype of the result.
 
-    All have the dtype of the first. So has the result, but where ``preferred_element_type`` asks
-    for another; then ``bias``, which is added to the result, has that one. ``bias``, and it alone,
+    All arrays have the dtype of the first. So has the result, unless ``preferred_element_type``
+    names another dtype; then ``bias``, which is added to the result, has that dtype. Only ``bias``
     may be None.
 
     Raises:
-      TypeError: where one is not an array, or two dtypes differ, saying how to convert.
+      TypeError: if one is not an array, or if two dtypes differ; it says how to convert.
 
     >>> (x, bias), dtype = as_arrays({"x": np.ones(3, "int8"), "bias": None}, "int32")
     >>> x.dtype, bias, dtype
@@ -40,7 +40,7 @@ def as_arrays(
             if array.dtype != result:
                 raise TypeError(
                     f"bias is {array.dtype} but the result is {result}, as preferred_element_type "
-                    f"asks; convert it, for instance bias.astype(jnp.{result})"
+                    f"says; convert it, for instance bias.astype(jnp.{result})"
                 )
         elif array.dtype != model:
             raise TypeError(
@@ -51,9 +51,9 @@ def as_arrays(
 
 
 def result_dtype(name: str, dtype: np.dtype, preferred_element_type: Any) -> np.dtype:
-    """The dtype of a sum of products of numbers of ``dtype``, as ``preferred_element_type`` asks.
+    """The dtype of a sum of products of ``dtype`` numbers, given ``preferred_element_type``.
 
-    lax's rule: not narrower, not from floating to integer, not from signed to unsigned.
+    It follows lax's rule: not narrower, not from floating to integer, not from signed to unsigned.
     """
     if preferred_element_type is None:
         return dtype
@@ -72,7 +72,7 @@ def result_dtype(name: str, dtype: np.dtype, preferred_element_type: Any) -> np.
 
 
 def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
-    """What brings two arrays to one dtype and loses nothing: least of all weights' fractions."""
+    """The code that converts two arrays to one dtype without loss."""
     rank, other = _rank(model), _rank(dtype)
     if rank < other:
         scaled = f", or {first}.astype({name}.dtype) / 255 for an image"
@@ -86,7 +86,7 @@ def _conversion(first: str, model: np.dtype, name: str, dtype: np.dtype) -> str:
 
 
 def _rank(dtype: np.dtype) -> int:
-    """0 for integers, 1 for floating numbers, 2 for complex ones, -1 for all else."""
+    """0 for integers, 1 for floating numbers, 2 for complex numbers, -1 for all others."""
     kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
     return next((rank for rank, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), -1)
 
@@ -100,23 +100,23 @@ def _as_array(name: str, value: Any) -> Any:
         )
     if isinstance(value, jax.ShapeDtypeStruct | AbstractValue):
         raise TypeError(
-            f"{name} is a shape and a dtype without numbers, {value}; use jax.eval_shape(function, "
-            f"{name}, ...) to have those of the result"
+            f"{name} has a shape and a dtype but no data, {value}; use jax.eval_shape(function, "
+            f"{name}, ...) to get the shape and dtype of the result"
         )
     try:
         if not isinstance(value, np.ndarray | np.generic | jax.Array):
-            value = jnp.asarray(value)  # another library's
+            value = jnp.asarray(value)  # an array of another library
         if _is_computed_with(value.dtype):
             return jnp.asarray(value)
-    except TypeError:  # a dtype of NumPy's that JAX does not have
+    except TypeError:  # a NumPy dtype that JAX does not have
         pass
     raise TypeError(f"{name} is {value.dtype}; convert it, for instance {name}.astype(jnp.float32)")
 
 
 def _is_computed_with(dtype: Any) -> bool:
-    """Whether JAX computes with numbers of this dtype.
+    """Whether JAX can compute with numbers of this dtype.
 
-    Numbers of fewer than 8 bits it only stores: to compute with them ends XLA's CPU compiler.
+    JAX only stores numbers of fewer than 8 bits: arithmetic with them crashes XLA on CPUs.
     """
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.iinfo(dtype).bits >= 8
@@ -126,10 +126,10 @@ def _is_computed_with(dtype: Any) -> bool:
 
 
 def widened(x: jax.Array, bits: int = 32) -> jax.Array:
-    """x in the dtype of sums of its cells: float32 where x is floating with fewer ``bits``.
+    """x in the dtype of sums of its cells: float32 if x is floating with fewer than ``bits``.
 
-    A long sum of 16-bit numbers stalls: in bfloat16 256 + 1 is 256. The gradient with respect to a
-    widened x is summed in float32 too, and rounded once, to the dtype of x.
+    A long sum of 16-bit numbers stops growing: in bfloat16, 256 + 1 is 256. The gradient with
+    respect to a widened x is also summed in float32, then rounded once to the dtype of x.
 
     >>> widened(jnp.ones(3, "bfloat16")).dtype, widened(jnp.ones(3, "int8")).dtype
     (dtype('float32'), dtype('int8'))
@@ -138,7 +138,7 @@ def widened(x: jax.Array, bits: int = 32) -> jax.Array:
 
 
 def sum_dtype(dtype: Any, bits: int = 32) -> np.dtype:
-    """The dtype of sums that become a result of ``dtype``: see :func:`widened`.
+    """The dtype in which a result of ``dtype`` is summed: see :func:`widened`.
 
     >>> sum_dtype("float16"), sum_dtype("int8")
     (dtype('float32'), dtype('int8'))
@@ -148,15 +148,15 @@ def sum_dtype(dtype: Any, bits: int = 32) -> np.dtype:
 
 
 def require_floating(x: jax.Array) -> None:
-    """Refuses an x whose dtype cannot hold the fractions that the result consists of."""
+    """Raises a TypeError unless the dtype of x can hold the fractions of the result."""
     require_ordered(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"x is {x.dtype}, but the result is made of fractions; use x.astype(jnp.float32)"
+            f"x is {x.dtype}, but the result holds fractions; use x.astype(jnp.float32)"
         )
 
 
 def require_ordered(x: jax.Array) -> None:
-    """Refuses complex numbers, which have no order."""
+    """Raises a TypeError for complex numbers, which have no order."""
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x is {x.dtype}, which is not supported; use x.real and x.imag apart")
+        raise TypeError(f"x is {x.dtype}, which is not supported; use x.real and x.imag separately")

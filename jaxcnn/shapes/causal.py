@@ -1,4 +1,4 @@
-"""The edge of causal convolutions, at once and chunk by chunk."""
+"""Checks and shapes of causal convolutions, at once and chunk by chunk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def causal_shapes(
     groups: int = 1,
     rounding: str = "exact",
 ) -> ConvShapes:
-    """The shapes of a causal convolution, checked: padding comes before the input alone.
+    """The shapes of a causal convolution, checked: all padding precedes the input.
 
     Args:
       x: (N, T, C_in), or (T, C_in) for one example.
@@ -37,7 +37,7 @@ def causal_shapes(
       stride, dilation, groups, rounding: as in :func:`jaxcnn.causal_conv`.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> causal_shapes((100, 3), (5, 3, 8), dilation=2).windows[0].padding
     (8, 0)
@@ -59,7 +59,7 @@ def causal_shapes(
 def causal_state_shape(
     kernel: Sequence[int], *, batch: int | None = None, dilation: int = 1, groups: int = 1
 ) -> tuple[int, ...]:
-    """The cells that a causal convolution looks back on, (batch, F'-1, C_in) or (F'-1, C_in).
+    """The shape of a causal convolution's state, (batch, F'-1, C_in) or (F'-1, C_in).
 
     >>> causal_state_shape((3, 2, 8), batch=4, dilation=5)
     (4, 10, 2)
@@ -80,7 +80,7 @@ def causal_stream_shapes(
     dilation: int = 1,
     groups: int = 1,
 ) -> ConvShapes:
-    """The shapes of a chunk's causal convolution, checked: over the state and the chunk behind it.
+    """The shapes of a chunk's causal convolution, checked: over the state, then the chunk.
 
     >>> shapes = causal_stream_shapes((7, 3), (8, 3), (5, 3, 8), dilation=2)
     >>> shapes.input, shapes.output
@@ -98,8 +98,8 @@ def causal_stream_shapes(
     if state != fitting:
         raise InputError(
             f"state of shape {state} does not fit chunk of shape {chunk} and kernel of shape "
-            f"{kernel} with dilation {dilation}, which looks back {back} cells; use shape "
-            f"{fitting}, from causal_conv_state or the call before"
+            f"{kernel} with dilation {dilation}, which reads {back} earlier cells; use shape "
+            f"{fitting}, from causal_conv_state or the previous call"
         )
     shapes = causal_shapes(chunk, kernel, bias, dilation=dilation, groups=groups)
     (window,) = shapes.windows

@@ -1,4 +1,4 @@
-"""Checks that operations share: axes, kernels, channels, groups, biases."""
+"""Checks shared by the operations: axes, kernels, channels, groups, biases."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def split_shape(
     Args:
       x: (N, *spatial, C) or (*spatial, C).
       axes: the number of spatial axes.
-      reason: what errors give as the reason for that number.
-      name: what errors call x.
+      reason: the reason for that number, for error texts.
+      name: the name of x, for error texts.
 
     >>> split_shape((8, 7, 7, 3), 2, "rank 2"), split_shape((7, 7, 3), 2, "rank 2")
     ((8, (7, 7), 3), (None, (7, 7), 3))
@@ -50,8 +50,8 @@ def split_by(
 ) -> tuple[int | None, tuple[int, ...], int]:
     """The shape of x as (batch or None, spatial sizes, channels), from an argument's entries.
 
-    One value serves all spatial axes of an x (N, *spatial, C). A sequence has one entry for each
-    spatial axis, and so says whether x has a batch axis.
+    A single value is for all spatial axes of an x (N, *spatial, C). A sequence has one entry for
+    each spatial axis, which tells whether x has a batch axis.
 
     >>> split_by((8, 7, 7, 3), "kernel_size", 2), split_by((7, 7, 3), "kernel_size", (2, 2))
     ((8, (7, 7), 3), (None, (7, 7), 3))
@@ -67,8 +67,8 @@ def split_by_rank(x: Sequence[int], rank: int | None) -> tuple[int | None, tuple
     """The shape of x as (batch or None, spatial sizes, channels); no spatial size is zero.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``rank`` says so.
-      rank: the number of spatial axes; None takes all between the first and the last.
+      x: (N, *spatial, C); or (*spatial, C) if ``rank`` says so.
+      rank: the number of spatial axes; None takes all axes between the first and the last.
 
     >>> split_by_rank((8, 7, 7, 3), None), split_by_rank((7, 7, 3), 2)
     ((8, (7, 7), 3), (None, (7, 7), 3))
@@ -80,7 +80,7 @@ def split_by_rank(x: Sequence[int], rank: int | None) -> tuple[int | None, tuple
 
 
 def split_kernel(name: str, kernel: tuple[int, ...], *channels: str) -> tuple[int, ...]:
-    """The filter sizes of a kernel (*F, ...), whose last two axes are called ``channels``.
+    """The spatial sizes of a kernel (*F, ...); ``channels`` names its last two axes.
 
     >>> split_kernel("kernel", (3, 3, 1, 8), "C_in", "C_out")
     (3, 3)
@@ -88,13 +88,13 @@ def split_kernel(name: str, kernel: tuple[int, ...], *channels: str) -> tuple[in
     if len(kernel) < 3:
         raise InputError(
             f"{name} of shape {kernel} has {len(kernel)} axes; it needs at least 3: one or more "
-            f"filter sizes, then {' and '.join(channels)}, as in (3, 3, 1, 8)"
+            f"spatial sizes, then {' and '.join(channels)}, as in (3, 3, 1, 8)"
         )
     symbolic = next((size for size in kernel if is_symbolic(size)), None)
     if symbolic is not None:
         raise InputError(
-            f"{name} of shape {kernel} has a symbolic size, {symbolic}; use a number: a kernel is "
-            f"as large as its weights are many"
+            f"{name} of shape {kernel} has a symbolic size, {symbolic}; use a number: the "
+            f"kernel's weights fix its size"
         )
     for axis, value in zip(channels, kernel[-2:], strict=True):
         if value < 1:
@@ -107,7 +107,7 @@ def split_for_kernel(
 ) -> tuple[int | None, tuple[int, ...], int]:
     """The shape of x as (batch or None, spatial sizes, channels), from the kernel's rank.
 
-    Symbolic channels are refused: a kernel has weights for as many as it ``takes``.
+    Symbolic channels raise an error: a kernel has weights for a fixed number, ``takes``.
 
     >>> split_for_kernel((7, 7, 3), (3, 3, 3, 6), 2, 3)
     (None, (7, 7), 3)
@@ -122,13 +122,13 @@ def split_for_kernel(
 
 
 def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = None) -> list[str]:
-    """How to convert an x or a kernel whose sizes suggest another layout.
+    """Advice to convert an x or a kernel whose sizes suggest another layout.
 
     Args:
-      x: its shape.
+      x: the shape of x.
       axes: the number of spatial axes.
-      takes: how many channels the kernel takes.
-      torch: how many it would take in PyTorch's layout.
+      takes: the number of channels that the kernel takes.
+      torch: the number it would take if the kernel were in PyTorch's layout.
 
     >>> other_layouts((8, 3, 28, 28), 2, 3)
     ['jnp.moveaxis(x, 1, -1) if x is channels first']
@@ -137,17 +137,17 @@ def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = N
     if x[first] == takes:
         return [f"jnp.moveaxis(x, {first}, -1) if x is channels first"]
     if torch == x[-1]:
-        return ["jaxcnn.kernel_from_torch(kernel) if it is of PyTorch's layout"]
+        return ["jaxcnn.kernel_from_torch(kernel) if it is in PyTorch's layout"]
     if torch == x[first]:
         return [
-            f"jnp.moveaxis(x, {first}, -1) and jaxcnn.kernel_from_torch(kernel) if both are of "
+            f"jnp.moveaxis(x, {first}, -1) and jaxcnn.kernel_from_torch(kernel) if both are in "
             f"PyTorch's layouts"
         ]
     return []
 
 
 def require_groups(groups: int, channels: int, filters: int) -> None:
-    """Refuses groups that do not divide both the channels of the input and the filters."""
+    """Raises an InputError unless the groups divide the input channels and the filters."""
     for number, what in ((channels, "channels of the input"), (filters, "filters")):
         if number % groups:
             raise InputError(
@@ -157,7 +157,7 @@ def require_groups(groups: int, channels: int, filters: int) -> None:
 
 
 def require_bias(bias: Sequence[int] | None, channels: int, owner: str) -> None:
-    """Refuses a bias that is not one number for each of the ``channels`` of its ``owner``."""
+    """Raises an InputError unless the bias has one number for each of the owner's channels."""
     if bias is not None and tuple(bias) != (channels,):
         raise InputError(
             f"bias of shape {tuple(bias)} does not fit {owner}; use shape ({channels},)"
@@ -165,29 +165,29 @@ def require_bias(bias: Sequence[int] | None, channels: int, owner: str) -> None:
 
 
 def require_floor_or_exact(rounding: str) -> None:
-    """Refuses the rounding that is for pools alone."""
+    """Raises an InputError for ``"ceil"``, which only pools support."""
     if rounding == "ceil":
         raise InputError('rounding "ceil" is for pooling; use "floor", or padding that is exact')
 
 
 def require_mask(mask: Sequence[int], kernel: tuple[int, ...]) -> None:
-    """Refuses a mask whose axes are not, one by one, of the kernel's size or 1."""
-    # Of the kernel's rank, not merely broadcastable: a mask (3, 3) would align with the channels of
-    # a kernel (3, 3, 3, 3), though it is meant for the taps.
+    """Raises an InputError unless each axis of the mask has the kernel's size or 1."""
+    # The mask needs the kernel's rank. If it were broadcast, a mask (3, 3) would align with the
+    # channels of a kernel (3, 3, 3, 3), though it is meant for the taps.
     mask = tuple(mask)
     fits = len(mask) == len(kernel) and all(m in (1, k) for m, k in zip(mask, kernel, strict=True))
     if fits:
         return
     taps = mask == kernel[:-2]
-    hint = "mask[..., None, None]" if taps else f"shape {kernel}, or 1 where all share an entry"
+    hint = "mask[..., None, None]" if taps else f"shape {kernel}, or 1 on axes that are shared"
     raise InputError(
-        f"mask of shape {mask} does not fit kernel of shape {kernel}, whose axes it needs one by "
-        f"one; use {hint}"
+        f"mask of shape {mask} does not fit kernel of shape {kernel}: each axis needs the kernel's "
+        f"size or 1; use {hint}"
     )
 
 
 def require_cells(spatial: Sequence[int]) -> None:
-    """Refuses spatial axes without cells."""
+    """Raises an InputError if a spatial axis has no cells."""
     for name, size in zip(axis_names(len(spatial)), spatial, strict=True):
         integer(name, size, least=1, symbolic=True)
 
@@ -209,7 +209,7 @@ def norm_order(p: Any) -> float:
 
 
 def _is_real(value: Any) -> TypeGuard[float]:
-    """Whether ``value`` is a real number, one of NumPy's included."""
+    """Whether ``value`` is a real number, of Python or NumPy."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""The edge of a convolution."""
+"""Checks and shapes of a convolution."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ConvShapes(WindowShapes):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of the result, with a batch axis iff the caller's x has one."""
+        """The shape of the result, with a batch axis if the caller's x has one."""
         return self.with_batch(*self.spatial, self.out_channels)
 
     @property
@@ -74,17 +74,17 @@ class ConvShapes(WindowShapes):
 
     @property
     def has_fractions(self) -> bool:
-        """Whether outputs are multiplied by a share of real cells."""
+        """Whether outputs are scaled by their share of real cells."""
         return self.padding_mode == "partial"
 
     @property
     def terms(self) -> int:
-        """Products summed for one output: taps times channels in a group."""
+        """Products summed for one output: taps times channels of a group."""
         return math.prod(w.kernel_size for w in self.windows) * (self.in_channels // self.groups)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds for one example, those with padding counted."""
+        """Multiply-adds for one example, including those with padding."""
         return self.terms * self.out_channels * math.prod(self.spatial)
 
 
@@ -108,10 +108,10 @@ def conv_shapes(
       kernel: (*F, C_in/groups, C_out); its rank gives the number of spatial axes.
       bias: (C_out,), or None.
       stride, padding, dilation, groups, rounding, padding_mode: as in :func:`jaxcnn.conv`.
-      mask: the mask's shape, axis by axis the kernel's size or 1; or None.
+      mask: the mask's shape, on each axis the kernel's size or 1; or None.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> conv_shapes((7, 7, 3), (3, 3, 3, 6)).output
     (5, 5, 6)
@@ -142,7 +142,7 @@ def conv_shapes(
 def _require_fitting_groups(
     x: tuple[int, ...], kernel: tuple[int, ...], channels: int, groups: int
 ) -> None:
-    """Refuses groups that do not divide channels and filters, and a kernel of other channels."""
+    """Raises an InputError unless groups, channels and the kernel's channels fit."""
     *filters, in_group, out_channels = kernel
     takes = in_group * groups
     fitting = channels // in_group
@@ -184,7 +184,7 @@ def conv(
     mask: jax.typing.ArrayLike | None = None,
     **arguments: Any,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None, ConvShapes]:
-    """The arrays of :func:`jaxcnn.conv`, the mask in the kernel's dtype, and the shapes.
+    """The checked arrays of :func:`jaxcnn.conv`, the mask in the kernel's dtype, and the shapes.
 
     >>> x, *_, shapes = conv(jnp.ones((7, 7, 3)), jnp.ones((3, 3, 3, 6)), stride=2)
     >>> x.shape, shapes.output

@@ -1,4 +1,4 @@
-"""The edge of a transposed convolution, whose shapes are those of the convolution it transposes."""
+"""Checks and shapes of a transposed convolution: those of the convolution that it transposes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def conv_transpose_shapes(
     output_size: int | Sequence[int] | None = None,
     output_padding: int | Sequence[int] = 0,
 ) -> ConvShapes:
-    """The shapes of the convolution that is transposed, checked: x is its output.
+    """The shapes of the convolution whose transpose is called, checked: x is its output.
 
     Args:
       x: (N, *k, K), or (*k, K) for one example.
@@ -46,7 +46,7 @@ def conv_transpose_shapes(
         :func:`jaxcnn.conv_transpose`.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> conv_transpose_shapes((4, 4, 8), (4, 4, 3, 8), stride=2, padding=1).input
     (8, 8, 3)
@@ -59,12 +59,12 @@ def conv_transpose_shapes(
     if channels != out_channels:
         raise InputError(
             f"x of shape {x} has {channels} channels, but kernel of shape {kernel} (*F, C/groups, "
-            f"K) takes K = {out_channels}: a transposed convolution goes from the filters of its "
-            f"kernel back to the channels they see.",
+            f"K) takes K = {out_channels}: a transposed convolution maps the kernel's "
+            f"filters back to the channels they read.",
             *other_layouts(x, len(filters), out_channels, kernel[0]),
             f"a kernel of shape {(*filters, in_group, channels)}",
             *(
-                ["kernel.swapaxes(-2, -1) for one made the other way round"]
+                ["kernel.swapaxes(-2, -1) if its last two axes are swapped"]
                 if in_group == channels and groups == 1
                 else []
             ),
@@ -83,7 +83,7 @@ def conv_transpose_shapes(
     wanted: Sequence[int | None] = (None,) * axes
     if output_size is not None:
         wanted = per_axis("output_size", output_size, axes, least=1, symbolic=True)
-    # The padding that SAME gives depends on the size that is sought: it is resolved with it.
+    # SAME padding depends on the output size, so the two are resolved together.
     pads = (
         (padding,) * axes
         if isinstance(padding, str) and padding.upper().startswith("SAME")

@@ -1,4 +1,4 @@
-"""The edge of a local convolution."""
+"""Checks and shapes of a local convolution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def local_shapes(
       arguments: stride, padding, dilation, rounding and padding_mode, as in :func:`conv_shapes`.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> local_shapes((7, 7, 3), (5, 5, 3, 3, 3, 6)).output
     (5, 5, 6)
@@ -38,7 +38,7 @@ def local_shapes(
     if len(kernel) < 4 or len(kernel) % 2:
         raise InputError(
             f"kernel of shape {kernel} has {len(kernel)} axes; a local convolution over n axes has "
-            f"2n + 2: the outputs' n sizes, the filter's n sizes, C_in and C_out, as in "
+            f"2n + 2: the outputs' n sizes, the kernel's n sizes, C_in and C_out, as in "
             f"(5, 5, 3, 3, 1, 8)"
         )
     axes = len(kernel) // 2 - 1
@@ -56,19 +56,20 @@ def local_shapes(
     if symbolic is not None:
         raise InputError(
             f"{symbolic.axis} {symbolic.size} of x {x} is symbolic, but kernel of shape {kernel} "
-            f"has filters for {places} places and no others; use a number"
+            f"has filters for exactly {places} positions; use a number"
         )
     if places != shapes.spatial:
         raise InputError(
-            f"kernel of shape {kernel} has filters for {places} places, but {filters} filters have "
-            f"{shapes.spatial} places on x of shape {x} ({'; '.join(map(str, shapes.windows))}); "
-            f"use a kernel of shape {(*shapes.spatial, *filters, channels, out_channels)}"
+            f"kernel of shape {kernel} has filters for {places} positions, but windows of "
+            f"{filters} have {shapes.spatial} positions on x of shape {x} "
+            f"({'; '.join(map(str, shapes.windows))}); use a kernel of shape "
+            f"{(*shapes.spatial, *filters, channels, out_channels)}"
         )
     fitting = ((out_channels,), (*places, out_channels))
     if bias is not None and tuple(bias) not in fitting:
         raise InputError(
             f"bias of shape {tuple(bias)} does not fit kernel of shape {kernel}; use shape "
-            f"{fitting[1]}, or {fitting[0]} for one number a feature map"
+            f"{fitting[1]}, or {fitting[0]} for one number per feature map"
         )
     return shapes
 

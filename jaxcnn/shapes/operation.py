@@ -1,7 +1,7 @@
-"""The entries of this room: they check and type arrays, and give results back.
+"""The base of all checked calls: it converts a call to a common form, and the result back.
 
-Below the edge there is one form: arrays of one dtype, x with a batch axis. The caller may have x
-without one, and gets the result as he has x.
+Operations compute with one form: arrays of one dtype, x with a batch axis. If the caller's x has no
+batch axis, neither has the result.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OperationShapes:
-    """What the shapes of all operations have in common.
+    """The part that the shapes of all operations share.
 
     Attributes:
-      batch: N, or None where the caller's x has no batch axis.
-      dtype: the result's; None where the operation is described by shapes alone.
+      batch: N, or None if the caller's x has no batch axis.
+      dtype: the result's dtype; None if the operation is described by shapes alone.
 
     >>> import jax.numpy as jnp
     >>> shapes = OperationShapes(None, dtype=jnp.dtype("bfloat16"))
@@ -43,7 +43,7 @@ class OperationShapes:
     dtype: np.dtype | None = field(default=None, kw_only=True)
 
     def with_batch(self, *sizes: int) -> tuple[int, ...]:
-        """The shape with these sizes that the caller has: with a batch axis iff his x has one."""
+        """The caller's shape of these sizes: with a batch axis if the caller's x has one."""
         return sizes if self.batch is None else (self.batch, *sizes)
 
     def batched(self, x: jax.Array) -> jax.Array:
@@ -51,7 +51,7 @@ class OperationShapes:
         return x if self.batch is not None else lax.expand_dims(x, (0,))
 
     def sharding(self, out_sharding: Sharding | None) -> Sharding | None:
-        """The sharding of a result with a batch axis, from the one that the caller asks for."""
+        """The caller's ``out_sharding`` for a result that has a batch axis."""
         if out_sharding is None or self.batch is not None:
             return out_sharding
         if isinstance(out_sharding, NamedSharding):
@@ -60,7 +60,7 @@ class OperationShapes:
 
     @property
     def has_fractions(self) -> bool:
-        """Whether the arguments make fractions of whole numbers, so that x must be floating."""
+        """Whether the result may hold fractions, so that x must be floating."""
         return False
 
     def restore(self, y: jax.Array, dtype: Any = None) -> jax.Array:
@@ -68,7 +68,7 @@ class OperationShapes:
 
         Args:
           y: the result, with a batch axis.
-          dtype: another dtype than the result's, of a second result.
+          dtype: the dtype of a second result; None takes the result's.
         """
         y = y if self.batch is not None else lax.squeeze(y, (0,))
         return y.astype(self.dtype if dtype is None else dtype)
@@ -76,7 +76,7 @@ class OperationShapes:
 
 @dataclass(frozen=True)
 class WindowShapes(OperationShapes):
-    """What the shapes of all operations over sliding windows have in common.
+    """The part that the shapes of all operations over sliding windows share.
 
     Attributes:
       windows: one :class:`jaxcnn.geometry.Window` for each spatial axis.
@@ -104,14 +104,14 @@ Shapes = TypeVar("Shapes", bound=OperationShapes)
 
 @dataclass(frozen=True)
 class Edge(Generic[Shapes]):
-    """The entry of an operation: called, it gives the checked arrays, then the shapes.
+    """The checks of an operation: a call returns the checked arrays, then the shapes.
 
     Attributes:
-      operation: its name, with which errors begin.
-      describe: makes its shapes of those of the arrays and of the other arguments.
-      require: refuses an x whose dtype the operation does not take.
-      arrays: the names of its arrays, of one dtype; the first is x, and ``bias`` may be None.
-      batched: how many of them, from the first on, have a batch axis.
+      operation: the operation's name, with which errors begin.
+      describe: makes the operation's shapes from the arrays' shapes and the other arguments.
+      require: raises a TypeError if the operation does not support the dtype of x.
+      arrays: the names of the arrays, of one dtype; the first is x, and ``bias`` may be None.
+      batched: the number of arrays, from the first on, that have a batch axis.
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn.shapes import pool_shapes
@@ -137,7 +137,7 @@ class Edge(Generic[Shapes]):
           arguments: other arguments by name.
 
         Raises:
-          InputError, TypeError: where they do not fit.
+          InputError, TypeError: if the arrays and arguments do not fit.
         """
         count = len(self.arrays)
         with error_prefix(self.operation):

@@ -1,4 +1,4 @@
-"""The edge of padding."""
+"""Checks and shapes of padding."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def pad_shapes(x: Sequence[int], padding: Padding, *, padding_mode: str = "zeros
     """The shapes of a padding, checked: windows of one cell, whose outputs are the padded axes.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``padding`` has one entry for each axis.
+      x: (N, *spatial, C); or (*spatial, C) if ``padding`` has one entry for each axis.
       padding, padding_mode: as in :func:`jaxcnn.pad`.
 
     Raises:
-      InputError: where they do not fit together, with what to use instead.
+      InputError: if these do not fit together; it says what to use instead.
 
     >>> pad_shapes((2, 7, 8, 3), [1, (0, 2)]).output
     (2, 9, 10, 3)

@@ -1,4 +1,4 @@
-"""The edge of pools over sliding windows."""
+"""Checks and shapes of pools over sliding windows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoolShapes(WindowShapes):
-    """A checked pool over x (N, *spatial, C), which leaves the channels alone.
+    """A checked pool over x (N, *spatial, C); the channels stay the same.
 
     Attributes:
       batch, dtype: as in :class:`OperationShapes`.
@@ -37,7 +37,7 @@ class PoolShapes(WindowShapes):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of the result, with a batch axis iff the caller's x has one."""
+        """The shape of the result, with a batch axis if the caller's x has one."""
         return self.with_batch(*self.spatial, self.channels)
 
 
@@ -53,13 +53,13 @@ def pool_shapes(
     """The shapes of a pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` has one size for each axis.
+      x: (N, *spatial, C); or (*spatial, C) if ``kernel_size`` has one size for each axis.
       kernel_size: the window's size, one for all spatial axes or one each.
-      stride: None takes the window's size: windows that neither overlap nor leave gaps.
+      stride: None takes the window's size: windows neither overlap nor leave gaps.
       padding, dilation, rounding: as in :func:`jaxcnn.conv`.
 
     Raises:
-      InputError: as for a convolution, and where a window holds nothing but padding.
+      InputError: as for a convolution, and if a window would cover only padding.
 
     >>> pool_shapes((8, 28, 28, 3), 2).output
     (8, 14, 14, 3)
@@ -79,7 +79,7 @@ def pool_shapes(
 
 
 def _require_cells(laid: Sequence[Window], rounding: str) -> None:
-    """Refuses windows that hold nothing but padding."""
+    """Raises an InputError if a window covers nothing but padding."""
     for axis in laid:
         empty = first_empty_output(axis)
         if empty is not None:
@@ -100,7 +100,7 @@ avg_pool = Edge("avg_pool", pool_shapes, require_floating)
 def lp_pool(
     x: jax.Array, kernel_size: int | Sequence[int], p: float, **arguments: Any
 ) -> tuple[jax.Array, float, PoolShapes]:
-    """The x of :func:`jaxcnn.lp_pool` with a batch axis, the order of the norm, and the shapes.
+    """The checked x of :func:`jaxcnn.lp_pool`, the order of the norm, and the shapes.
 
     >>> import jax.numpy as jnp
     >>> x, p, shapes = lp_pool(jnp.ones((28, 28, 3)), (2, 2), 2)

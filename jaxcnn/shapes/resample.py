@@ -1,4 +1,4 @@
-"""The edge of resampling: blur pooling, pixel shuffle and unshuffle."""
+"""Checks and shapes of resampling: blur pooling, pixel shuffle and unshuffle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def blur_shapes(
     """The shapes of a blur pool, checked.
 
     Args:
-      x: (N, *spatial, C); or (*spatial, C) where ``kernel_size`` has one size for each axis.
+      x: (N, *spatial, C); or (*spatial, C) if ``kernel_size`` has one size for each axis.
       kernel_size, stride, padding, padding_mode, rounding: as in :func:`jaxcnn.blur_pool`.
 
     >>> blur_shapes((8, 28, 28, 3)).output
@@ -83,9 +83,9 @@ class ShuffleShapes(OperationShapes):
     Attributes:
       batch, dtype: as in :class:`OperationShapes`.
       coarse: the spatial sizes of the side with many channels.
-      factors: how many times finer the other side is, on each axis.
+      factors: the factor between the spatial sizes of the two sides, on each axis.
       channels: C, the channels of the fine side.
-      order: how the number of a channel encodes channel c and offset i, one of "CRD", "DCR".
+      order: how a coarse channel's number encodes channel c and offset i: "CRD" or "DCR".
 
     >>> shapes = ShuffleShapes(8, (7, 7), (2, 2), channels=3, order="CRD")
     >>> shapes.fine, shapes.stacked
@@ -141,13 +141,13 @@ def unshuffle_shapes(
     for name, size, by in zip(axis_names(len(spatial)), spatial, factors, strict=True):
         if is_symbolic(size % by):
             raise InputError(
-                f"{name} {size} of x {x} is not known to be a multiple of factor {by}; use one, as "
-                f'in "{by}*h", or symbolic_shape(..., constraints=["{size % by} == 0"])'
+                f"{name} {size} of x {x} is not known to be a multiple of factor {by}; use "
+                f'"{by}*h", or symbolic_shape(..., constraints=["{size % by} == 0"])'
             )
         if size % by:
             raise InputError(
-                f"{name} {size} of x {x} is no multiple of factor {by}: {size % by} would be left "
-                f"over; use {name} {_multiples(size, by)}"
+                f"{name} {size} of x {x} is not a multiple of factor {by}: {size % by} would "
+                f"be left over; use {name} {_multiples(size, by)}"
             )
     coarse = tuple(n // r for n, r in zip(spatial, factors, strict=True))
     return ShuffleShapes(batch, coarse, factors, channels, order)
@@ -161,7 +161,7 @@ def _shuffled(x: tuple[int, ...], factor: Any, order: str) -> tuple[Any, ...]:
 
 
 def _multiples(number: int, of: int) -> str:
-    """The multiples of ``of`` nearest to ``number``, as a choice.
+    """The multiples of ``of`` nearest to ``number``, as text.
 
     >>> _multiples(7, 4), _multiples(3, 4)
     ('4 or 8', '4')

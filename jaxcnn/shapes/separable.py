@@ -1,4 +1,4 @@
-"""The edge of depthwise and separable convolutions, which are convolutions in other words."""
+"""Checks and shapes of depthwise and separable convolutions, both made of convolutions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SeparableShapes(OperationShapes):
 
     Attributes:
       batch, dtype: as in :class:`OperationShapes`.
-      depthwise, pointwise: the shapes of the two.
+      depthwise, pointwise: the shapes of the two convolutions.
 
     >>> shapes = separable_shapes((7, 7, 3), (3, 3, 3, 2), (1, 1, 6, 8))
     >>> shapes.depthwise.output, shapes.pointwise.output
@@ -34,12 +34,12 @@ class SeparableShapes(OperationShapes):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of the result, with a batch axis iff the caller's x has one."""
+        """The shape of the result, with a batch axis if the caller's x has one."""
         return self.pointwise.output
 
     @property
     def has_fractions(self) -> bool:
-        """Whether outputs are multiplied by a share of real cells."""
+        """Whether outputs are scaled by their share of real cells."""
         return self.depthwise.has_fractions
 
 
@@ -55,17 +55,17 @@ def depthwise_shapes(
     padding_mode: str = "zeros",
     name: str = "kernel",
 ) -> ConvShapes:
-    """The shapes of a depthwise convolution, checked: those of a convolution, one group a channel.
+    """The shapes of a depthwise convolution, checked: a convolution with one group per channel.
 
     Args:
       x: (N, *spatial, C), or (*spatial, C) for one example.
       kernel: (*F, C, multiplier).
       bias: (C * multiplier,), or None.
       stride, padding, dilation, rounding, padding_mode: as in :func:`jaxcnn.depthwise_conv`.
-      name: what errors call the kernel.
+      name: the name of the kernel, for error texts.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> depthwise_shapes((7, 7, 3), (3, 3, 3, 2)).output
     (5, 5, 6)
@@ -76,12 +76,12 @@ def depthwise_shapes(
     _, _, channels = split_for_kernel(x, kernel, len(filters), takes, name=name)
     if takes != channels:
         ways = other_layouts(x, len(filters), takes)
-        if takes == 1 and multiplier % channels == 0:  # a convolution's, in as many groups
+        if takes == 1 and multiplier % channels == 0:  # a grouped convolution's kernel
             shape = (*filters, channels, multiplier // channels)
-            ways = [f"{name}.reshape({shape}) if it is of Flax's layout, (*F, 1, C*multiplier)"]
+            ways = [f"{name}.reshape({shape}) if it is in Flax's layout, (*F, 1, C*multiplier)"]
         raise InputError(
             f"x of shape {x} has {channels} channels, but {name} of shape {kernel} (*F, C, "
-            f"multiplier) filters {takes}.",
+            f"multiplier) takes {takes}.",
             *ways,
             f"one of shape {(*filters, channels, multiplier)}",
         )
@@ -116,7 +116,7 @@ def separable_shapes(
       arguments: those of the depthwise convolution, as in :func:`depthwise_shapes`.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> separable_shapes((7, 7, 3), (3, 3, 3, 2), (1, 1, 6, 8)).output
     (5, 5, 8)

@@ -1,4 +1,4 @@
-"""The edge of max pooling with indices, and of unpooling."""
+"""Checks and shapes of max pooling with indices, and of unpooling."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UnpoolShapes(OperationShapes):
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of the result, with a batch axis iff the caller's values have one."""
+        """The shape of the result, with a batch axis if the caller's values have one."""
         return self.with_batch(*self.sizes, self.channels)
 
 
@@ -46,12 +46,12 @@ def unpool_shapes(
     """The shapes of an unpooling, checked.
 
     Args:
-      values: (N, *k, C); or (*k, C) where ``output_size`` has one size for each axis.
+      values: (N, *k, C); or (*k, C) if ``output_size`` has one size for each axis.
       indices: the same shape.
-      output_size: the output's spatial sizes, one for all axes or one each.
+      output_size: the output's spatial sizes, one for all axes or one for each.
 
     Raises:
-      InputError: naming the argument and the numbers, and what to type instead.
+      InputError: if these do not fit; names argument and numbers, and what to type instead.
 
     >>> unpool_shapes((8, 2, 2, 3), (8, 2, 2, 3), (4, 5)).output
     (8, 4, 5, 3)
@@ -61,7 +61,7 @@ def unpool_shapes(
     if indices != values:
         raise InputError(
             f"indices of shape {indices} do not fit values of shape {values}; use both as "
-            f"max_pool_with_indices gave them"
+            f"max_pool_with_indices returned them"
         )
     require_cells(spatial)
     sizes = per_axis("output_size", output_size, len(spatial), least=1, symbolic=True)
@@ -75,7 +75,7 @@ _max_unpool = Edge("max_unpool", unpool_shapes, arrays=("values",))
 def max_unpool(
     values: jax.Array, indices: jax.Array, output_size: int | Sequence[int]
 ) -> tuple[jax.Array, jax.Array, UnpoolShapes]:
-    """The arrays of :func:`jaxcnn.max_unpool`, which differ in dtype, and the shapes.
+    """The checked arrays of :func:`jaxcnn.max_unpool`, which differ in dtype, and the shapes.
 
     >>> import jax.numpy as jnp
     >>> values, indices, shapes = max_unpool(jnp.ones((2, 3)), jnp.ones((2, 3), int), (4,))
@@ -86,8 +86,8 @@ def max_unpool(
         (indices,), dtype = as_arrays({"indices": indices})
         if dtype.kind not in "iu":
             raise TypeError(
-                f"indices must be integers, got {dtype}; use them as max_pool_with_indices gave "
-                f"them"
+                f"indices must be integers, got {dtype}; use them as max_pool_with_indices "
+                f"returned them"
             )
     values, shapes = _max_unpool(values, indices.shape, output_size)
     return values, shapes.batched(indices), shapes

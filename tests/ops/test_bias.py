@@ -86,6 +86,6 @@ def test_the_taylor_series_of_adding_a_bias_is_that_of_a_sum():
         np.testing.assert_allclose(term, of_y + of_bias.reshape(1, 1, 4), rtol=1e-6, atol=1e-6)
 
 
-def test_nothing_is_added_without_a_bias():
+def test_without_a_bias_nothing_is_added():
     y = jnp.asarray(Y)
     assert add_bias(y, None) is y

@@ -67,7 +67,7 @@ def streamed(forms, x, kernel, bias, lengths, **arguments):
 
 @few
 @given(causal_problems())
-def test_values_and_gradients_of_causal_conv_are_those_of_the_definition(problem):
+def test_values_and_gradients_of_a_causal_convolution_are_those_of_the_definition(problem):
     assert_obeys_geometry(causal.causal_conv, problem)
     assert_matches_reference(causal.causal_conv, problem)
     assert_gradients_match(causal.causal_conv, problem)
@@ -75,13 +75,13 @@ def test_values_and_gradients_of_causal_conv_are_those_of_the_definition(problem
 
 @scaled(1 / 3)
 @given(causal_problems(dtypes=("float32",)))
-def test_transformations_keep_the_numbers_of_causal_conv(problem):
+def test_transformations_keep_the_numbers_of_a_causal_convolution(problem):
     assert_transforms(causal.causal_conv, problem)
 
 
 @few
 @given(streams())
-def test_streamed_chunks_give_the_numbers_of_the_whole_input(stream):
+def test_streaming_chunk_after_chunk_gives_the_numbers_of_the_whole(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
     with problem.x64():
@@ -95,7 +95,7 @@ def test_streamed_chunks_give_the_numbers_of_the_whole_input(stream):
 
 @few
 @given(streams(dtypes=("float32", "bfloat16")))
-def test_streaming_is_bit_for_bit_if_sums_are_exact(stream):
+def test_streaming_is_bit_for_bit_where_sums_are_exact(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
     # Integers of one digit: every partial sum is a whole number that even bfloat16 holds.
@@ -106,7 +106,7 @@ def test_streaming_is_bit_for_bit_if_sums_are_exact(stream):
 
 @few
 @given(streams(dtypes=("float32",), max_kernel_size=4, biases=(False,)))
-def test_the_streaming_state_is_the_last_cells_of_the_input(stream):
+def test_the_state_of_a_stream_is_the_last_cells(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
     x, kernel, _ = problem.arrays()
@@ -134,7 +134,7 @@ def test_a_scan_over_chunks_is_the_convolution_of_the_whole(forms):
 
 
 @BOTH
-def test_gradients_flow_through_the_streaming_state(forms):
+def test_gradients_flow_through_the_state_of_a_stream(forms):
     x, kernel = jnp.arange(7.0)[:, None], jnp.array([1.0, -2.0, 5.0])[:, None, None]
 
     def whole(x, kernel):
@@ -150,7 +150,7 @@ def test_gradients_flow_through_the_streaming_state(forms):
 
 @BOTH
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_causal_output_reads_its_own_cell_and_no_later_cell(forms, stride):
+def test_no_causal_output_sees_a_later_cell_and_all_see_their_own(forms, stride):
     kernel = jnp.array([1.0, 2.0, 3.0])[:, None, None]
 
     def fn(x):
@@ -161,7 +161,7 @@ def test_a_causal_output_reads_its_own_cell_and_no_later_cell(forms, stride):
     np.testing.assert_array_equal(jacobian, want[::stride])
 
 
-def test_causal_conv_is_conv_with_causal_padding():
+def test_a_causal_convolution_is_conv_with_causal_padding():
     x, kernel = jnp.arange(20).reshape(10, 2), jnp.arange(12).reshape(3, 2, 2)
     np.testing.assert_array_equal(
         causal.causal_conv(x, kernel, dilation=3), conv(x, kernel, dilation=3, padding="CAUSAL")
@@ -169,14 +169,14 @@ def test_causal_conv_is_conv_with_causal_padding():
 
 
 @BOTH
-def test_an_empty_batch_of_causal_conv_gives_an_empty_result(forms):
+def test_a_causal_convolution_of_an_empty_batch_gives_an_empty_result(forms):
     x, kernel = jnp.ones((0, 5, 2)), jnp.ones((3, 2, 4))
     assert forms.causal_conv(x, kernel).shape == (0, 5, 4)
     y, state = forms.causal_conv_stream(x, forms.causal_conv_state(kernel, batch=0), kernel)
     assert (y.shape, state.shape) == ((0, 5, 4), (0, 2, 2))
 
 
-def test_causal_conv_lowers_for_every_platform():
+def test_causal_convolutions_lower_for_every_platform():
     x, state, kernel = jnp.ones((2, 5, 2)), jnp.ones((2, 4, 2)), jnp.ones((3, 2, 4))
     assert_lowers(causal.causal_conv, (x, kernel))
     assert_lowers(
@@ -227,7 +227,7 @@ X, KERNEL, STATE = jnp.ones((2, 6, 4)), jnp.ones((3, 4, 8)), jnp.ones((2, 2, 4))
         ),
     ],
 )
-def test_an_impossible_causal_conv_is_refused_with_its_numbers_and_advice(
+def test_an_impossible_causal_convolution_is_refused_with_its_numbers_and_a_way_out(
     forms, name, arrays, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:

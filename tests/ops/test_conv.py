@@ -78,18 +78,18 @@ def _cell_by_cell(x, kernel, bias=None, *, stride, padding, dilation, groups, **
 
 
 @given(conv_problems(dtypes=DTYPES))
-def test_conv_has_the_shape_of_the_formula_traced_and_computed(problem):
+def test_the_formula_is_the_traced_shape_of_a_convolution_and_the_shape_of_its_value(problem):
     assert_obeys_geometry(jaxcnn.conv, problem)
 
 
 @few
 @given(conv_problems(dtypes=DTYPES, max_cells=16))
-def test_the_reference_of_conv_has_the_shape_of_the_formula(problem):
+def test_the_formula_is_the_shape_of_the_reference_convolution(problem):
     assert_obeys_geometry(reference.conv, problem)
 
 
 @given(conv_problems(dtypes=("float64",), max_cells=16))
-def test_the_reference_of_conv_is_the_sum_of_input_times_weight_cell_by_cell(problem):
+def test_the_reference_convolution_is_the_sum_of_input_times_weight_cell_by_cell(problem):
     def in_numpy(x, kernel, bias=None, **kwargs):
         given_arrays = (None if a is None else np.asarray(a) for a in (x, kernel, bias))
         return jnp.asarray(_cell_by_cell(*given_arrays, **kwargs))
@@ -98,17 +98,17 @@ def test_the_reference_of_conv_is_the_sum_of_input_times_weight_cell_by_cell(pro
 
 
 @given(conv_problems(dtypes=DTYPES))
-def test_conv_is_its_reference_within_rounding(problem):
+def test_the_fast_convolution_is_the_reference_within_rounding(problem):
     assert_matches_reference(jaxcnn.conv, problem)
 
 
 @few
 @given(conv_problems(dtypes=("float32", "float64")))
-def test_the_reference_of_conv_equals_lax_in_its_own_layout(problem):
+def test_the_reference_convolution_is_what_lax_computes_in_its_own_layout(problem):
     assert_matches_reference(_channels_first, problem)
 
 
-def test_the_error_bound_of_conv_in_float64_is_less_than_one_part_in_10_to_the_12():
+def test_in_float64_rounding_allows_less_than_a_part_in_a_million_million():
     most = ConvProblem(size=(3,) * 3, kernel_size=(3,) * 3, in_channels=2, dtype="float64")
     assert 2 * gamma(most.roundings, "float64") < 1e-12
     assert_matches_reference(jaxcnn.conv, most)
@@ -116,24 +116,24 @@ def test_the_error_bound_of_conv_in_float64_is_less_than_one_part_in_10_to_the_1
 
 @few
 @given(conv_problems(dtypes=DTYPES, max_cells=16))
-def test_gradients_of_conv_are_those_of_the_definition_and_of_differences(problem):
+def test_gradients_of_a_convolution_are_those_of_the_definition_and_of_differences(problem):
     assert_gradients_match(jaxcnn.conv, problem)
 
 
 @few
 @given(conv_problems(ranks=(1,)))
-def test_gradients_of_the_reference_of_conv_are_those_of_differences(problem):
+def test_gradients_of_the_reference_convolution_are_those_of_differences(problem):
     assert_gradients_match(reference.conv, problem)
 
 
 @few
 @given(conv_problems(dtypes=DTYPES, max_cells=16))
-def test_conv_can_be_compiled_mapped_differentiated_and_rematerialised(problem):
+def test_a_convolution_may_be_compiled_mapped_differentiated_and_rematerialised(problem):
     assert_transforms(jaxcnn.conv, problem)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_second_derivatives_of_conv_agree_in_every_mode(groups):
+def test_second_derivatives_of_a_convolution_agree_in_every_mode(groups):
     problem = ConvProblem(
         size=(5,),
         kernel_size=(2,),
@@ -154,14 +154,16 @@ def test_second_derivatives_of_conv_agree_in_every_mode(groups):
 
 @both
 @given(problem=conv_problems(dtypes=DTYPES))
-def test_conv_lowers_for_every_platform_with_the_predicted_type(conv, problem):
+def test_a_convolution_lowers_for_every_platform_with_the_predicted_type(conv, problem):
     with problem.x64():
         returns = jax.ShapeDtypeStruct(problem.output_shape, problem.dtype)
         assert_lowers(partial(problem.call, conv), problem.arrays(), returns=returns)
 
 
 @given(conv_problems(biases=(True,)))
-def test_gradients_of_conv_lower_for_every_platform_with_the_types_of_the_arguments(problem):
+def test_gradients_of_a_convolution_lower_for_every_platform_with_the_types_of_the_arguments(
+    problem,
+):
     arrays = problem.arrays()
 
     def loss(*arrays):
@@ -173,26 +175,26 @@ def test_gradients_of_conv_lower_for_every_platform_with_the_types_of_the_argume
 
 @both
 @given(problem=impossible_conv_problems())
-def test_conv_refuses_what_the_geometry_refuses(conv, problem):
+def test_a_convolution_that_the_geometry_refuses_is_refused(conv, problem):
     assert_refuses(conv, problem)
 
 
 @both
 @few
 @given(problem=conv_problems(batches=(0,), max_cells=16))
-def test_conv_of_an_empty_batch_is_empty_with_the_right_shape(conv, problem):
+def test_a_convolution_of_an_empty_batch_gives_an_empty_result_of_the_right_shape(conv, problem):
     assert_obeys_geometry(conv, problem)
     assert problem.output_shape[0] == 0
 
 
 @given(conv_problems(batches=(None,)))
-def test_conv_of_one_example_is_that_of_a_batch_of_one(problem):
+def test_one_example_is_a_batch_of_one_without_its_axis(problem):
     x, *rest = problem.arrays()
     y = problem.call(jaxcnn.conv, x, *rest)
     chex.assert_trees_all_equal(y, problem.call(jaxcnn.conv, x[None], *rest)[0])
 
 
-def test_the_precision_of_conv_reaches_the_compiled_program():
+def test_precision_reaches_the_compiled_program():
     x, kernel = jnp.ones((3, 1)), jnp.ones((2, 1, 1))
     for precision, words in ((None, 0), ("highest", 1)):
         conv = partial(jaxcnn.conv, precision=precision, algorithm="direct")
@@ -201,7 +203,7 @@ def test_the_precision_of_conv_reaches_the_compiled_program():
 
 
 @both
-def test_six_output_channels_are_the_input_channels_of_the_next_conv(conv):
+def test_six_filters_make_six_maps_and_a_second_layer_takes_them_for_its_image(conv):
     image = ConvProblem(batch=None, size=(7, 7), kernel_size=(3, 3), in_channels=1, out_channels=6)
     maps = image.call(conv, *image.arrays())
     assert maps.shape == (5, 5, 6)
@@ -210,7 +212,7 @@ def test_six_output_channels_are_the_input_channels_of_the_next_conv(conv):
 
 
 @both
-def test_a_worked_example_of_conv_at_one_place(conv):
+def test_one_filter_at_one_place_is_one_number(conv):
     patch = jnp.array([[1.0, 2.0], [3.0, 4.0]])[..., None]
     weights = jnp.array([[1.0, -1.0], [0.5, -2.0]])[..., None, None]
     number = conv(patch, weights, jnp.array([2.0]))
@@ -221,7 +223,7 @@ def test_a_worked_example_of_conv_at_one_place(conv):
 
 
 @both
-def test_equal_arguments_of_conv_in_other_forms_give_equal_results(conv):
+def test_arguments_that_mean_the_same_give_the_same(conv):
     problem = ConvProblem(size=(5, 5), kernel_size=(3, 3), in_channels=2, out_channels=2)
     x, kernel, _ = problem.arrays()
     for stride, padding in product((2, (2, 2), [2, np.int64(2)]), (1, (1, 1), [(1, 1), 1])):

@@ -60,7 +60,7 @@ def test_a_dtype_that_is_only_stored_is_refused_by_name(dtype):
 
 
 @pytest.mark.parametrize("dtype", [name for name in named_by_jax() if not is_stored_only(name)])
-def test_the_result_in_every_dtype_is_that_of_a_wider_one_rounded_once(dtype):
+def test_an_operation_in_any_dtype_gives_the_result_of_a_wider_one_rounded_once(dtype):
     draws = np.random.default_rng(0)
     with jax.enable_x64(True):
         kind = jnp.dtype(dtype)

@@ -51,7 +51,7 @@ def local_problems(draw, dtypes=DTYPES):
 
 @few
 @given(local_problems())
-def test_values_and_gradients_of_local_conv_are_those_of_the_definition(problem):
+def test_values_and_gradients_of_a_local_convolution_are_those_of_the_definition(problem):
     assert_obeys_geometry(local_conv, problem)
     assert_matches_reference(local_conv, problem)
     assert_gradients_match(local_conv, problem)
@@ -59,12 +59,12 @@ def test_values_and_gradients_of_local_conv_are_those_of_the_definition(problem)
 
 @scaled(1 / 3)
 @given(local_problems(dtypes=("float32",)))
-def test_transformations_keep_the_numbers_of_local_conv(problem):
+def test_transformations_keep_the_numbers_of_a_local_convolution(problem):
     assert_transforms(local_conv, problem)
 
 
 @FORMS
-def test_local_conv_with_the_same_kernel_everywhere_is_conv(form):
+def test_a_local_convolution_with_the_same_filters_everywhere_is_a_convolution(form):
     x = jnp.arange(70).reshape(1, 5, 7, 2) ** 2 % 17
     shared = jnp.arange(54).reshape(3, 3, 2, 3) % 7 - 3
     arguments = {"stride": (2, 1), "padding": 1, "dilation": (1, 2), "padding_mode": "reflect"}
@@ -74,7 +74,7 @@ def test_local_conv_with_the_same_kernel_everywhere_is_conv(form):
 
 
 @FORMS
-def test_every_place_of_local_conv_has_its_own_weights(form):
+def test_every_place_of_a_local_convolution_has_weights_of_its_own(form):
     x, kernel = jnp.arange(1.0, 6)[:, None], jnp.ones((3, 3, 1, 1))
     bias = jnp.array([[10.0], [20.0], [30.0]])
     for place in range(3):
@@ -86,11 +86,11 @@ def test_every_place_of_local_conv_has_its_own_weights(form):
 
 
 @FORMS
-def test_an_empty_batch_of_local_conv_gives_an_empty_result(form):
+def test_a_local_convolution_of_an_empty_batch_gives_an_empty_result(form):
     assert form(jnp.ones((0, 5, 2)), jnp.ones((3, 3, 2, 4))).shape == (0, 3, 4)
 
 
-def test_local_conv_lowers_for_every_platform():
+def test_local_convolutions_lower_for_every_platform():
     args = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 3, 3, 6)), jnp.ones((3, 3, 6))
     assert_lowers(local_conv, args, returns=jax.ShapeDtypeStruct((2, 3, 3, 6), "float32"))
     assert_lowers(jax.grad(lambda *a: math.pi * local_conv(*a).sum(), (0, 1, 2)), args)
@@ -116,7 +116,7 @@ X, KERNEL = jnp.ones((1, 4, 5, 2)), jnp.ones((2, 3, 3, 3, 2, 6))
         ((X, KERNEL), {"padding_mode": "wrap"}, ValueError, ["padding_mode", "wrap", "'circular'"]),
     ],
 )
-def test_an_impossible_local_conv_is_refused_with_its_numbers_and_advice(
+def test_an_impossible_local_convolution_is_refused_with_its_numbers_and_a_way_out(
     form, arrays, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:

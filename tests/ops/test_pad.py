@@ -50,7 +50,7 @@ def around(shape, padding):
 
 @FORMS
 @pytest.mark.parametrize(("padding_mode", "cells"), FILLED.items())
-def test_each_padding_mode_pads_1234_as_documented(form, padding_mode, cells):
+def test_1234_is_padded_as_the_docstring_shows(form, padding_mode, cells):
     x = jnp.array([[1], [2], [3], [4]])
     np.testing.assert_array_equal(form(x, [2], padding_mode=padding_mode)[:, 0], cells)
     assert [source_cell(i, 4, padding_mode) for i in range(-2, 6)] == [
@@ -60,7 +60,7 @@ def test_each_padding_mode_pads_1234_as_documented(form, padding_mode, cells):
 
 @scaled(2)
 @given(paddings())
-def test_pad_and_its_reference_move_the_same_cells_as_numpy(case):
+def test_both_forms_pad_as_numpy_does(case):
     shape, padding, padding_mode, dtype = case
     with jax.enable_x64(True):
         x = np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(jnp.dtype(dtype))
@@ -76,7 +76,7 @@ def test_pad_and_its_reference_move_the_same_cells_as_numpy(case):
 
 @few
 @given(paddings(dtypes=("float32",)))
-def test_the_gradient_of_pad_sums_over_all_copies_of_a_cell(case):
+def test_the_gradient_of_padding_counts_the_copies_of_each_cell(case):
     shape, padding, padding_mode, _ = case
     counts = np.ones(1)
     for size, (low, high) in zip(shape[-1 - len(padding) : -1], padding, strict=True):
@@ -92,7 +92,7 @@ def test_the_gradient_of_pad_sums_over_all_copies_of_a_cell(case):
 
 
 @pytest.mark.parametrize("padding_mode", sorted(FILLED))
-def test_transformations_of_pad_move_the_same_cells(padding_mode):
+def test_transformations_keep_the_numbers_of_a_padding(padding_mode):
     def fn(x):
         return pad(x, [1, (0, 2)], padding_mode=padding_mode)
 
@@ -128,7 +128,7 @@ REFUSED = [
 
 @FORMS
 @pytest.mark.parametrize(("x", "padding", "padding_mode", "kind", "words"), REFUSED)
-def test_an_impossible_pad_is_refused_with_its_numbers_and_advice(
+def test_an_impossible_padding_is_refused_with_its_numbers_and_a_way_out(
     form, x, padding, padding_mode, kind, words
 ):
     with pytest.raises(kind) as caught:

@@ -57,7 +57,7 @@ def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
 
 @scaled(1 / 3)
 @given(boundary_problems())
-def test_values_and_gradients_with_a_padding_mode_are_those_of_the_definition(problem):
+def test_values_and_gradients_in_every_padding_mode_are_those_of_the_index_rule(problem):
     assert_obeys_geometry(conv, problem)
     assert_matches_reference(conv, problem)
     assert_gradients_match(conv, problem)
@@ -65,13 +65,13 @@ def test_values_and_gradients_with_a_padding_mode_are_those_of_the_definition(pr
 
 @scaled(1 / 3)
 @given(boundary_problems(dtypes=("float32",), ranks=(1,)))
-def test_transformations_keep_the_numbers_of_conv_with_a_padding_mode(problem):
+def test_transformations_keep_the_numbers_in_every_padding_mode(problem):
     assert_transforms(conv, problem)
 
 
 @FORMS
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
-def test_conv_with_a_padding_mode_is_pad_followed_by_conv(form, padding_mode):
+def test_a_padding_mode_is_the_same_as_padding_first_and_convolving_then(form, padding_mode):
     x = jnp.arange(60).reshape(1, 4, 5, 3) ** 2 % 17
     kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
     padding = [(2, 1), (0, 3)]
@@ -82,7 +82,7 @@ def test_conv_with_a_padding_mode_is_pad_followed_by_conv(form, padding_mode):
 
 
 @FORMS
-def test_circular_convolution_commutes_with_rolling_the_axis(form):
+def test_circular_convolution_commutes_with_turning_the_ring(form):
     x, kernel = jnp.arange(7)[:, None] ** 2, jnp.array([1, -2, 5])[:, None, None]
 
     def fn(x):
@@ -100,7 +100,7 @@ def test_partial_convolution_keeps_a_constant_image_constant(form):
 
 
 @FORMS
-def test_partial_padding_equals_zeros_if_no_window_meets_the_padding(form):
+def test_partial_padding_is_zeros_where_no_window_meets_the_padding(form):
     x, kernel = jnp.arange(9.0)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
     partial = form(x, kernel, padding=1, padding_mode="partial")
     zeros = form(x, kernel, padding=1)
@@ -132,7 +132,7 @@ def test_a_masked_tap_gets_neither_value_nor_gradient(form):
 
 
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
-def test_conv_with_a_padding_mode_lowers_for_every_platform(padding_mode):
+def test_every_padding_mode_lowers_for_every_platform(padding_mode):
     def fn(x, kernel):
         return conv(x, kernel, stride=2, padding=1, padding_mode=padding_mode, mask=kernel > 0)
 
@@ -143,7 +143,7 @@ def test_conv_with_a_padding_mode_lowers_for_every_platform(padding_mode):
 
 @FORMS
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
-def test_an_empty_batch_with_a_padding_mode_gives_an_empty_result(form, padding_mode):
+def test_every_padding_mode_of_an_empty_batch_gives_an_empty_result(form, padding_mode):
     y = form(jnp.ones((0, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), padding=1, padding_mode=padding_mode)
     assert y.shape == (0, 5, 5, 4)
 
@@ -173,7 +173,7 @@ REFUSED = [
 
 @FORMS
 @pytest.mark.parametrize(("kwargs", "kind", "words"), REFUSED)
-def test_an_impossible_padding_mode_or_mask_is_refused_with_its_numbers_and_advice(
+def test_an_impossible_padding_mode_or_mask_is_refused_with_its_numbers_and_a_way_out(
     form, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:
@@ -212,7 +212,7 @@ def masks_over_anything(draw):
 
 @FORMS
 @given(case=masks_over_anything())
-def test_the_value_of_a_masked_tap_changes_nothing(form, case):
+def test_the_weight_of_a_masked_tap_changes_nothing(form, case):
     problem, x, kernel, mask, masked, spoilt = case
 
     @jax.jit
@@ -237,7 +237,7 @@ def test_the_value_of_a_masked_tap_changes_nothing(form, case):
 
 @FORMS
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
-def test_outputs_with_partial_padding_depend_on_their_window_alone(form, bad):
+def test_partial_padding_scales_a_window_by_its_own_cells_alone(form, bad):
     x, kernel = jnp.arange(1.0, 10)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
 
     def fn(x):

@@ -74,7 +74,7 @@ def definition_of(name):
 
 @each
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_pool_keeps_the_dtype_and_agrees_with_its_reference(name, dtype):
+def test_pools_keep_the_dtype_and_both_forms_agree(name, dtype):
     fast, _, use = FAMILY[name]
     with jax.enable_x64(dtype == "float64"):
         x = argument_of(name, dtype)
@@ -87,7 +87,7 @@ def test_every_pool_keeps_the_dtype_and_agrees_with_its_reference(name, dtype):
 
 
 @each
-def test_every_pool_can_be_compiled_and_mapped(name):
+def test_pools_may_be_compiled_and_mapped(name):
     call, x = call_of(name), argument_of(name)
     y = call(x)
     close = partial(assert_sums_close, magnitude=y, roundings=ROUNDINGS)
@@ -98,7 +98,7 @@ def test_every_pool_can_be_compiled_and_mapped(name):
 
 
 @each
-def test_forward_and_reverse_derivatives_of_every_pool_are_adjoint(name):
+def test_derivatives_of_pools_forwards_and_backwards_are_adjoint(name):
     call = call_of(name)
     with jax.enable_x64(True):
         x = argument_of(name, "float64")
@@ -113,14 +113,14 @@ def test_forward_and_reverse_derivatives_of_every_pool_are_adjoint(name):
 
 
 @each
-def test_every_pool_and_its_gradient_lower_for_every_platform(name):
+def test_pools_and_their_gradients_lower_for_every_platform(name):
     call, x = call_of(name), argument_of(name)
     assert_lowers(call, (x,))
     assert_lowers(jax.grad(lambda x: call(x).sum()), (x,), returns=x)
 
 
 @each
-def test_every_pool_of_an_empty_batch_is_empty_with_the_right_shape(name):
+def test_every_pool_of_an_empty_batch_gives_an_empty_result_of_the_right_shape(name):
     fast, twin, use = FAMILY[name]
     x = argument_of(name)
     full = jax.eval_shape(partial(use, getattr(fast, name)), x)
@@ -131,7 +131,7 @@ def test_every_pool_of_an_empty_batch_is_empty_with_the_right_shape(name):
 
 
 @pytest.mark.parametrize("name", INTEGERS)
-def test_pools_move_and_compare_integers_exactly(name):
+def test_pools_that_only_move_and_compare_keep_integers_as_they_are(name):
     fast, twin, use = FAMILY[name]
     x = (100 * argument_of(name)).astype("int32")
     got, want = use(getattr(fast, name), x), use(getattr(twin, name), x)
@@ -140,7 +140,7 @@ def test_pools_move_and_compare_integers_exactly(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(FAMILY) - set(INTEGERS)))
-def test_means_and_norms_of_integers_are_refused(name):
+def test_integers_have_no_mean_and_no_norm(name):
     for module in FAMILY[name][:2]:
         with pytest.raises(TypeError, match=rf"{name}: x is int32.*astype"):
             FAMILY[name][2](getattr(module, name), jnp.ones((2, 6, 4, 4), "int32"))
@@ -189,7 +189,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "kwargs", "kind", "words"), REFUSED)
-def test_an_impossible_pool_is_refused_with_its_numbers_and_advice(
+def test_an_impossible_pool_is_refused_with_its_numbers_and_a_way_out(
     name, arguments, kwargs, kind, words
 ):
     for module in FAMILY[name][:2]:

@@ -49,7 +49,7 @@ def test_sums_of_bytes_do_not_wrap_in_int32(form, name, dtype):
 
 @both_operations
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_of_16_bit_numbers_are_not_rounded_in_float32(name, dtype):
+def test_sums_of_sixteen_bits_come_unrounded_in_float32(name, dtype):
     arrays = _drawn(name, dtype, "float32")
     got = _call(jaxcnn, name, jnp.float32)(*arrays)
     want, size = (
@@ -62,7 +62,9 @@ def test_sums_of_16_bit_numbers_are_not_rounded_in_float32(name, dtype):
 
 
 @both_operations
-def test_gradients_with_a_preferred_element_type_have_the_dtypes_of_the_arguments(name):
+def test_gradients_of_wide_sums_have_the_dtypes_of_the_arguments_and_the_numbers_of_the_definition(
+    name,
+):
     arrays = _drawn(name, "bfloat16", "float32")
 
     def gradients(form):
@@ -78,7 +80,7 @@ def test_gradients_with_a_preferred_element_type_have_the_dtypes_of_the_argument
 
 @both_forms
 @both_operations
-def test_the_bias_has_the_dtype_of_the_result(form, name):
+def test_with_a_preferred_element_type_the_bias_has_the_dtype_of_the_result(form, name):
     x, kernel, bias = _drawn(name, "int8", "int8")
     with pytest.raises(TypeError, match=rf"{name}: bias is int8 but the result is int32.*astype"):
         _call(form, name, "int32")(x, kernel, bias)

@@ -35,7 +35,7 @@ def shuffles(draw):
 
 @both
 @given(case=shuffles())
-def test_pixel_shuffle_moves_each_channel_to_the_place_of_the_formula(form, case):
+def test_a_shuffle_moves_each_channel_where_the_formula_says(form, case):
     coarse, factors, channels, order, batch = case
     block = math.prod(factors)
     x = np.arange(math.prod((*batch, *coarse)) * channels * block)
@@ -62,14 +62,14 @@ def test_unshuffling_undoes_shuffling(form, case):
 
 
 @both
-def test_one_factor_of_pixel_shuffle_applies_to_all_spatial_axes_of_a_batch(form):
+def test_one_shuffle_factor_serves_all_axes_of_a_batch(form):
     x = jnp.ones((2, 3, 4, 8))
     assert form.pixel_shuffle(x, 2).shape == (2, 6, 8, 2)
     assert form.pixel_unshuffle(x[:, :2], 2).shape == (2, 1, 2, 32)
 
 
 @pytest.mark.parametrize("kernel_size", range(1, 8))
-def test_the_weights_of_blur_pool_are_repeated_convolutions_of_two_halves(kernel_size):
+def test_blur_weights_are_two_taps_of_a_half_convolved_again_and_again(kernel_size):
     weights = np.ones(1)
     for _ in range(kernel_size - 1):
         weights = np.convolve(weights, [0.5, 0.5])
@@ -131,7 +131,7 @@ def test_blurring_is_a_depthwise_convolution_of_the_padded_input(form, case):
 
 @few
 @given(blurs(dtypes=("float32", "float64"), max_cells=16))
-def test_the_gradient_of_blur_pool_is_that_of_its_reference(case):
+def test_the_gradient_of_blurring_is_its_references(case):
     problem, padding_mode = case
     gradients = []
     with problem.x64():
@@ -157,7 +157,7 @@ def test_the_gradient_of_blur_pool_is_that_of_its_reference(case):
 @both
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", [7, 8])
-def test_blur_pool_keeps_a_constant_image(form, kernel_size, size):
+def test_blurring_keeps_a_constant_image(form, kernel_size, size):
     x = jnp.full((1, size, size, 2), 3.0)
     np.testing.assert_array_equal(
         form.blur_pool(x, kernel_size=kernel_size, rounding="floor")[0, 0, 0], [3, 3]
@@ -168,7 +168,7 @@ def test_blur_pool_keeps_a_constant_image(form, kernel_size, size):
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [8, 9])
-def test_outputs_of_blur_pool_are_centred_on_every_stride_th_cell_from_the_first(
+def test_blurred_outputs_are_centred_on_every_stride_th_cell_from_the_first(
     form, kernel_size, stride, size
 ):
     ramp = jnp.arange(float(size)).reshape(-1, 1)

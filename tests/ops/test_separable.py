@@ -108,13 +108,13 @@ def test_separable_values_and_gradients_are_those_of_the_definition(problem):
 
 @scaled(1 / 3)
 @given(depthwise_problems(dtypes=("float32",)), separable_problems(dtypes=("float32",)))
-def test_transformations_keep_the_numbers_of_depthwise_and_separable_conv(depthwise, separable):
+def test_transformations_keep_the_numbers_of_a_separable_convolution(depthwise, separable):
     assert_transforms(depthwise_conv, depthwise)
     assert_transforms(separable_conv, separable)
 
 
 @DEPTHWISE
-def test_a_depthwise_convolution_is_a_separate_convolution_of_each_channel(form):
+def test_a_depthwise_convolution_is_each_channel_by_itself(form):
     x = jnp.arange(60).reshape(4, 5, 3) ** 2 % 13
     kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
     y = form(x, kernel, padding="SAME")
@@ -159,7 +159,7 @@ def test_an_empty_batch_of_separable_gives_an_empty_result(form):
     assert y.shape == (0, 3, 3)
 
 
-def test_depthwise_and_separable_conv_lower_for_every_platform():
+def test_depthwise_and_separable_convolutions_lower_for_every_platform():
     x, depthwise, pointwise = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 4))
     assert_lowers(depthwise_conv, (x, depthwise, jnp.ones(6)))
     assert_lowers(
@@ -178,7 +178,7 @@ X, KERNEL, MIX = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1,
 @pytest.mark.parametrize(
     ("arrays", "kwargs", "kind", "words"),
     [
-        ((X, jnp.ones((3, 3, 1, 6))), {}, ValueError, ["3 channels", "filters 1", "(3, 3, 3, 6)"]),
+        ((X, jnp.ones((3, 3, 1, 6))), {}, ValueError, ["3 channels", "takes 1", "(3, 3, 3, 6)"]),
         ((X, jnp.ones((3, 3))), {}, ValueError, ["(3, 3)", "at least 3"]),
         ((X, jnp.ones((3, 3, 3, 0))), {}, ValueError, ["multiplier = 0", "1 or more"]),
         ((jnp.ones((5, 3)), KERNEL), {}, ValueError, ["(5, 3)", "(N, *spatial, C)"]),
@@ -194,9 +194,7 @@ X, KERNEL, MIX = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1,
         ((X, KERNEL), {"rounding": "ceil"}, ValueError, ["ceil", "pooling"]),
     ],
 )
-def test_an_impossible_depthwise_conv_is_refused_with_its_numbers_and_advice(
-    form, arrays, kwargs, kind, words
-):
+def test_an_impossible_depthwise_convolution_is_refused(form, arrays, kwargs, kind, words):
     _refuses(form, "depthwise_conv: ", arrays, kwargs, kind, words)
 
 
@@ -214,9 +212,7 @@ def test_an_impossible_depthwise_conv_is_refused_with_its_numbers_and_advice(
         ((X, KERNEL, MIX), {"padding": "EVEN"}, ValueError, ["padding", "EVEN", "SAME"]),
     ],
 )
-def test_an_impossible_separable_conv_is_refused_with_its_numbers_and_advice(
-    form, arrays, kwargs, kind, words
-):
+def test_an_impossible_separable_convolution_is_refused(form, arrays, kwargs, kind, words):
     _refuses(form, "separable_conv: ", arrays, kwargs, kind, words)
 
 

@@ -168,7 +168,7 @@ def assert_rounded_once(got, want, name):
     jax.tree.map(close, got, want)
 
 
-def test_every_operation_has_a_case_of_long_sums():
+def test_the_law_of_sums_walks_every_operation():
     assert set(cases(4)) == set(ops.__all__)
 
 
@@ -178,7 +178,7 @@ def test_every_operation_has_a_case_of_long_sums():
 )
 @scaled(1 / 3)
 @given(seed=st.integers(0, 99))
-def test_sums_of_operations_are_rounded_once(dtype, side, seed):
+def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
     n = side**2
     narrow = drawn(cases(n), seed, dtype)
     got, want = walk(n)(narrow), walk(n)(drawn(cases(n), seed, "float32"))
@@ -187,7 +187,7 @@ def test_sums_of_operations_are_rounded_once(dtype, side, seed):
 
 
 @pytest.mark.parametrize("name", reference.__all__)
-def test_sums_of_references_are_rounded_once(name):
+def test_the_sums_of_the_definitions_are_rounded_once(name):
     # In 8 bits few terms are enough, and the definitions loop over them.
     table = {name: cases(7**2)[name]}
     given_arrays = (drawn(table, 0, dtype)[name] for dtype in ("float8_e4m3fn", "float32"))

@@ -59,13 +59,13 @@ def symbolic(text, *constraints):
 ANY = symbolic("b, 2*h, 2*w, 4", "h >= 2", "w >= 2")
 
 
-def test_every_operation_has_a_case_of_symbolic_sizes():
+def test_the_law_of_symbolic_sizes_walks_every_operation():
     kernels = {name for name in ops.__all__ if name.startswith("kernel_")}
     assert set(CALLS) | KNOWN == set(ops.__all__) - kernels
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_operation_supports_symbolic_sizes(name):
+def test_an_operation_takes_symbolic_sizes(name):
     for shape in jax.tree.leaves(jax.eval_shape(CALLS[name], ANY)):
         assert str(shape.shape[0]) == "b"
 
@@ -78,7 +78,7 @@ def all_of_them(x):
     return {name: call(x) for name, call in CALLS.items()}, gradients
 
 
-def test_an_exported_program_of_symbolic_sizes_equals_the_operations_on_each_size():
+def test_an_exported_program_gives_on_each_size_what_the_operations_give():
     exported = export.export(jax.jit(all_of_them))(ANY)
     draws = np.random.default_rng(0)
     for sizes in ((1, 4, 6), (3, 6, 4)):
@@ -88,6 +88,6 @@ def test_an_exported_program_of_symbolic_sizes_equals_the_operations_on_each_siz
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2**-21), got, want)
 
 
-def test_a_local_convolution_of_a_symbolic_size_is_refused_and_the_size_is_named():
+def test_a_local_convolution_names_the_symbolic_size_that_must_be_a_number():
     with pytest.raises(InputError, match=r"local_conv: height 2\*h .* is symbolic.*use a number"):
         jax.eval_shape(lambda x: jaxcnn.local_conv(x, jnp.ones((6, 6, 3, 3, 4, 2))), ANY)

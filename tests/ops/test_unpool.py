@@ -34,7 +34,7 @@ def by_cells(problem, x):
 
 @both
 @given(problem=maxima)
-def test_pooled_values_are_the_maxima_and_the_indices_name_their_cells(form, problem):
+def test_values_of_max_pool_with_indices_are_the_maxima_in_the_indexed_cells(form, problem):
     with problem.x64():
         (x,) = problem.arrays()
         values, indices = pooled(form, problem, x)
@@ -47,7 +47,7 @@ def test_pooled_values_are_the_maxima_and_the_indices_name_their_cells(form, pro
 
 
 @given(maxima)
-def test_max_pool_with_indices_and_its_reference_name_the_same_of_equal_cells(problem):
+def test_both_forms_index_the_same_of_equal_cells(problem):
     with problem.x64():
         (x,) = problem.arrays()
         _, got = pooled(unpool, problem, x)
@@ -56,7 +56,7 @@ def test_max_pool_with_indices_and_its_reference_name_the_same_of_equal_cells(pr
 
 
 @both
-def test_the_index_is_that_of_the_first_maximum_or_of_the_last_nan(form):
+def test_the_index_is_that_of_the_first_of_equal_maxima_and_of_the_last_nan(form):
     x = jnp.zeros((2, 4, 1)).at[1, 2:].set(jnp.nan)
     _, indices = form.max_pool_with_indices(x, (2, 2))
     np.testing.assert_array_equal(indices[..., 0], [[0, 7]])
@@ -64,7 +64,7 @@ def test_the_index_is_that_of_the_first_maximum_or_of_the_last_nan(form):
 
 @both
 @pytest.mark.parametrize("lowest", [-np.inf, np.iinfo(np.int32).min])
-def test_the_index_names_a_cell_and_never_padding(form, lowest):
+def test_an_index_is_never_one_of_padding_even_if_no_value_is_lower(form, lowest):
     x = jnp.full((2, 2, 1), lowest)
     _, indices = form.max_pool_with_indices(x, (2, 2), stride=1, padding=1)
     np.testing.assert_array_equal(indices[..., 0], [[0, 0, 1], [0, 0, 1], [2, 2, 3]])
@@ -99,7 +99,7 @@ def one_by_one(values, indices, sizes):
 
 @both
 @given(case=unpoolings())
-def test_max_unpool_writes_each_value_at_its_index_and_the_last_one_wins(form, case):
+def test_unpooling_writes_each_value_to_its_index_and_the_last_one_stays(form, case):
     values, indices, sizes = case
     want, _ = one_by_one(values, indices, sizes)
     got = jax.jit(partial(form.max_unpool, output_size=sizes))(values, indices)
@@ -108,7 +108,7 @@ def test_max_unpool_writes_each_value_at_its_index_and_the_last_one_wins(form, c
 
 @both
 @given(case=unpoolings())
-def test_the_gradient_of_max_unpool_goes_to_the_value_that_was_kept(form, case):
+def test_the_gradient_of_unpooling_goes_to_the_value_that_stayed(form, case):
     values, indices, sizes = case
     y, source = one_by_one(values, indices, sizes)
     cotangent = np.arange(1.0, 1 + y.size, dtype="float32").reshape(y.shape)
@@ -137,6 +137,6 @@ def test_unpooling_restores_the_maxima_and_nothing_else(form, problem):
 
 
 @both
-def test_one_output_size_of_max_unpool_applies_to_all_spatial_axes_of_a_batch(form):
+def test_one_unpooled_size_serves_all_axes_of_a_batch(form):
     values, indices = jnp.ones((2, 2, 2, 3)), jnp.zeros((2, 2, 2, 3), "int32")
     assert form.max_unpool(values, indices, output_size=4).shape == (2, 4, 4, 3)

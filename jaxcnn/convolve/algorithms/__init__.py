@@ -1,26 +1,26 @@
-"""The algorithms, one file each: kernels compute a problem, rewrites turn it into smaller ones.
+"""The algorithms, one file each: kernels compute a problem, rewrites split it into smaller ones.
 
-The law of every algorithm that is used without being named (:attr:`.Kernel.local`), in all three
-directions: **an output depends on its window alone**, on the cells and weights whose products it
-sums. Whatever any other cell, channel, group or example holds changes nothing, be it NaN, infinite
-or huge; a sum of zeros is zero; and with n terms an output is off by at most about
-n * eps * sum |x||w| over its own terms. So no algorithm multiplies a cell by a zero that stands for
-"not seen".
+Every algorithm that may be chosen by default (:attr:`.Kernel.local`) obeys one law, in all three
+directions: **an output depends only on its window**, the cells and weights whose products it sums.
+The values of other cells, channels, groups or examples change nothing, even if they are NaN,
+infinite or huge; a sum of zeros is zero; and with n terms an output is off by at most about
+n * eps * sum |x||w| over its own terms. So no algorithm multiplies a cell outside the window by
+zero.
 
-Padding, and the zeros of base dilation, are zeros by the definition. A weight that is NaN or
-infinite and meets one makes NaN of that output or is skipped, depending on the algorithm. lax's own
-implementations differ in that too, from shape to shape.
+Padding and the zeros of base dilation are zeros by definition. If a weight that is NaN or infinite
+meets such a zero, the output is NaN or the product is skipped, depending on the algorithm. lax's
+own implementations differ in this too, from shape to shape.
 
 To add an algorithm:
 
-1. Write ``kernels/NAME.py`` or ``rewrites/NAME.py``: what it computes, with its source; the
-   functions of a :class:`Kernel` or a :class:`Rewrite`, pure in (problem, x, kernel); and the
-   object itself, whose name is the file's. Limits go to ``jaxcnn/convolve/tuning.py``.
+1. Write ``kernels/NAME.py`` or ``rewrites/NAME.py``: a docstring with the method and its source;
+   the functions of a :class:`Kernel` or a :class:`Rewrite`, pure in (problem, x, kernel); and the
+   object itself, named like the file. Limits go to ``jaxcnn/convolve/tuning.py``.
 2. Add the object to :data:`ALGORITHMS` below.
 3. Give it problems to draw in ``tests/convolve/drawn.py`` (``_MADE_FOR``). Every test of an
    algorithm then runs for it, the law above included.
 4. Measure its rates: ``python experiments/calibrate_convolution.py measure float32``, the same for
-   bfloat16, then ``fit``, which writes ``rates.json``. Without rates it cannot be priced.
+   bfloat16, then ``fit``, which writes ``rates.json``. Without rates its time cannot be predicted.
 """
 
 from jaxcnn.convolve.algorithms.kernels import onednn
@@ -62,6 +62,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         FFT,
     )
 }
-"""Every algorithm by its name."""
+"""Every algorithm by name."""
 
 __all__ = ["ALGORITHMS", "Algorithm", "Kernel", "Rewrite", "Solve", "Work"]

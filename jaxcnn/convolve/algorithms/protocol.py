@@ -1,7 +1,7 @@
-"""What an algorithm is: a kernel, which computes a problem, or a rewrite, which makes smaller ones.
+"""The two kinds of algorithm: a kernel computes a problem, a rewrite splits it into smaller ones.
 
-Both state which problems they support (``unsupported_reason``) and how much they do (``work``), so
-that the choice can price them without an array.
+Both state which problems they support (``unsupported_reason``) and how much work they do
+(``work``), so that the choice can predict their times without an array.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Program = Callable[[jax.Array, jax.Array], jax.Array]
 """(x, kernel) -> y."""
 
 Solve = Callable[[Problem, jax.Array, jax.Array], jax.Array]
-"""(problem, x, kernel) -> y, by whatever algorithm is chosen for the problem."""
+"""(problem, x, kernel) -> y, by the algorithm that is chosen for the problem."""
 
 
 class Work(NamedTuple):
-    """What an algorithm does for a problem, counted. The cost model turns it into time.
+    """The work of an algorithm for a problem, in counts that the cost model turns into time.
 
     Attributes:
       operations: multiply-adds.
       traffic: bytes read and written, temporaries included.
-      turns: programs entered: calls, and turns of loops.
+      turns: programs entered: calls, and iterations of loops.
       kind: selects one of the algorithm's rates, if one rate does not fit all problems.
     """
 
@@ -45,21 +45,21 @@ class Kernel:
     """An algorithm that computes a problem itself.
 
     Attributes:
-      name: in errors, in :func:`jaxcnn.explain` and for ``algorithm=``.
-      unsupported_reason: why it does not support a problem; None if it does.
-      work: what it does for a problem that it supports.
+      name: the name in errors, in :func:`jaxcnn.explain` and for ``algorithm=``.
+      unsupported_reason: the reason why it does not support a problem; None if it does.
+      work: its work for a problem that it supports.
       run: (problem, x, kernel) -> y, a pure function of arrays.
-      programs: how many programs ``run`` writes for XLA to compile: a fused expression, a call, a
-        part of a concatenation.
-      takes_forward_operands: whether ``run`` takes x (N, *size, C) and output gradient (N, *k, O)
-        of the convolution whose kernel gradient the problem is, instead of the problem's operands.
-      local: whether an output depends on its window alone, see :mod:`jaxcnn.convolve.algorithms`.
-        A kernel that is not local is used only by name.
-      unavailable: why it cannot be used in this process now; None if it can.
-      host_only: whether it calls a library of this machine's CPU, and so is used neither on other
-        platforms nor in exported programs.
+      programs: the number of programs that XLA compiles for ``run``: fused expressions, calls,
+        parts of a concatenation.
+      takes_forward_operands: whether ``run`` computes a kernel gradient from the forward x
+        (N, *size, C) and output gradient (N, *k, O), instead of the problem's operands.
+      local: whether an output depends only on its window, see :mod:`jaxcnn.convolve.algorithms`. A
+        kernel that is not local is used only by name.
+      unavailable: the reason why it cannot be used in this process now; None if it can.
+      host_only: whether it calls a library of this machine's CPU. If so, it is not used on other
+        platforms or in exported programs.
       in_layout: (call of lax's) -> the program that reads and writes the call's own layout, or None
-        if there is none. Kernels without it take channels last.
+        if there is none. Kernels without this function take channels last.
     """
 
     name: str
@@ -74,20 +74,20 @@ class Kernel:
     in_layout: Callable[[Operation], Program | None] | None = None
 
     def parts(self, _problem: Problem) -> list[tuple[Problem, int]]:
-        """No smaller problems: a kernel hands nothing on."""
+        """No parts: a kernel has no smaller problems."""
         return []
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """An algorithm that hands smaller problems on, for which the choice is made again.
+    """An algorithm that splits a problem into smaller ones, each with its own choice.
 
     Attributes:
       name, unsupported_reason, takes_forward_operands: as for a :class:`Kernel`.
-      work: what it does itself, without its parts.
-      parts: the problems that ``run`` hands to ``solve``, each with how often.
+      work: its own work, without its parts.
+      parts: the problems that ``run`` gives to ``solve``, each with its number of calls.
       run: (problem, x, kernel, solve) -> y, a pure function of arrays.
-      loops: whether ``run`` goes over its parts in a loop, so that they are compiled once.
+      loops: whether ``run`` solves its parts in a loop, so that they are compiled once.
     """
 
     name: str

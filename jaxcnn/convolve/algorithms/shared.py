@@ -1,4 +1,4 @@
-"""What several algorithms share: common conditions, counts, and steps on arrays."""
+"""Helpers shared by several algorithms: conditions, counts, and steps on arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def unusual_reason(problem: Problem) -> str | None:
-    """What only the direct call supports: other dtypes, empty arrays, no spatial axis."""
+    """Supported only by the direct call: other dtypes, empty arrays, no spatial axis."""
     if problem.dtype not in FLOATS:
         return f"dtype {problem.dtype}"
     if problem.out_dtype != problem.dtype:
@@ -36,7 +36,7 @@ def unusual_reason(problem: Problem) -> str | None:
 
 
 def not_plain_reason(problem: Problem) -> str | None:
-    """What is unusual, base dilation and negative padding."""
+    """Not supported: unusual problems, base dilation, negative padding."""
     reason = unusual_reason(problem)
     if reason is None and not problem.is_plain:
         reason = "base dilation or negative padding"
@@ -44,7 +44,7 @@ def not_plain_reason(problem: Problem) -> str | None:
 
 
 def not_plain_gradient_reason(problem: Problem) -> str | None:
-    """What is not plain, or is the kernel gradient of a convolution that is not plain."""
+    """Not supported: problems that are not plain, or whose forward convolution is not plain."""
     reason = not_plain_reason(problem)
     if reason is None and not problem.kernel_gradient().is_plain:
         reason = "a forward convolution that is not plain"
@@ -52,7 +52,7 @@ def not_plain_gradient_reason(problem: Problem) -> str | None:
 
 
 def no_base_dilation_reason(problem: Problem) -> str | None:
-    """What is unusual, and problems without base dilation."""
+    """Not supported: unusual problems, and problems without base dilation."""
     reason = unusual_reason(problem)
     if reason is None and set(problem.base_dilation) == {1}:
         reason = "no base dilation"
@@ -60,7 +60,7 @@ def no_base_dilation_reason(problem: Problem) -> str | None:
 
 
 def large_temporary_reason(problem: Problem, size: float) -> str | None:
-    """Temporaries of ``size`` bytes that are large, and large beside the problem's own arrays."""
+    """Not supported: temporaries of ``size`` bytes, if large, also relative to the arrays."""
     if size > max(tuning.LARGEST_TEMPORARY, 2 * traffic(problem)):
         return f"temporaries of {size / 2**20:.0f} MiB"
     return None
@@ -76,9 +76,9 @@ def traffic(problem: Problem) -> float:
 
 
 def lane_operations(problem: Problem) -> float:
-    """Multiply-adds, with the filters of a group rounded up to whole vectors.
+    """Multiply-adds, with a group's filters rounded up to whole vectors.
 
-    In a depthwise convolution the channels fill the vectors.
+    In a depthwise convolution vectors hold channels instead.
     """
     filters, lanes = problem.group_channels[1], tuning.VECTOR_LANES
     rounded = 1 if problem.is_depthwise else -(-filters // lanes) * lanes / filters
@@ -91,7 +91,7 @@ def lane_operations(problem: Problem) -> float:
 def pad_input(problem: Problem, x: jax.Array) -> tuple[Problem, jax.Array]:
     """The problem without padding, and x with the padding as zeros around it, behind a barrier.
 
-    The barrier keeps XLA from computing the padding anew for every tap that reads it.
+    The barrier keeps XLA from computing the padding again for each tap that reads it.
     """
     if not any(map(any, problem.padding)):
         return problem, x
@@ -140,9 +140,9 @@ def map_examples(
     """``run`` for the whole batch, or in a loop over the examples if temporaries would be large.
 
     Args:
-      problem: what is computed.
-      x: (N, *size, C)
-      bytes_an_example: the temporaries of one example.
+      problem: the convolution to compute.
+      x: (N, *size, C).
+      bytes_an_example: bytes of the temporaries of one example.
       run: (problem, x) -> y for any batch.
     """
     if problem.batch * bytes_an_example <= tuning.LARGEST_TEMPORARY or problem.batch == 1:

@@ -2,7 +2,7 @@
 
 For each tap the products of a few rows of outputs are summed in one vectorised expression over
 (N, ..., row of rows, last axis, C), whose last two axes are neighbours in memory. A product with a
-row of ones sums the rest. If there is a single axis, stretches of it are the rows.
+row of ones sums the rest. With a single axis, stretches of that axis are the rows.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """All but kernel gradients of plain depthwise convolutions, one filter a channel, few taps."""
+    """Supported: kernel gradients of plain depthwise problems, one filter per channel, few taps."""
     reason = not_plain_gradient_reason(problem)
     if reason is None:
         forward = problem.kernel_gradient()
         if forward.group_channels != (1, 1) or forward.groups == 1:
-            reason = "not the kernel gradient of a depthwise convolution, one filter a channel"
+            reason = "not the kernel gradient of a depthwise convolution, one filter per channel"
     if reason is None and problem.output_cells > tuning.DEPTHWISE_GRADIENT_MOST_TAPS:
         reason = f"more than {tuning.DEPTHWISE_GRADIENT_MOST_TAPS} taps"
     return reason
 
 
 def run(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
-    """All examples together, or one at a time if together they would not stay in cache."""
+    """The gradient from all examples together, or one at a time if they would not fit in cache."""
     forward = problem.kernel_gradient()
     if forward.batch == 1 or 2 * traffic(forward) <= tuning.LARGEST_TEMPORARY:
         y = _sums(forward, x, g)
@@ -90,9 +90,9 @@ def _sums(forward: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _row_parts(cells: jax.Array, together: int, channels: int) -> list[jax.Array]:
-    """The parts that are summed, and last the rows that are left over.
+    """The parts to sum, and last the rows that are left over.
 
-    Every ``together``-th row of (N, ..., rows, k*C); stretches of (N, k*C).
+    A part is every ``together``-th row of (N, ..., rows, k*C), or a stretch of (N, k*C).
     """
     if cells.ndim == 2:
         stretch = cells.shape[1] // (together * channels) * channels
@@ -104,7 +104,7 @@ def _row_parts(cells: jax.Array, together: int, channels: int) -> list[jax.Array
 
 
 def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
-    """On the last axis, for each remainder modulo the stride the cells (N, ..., cells * C)."""
+    """The cells (N, ..., cells * C) of each remainder modulo the stride, on the last axis."""
     stride, phases = problem.stride[-1], []
     for first in range(stride):
         cells = x[..., first::stride, :]
@@ -113,7 +113,7 @@ def _phases(problem: Problem, x: jax.Array) -> list[jax.Array]:
 
 
 def _cells(problem: Problem, phases: list[jax.Array], tap: tuple[int, ...]) -> jax.Array:
-    """The cells that a tap meets, one for each output: (N, ..., k*C)."""
+    """The cells that a tap reads, one for each output: (N, ..., k*C)."""
     quotient, phase = divmod(tap[-1] * problem.dilation[-1], problem.stride[-1])
     ranges = []
     for axis, k in enumerate(problem.output[:-1]):
@@ -137,7 +137,7 @@ def work(problem: Problem) -> Work:
 
 
 def programs(problem: Problem) -> int:
-    """Two programs a tap."""
+    """Two programs per tap."""
     return 2 * problem.output_cells
 
 

@@ -43,8 +43,8 @@ def call(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def work(problem: Problem) -> Work:
     """The definition's multiply-adds; at best x and kernel are read and y is written once.
 
-    XLA's CPU compiler calls Eigen for dense problems. With base dilation Eigen finds cell by cell
-    which entries of its patches are zeros. For groups XLA writes a plain loop, up to a thousand
+    XLA's CPU compiler calls Eigen for dense problems. With base dilation Eigen tests cell by cell
+    which entries of its patches are zeros. For groups XLA emits a plain loop, up to a thousand
     times slower.
     """
     dilated = math.prod(problem.base_dilation)

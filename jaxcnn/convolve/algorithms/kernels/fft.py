@@ -1,10 +1,10 @@
-"""By the Fourier transform: for large filters and few channels, and only by name.
+"""Convolution by Fourier transform: for large kernels and few channels, only by name.
 
 Correlation is a product of spectra, one conjugated; a length of at least the padded input keeps
 wrapped-around terms out of the outputs. The error is that of the transforms: of the order of
 eps*log2(length) times the norms of the arrays, not of each output's own terms. One NaN in an image
-makes NaN of all its outputs, one huge cell shows in all of them, and zeros far from the data become
-small numbers of either sign. So it is never chosen by default.
+makes all its outputs NaN, one huge cell affects all of them, and zeros far from the data become
+small numbers of either sign. So this algorithm is never chosen by default.
 Source: M. Mathieu, M. Henaff, Y. LeCun, "Fast training of convolutional networks through FFTs",
 arXiv:1312.5851; error: N. J. Higham, "Accuracy and Stability", 2nd ed., theorem 24.2.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """Few taps, more than three axes, 16-bit numbers, and precision HIGHEST."""
+    """Not supported: few taps, more than three axes, 16-bit numbers, precision HIGHEST."""
     reason = unusual_reason(problem)
     if reason is None and problem.taps < tuning.FFT_FEWEST_TAPS:
         reason = f"fewer than {tuning.FFT_FEWEST_TAPS} taps"
@@ -63,7 +63,7 @@ def _lengths(problem: Problem) -> tuple[int, ...]:
 
 
 def _fast_length(least: int) -> int:
-    """The next length whose prime factors are 2, 3 and 5."""
+    """The next length with no prime factors except 2, 3 and 5."""
 
     def rest(n: int) -> int:
         for prime in (2, 3, 5):
@@ -75,7 +75,7 @@ def _fast_length(least: int) -> int:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The inverse transform of the product of the spectra, every stride-th entry of it."""
+    """Every stride-th entry of the inverse transform of the product of the spectra."""
     axes, lengths = problem.axes, _lengths(problem)
     last = tuple(range(-axes, 0))
     gaps = [*((0, 0, d - 1) for d in problem.dilation), (0, 0, 0), (0, 0, 0)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """Groups, and windows that overlap or leave holes; a kernel of one cell may leave holes."""
+    """Not supported: groups; windows that overlap, or leave gaps unless the kernel is one cell."""
     reason = not_plain_reason(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
@@ -58,7 +58,7 @@ def _tiles(problem: Problem, x: jax.Array) -> jax.Array:
 
 
 def work(problem: Problem) -> Work:
-    """The definition's multiply-adds; x read and, for several taps, rearranged; y written."""
+    """The definition's multiply-adds; x read, and rearranged for several taps; y written."""
     moved = 0 if problem.taps == 1 else 2 * problem.itemsize * problem.batch
     moved *= problem.output_cells * problem.taps * problem.in_channels
     return Work(problem.multiply_adds, traffic(problem) + moved)

@@ -1,10 +1,9 @@
 """oneDNN's three convolutions: forward, backward data, backward weights.
 
-Each computes problems of one form, whatever asks for them: an input gradient is the backward data
-of the convolution whose adjoint it is, and a kernel gradient the backward weights of the
-convolution that it is the kernel gradient of. oneDNN itself says whether it serves a problem, and
-with which implementation (:mod:`jaxcnn.onednn`); implementations that write out patches or run
-plain loops are not used. oneDNN reads arrays in any layout.
+Each supports problems of one form: an input gradient is the backward data of its forward
+convolution, a kernel gradient the backward weights. oneDNN itself reports whether it supports a
+problem, and with which implementation (:mod:`jaxcnn.onednn`); implementations that write out
+patches or run plain loops are not used. oneDNN reads arrays in any layout.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ class Direction:
     """One of the three convolutions.
 
     Attributes:
-      name: of the algorithm.
-      kind: which one.
-      forward: (problem) -> the plain convolution whose output, or gradient, the problem is.
+      name: the name of the algorithm.
+      kind: oneDNN's kind of convolution.
+      forward: (problem) -> the plain convolution whose output or gradient the problem computes.
       operands: (problem, lax's dimension numbers) -> image, kernel and output of that convolution.
     """
 
@@ -56,7 +55,7 @@ class Direction:
         return self.kind == Kind.BACKWARD_WEIGHTS
 
     def question(self, problem: Problem, numbers: Numbers) -> Convolution | str:
-        """The problem in oneDNN's terms, for arrays in this layout; or why it has none."""
+        """The problem in oneDNN's terms, for arrays in this layout; or why there is none."""
         reason = unusual_reason(problem)
         if reason is None and problem.dtype not in DTYPES:
             reason = f"dtype {problem.dtype}"
@@ -98,14 +97,14 @@ class Direction:
         )
 
     def choose_implementation(self, problem: Problem, numbers: Numbers) -> Convolution | str:
-        """The convolution as oneDNN serves it for arrays in this layout; or why it does not."""
+        """The convolution as oneDNN supports it for arrays in this layout; or why it does not."""
         question = self.question(problem, numbers)
         return question if isinstance(question, str) else choose_implementation(question)
 
     def emit(
         self, problem: Problem, x: jax.Array, kernel: jax.Array, numbers: Numbers
     ) -> jax.Array:
-        """The result in lax's layout, for a problem that oneDNN serves in this layout."""
+        """The result in lax's layout, for a problem that oneDNN supports in this layout."""
         question = self.choose_implementation(problem, numbers)
         assert not isinstance(question, str), question
         weights = kernel
@@ -116,7 +115,7 @@ class Direction:
         y = call(question, x, weights, shape)
         if not leaks_nans(question):
             return y
-        # A NaN or an infinity of x or the kernel shows in y: whichever is smaller is searched.
+        # A NaN or infinity in x or the kernel reaches y: search whichever is smaller.
         searched = (y,) if y.size < x.size + kernel.size else (x, kernel)
         groups = problem.groups if self.takes_forward_operands else 1
         return lax.cond(
@@ -126,12 +125,12 @@ class Direction:
         )
 
     def unsupported_reason(self, problem: Problem) -> str | None:
-        """Why oneDNN does not serve a problem for arrays in the layout that :meth:`run` gets."""
+        """Why oneDNN does not support a problem in the layout that :meth:`run` gets."""
         found = self.choose_implementation(problem, self.usual_numbers(problem.axes))
         return found if isinstance(found, str) else None
 
     def run(self, problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """One call."""
+        """The result of one call of oneDNN."""
         return self.emit(problem, x, kernel, self.usual_numbers(problem.axes))
 
     def in_layout(self, operation: Operation) -> Program | None:
@@ -159,7 +158,7 @@ class Direction:
 
 
 def _kind(forward: Problem) -> str:
-    """The rate that holds: one for each family of oneDNN's implementations."""
+    """The kind of rate: one for each family of oneDNN's implementations."""
     c, _ = forward.group_channels
     if forward.groups == 1:
         if c < tuning.ONEDNN_FEW_CHANNELS:
@@ -167,12 +166,12 @@ def _kind(forward: Problem) -> str:
         return "pointwise" if forward.taps == 1 else "dense"
     if c > 1:
         return "groups"
-    # Memory is the limit, and costs more if it is fresh every time.
+    # Memory is the limit, and costs more if it is newly allocated each time.
     return "large depthwise" if traffic(forward) > tuning.LARGEST_TEMPORARY else "depthwise"
 
 
 def _has_many_outputs(problem: Problem) -> bool:
-    """Whether there are too many outputs for a kernel gradient, whose outputs are taps."""
+    """Whether the problem has too many outputs for a kernel gradient, whose outputs are taps."""
     return problem.output_cells > tuning.ONEDNN_MOST_OUTPUTS_A_TAP * problem.taps
 
 
@@ -188,7 +187,7 @@ def _paddings(forward: Problem) -> Pairs | None:
 
 
 def _shape(sizes: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
-    """The shape of an array whose axes, of these sizes in oneDNN's order, are at these places."""
+    """The shape of an array with these sizes, in oneDNN's order, at these axis positions."""
     shape = [0] * len(sizes)
     for place, size in zip(places, sizes, strict=True):
         shape[place] = size
@@ -200,7 +199,7 @@ def _operand(sizes: Sequence[int], places: Sequence[int]) -> Operand:
 
 
 def _with_row(operand: Operand) -> Operand:
-    """The operand with an axis of one cell before its last, the spatial one."""
+    """The operand with an axis of one cell before its spatial axis, the last."""
     sizes, strides = operand
     row = strides[-1] * sizes[-1]
     return Operand((*sizes[:-1], 1, sizes[-1]), (*strides[:-1], row, strides[-1]))
@@ -221,9 +220,9 @@ def _forward_operands(problem: Problem, numbers: Numbers) -> Operands:
 
 
 def _backward_data_operands(problem: Problem, numbers: Numbers) -> Operands:
-    """The problem's output is the image whose gradient it is; input and output channels swap."""
+    """The operands: the problem's output is the image, and input and output channels swap."""
     x, kernel, y = _forward_operands(problem, numbers)
-    at = int(problem.groups > 1)  # the axis of the filters, after that of the groups
+    at = int(problem.groups > 1)  # the axis of the filters, after the axis of the groups
 
     def swapped(row: tuple[int, ...]) -> tuple[int, ...]:
         return (*row[:at], row[at + 1], row[at], *row[at + 2 :])
@@ -232,7 +231,7 @@ def _backward_data_operands(problem: Problem, numbers: Numbers) -> Operands:
 
 
 def _backward_weights_operands(problem: Problem, numbers: Numbers) -> Operands:
-    """In lax's form of a kernel gradient: batch and channels exchanged, groups in the batch."""
+    """The operands of lax's kernel gradient: batch and channels swapped, groups in the batch."""
     forward = problem.kernel_gradient()
     (channels, batch, *size), (filters, also_batch, *k), out = numbers
     image = (forward.batch, forward.in_channels, *forward.size)
@@ -263,7 +262,7 @@ DIRECTIONS = {
         ),
     )
 }
-"""The three by their names."""
+"""The three directions by name."""
 
 KERNELS = tuple(
     Kernel(

@@ -1,8 +1,8 @@
 """A transposed convolution as one product and overlapping sums.
 
-Every input cell, times the kernel, is a patch of the output. Patches of neighbours start a base
-dilation apart and add up where they overlap. Cut into pieces of that width, a patch of J pieces is
-J arrays, each shifted by one cell: J additions instead of a convolution.
+Every input cell, times the kernel, is a patch of the output. Patches of neighbours start one base
+dilation apart and are added where they overlap. If a patch is cut into J pieces of that width, the
+output is the sum of J arrays, each shifted by one cell: J additions instead of a convolution.
 Source: the overlap-add method, Oppenheim and Schafer, "Discrete-Time Signal Processing", 8.7.3.
 """
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """No base dilation; groups, strides or dilations beside it; patches of many pieces."""
+    """Not supported: no base dilation; groups, strides or dilations with it; many pieces."""
     reason, most = no_base_dilation_reason(problem), tuning.OVERLAP_ADD_MOST_PIECES
     if reason is None and problem.groups > 1:
         reason = "groups"
     if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:
-        reason = "stride or dilation beside the base dilation"
+        reason = "stride or dilation with base dilation"
     if reason is None and max(_pieces(problem)) > most:
         reason = f"more than {most} pieces on an axis"
     return reason or large_temporary_reason(problem, 4 * _patches(problem))
@@ -51,7 +51,7 @@ def _patches(problem: Problem) -> int:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The patches, summed axis by axis, and the output cut out of them."""
+    """The output: the patches, summed axis by axis and cropped."""
     axes, wide = problem.axes, accumulator(problem.dtype)
     flipped = jnp.flip(kernel, tuple(range(axes)))
     patches = lax.dot_general(
@@ -71,14 +71,14 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
     ):
         first = f - 1 - lo
         cuts.append((-first, first + k - size, 0))
-    # Cells that no patch reaches are zeros; cells outside the output are cut off.
+    # Cells that no patch covers are zeros; cells outside the output are cut off.
     y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *cuts, (0, 0, 0)])
     return y.astype(problem.dtype)
 
 
-def _summed(y: jax.Array, size: int, kernel_size: int, base: int, pieces: int) -> jax.Array:
-    """Sums axis ``kernel_size`` into axis ``size``, neighbours ``base`` apart."""
-    y = jnp.moveaxis(y, kernel_size, size + 1)
+def _summed(y: jax.Array, size: int, kernel: int, base: int, pieces: int) -> jax.Array:
+    """y with axis ``kernel`` summed into axis ``size``, with neighbours ``base`` apart."""
+    y = jnp.moveaxis(y, kernel, size + 1)
     fill = [(0, 0)] * y.ndim
     fill[size + 1] = (0, pieces * base - y.shape[size + 1])
     y = jnp.pad(y, fill)
@@ -100,7 +100,7 @@ def work(problem: Problem) -> Work:
 
 
 def programs(problem: Problem) -> int:
-    """One sum an axis, of as many terms as there are pieces."""
+    """One sum per axis, with one term per piece."""
     return sum(_pieces(problem))
 
 

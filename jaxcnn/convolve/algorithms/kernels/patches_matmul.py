@@ -1,8 +1,8 @@
 """A kernel gradient as one matrix product: patches of x, transposed, times the output gradient.
 
-Row (n, place) of the patches holds the cells that a filter meets there, (taps, c). The kernel
-gradient is their product with row (n, place) of the output gradient, (O,), summed over all rows. If
-the patches would be large they are made for one example at a time, in a loop.
+Row (n, position) of the patches holds the cells under that window, (taps, c). The kernel gradient
+is their product with row (n, position) of the output gradient, (O,), summed over all rows. If the
+patches would be large, they are built for one example at a time, in a loop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """Groups, and kernels of many taps."""
+    """Not supported: groups, and kernels of many taps."""
     reason = not_plain_gradient_reason(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
@@ -69,7 +69,7 @@ def run(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _product(a: jax.Array, b: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
-    """a^T b for a (R, K) and b (R, O). The narrower one is transposed: that moves less."""
+    """a^T b for a (R, K) and b (R, O). The narrower one is transposed, which moves less data."""
     if a.shape[1] > b.shape[1]:
         return _product(b, a, precision).T
     wide = accumulator(str(a.dtype))
@@ -100,7 +100,7 @@ def work(problem: Problem) -> Work:
 
 
 def programs(problem: Problem) -> int:
-    """One slice a tap."""
+    """One slice per tap."""
     return problem.output_cells
 
 

@@ -1,8 +1,8 @@
-"""A depthwise convolution with a long filter: tap by tap in a loop, a few taps a turn.
+"""A depthwise convolution with a long kernel: tap by tap, a few taps per loop iteration.
 
-The same sum as in :mod:`.taps`, for any number of taps: each turn adds the products of as many
+The sum is that of :mod:`.taps`, for any number of taps: each iteration adds the products of as many
 shifted images as one fused expression holds. No image is copied into another layout, and no cell
-meets a weight that is not its own.
+is multiplied by a weight that is not its own.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """All but depthwise convolutions, one filter a channel, of more taps than ``taps`` unrolls."""
+    """Supported: depthwise, one filter per channel, with more taps than ``taps`` unrolls."""
     reason, unrolled = not_plain_reason(problem), tuning.TAPS_MOST_PRODUCTS
     if reason is None and problem.group_channels != (1, 1):
-        reason = "not one filter a channel"
+        reason = "not one filter per channel"
     if reason is None and problem.taps <= unrolled:
         reason = f"at most {unrolled} taps"
     return reason
@@ -77,13 +77,13 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def work(problem: Problem) -> Work:
-    """The definition's multiply-adds; every turn reads and writes the sum once more."""
+    """The definition's multiply-adds; every iteration reads and writes the sum once more."""
     turns = -(-problem.taps // tuning.TAP_LOOP_TAPS_A_TURN)
     return Work(problem.multiply_adds, traffic(problem), turns)
 
 
 def programs(_problem: Problem) -> int:
-    """One turn, and the taps that are left over."""
+    """One iteration, and the taps that are left over."""
     return 4
 
 

@@ -1,7 +1,8 @@
 """Tap by tap: y is the sum over the kernel's taps of shifted x times the tap's weights.
 
-If each filter sees few channels (depthwise above all) the products vectorise over channels, and XLA
-makes one loop of the whole sum. Any stride and dilation: a tap is a strided slice.
+If each filter reads few channels (mainly in depthwise convolutions) the products vectorise over
+channels, and XLA makes one loop of the whole sum. Any stride and dilation is supported: a tap is a
+strided slice.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """More channels in a group than a few, and more taps than are unrolled."""
+    """Not supported: more than a few channels in a group, and more taps than are unrolled."""
     reason, most = not_plain_reason(problem), tuning.TAPS_MOST_PRODUCTS
     if reason is None and problem.taps * problem.group_channels[0] > most:
         reason = f"more than {most} products for one output"

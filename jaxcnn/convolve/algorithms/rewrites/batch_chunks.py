@@ -1,6 +1,6 @@
 """A kernel gradient summed over chunks of the batch, in a loop.
 
-A kernel gradient sums over the batch: its examples are the channels of the problem. With a few
+A kernel gradient sums over the batch: the examples are the channels of the problem. With a few
 examples at a time the operands stay in cache.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _chunk(problem: Problem) -> tuple[int, Problem]:
-    """The number of examples at a time, and the problem for that many."""
+    """The number of examples in a chunk, and the problem of one chunk."""
     examples, _ = problem.group_channels
     at_once = tuning.BATCH_CHUNK
     while examples % at_once:
@@ -34,7 +34,7 @@ def _chunk(problem: Problem) -> tuple[int, Problem]:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """Depthwise convolutions, and a batch that is one chunk."""
+    """Not supported: depthwise convolutions, and a batch of one chunk."""
     reason = not_plain_gradient_reason(problem)
     if reason is None and problem.kernel_gradient().is_depthwise:
         reason = "the kernel gradient of a depthwise convolution"
@@ -66,7 +66,7 @@ def work(problem: Problem) -> Work:
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """One convolution a chunk."""
+    """One convolution per chunk."""
     at_once, chunk = _chunk(problem)
     return [(chunk, problem.group_channels[0] // at_once)]
 

@@ -1,7 +1,7 @@
 """A grouped kernel gradient as dense ones: groups merged into blocks, the diagonal kept.
 
-The kernel gradient of several groups merged into one is a matrix of kernel gradients, each group's
-channels against each group's filters. The groups' own are its diagonal.
+The kernel gradient of several groups merged into one is a matrix of kernel gradients, of each
+group's channels with each group's filters. The gradients of the groups are its diagonal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """No groups, or too many blocks."""
+    """Not supported: no groups, or too many blocks."""
     reason, most = not_plain_gradient_reason(problem), tuning.BLOCK_DIAGONAL_MOST_BLOCKS
     if reason is None and problem.groups == 1:
         reason = "no groups"
@@ -33,7 +33,7 @@ def unsupported_reason(problem: Problem) -> str | None:
 
 
 def _merged(problem: Problem) -> int:
-    """How many groups make a block of about the width that suits a matrix product."""
+    """The number of groups in a block of about the right width for a matrix product."""
     width = max(problem.batch, problem.group_channels[1])  # channels and filters of a group
     wanted = max(1, tuning.BLOCK_DIAGONAL_WIDTH // width)
     return max(n for n in range(1, problem.groups + 1) if problem.groups % n == 0 and n <= wanted)
@@ -78,7 +78,7 @@ def work(problem: Problem) -> Work:
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """One dense kernel gradient a block."""
+    """One dense kernel gradient per block."""
     return [(_block(problem), problem.groups // _merged(problem))]
 
 

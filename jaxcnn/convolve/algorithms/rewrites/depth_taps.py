@@ -1,6 +1,6 @@
-"""A volume as images: the sum, over the taps of the first axis, of convolutions with one axis less.
+"""A volume as images: one convolution with one axis less for each tap of the first axis, summed.
 
-The outputs of the first axis join the batch. XLA's CPU compiler is good at two-dimensional
+The outputs of the first axis join the batch. XLA's CPU compiler is fast at two-dimensional
 convolutions, for which it calls Eigen.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """Fewer than three axes, many taps on the first, or kernel gradients in groups."""
+    """Not supported: fewer than three axes, many taps on the first, grouped kernel gradients."""
     reason, most = not_plain_reason(problem), tuning.DEPTH_TAPS_MOST_TAPS
     if reason is None and problem.axes < 3:
         reason = "fewer than three axes"
@@ -67,12 +67,12 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 
 def work(problem: Problem) -> Work:
-    """y written once a tap; the convolutions are parts."""
+    """y written once per tap; the convolutions are parts."""
     return Work(0, (1 + problem.kernel_size[0]) * traffic(problem))
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """One image problem a tap of the first axis."""
+    """One image problem per tap of the first axis."""
     return [(_images(problem), problem.kernel_size[0])]
 
 

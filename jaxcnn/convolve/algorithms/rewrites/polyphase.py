@@ -1,9 +1,9 @@
 """Base dilation by phases: one ordinary convolution for each phase of the output.
 
-With input cells b apart, output n = P*m + r meets real cells only under the taps f for which
+With input cells b apart, output n = P*m + r reads real cells only under the taps f for which
 s*r + d*f - lo is divisible by b. On each axis, with P = b/gcd(s, b) phases and q = gcd(d, b), phase
 r has the taps f0, f0 + b/q, ... with dilation d/q, moves by s*P/b cells from one output to the
-next, and begins at cell (s*r + d*f0 - lo)/b. So input gradients of strided convolutions, and
+next, and starts at cell (s*r + d*f0 - lo)/b. So input gradients of strided convolutions, and
 transposed convolutions, cost b times less than with zeros inserted.
 Source: W. Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
 arXiv:1609.07009.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class _Axis(NamedTuple):
-    """One axis in one phase: the first tap, the taps' spacing, and the ordinary window."""
+    """One axis in one phase: the first tap, the step between taps, and the ordinary window."""
 
     first: int
     spacing: int
@@ -40,7 +40,7 @@ class _Axis(NamedTuple):
 
 
 def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]]:
-    """On each axis the number of phases, and each of them; None for one that meets no cell."""
+    """The number of phases on each axis, and the phases; None for one that reads no cell."""
     counts, axes = [], []
     for f, s, d, b, (lo, _) in zip(
         problem.kernel_size,
@@ -66,7 +66,7 @@ def _phases(problem: Problem) -> tuple[tuple[int, ...], list[list[_Axis | None]]
 
 
 def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Problem] | None]]:
-    """The number of phases on each axis, and all of them in row-major order."""
+    """The number of phases on each axis, and all combined phases in row-major order."""
     counts, axes = _phases(problem)
     output = tuple(-(-k // count) for k, count in zip(problem.output, counts, strict=True))
     found: list[tuple[list[_Axis], Problem] | None] = []
@@ -88,7 +88,7 @@ def _each(problem: Problem) -> tuple[tuple[int, ...], list[tuple[list[_Axis], Pr
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """No base dilation, or so much that there are too many phases."""
+    """Not supported: no base dilation, or too many phases."""
     reason, most = no_base_dilation_reason(problem), tuning.POLYPHASE_MOST_PHASES
     counts = [
         b // math.gcd(s, b) for s, b in zip(problem.stride, problem.base_dilation, strict=True)
@@ -115,7 +115,7 @@ def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.
 
 
 def _interleaved(problem: Problem, counts: tuple[int, ...], results: list[jax.Array]) -> jax.Array:
-    """Output P*m + r from entry m of phase r, on every axis."""
+    """The phases' results interleaved: output P*m + r is entry m of phase r, on every axis."""
     axes = problem.axes
     if len(results) == 1:
         y = results[0]
@@ -137,7 +137,7 @@ def work(problem: Problem) -> Work:
 
 
 def parts(problem: Problem) -> list[tuple[Problem, int]]:
-    """One ordinary convolution a phase."""
+    """One ordinary convolution per phase."""
     return [(phase[1], 1) for phase in _each(problem)[1] if phase is not None]
 
 

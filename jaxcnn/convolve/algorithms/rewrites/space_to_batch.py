@@ -1,6 +1,7 @@
-"""Dilation as images in the batch: cells that are d apart form an image of their own.
+"""Dilation as images in the batch: the cells that are d apart form one image.
 
-Output d*q + r of a window with dilation d reads the cells d*(q + f) + r, all of residue r modulo d:
+Output d*q + r of a window with dilation d reads the cells d*(q + f) + r, all with residue r modulo
+d:
 
     y[d*q + r] = sum over f of x_r[q + f] * w[f],    x_r[m] = x[d*m + r].
 
@@ -38,7 +39,7 @@ class _Axis(NamedTuple):
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """All but dilation in groups, without stride: without groups dilation costs others nothing."""
+    """Supported: dilation in groups, without stride; without groups dilation is free elsewhere."""
     reason = not_plain_reason(problem)
     if reason is None and problem.groups == 1:
         reason = "no groups"
@@ -82,7 +83,7 @@ def _images(problem: Problem) -> Problem:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """The convolution of the images, its outputs interleaved."""
+    """The convolution of the images, with its outputs interleaved."""
     axes, images = list(_axes(problem)), _images(problem)
     sides = [
         (lo, axis.dilation * axis.cells - n - lo, 0) if axis.dilation > 1 else (0, 0, 0)

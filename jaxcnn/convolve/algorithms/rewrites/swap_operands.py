@@ -1,15 +1,16 @@
 """Input and kernel swapped: base dilation becomes dilation.
 
-In y[n, i, o] = sum over m, c of x[n, m, c] * w[b*m + lo - i, c, o], with the base dilation b, the
-kernel can be read as an input, at cells b apart, and the input as a kernel:
+The problem y[n, i, o] = sum over m, c of x[n, m, c] * w[b*m + lo - i, c, o] has the base dilation
+b. Its kernel can be read as an input, at cells b apart, and its input as a kernel:
 
     y[n, k-1-j, o] = sum over m, c of w_o[j + b*m - (k-1-lo), c] * x_n[m, c]
 
-is a convolution of the O filters as examples with the N examples as filters, dilated by b. So the
-kernel gradient of a transposed convolution is that of the strided convolution whose adjoint it is.
+This is a convolution of the O filters as examples with the N examples as filters, dilated by b. So
+the kernel gradient of a transposed convolution is that of the strided convolution that it
+transposes.
 
-Not supported if the kernel then needs padding: a cell of x under it would be multiplied by zeros
-that are not in the outputs' sums, and an infinite one would make NaN of them.
+The swap is not supported if the kernel then needs padding: a cell of x would be multiplied by zeros
+that are not in the outputs' sums, and an infinite cell would make the outputs NaN.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def unsupported_reason(problem: Problem) -> str | None:
-    """No base dilation; groups, stride or dilation beside it; small or padded kernels."""
+    """Not supported: no base dilation; groups, stride, dilation; small or padded kernels."""
     reason = no_base_dilation_reason(problem)
     if reason is None and problem.groups > 1:
         reason = "groups"
     if reason is None and (set(problem.stride) | set(problem.dilation)) != {1}:
-        reason = "stride or dilation beside the base dilation"
+        reason = "stride or dilation with base dilation"
     if reason is None and problem.taps < math.prod(problem.size):
         reason = "an input larger than the kernel"
     if reason is None and max(map(max, _swapped(problem).padding)) > 0:
@@ -43,7 +44,7 @@ def unsupported_reason(problem: Problem) -> str | None:
 
 
 def _swapped(problem: Problem) -> Problem:
-    """The problem with the kernel as input and the input as kernel."""
+    """The problem with kernel and input exchanged."""
     other = replace(
         problem,
         batch=problem.out_channels,
@@ -60,7 +61,7 @@ def _swapped(problem: Problem) -> Problem:
 
 
 def run(problem: Problem, x: jax.Array, kernel: jax.Array, solve: Solve) -> jax.Array:
-    """The swapped convolution, its outputs reversed."""
+    """The swapped convolution, with its outputs reversed."""
     examples, filters = jnp.moveaxis(kernel, -1, 0), jnp.moveaxis(x, 0, -1)
     y = solve(_swapped(problem), examples, filters)
     return jnp.flip(jnp.swapaxes(y, 0, -1), tuple(range(1, problem.axes + 1)))

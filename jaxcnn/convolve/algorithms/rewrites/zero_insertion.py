@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def _dilated(problem: Problem) -> Problem:
-    """The ordinary problem over the cells with zeros between and padding around them.
+    """The ordinary problem over the cells, with zeros between them and padding around them.
 
-    The padding is added in the same pass as the zeros. If it is negative, lax.pad crops.
+    One pass adds the padding and the zeros. lax.pad crops negative padding.
     """
     size = tuple(
         n + lo + hi for n, (lo, hi) in zip(problem.dilated_size, problem.padding, strict=True)
