@@ -38,7 +38,7 @@ def is_stored_only(name):
 
 
 def refused_of(dtype):
-    """The operations without a result in the dtype: means and norms of integers, for example."""
+    """The operations without a result in the dtype: means of integers, pools of complex numbers."""
     ordered = {name for name in ops.__all__ if "max_pool" in name or "min_pool" in name}
     ordered |= {name for name in ops.__all__ if "avg" in name or "lp_" in name or "blur" in name}
     if jnp.issubdtype(dtype, jnp.complexfloating):
