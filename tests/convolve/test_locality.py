@@ -239,7 +239,7 @@ def test_installed_lax_outputs_depend_on_their_window_alone(problem, seed):
             hold_all(run(x, kernel, g), problem, x, kernel, g, what)
 
 
-# -- at the sizes where transforms are fastest, and of what people call ----------------------------
+# -- at the sizes where transforms are fastest, and of public functions ----------------------------
 
 LONG = (
     Problem(1, (4096,), 1, (240,), 1, padding=((239, 0),)),

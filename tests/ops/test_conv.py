@@ -33,7 +33,7 @@ both = pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast
 
 
 def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, **_rounding):
-    """lax's convolution in lax's own layout, named paddings left to lax; it floors by itself."""
+    """lax's convolution in lax's own layout; lax resolves named paddings and rounds down."""
     if padding not in ("VALID", "SAME", "SAME_LOWER"):
         size, kernel_size = x.shape[-1 - len(stride) : -1], kernel.shape[:-2]
         padding = jaxcnn.geometry.resolve_padding(

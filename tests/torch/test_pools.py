@@ -1,4 +1,4 @@
-"""Pools and resampling agree with PyTorch's, given its convention, except odd p-norms."""
+"""Pools and resampling agree with PyTorch's under its convention, except odd p-norms."""
 
 from __future__ import annotations
 
