@@ -1,4 +1,4 @@
-"""How many cases are drawn for a law, the dtypes laws are checked for, and eight devices."""
+"""The number of cases drawn for a law, the dtypes of laws, and tests on eight devices."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def scaled(factor):
 
 
 many = scaled(25)
-"""For laws of integers: they compile nothing and take next to no time."""
+"""For laws of integers, which compile nothing and take almost no time."""
 
 few = scaled(1 / 2)
 """For laws that compile a dozen programs for each case."""
@@ -27,7 +27,7 @@ SEARCH = settings(max_examples=5000)
 
 
 def for_cpus(function, *operands):
-    """The StableHLO text for CPUs, also on a machine with an accelerator."""
+    """The StableHLO text for CPUs, even on a machine with an accelerator."""
     return jax.jit(function).trace(*operands).lower(lowering_platforms=("cpu",)).as_text()
 
 
@@ -35,13 +35,13 @@ EIGHT_DEVICES = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
 }
-"""The environment of a process with eight CPU devices, also on a machine with an accelerator."""
+"""The environment of a process with eight CPU devices, even on a machine with an accelerator."""
 
 
 def run_on_eight_devices(module):
     """Runs the module's ``on_eight_devices`` in a child process with eight virtual devices.
 
-    It must print their number, which proves that it ran.
+    The function must print the number of devices, which proves that it ran.
     """
     done = subprocess.run(
         [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],

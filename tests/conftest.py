@@ -5,9 +5,9 @@
     python -m pytest --hypothesis-profile=full      hundreds of cases for each law, the slow tests
                                                     too, and optimised programs: before a release
 
-Tests run in JAX's default 32 bits and enable 64 where they need them, as jaxcnn.testing does for
-problems in float64. They run under strict promotion of dtypes and ranks, which some users set: code
-that works under it works without it too.
+Tests run in JAX's default 32 bits and enable 64 if they need them, as jaxcnn.testing does for
+problems in float64. They run under strict promotion of dtypes and ranks, which some users set; code
+that works under it also works without it.
 """
 
 import os
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not config.option.markexpr:
         config.option.markexpr = "not slow"
-    # A third of the time to compile a small program goes into optimisations. Child processes, and
+    # Optimisations take a third of the time to compile a small program. Child processes, and
     # modules that use the fixture ``optimised``, keep them.
     _disable_optimisations(True)
 
@@ -53,7 +53,7 @@ def _disable_optimisations(disable: bool) -> None:
 
 @pytest.fixture(scope="module")
 def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
-    """XLA optimises programs, as it does for users: for laws that an optimisation could break."""
+    """Enables XLA's optimisations, for laws that an optimisation could break."""
     import jax
 
     _disable_optimisations(False)

@@ -1,4 +1,4 @@
-"""The advice of an error works: whoever types it as it stands gets past that error."""
+"""The advice of an error works: typing it removes the error."""
 
 import re
 from functools import partial
@@ -20,7 +20,7 @@ from tests.cases import many
 
 @st.composite
 def layouts(draw, most=9):
-    """(sizes, kernel sizes, keyword arguments) of windows on one to three axes, possible or not."""
+    """(sizes, kernel sizes, keyword arguments) of possible or impossible windows, 1 to 3 axes."""
     axes = draw(st.integers(1, 3))
 
     def each(least, most):
@@ -114,12 +114,12 @@ def _kind(error):
     kinds = ("not an integer", "has no output", "can fill at most", "nothing but padding")
     kinds += ("real cells", "cannot give", "cells.", "positions")
     if re.search("channels, but|does not divide", error.args[0]):
-        return "channels"  # groups and channels are one matter
+        return "channels"  # errors about groups and about channels count as one kind
     return next((kind for kind in kinds if kind in error.args[0]), str(error))
 
 
 def _followed(way, shapes, given):
-    """The shapes and keyword arguments after following an advice, for each of its values."""
+    """The shapes and keyword arguments after following advice, for each of its values."""
     names = window.axis_names(len(given["stride"]) if isinstance(given["stride"], tuple) else 1)
     first = len(shapes["x"]) - 1 - len(names)
     if isinstance(way, Advice):
@@ -159,7 +159,7 @@ def test_following_the_advice_of_an_operation_removes_its_error(name, layout, da
     for way in error.advice:
         for changed in _followed(way, shapes, given):
             again = _refusal(name, *changed)
-            # After the advice another kind of mistake may be left: in the layout or the positions.
+            # After the advice, another kind of mistake may remain: in the layout or the positions.
             left = set() if again is None else {_kind(again)}
             if isinstance(way, Advice) and kind != "channels":
                 left -= {"positions"} if name == "local_conv" else set()

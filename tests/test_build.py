@@ -1,4 +1,4 @@
-"""The shim is compiled with the wheel; if it cannot be, the wheel is built without it."""
+"""The shim is compiled with the wheel; if that fails, the wheel is built without it."""
 
 import ctypes
 import os
@@ -44,7 +44,7 @@ def without_compiler(monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """The folder of a shim: its source, and the library of an earlier build."""
+    """A folder with a shim's source and the library of an earlier build."""
     (tmp_path / hatch_build.SOURCE).write_text(SHIM)
     (tmp_path / hatch_build.LIBRARY).write_text("of an earlier build")
     return tmp_path
@@ -60,7 +60,7 @@ def test_a_compiled_shim_replaces_the_old_one(folder):
 
 
 def _fails(folder):
-    """The note after a build that fails, which also removes the old library."""
+    """The note after a failed build, which also removes the old library."""
     with pytest.raises(hatch_build.NotBuiltError) as why:
         hatch_build._build_in(folder)
     assert {p.name for p in folder.iterdir()} == {hatch_build.SOURCE, hatch_build.NOTE}
@@ -151,7 +151,7 @@ def test_a_wheel_with_unnumbered_symbols_is_for_this_machine_alone():
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the files that a wheel is made of, outside of git."""
+    """A copy, outside git, of the files from which a wheel is built."""
     for name in ("pyproject.toml", "hatch_build.py", "README.md", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
     dirty = shutil.ignore_patterns("__pycache__", "*.so", hatch_build.NOTE, "mnist_files")

@@ -1,7 +1,7 @@
-"""Error messages: each names the argument, gives the numbers and says what to type instead.
+"""Error messages name the argument, give the numbers and say what to type instead.
 
-Every operation is called with every kind of wrong argument; convolutions, pools and sizes
-also with the mistakes that are theirs alone.
+Every operation is called with every kind of wrong argument; convolutions, pools and sizes also with
+mistakes that are specific to them.
 """
 
 import inspect

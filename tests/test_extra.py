@@ -1,4 +1,4 @@
-"""The extra ``train``: the library works without it; training and the commands ask for it."""
+"""The extra ``train``: the library works without it; training and the commands need it."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from jaxcnn.extra import PACKAGES, MissingExtraError, requires_extra
 
 
 def run(code, missing=PACKAGES):
-    """A process of Python in which the packages in ``missing`` cannot be imported."""
+    """A Python process in which the packages in ``missing`` cannot be imported."""
     block = f"import sys; sys.modules.update(dict.fromkeys({list(missing)}))\n"
     words = [sys.executable, "-c", block + code]
     return subprocess.run(words, capture_output=True, text=True, check=False)

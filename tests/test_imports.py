@@ -1,4 +1,4 @@
-"""The house: imports run downward, the integers need no JAX, what is public is documented."""
+"""Imports run downward, the geometry needs no JAX, and public names are documented."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ import jaxcnn
 
 ROOT = Path(jaxcnn.__file__).parent
 
-# What each room may import besides itself. A room is a folder of jaxcnn, or a file beside them.
+# The rooms that each room may import. A room is a folder of jaxcnn, or a file beside the folders.
 ANYONE = {"errors", "keywords"}
 MAY_IMPORT = {
     "errors": set(),
@@ -54,7 +54,7 @@ def _is_for_types(node):
 
 
 def _statements(node, types):
-    """All statements below ``node``; with ``types``, those that only type checkers read as well."""
+    """All statements below ``node``; with ``types``, also those that only type checkers read."""
     for child in ast.iter_child_nodes(node):
         if types or not _is_for_types(child):
             yield child
@@ -62,7 +62,7 @@ def _statements(node, types):
 
 
 def _imported(path, types=True):
-    """The dotted names inside of jaxcnn that a file imports, at its top or inside of a function."""
+    """The dotted names in jaxcnn that a file imports, at the top or inside a function."""
     package = ["jaxcnn", *path.relative_to(ROOT).parent.parts]
     for node in _statements(ast.parse(path.read_text()), types):
         if isinstance(node, ast.Import):
@@ -109,7 +109,7 @@ def test_the_table_in_contributing_is_this_one():
 
 
 def _circle(arrows):
-    """A circle among ``arrows``, node -> nodes, or an empty list."""
+    """A circle in the graph ``arrows``, node -> nodes; an empty list if there is none."""
     done = set()
 
     def walk(node, trail):
@@ -129,7 +129,7 @@ def test_no_circle_among_the_imports_of_folders():
 
 
 def test_no_circle_among_the_imports_of_files():
-    """Imports inside of functions count too; those for type checkers alone do not."""
+    """Imports inside functions count; imports only for type checkers do not."""
     modules = {_module(path) for path in FILES}
     arrows = {}
     for path in FILES:

@@ -1,4 +1,4 @@
-"""Other libraries' argument names are answered with ours, in every function and every layer."""
+"""Every function and layer answers other libraries' argument names with jaxcnn's."""
 
 import inspect
 import re
@@ -38,7 +38,7 @@ def test_an_unknown_keyword_is_answered_with_arguments_that_exist(target, word):
         assert message.endswith(f"there are {', '.join(arguments)}")
 
 
-# The arguments of other libraries that have another name here, and that name.
+# The arguments of other libraries whose name differs from jaxcnn's, and jaxcnn's name.
 FOREIGN = {
     "flax.nnx.Conv": (
         nn.Conv,

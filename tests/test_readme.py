@@ -1,4 +1,4 @@
-"""The README is the first program: its examples are run, its commands checked against the text."""
+"""The examples and commands of the README give the results that it shows."""
 
 import doctest
 import re
@@ -41,12 +41,12 @@ def test_the_property_test_of_the_readme_works_as_pasted_and_finds_a_wrong_convo
     (block,) = re.findall(r"```python\n(from hypothesis .*?)```", README.read_text(), re.DOTALL)
     ours = settings.default
     settings.register_profile("as pasted", settings.get_profile("default"), deadline=200)
-    settings.load_profile("as pasted")  # with the deadline that a stranger's tests have
+    settings.load_profile("as pasted")  # with hypothesis' default deadline
     try:
         names = {"my_conv": jaxcnn.conv}
         exec(block, names)
         names["test_my_convolution"]()
-        # On one problem alone: to shrink what hypothesis draws takes minutes.
+        # One problem only, because it takes minutes to shrink a drawn failure.
         names["my_conv"] = partial(scales_the_gradient, of=1)
         with pytest.raises(AssertionError, match="does not hold: gradient of fn"):
             names["test_my_convolution"].hypothesis.inner_test(ConvProblem(size=(3,)))

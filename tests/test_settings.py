@@ -27,7 +27,7 @@ def _updated(name, value):
 
 @contextmanager
 def _every_check():
-    """Every check that JAX has, at once."""
+    """Enables every check that JAX has."""
     with ExitStack() as stack:
         stack.enter_context(_updated("jax_enable_checks", True))
         stack.enter_context(jax.checking_leaks())
@@ -44,7 +44,7 @@ SETTINGS = {
 
 
 ROUNDINGS = 8 * 17 * 17 + 8
-"""More than any sum here has: the gradient of the bias of ``conv_transpose`` adds all outputs."""
+"""An upper bound for every sum here: the bias gradient of ``conv_transpose`` adds all outputs."""
 
 
 def _values(shape):

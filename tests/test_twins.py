@@ -1,4 +1,4 @@
-"""Every operation has a twin in jaxcnn.reference, with the same name and signature."""
+"""Every operation has a reference in jaxcnn.reference, with the same name and signature."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from jaxcnn import ops, reference
 from tests.ops.calls import CALLS
 
 LAYOUTS = {"kernel_from_keras", "kernel_from_torch", "kernel_to_keras", "kernel_to_torch"}
-"""They move axes and compute nothing: there is no definition to compare them with."""
+"""Conversions that move axes and compute nothing, so no definition to compare with exists."""
 
 
 def test_every_operation_except_the_kernel_layouts_has_a_reference():

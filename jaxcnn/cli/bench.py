@@ -60,7 +60,7 @@ def bench(
 
     The contenders take turns: lax, jaxcnn, jaxcnn-plain (without oneDNN) and, if it is installed,
     PyTorch (eager, in the faster of its two memory layouts). --xla-backends adds lax with each of
-    XLA's CPU backends, in a process of its own; a backend that fails is reported and left out.
+    XLA's CPU backends, each in its own process; a backend that fails is reported and left out.
     Every result is checked against lax's before it is timed. Times are medians. The ceiling is the
     measured speed of this machine's matrix product and memory copy. Peak memory (Linux only) is
     what a call adds to a fresh process, its result included. Ctrl-C prints the results so far and

@@ -211,7 +211,7 @@ class FeatureMap:
         return _path_counts.read(self)
 
     def unread(self) -> tuple[tuple[int, ...], ...]:
-        """On each axis of the input, the rows (columns, ...) of which no cell is read.
+        """On each axis of the input, the rows (columns, ...) that no output reads.
 
         >>> FeatureMap.of_input((6, 6)).apply(Window(6, 1, 2, rounding="floor"), None).unread()
         ((1, 3, 5), ())

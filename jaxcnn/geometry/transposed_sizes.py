@@ -165,8 +165,8 @@ def _symbolic_size(
     fits = known(lambda: smallest <= output_size) and known(lambda: output_size < smallest + stride)
     if not fits:
         raise InputError(
-            f"{call} gives {smallest} to {smallest + (stride - 1)} cells; that output_size "
-            f"{output_size} is one of these is not known; use output_padding"
+            f"{call} gives {smallest} to {smallest + (stride - 1)} cells; it is not known that "
+            f"output_size {output_size} is one of these; use output_padding"
         )
     return output_size
 

@@ -23,7 +23,7 @@ class Layer:
 
     Attributes:
       kind: ``"conv"``, ``"transposed conv"``, ``"depthwise conv"``, ``"dense"``, ``"max pool"``,
-        ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and the like.
+        ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and others.
       name: the path of its module, or its kind with a number.
       where: file and line of the model's code; empty if not known.
       axis_maps: on each spatial axis, the cells of the input that the outputs read.

@@ -139,7 +139,7 @@ def conv_options(
 
 @dataclass(frozen=True, kw_only=True)
 class PoolOptions:
-    """The options of a pool: an int serves all spatial axes, a tuple has an entry for each."""
+    """The options of a pool: an int applies to all spatial axes, a tuple has an entry for each."""
 
     kernel_size: int | tuple[int, ...]
     stride: int | tuple[int, ...]

@@ -84,7 +84,7 @@ class Checkpoints:
             raise InputError(f"{self.folder} does not exist, so there is no checkpoint to restore")
         steps = self._steps()
         if not steps:
-            raise InputError(f"{self.folder} holds no complete checkpoint")
+            raise InputError(f"{self.folder} has no complete checkpoint")
         newest = self.folder / str(max(steps))
         try:
             intact = (newest / DIGESTS).read_bytes() == _digests(newest).encode()

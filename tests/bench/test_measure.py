@@ -93,7 +93,7 @@ def test_sums_in_another_order_are_within_the_bound(terms, seed):
         forth += products[term]
         back += products[-1 - term]
     require_same(forth, back, terms, "float32", "sums")
-    # and the bound still tells a sum from one without some of its terms
+    # The bound still distinguishes a sum from one without some of its terms.
     assert float(tolerance(back, terms, "float32").max()) < 0.002 * terms**0.5
 
 

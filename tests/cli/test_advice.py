@@ -1,4 +1,4 @@
-"""The advice of the command line works when it is typed as it stands."""
+"""The advice of the command line works when it is typed unchanged."""
 
 import re
 

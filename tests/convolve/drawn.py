@@ -1,4 +1,4 @@
-"""Strategies and bounds for the tests of the convolution: problems for each algorithm, and calls.
+"""Strategies and error bounds for convolution tests: problems for each algorithm, and calls.
 
 Results are compared with a definition in NumPy that supports base dilation and negative padding;
 ``test_problem`` compares it with jaxcnn.reference.
@@ -50,11 +50,11 @@ def problems(
     """Problems with at least one output.
 
     Args:
-      ranks, batches, groups, dtypes: what there may be.
-      channels, filters: numbers of them that a group may have.
+      ranks, batches, groups, dtypes: the values to choose from.
+      channels, filters: numbers of input and output channels of a group.
       filter_size, stride, dilation, base_dilation, padding: the least and the most on an axis.
       tiled: whether the kernel is as large as the stride.
-      outputs: about the most outputs on an axis.
+      outputs: approximately the most outputs on an axis.
     """
     rank = draw(st.sampled_from(ranks))
     axes = []
@@ -64,7 +64,7 @@ def problems(
         d = 1 if tiled else draw(st.integers(*dilation))
         b, lo, hi = (draw(st.integers(*ends)) for ends in (base_dilation, padding, padding))
         extent = d * (f - 1) + 1
-        # The first size with an output and enough to cut off, and as many more as make a few.
+        # The first size with an output and enough cells to cut off, and sizes for more outputs.
         least = max(1, -(-(extent - lo - hi - 1) // b) + 1, -min(lo, 0) - min(hi, 0))
         most = least + max(1, (outputs - (rank == 3)) * s // b)
         axes.append((draw(st.integers(least, most)), f, s, (lo, hi), b, d))
@@ -90,21 +90,21 @@ PLAIN = {"base_dilation": (1, 1), "padding": (0, 5)}
 
 
 def kernel_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
-    """The kernel gradients of plain convolutions: large filters, few outputs."""
+    """The kernel gradients of plain convolutions: large kernels, few outputs."""
     return problems(**(PLAIN | {"outputs": 3} | bounds)).map(Problem.kernel_gradient)
 
 
 def input_gradients(**bounds: Any) -> st.SearchStrategy[Problem]:
-    """The input gradients of plain convolutions, which transposed convolutions are too."""
+    """The input gradients of plain convolutions, which are transposed convolutions."""
     return problems(**(PLAIN | bounds)).map(Problem.input_gradient)
 
 
 DEPTHWISE = {"channels": (1,), "filters": (1,), "groups": (8, 16, 17)}
 TIGHT = {"padding": (0, 1), "filter_size": (2, 4)}
-"""Padding that is less than the filter."""
+"""Padding smaller than the kernel."""
 
 
-# For each algorithm, problems that it is meant for.
+# Problems for which each algorithm is intended.
 _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     "direct": problems(),
     "onednn": st.one_of(
@@ -168,7 +168,7 @@ _MADE_FOR: dict[str, st.SearchStrategy[Problem]] = {
     "patches_matmul": kernel_gradients(groups=(1,)),
     "depthwise_kernel_gradient": st.one_of(
         kernel_gradients(ranks=(2, 3), groups=(2, 3, 16), channels=(1,), filters=(1,)),
-        # Rows in numbers without a divisor, so that some are left over.
+        # Numbers of rows with few divisors, so that some rows are left over.
         st.builds(
             lambda n, rows, f, d, lo, hi: Problem(
                 n, (rows + d * (f - 1) - lo - hi,), 2, (f,), 2, 2, (1,), ((lo, hi),), (1,), (d,)
@@ -217,7 +217,7 @@ def with_dtype(problem: Problem, dtype: str) -> Problem:
 
 
 def numbers(shape: tuple[int, ...], stream: int) -> np.ndarray:
-    """Numbers of either sign, magnitudes 1/8 to 1: products neither overflow nor underflow."""
+    """Numbers of either sign and magnitudes 1/8 to 1, whose products do not over- or underflow."""
     draws = np.random.default_rng((stream, *shape))
     return draws.choice((-1.0, 1.0), shape) * draws.uniform(0.125, 1, shape)
 
@@ -237,7 +237,7 @@ Slices = tuple[slice, ...]
 def define(problem: Problem, x: Any, kernel: Any) -> np.ndarray:
     """The convolution by its definition, tap by tap, in float64.
 
-    In NumPy, because jaxcnn.reference compiles every shape anew; a test compares the two.
+    It uses NumPy, because jaxcnn.reference compiles for every shape; a test compares the two.
     """
     canvas, _ = _canvas(problem, x)
     groups, kernel = problem.groups, np.asarray(kernel).astype(np.float64)
@@ -312,7 +312,7 @@ def terms(problem: Problem) -> int:
 
 @dataclass(frozen=True)
 class Course:
-    """The algorithms that compute a problem: how deeply they nest, and whether all are local."""
+    """The algorithms that compute a problem: their nesting depth, and whether all are local."""
 
     levels: int
     local: bool
@@ -331,12 +331,12 @@ def course(problem: Problem, name: str) -> Course:
 def allowance(
     problem: Problem, taken: Course, magnitude: np.ndarray, x: Any, kernel: Any
 ) -> np.ndarray:
-    """How much a result in the problem's dtype may differ from the definition in float64.
+    """The largest allowed difference of a result in the problem's dtype from the definition.
 
-    A sum of products: one rounding for each product, each addition and the result, times the
-    magnitudes of the terms. Sums of 16-bit numbers are kept in float32; results, also those of the
-    parts of rewrites, are rounded to 16 bits. With a transform among the algorithms, every entry
-    may be off by a share of the norms, see :func:`of_transforms`.
+    A sum of products has one rounding for each product, each addition and the result, times the
+    magnitudes of the terms. Sums of 16-bit numbers are kept in float32; results, including those of
+    the parts of rewrites, are rounded to 16 bits. If one of the algorithms is a transform, every
+    entry may be off by a share of the norms, see :func:`of_transforms`.
     """
     count = terms(problem) + 2
     exact = gamma(count, "float64")
@@ -371,7 +371,7 @@ def of_transforms(problem: Problem, x: Any, kernel: Any) -> float:
 
 
 def assert_trees_close(got: Any, want: Any, *, roundings: int) -> None:
-    """Equal trees, shapes and dtypes; numbers within so many roundings of the largest one."""
+    """Checks equal trees, shapes and dtypes, and numbers within ``roundings`` of the largest."""
     assert jax.tree.structure(got) == jax.tree.structure(want)
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         assert ours.dtype == theirs.dtype
@@ -397,8 +397,8 @@ def as_call(
     """(x, kernel) -> y of the problem by a function with lax's arguments.
 
     Args:
-      problem: what is computed.
-      convolve: that function.
+      problem: the problem to compute.
+      convolve: the function.
       layouts: lax's dimension numbers; None for channels last.
       others: further arguments; groups are feature groups by default.
     """
@@ -502,7 +502,7 @@ def calls(
         # lax refuses to cut off more cells than there are.
         padding = []
         for b in base or (1,) * rank:
-            # Of the smallest axis: which one a pair belongs to, the layouts decide.
+            # Use the smallest axis, because the layouts decide which axis a pair belongs to.
             lo, hi, cells = draw(st.integers(-2, 3)), draw(st.integers(-2, 3)), min(size)
             least = -(b * (cells - 1) + 1)
             padding.append((max(lo, least), max(hi, least - min(0, max(lo, least)))))

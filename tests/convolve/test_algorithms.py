@@ -61,7 +61,7 @@ def dtypes_of(name, *dtypes):
 
 
 def holds(problem, name, solve=solve):
-    """Check that the algorithm's value is the definition's."""
+    """Checks that the algorithm's value is the definition's."""
     assert named_or_chosen(problem, name, frozenset()) == name
     with jax.enable_x64(problem.dtype == "float64"):
         x, kernel = arrays(problem)
@@ -93,7 +93,7 @@ def test_16_bit_numbers_are_summed_in_32_bits(name, data):
 
 
 def _served(name, dtype):
-    """A problem that oneDNN supports by this name on every machine that has the dtype."""
+    """A problem that this oneDNN algorithm supports on every machine that has the dtype."""
     problem = with_dtype(Problem(2, (12, 12), 32, (3, 3), 32), dtype)
     return {
         "onednn": problem,
@@ -149,7 +149,7 @@ def laid(name, problem, x, kernel, numbers):
 @pytest.mark.parametrize("name", onednn.DIRECTIONS)
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_onednn_supports_channels_first_and_kernels_in_any_order(name, axes):
-    """Without this the test above could pass by transposes alone."""
+    """Without this law, transposes could make the test above pass."""
     dense = Problem(2, (9,) * axes, 16, (3,) * axes, 32)
     problem = {"onednn": dense, "onednn_backward_data": dense.input_gradient()}.get(
         name, dense.kernel_gradient()
@@ -213,7 +213,7 @@ def test_the_parts_of_a_rewrite_are_the_problems_that_it_passes_on(name, data):
 
 
 def _handed_on(problem, name):
-    """The problems that the rewrite hands on while it runs, turn by turn of its loops."""
+    """The problems that the rewrite passes on while it runs, with every iteration of its loops."""
     seen = []
 
     def recording(part, x, kernel):
@@ -221,7 +221,7 @@ def _handed_on(problem, name):
         seen.append(part)
         return jnp.zeros(part.output_shape, x.dtype)
 
-    with jax.disable_jit():  # loops of JAX are loops of Python then
+    with jax.disable_jit():  # JAX's loops then become Python loops
         given = arrays(problem)
         if ALGORITHMS[name].takes_forward_operands:
             given = layout.forward_operands(problem.kernel_gradient(), *given)
@@ -266,7 +266,7 @@ def test_only_the_direct_call_supports_unusual_problems(name):
 
 
 def test_the_bounds_show_an_error_of_one_part_in_a_thousand():
-    """The bounds above are not so wide that they allow everything."""
+    """This shows that the bounds above are not so wide that they allow everything."""
     for name, problem in (
         ("taps", Problem(1, (6, 6), 2, (3, 3), 2, 2)),
         ("fft", Problem(1, (6, 6), 2, (5, 5), 2, dtype="float64")),

@@ -1,4 +1,4 @@
-"""The choice is deterministic, keeps to what is allowed, and costs no accuracy."""
+"""The choice is deterministic, respects all restrictions, and does not reduce accuracy."""
 
 import math
 from dataclasses import replace
@@ -102,7 +102,7 @@ def test_the_layout_cost_counts_the_bytes_that_are_transposed(data):
 
 
 def _laid_out_anew(described, put):
-    """Bytes of x, kernel and output that are transposed before and after an algorithm."""
+    """The bytes of x, kernel and output that are transposed before and after an algorithm."""
     problem = described.problem
     x, kernel = jax.eval_shape(
         lambda *given: lax_operands(*given, described.numbers), *arrays(problem)
@@ -199,7 +199,7 @@ def test_a_named_algorithm_is_in_the_compiled_program(name, monkeypatch):
     monkeypatch.setitem(ALGORITHMS, name, replace(algorithm, run=run))
     problem = Problem(2, (6, 6), 4, (5, 5) if name == "fft" else (3, 3), 4, 4)
     text = jax.jit(as_call(problem, conv_general_dilated, algorithm=name)).lower(*arrays(problem))
-    if name == "direct":  # lax's own lowering, without a way round
+    if name == "direct":  # lax's own lowering, without a workaround
         assert text.as_text().count("stablehlo.convolution") == 1
     else:
         assert runs == [problem]
@@ -214,7 +214,7 @@ def test_kernels_that_are_not_local_are_never_chosen(problem, closed):
 
 
 def test_a_faster_fourier_transform_is_used_only_by_name_and_not_at_precision_highest():
-    """Without this the test above could not fail."""
+    """Without this law, the test above could not fail."""
     problem = Problem(1, (300, 300), 1, (31, 31), 1)
     priced = costs(problem)
     assert priced["fft"] < priced[choose(problem)]
@@ -261,10 +261,10 @@ UNBOUNDED = st.one_of(
     ),
     LARGE,
 )
-"""Long filters, many groups, many axes, large strides."""
+"""Long kernels, many groups, many axes, large strides."""
 
 
-# This one was 28,505 lines.
+# The program of this problem once had 28,505 lines.
 @example(Problem(1, (4,) * 3, 512, (5,) * 3, 512, 32, (1,) * 3, ((2, 3),) * 3, (2,) * 3), ONEDNN)
 @given(
     st.one_of(
@@ -273,7 +273,7 @@ UNBOUNDED = st.one_of(
     st.sampled_from((frozenset(), ONEDNN)),
 )
 def test_program_size_is_bounded_for_all_problem_sizes(problem, closed):
-    """And so compile time is: one of XLA's programs is a few lines, and some milliseconds."""
+    """This bounds the compile time too, which grows with the number of lines."""
     if problem.is_empty:
         return
     x, kernel = (

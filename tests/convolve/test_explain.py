@@ -1,4 +1,4 @@
-"""Explanations show the algorithm that is chosen, for every direction."""
+"""Explanations show the chosen algorithm for every direction."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""install() chooses algorithms for the convolutions of every library, and leaves no trace."""
+"""install() chooses algorithms for every library's convolutions; uninstall() undoes it."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def nothing_is_left():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Installed, and the direct call is chosen only if nothing else supports the problem."""
+    """Installs a choice that uses the direct call only if nothing else supports the problem."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     with install():
@@ -54,7 +54,7 @@ def installed(monkeypatch):
 
 
 def _depthwise(x, kernel):
-    """A convolution that the choice does not leave to lax, with oneDNN or without."""
+    """A convolution that lax does not compute, with oneDNN or without."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -75,7 +75,7 @@ def _is_lax_s():
 
 
 def _texts():
-    """The lowered texts of a value and its gradients."""
+    """The lowered programs of a value and its gradients, as text."""
     gradient = jax.grad(lambda x, w: jnp.sum(_depthwise(x, w) ** 2), (0, 1))
     return [
         jax.jit(lambda *a, f=f: f(*a)).lower(X, KERNEL).as_text() for f in (_depthwise, gradient)
@@ -148,7 +148,7 @@ def test_installed_calls_avoid_onednn_while_it_is_closed():
 
 @pytest.mark.usefixtures("installed")
 class TestFlax:
-    """What holds for jaxcnn.conv holds for Flax's layer."""
+    """The laws of jaxcnn.conv hold for Flax's layer."""
 
     @given(problem=conv_problems(dtypes=DTYPES))
     def test_an_installed_flax_layer_is_the_definition(self, problem):
@@ -183,7 +183,7 @@ class TestFlax:
 
 
 class _Network(nnx.Module):
-    """A stem, a depthwise layer, and back to the first size."""
+    """A stem, a depthwise layer, and a transposed convolution to the original size."""
 
     def __init__(self):
         rngs = nnx.Rngs(0)

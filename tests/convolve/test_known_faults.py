@@ -1,7 +1,7 @@
-"""XLA's known faults do not show in calls that go to lax: right numbers, and no crash.
+"""XLA's known faults do not affect calls that lax computes: results are right, without crashes.
 
-Faults of partitioned programs are run in a process with eight devices, and faults that end the
-process in a child process.
+Cases of partitioned programs run in a process with eight devices; cases of faults that end the
+process run in a child process.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ CROPPED = (
 
 
 def crops_rightly(convolve: Any) -> None:
-    """Check all of them, with known sizes and with a symbolic batch."""
+    """Checks all problems, with known sizes and with a symbolic batch."""
     for problem in CROPPED:
         x, kernel = arrays(problem)
         want, magnitude = defined(problem, x, kernel)
@@ -96,7 +96,7 @@ POOLS = ((np.max, lax.max, -np.inf), (np.min, lax.min, np.inf), (np.sum, lax.add
 
 
 def pools_crop_rightly() -> None:
-    """Check lax's pools with negative padding, windows of one cell included."""
+    """Checks lax's pools with negative padding, including windows of one cell."""
     draws = np.random.default_rng(0)
     x = draws.permutation(63).reshape(7, 9).astype("float32")
     cuts = [((0, 0), (-3, -2)), *draws.integers(-2, 2, (12, 2, 2)).tolist()]
@@ -112,7 +112,7 @@ def pools_crop_rightly() -> None:
 
 
 def dilated_pools_are_right() -> None:
-    """Check lax's pools with base dilation, large enough for XLA's libraries."""
+    """Checks lax's pools with base dilation, large enough for XLA's libraries."""
     draws = np.random.default_rng(0)
     x = draws.integers(-9, 9, (64, 128)).astype("float32")
     for number in range(9):
@@ -163,7 +163,7 @@ def crop(how: str) -> None:
 
 
 def told_by_doctor(before: str = "") -> str:
-    """What ``jaxcnn doctor`` reports of reductions, after a line of a shell script."""
+    """The report of ``jaxcnn doctor`` on reductions, after a line of a shell script."""
     code = 'from jaxcnn.cli.doctor import state; print(dict(state())["XLA\'s reductions"])'
     done = subprocess.run(
         ["sh", "-c", f"{before}\n{shlex.join([sys.executable, '-c', code])}"],
@@ -218,7 +218,7 @@ mlir.register_lowering(reversed_p, _lower_reversed)
 @few
 @given(st.sampled_from((1, 2, 4, 16)), st.data())
 def test_a_reversed_window_is_a_flipped_kernel_in_groups_too(groups, data):
-    """On CPUs. XLA:GPU is reported to differ, so jaxcnn reverses no window."""
+    """This holds on CPUs. XLA:GPU is reported to differ, so jaxcnn reverses no window."""
     channels = (1, 2, 4)
     bounds = {"channels": channels, "filters": channels, "padding": (0, 2), "ranks": (1, 2)}
     problem = data.draw(problems(groups=(groups,), **bounds))
@@ -237,7 +237,7 @@ def test_partitioned_programs_have_the_numbers_of_unpartitioned_ones():
 
 SPECS = {"rows": P(None, "d"), "examples": P("d"), "channels": P(*(None,) * 3, "d"), "whole": P()}
 DIVIDED = (
-    # Of these lax's own numbers are wrong, or the process ends (jaxlib 0.10.2).
+    # For these cases, lax's own results are wrong, or the process ends (jaxlib 0.10.2).
     ("rows", "whole", Problem(8, (16, 8), 8, (1, 1), 16, 1, (3, 3), ((1, 1),) * 2)),
     ("rows", "whole", Problem(8, (16, 8), 8, (1, 1), 16, 1, (1, 1), ((0, 1),) * 2)),
     ("rows", "channels", Problem(8, (16, 8), 8, (1, 1), 16, 2)),
@@ -248,7 +248,7 @@ DIVIDED = (
 
 
 def drawn_partitions(count: int) -> list[tuple[str, str, Problem]]:
-    """Further cases of all kinds, drawn."""
+    """Further drawn cases of all kinds."""
     draws = np.random.default_rng(0)
     found = []
     while len(found) < count:

@@ -1,6 +1,6 @@
-"""Sizes at which XLA:CPU has lost rows (see known_faults): convolutions and pools are right there.
+"""Convolutions and pools are right at sizes where XLA:CPU has lost rows (see known_faults).
 
-The numbers are small integers, so that every sum is exact in any order and one lost row shows, also
+The numbers are small integers, so that every sum is exact in any order and one lost row shows, even
 in the kernel's gradient, which sums over all outputs.
 """
 
@@ -31,7 +31,7 @@ SHAPES: dict[str, Callable[[int], tuple[int, tuple[int, ...]]]] = {
     "an image": lambda n: (1, (n // 181 + 1, 181)),
     "examples": lambda n: (n, (3,)),
 }
-"""Batch and size of an example for this many cells."""
+"""The batch and the size of an example with this many cells."""
 
 
 @st.composite
@@ -51,7 +51,7 @@ def whole(shape: tuple[int, ...], stream: int) -> np.ndarray:
 
 
 def is_right(problem: Problem, algorithm: str | None, *, directions: bool = True) -> None:
-    """Check that the result, with ``directions`` the gradients too, equals the definition."""
+    """Checks that the result (with ``directions`` also the gradients) equals the definition."""
     shapes = problem.x_shape, problem.kernel_shape, problem.output_shape
     x, kernel, g = (jnp.asarray(whole(s, i), problem.dtype) for i, s in enumerate(shapes))
     call = as_call(problem, conv_general_dilated, algorithm=algorithm)
@@ -71,7 +71,7 @@ def test_a_convolution_loses_no_row(problem, dtype):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"fft"}))  # which is exact in no numbers
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"fft"}))  # fft is never exact
 @given(st.data())
 def test_no_algorithm_loses_a_row(name, data):
     problem = data.draw(problems())
@@ -83,7 +83,7 @@ def test_no_algorithm_loses_a_row(name, data):
 @given(SIZES, st.sampled_from(sorted(SHAPES)), st.integers(1, 3), st.sampled_from((1, 2)))
 def test_a_pool_loses_no_row(n, shape, channels, stride):
     batch, size = SHAPES[shape](n)
-    # All different, and as many as float32 tells apart.
+    # All cells differ, and float32 can distinguish them.
     order = np.random.default_rng(n).permutation(batch * channels * int(np.prod(size)))
     x = order.reshape(batch, *size, channels).astype(np.float32)
     axes = range(1, len(size) + 1)
@@ -101,7 +101,7 @@ def test_a_pool_loses_no_row(n, shape, channels, stride):
         of_mean[cells] += g / 2 ** len(size)
     arguments = {"stride": stride, "rounding": "floor"}
     for pool, y, dx in ((max_pool, windows.max(taps), of_max), (avg_pool, None, of_mean)):
-        # The mean of two or four whole numbers is exact where they are small.
+        # The mean of two or four small integers is exact.
         cells = x if pool is max_pool else x % 8
         y = (windows % 8).mean(taps) if y is None else y
         got = jax.jit(lambda x, g, pool=pool: _both(lambda x: pool(x, 2, **arguments), x, g))

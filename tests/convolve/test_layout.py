@@ -54,7 +54,7 @@ def test_lax_operands_is_the_inverse_of_canonical(call):
 
 @given(calls(dtypes=("float32",)))
 def test_the_input_gradient_is_the_call_that_lax_makes(call):
-    """For groups lax rearranges the kernel first, which changes the array but not the problem."""
+    """With groups, lax first rearranges the kernel, which changes the array, not the problem."""
     (x, kernel), params = _params(call)
     described = layout.describe(x, kernel, params)
     if described.problem.is_empty or described.batch_groups > 1:

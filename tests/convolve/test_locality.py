@@ -1,9 +1,9 @@
-"""An output depends on its window alone: the law of :mod:`jaxcnn.convolve.algorithms`.
+"""Outputs depend only on their windows: the law of :mod:`jaxcnn.convolve.algorithms`.
 
-Cells and weights are made NaN, infinite or huge. The definition tells for each output whether it
-must be NaN or infinite (a product with such a cell is among its terms), and whether it may be (such
-a weight meets a zero of the padding). All other outputs must keep their bound, which follows from
-their own terms.
+The tests make cells and weights NaN, infinite or huge. The definition decides for each output
+whether it must be NaN or infinite (one of its terms is a product with such a cell), and whether it
+may be (such a weight meets a zero of the padding). All other outputs must be within their bound,
+which depends only on their own terms.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ HUGE = 1e30
 LOCAL = [name for name, algorithm in ALGORITHMS.items() if algorithm.local]
 POISONS = (np.nan, np.inf, -np.inf, HUGE)
 TIMES = 3
-"""How often a compiled program is poisoned."""
+"""The number of poisoned inputs for each compiled program."""
 
 
 def poisoned(array: Any, draws: np.random.Generator, poison: float) -> np.ndarray:
-    """A copy with the poison in one cell or two; half of the time in corners, where windows end."""
+    """A copy with the poison in one or two cells, half of the time in corners."""
     array = np.array(array)
     for _ in range(int(draws.integers(1, 3))):
         corner = draws.integers(2)
@@ -60,9 +60,9 @@ class Want:
     """The definition's result.
 
     Attributes:
-      value, magnitude: the sums of the terms and of their magnitudes, from finite cells alone.
+      value, magnitude: the sums of the terms and of their magnitudes, over finite cells only.
       must: whether an output has a term with a cell or weight that is not finite.
-      may: whether an output has such a weight at all, on a cell or on a zero.
+      may: whether an output has such a weight on a cell or on a zero.
     """
 
     value: np.ndarray
@@ -86,7 +86,7 @@ def wanted(problem: Problem, x: np.ndarray, kernel: np.ndarray) -> Want:
 
 
 def hold(got: Any, want: Want, roundings: int, what: str) -> None:
-    """Check the law for one result."""
+    """Checks the law for one result."""
     got = np.asarray(got, np.float64)
     finite = np.isfinite(got)
     assert not (finite & want.must).any(), f"{what}: a number where a term is none"
@@ -106,7 +106,7 @@ def hold(got: Any, want: Want, roundings: int, what: str) -> None:
 
 
 def poisonings(seed: int, *operands: Any) -> Any:
-    """The operands with one of them poisoned, ``TIMES`` times; the kernel last of all."""
+    """The operands with one of them poisoned, ``TIMES`` times; the kernel comes last."""
     draws = np.random.default_rng(seed)
     for turn in range(TIMES):
         which = turn % len(operands)
@@ -122,7 +122,7 @@ SEEDS = st.integers(0, 2**31)
 def is_kept(problem: Problem) -> bool:
     """Whether the law holds for a problem on the platform of the tests.
 
-    Accelerators may compute dilated filters with zeros between their taps: see
+    Accelerators may compute dilated kernels with zeros between their taps: see
     :mod:`jaxcnn.convolve.nvidia`, which avoids it for forward convolutions.
     """
     if jax.default_backend() == "cpu" or set(problem.dilation) == {1}:
@@ -135,7 +135,7 @@ def is_kept(problem: Problem) -> bool:
 @given(st.data())
 def test_outputs_of_every_local_algorithm_depend_on_their_window_alone(name, data):
     problem, seed = data.draw(taken_by(name)), data.draw(SEEDS)
-    # What is handed on goes to lax's own call on accelerators, and so does "direct".
+    # On accelerators, lax's own call computes "direct" and the parts of rewrites.
     undilated = name == "space_to_batch" or set(problem.dilation) == {1}
     assume(undilated or jax.default_backend() == "cpu")
     run = jax.jit(lambda x, w: solve(problem, x, w, name=name))
@@ -157,7 +157,7 @@ ANY = st.one_of(
 def wanted_gradients(
     problem: Problem, x: np.ndarray, kernel: np.ndarray, g: np.ndarray
 ) -> tuple[Want, Want]:
-    """Of both gradients. For the kernel's, cells of g may meet zeros of the padding."""
+    """The definition's gradients. For the kernel's, cells of g may meet zeros of the padding."""
     values, magnitudes = defined_gradients(problem, *_tame(x, kernel, g))
     bad_x, bad_kernel, bad_g = (~np.isfinite(a) for a in (x, kernel, g))
     ones = [np.ones(a.shape) for a in (x, kernel, g)]
@@ -184,7 +184,7 @@ def all_directions(problem: Problem, convolve: Any = conv_general_dilated) -> An
 
 
 def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str) -> None:
-    """Check the law for the results of :func:`all_directions`."""
+    """Checks the law for the results of :func:`all_directions`."""
     wants = wanted(problem, x, kernel), *wanted_gradients(problem, x, kernel, g)
     c, filters = problem.group_channels
     counts = problem.taps * c, problem.taps * filters, problem.batch * problem.output_cells
@@ -194,7 +194,7 @@ def hold_all(got: Any, problem: Problem, x: Any, kernel: Any, g: Any, what: str)
 
 
 def three(problem: Problem) -> list[np.ndarray]:
-    """x, kernel and output gradient."""
+    """Arrays for x, kernel and output gradient."""
     shapes = problem.x_shape, problem.kernel_shape, problem.output_shape
     return [numbers(shape, i).astype(np.float32) for i, shape in enumerate(shapes)]
 
@@ -239,7 +239,7 @@ def test_installed_lax_outputs_depend_on_their_window_alone(problem, seed):
             hold_all(run(x, kernel, g), problem, x, kernel, g, what)
 
 
-# -- at the sizes where transforms are fastest, and of what people call ----------------------------
+# -- at the sizes where transforms are fastest, and of public functions ----------------------------
 
 LONG = (
     Problem(1, (4096,), 1, (240,), 1, padding=((239, 0),)),

@@ -1,6 +1,6 @@
-"""Programs for other platforms than CPUs: lax's call, unless an algorithm or a rule applies.
+"""Programs for platforms other than CPUs: lax's call, unless an algorithm or a rule applies.
 
-Nothing runs on a device here; the tests read the programs that XLA gets.
+Nothing runs on a device; the tests read the programs that XLA receives.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ EIGHT_BITS = ("float8_e4m3fn", "float8_e5m2")
 
 
 def program_for(platform, function, *operands):
-    """The program that XLA gets for a platform."""
+    """The program that XLA receives for a platform."""
     return jax.jit(function).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -93,7 +93,7 @@ def instead_of(problem, x, kernel):
 
 
 def holds(problem, x, kernel):
-    """Check that a program replaces lax's call, and that it computes the definition."""
+    """Checks that a program replaces lax's call, and that it computes the definition."""
     instead = instead_of(problem, x, kernel)
     assert instead is not None
     want, magnitude = defined(problem, x, kernel)

@@ -65,7 +65,7 @@ def test_the_partitioned_kernel_gradient_is_laxs(problem):
         if eqn.params.get("batch_group_count", 1) > 1
     ]
     described = describe(*(var.aval for var in found.invars), found.params)
-    assume(partitioned.supports(described))  # all but those that read no cell
+    assume(partitioned.supports(described))  # not those that read no cell
     g = jnp.cos(lax.conv_general_dilated(x, kernel, **arguments))
     got = partitioned.kernel_gradient(described, x, g)
     want = found.primitive.bind(x, g, **found.params)

@@ -20,14 +20,14 @@ from jaxcnn.testing import assert_sums_close
 from tests.cases import for_cpus, scaled
 
 several = scaled(4)
-"""Four times as many cases, for programs of a few cells, which compile fast."""
+"""Four times as many cases, because programs of a few cells compile fast."""
 
 KINDS = {"max": (lax.max, -np.inf), "min": (lax.min, np.inf), "sum": (lax.add, 0.0)}
 
 
 @contextmanager
 def lowered_by(rules):
-    """Inside, programs are compiled with these rules, without JAX's caches."""
+    """A context in which programs are compiled with these rules, without JAX's caches."""
     for primitive, rule in rules.items():
         mlir.register_lowering(primitive, rule, platform="cpu")
     jax.clear_caches()
@@ -87,7 +87,7 @@ def value_and_gradient(kind, _, arguments):
 
 @pytest.mark.parametrize("kind", ["max", "min"])
 def test_after_a_nan_the_first_of_equal_cells_gets_the_gradient_as_in_lax(kind):
-    """After a NaN lax takes the next cell, and keeps the first of equal ones from then on."""
+    """After a NaN, lax takes the next cell, and from then on keeps the first of equal cells."""
     x = jnp.array([np.nan, 2.0, 2.0, 2.0, 1.0, 1.0]).reshape(1, 6, 1)
     windows = {name: (1, n, 1) for name, n in (("window_dimensions", 3), ("window_strides", 3))}
     both = value_and_gradient(kind, x, windows | {"padding": ((0, 0),) * 3})

@@ -37,7 +37,7 @@ from tests.convolve.drawn import (
 
 @pytest.fixture
 def any_but_direct(monkeypatch):
-    """Choose the cheapest algorithm other than the direct call, if there is one."""
+    """Chooses the cheapest algorithm other than the direct call, if there is one."""
     monkeypatch.setattr(tuning, "WORTH", float("inf"))
     choosing._cheapest.cache_clear()
     yield
@@ -66,7 +66,7 @@ def _assert_is_lax(call, algorithm=None):
         want = lax.conv_general_dilated(x.astype(wide), kernel.astype(wide), **kwargs)
         sizes = (abs(a.astype(wide)) for a in (x, kernel))
         magnitude = np.asarray(lax.conv_general_dilated(*sizes, **kwargs))
-    # A complex product is two, and an addition.
+    # A complex product has two real products and an addition.
     count = 2 * call.terms + 3 if wide == "complex128" else call.terms + 2
     if call.dtype in SIXTEEN:  # sums in float32; in and out of four algorithms at most
         share = gamma(4, call.dtype) + gamma(count + 4, "float32")
@@ -159,7 +159,7 @@ def test_impossible_calls_raise_laxs_errors(change):
             return function(x, kernel, **kwargs).shape
         except Exception as error:  # whatever lax raises, without the name of the function
             said = str(error).split("\n")[0].replace(function.__name__, "")
-            # A list that was given is named as the tuple it was made.
+            # Errors name a given list as a tuple.
             return type(error), re.sub(r"\((\d+),\)", r"[\1]", said)
 
     theirs = answer(lax.conv_general_dilated)
@@ -391,7 +391,7 @@ def test_a_donated_operand_is_deleted_as_by_lax():
 
 @each_case
 def test_derivatives_and_vmaps_bind_our_primitive(case):
-    """No convolution of lax's is left, in any direction: each gets its own choice."""
+    """No convolution of lax remains in any direction, so each direction has its own choice."""
     x, w, ours, _ = _pair(case)
 
     def everything(x, w):
@@ -472,7 +472,7 @@ def on_eight_devices():
     opened = not unavailable_reason()
     want = theirs(x, w), jax.grad(losses[1], (0, 1))(x, w)
 
-    # Each device by itself, on its part: oneDNN may be asked.
+    # Each device computes its own part, possibly with oneDNN.
     mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, Spec("i")), NamedSharding(mesh, Spec())
     shares = {"mesh": mesh, "in_specs": (Spec("i"), Spec()), "out_specs": Spec("i")}
@@ -481,7 +481,7 @@ def on_eight_devices():
     got = jax.jit(mapped)(x, w), jax.jit(jax.grad(_loss(mapped), (0, 1)))(x, w)
     _assert_float32_close(got, want)
 
-    # XLA divides the program: what it divides must be known to it.
+    # XLA partitions the program, so it must know the operations.
     xs, ws = jax.device_put(x, split), jax.device_put(w, whole)
     both = jax.jit(lambda x, w: (ours(x, w), jax.grad(losses[0], (0, 1))(x, w)))
     assert not _asks_onednn(both, xs, ws)
@@ -492,7 +492,7 @@ def on_eight_devices():
     assert not _asks_onednn(constrained, x, w)
     _assert_float32_close(constrained(x, w), want[0])
 
-    # One axis of the mesh by hand, the other divided by XLA.
+    # One axis of the mesh is partitioned by hand, the other by XLA.
     mixed = jax.make_mesh((4, 2), ("i", "j"), axis_types=(AxisType.Auto,) * 2)
     shares = {"mesh": mixed, "axis_names": {"i"}, "in_specs": (Spec("i"), Spec())}
     partly = jax.shard_map(ours, out_specs=Spec("i"), **shares)
@@ -511,7 +511,7 @@ def on_eight_devices():
         sums = [jax.jit(jax.grad(lambda x, w, f=f: f(x, w).sum()))(xs, ws) for f in (ours, theirs)]
         _assert_float32_close(*sums)
 
-    # A single device of them, and a mesh of one: nothing is divided.
+    # A single device, and a mesh of one device: nothing is partitioned.
     one = jax.device_put((x, w), jax.devices()[3])
     assert _asks_onednn(ours, *one) == opened
     _assert_float32_close(jax.jit(ours)(*one), want[0])

@@ -1,4 +1,4 @@
-"""Every primitive of ours has all the rules of lax's, and equals it in all of JAX's modes."""
+"""Every primitive of jaxcnn has all rules of lax's primitive, and equals it in JAX's modes."""
 
 import importlib
 import pkgutil
@@ -115,7 +115,7 @@ def _first_tap_by_numpy(x):
 
 
 def _x(shape, seed=0, dtype="float32"):
-    """Distinct integers: maxima have no ties, and sums are exact."""
+    """Distinct integers, so that maxima have no ties and sums are exact."""
     rng = np.random.default_rng(seed)
     return jnp.asarray(rng.permutation(int(np.prod(shape))).reshape(shape) - 20, dtype)
 
@@ -129,7 +129,7 @@ _same = partial(assert_trees_close, roundings=2000)
 
 
 def _taylor_by_jvps(function, x, terms):
-    """Every function here is linear in x, at least locally."""
+    """Every function in this file is linear in x, at least locally."""
     return function(x), [jax.jvp(function, (x,), (term,))[1] for term in terms]
 
 
@@ -267,7 +267,7 @@ def long_windows(draw):
 
 
 def _first_by_definition(x, axis, is_max):
-    """For each output of the middle axis the cell of the extremum; of the last NaN, if any."""
+    """For each output of the middle axis, the cell of the extremum, or of the last NaN if any."""
     best = np.zeros((x.shape[0], axis.output, x.shape[2]), int)
     for n, o, c in np.ndindex(best.shape):
         start = o * axis.stride - axis.low

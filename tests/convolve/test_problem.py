@@ -1,4 +1,4 @@
-"""The formulas of a problem against counting, and its gradients against the definition."""
+"""A problem's formulas against counts, and its gradients against the definition."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ SMALL = {"batches": (1, 2), "ranks": (1, 2), "outputs": 3, "filter_size": (1, 3)
 
 
 def _laid(problem):
-    """On each axis, for every window that fits, the places of its taps among the dilated cells."""
+    """On each axis, the places of the taps of every window that fits, among the dilated cells."""
     axes = []
     for n, b, (lo, hi), f, s, d in zip(
         problem.size,
@@ -99,7 +99,7 @@ def test_a_trimmed_problem_has_the_same_value(problem):
     x, kernel = numbers(problem.x_shape, 0), numbers(problem.kernel_shape, 1)
     cut = x[(slice(None), *(slice(*ends) for ends in kept))]
     want, magnitude = defined(problem, x, kernel)
-    if bare.is_empty:  # padding alone
+    if bare.is_empty:  # only padding
         assert not want.any()
     else:
         got, _ = defined(bare, cut, kernel)
@@ -150,7 +150,7 @@ def _gradients(problem):
 @given(problems(**SMALL, dtypes=("float64",)))
 def test_kernel_gradient_computes_the_gradient_of_the_kernel(problem):
     x, _, g, (_, want), (_, magnitude) = _gradients(problem)
-    # Cell by cell what the docstring says: x (c, *size, g*N), output gradient (*k, N, O).
+    # The docstring's formula, cell by cell: x (c, *size, g*N), output gradient (*k, N, O).
     c, axes = problem.group_channels[0], problem.axes
     by_group = x.reshape(*x.shape[:-1], problem.groups, c)
     examples = np.moveaxis(by_group, (-1, -2, 0), (0, -2, -1)).reshape(c, *problem.size, -1)
@@ -207,7 +207,7 @@ def test_the_definition_used_here_is_the_reference(problem):
     )
 
     def by_reference(x, kernel):
-        """By the reference, after x was dilated and cropped."""
+        """The reference of a dilated and cropped x."""
         for axis, (b, (lo, hi)) in enumerate(
             zip(problem.base_dilation, problem.padding, strict=True), start=1
         ):

@@ -1,4 +1,4 @@
-"""Placements of windows by hand: the window moves on until it no longer fits."""
+"""Placements of windows, counted by moving the window until it no longer fits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def placements(
     dilation: int,
     overhang: bool = False,
 ) -> list[list[int]]:
-    """For each placement that fits, the cells under its taps; cell 0 is the input's first.
+    """The cells under the taps of each placement that fits; cell 0 is the input's first cell.
 
-    With ``overhang`` one more placement reads the cells that are left, if there are any. The last
+    With ``overhang`` one more placement reads the remaining cells, if there are any. The last
     placement is left out if it starts beyond the input.
     """
     low, high = padding

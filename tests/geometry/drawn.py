@@ -1,4 +1,4 @@
-"""Layouts of the sizes that networks have; not all of them are possible."""
+"""Strategies for layouts of network sizes, some of which are impossible."""
 
 from hypothesis import strategies as st
 

@@ -1,8 +1,8 @@
 """The node tests that ONNX publishes for these operators, as data.
 
-A line: name: Operator input -> output, and the attributes; sizes are the input's (N, C, *spatial),
-the output's spatial ones, and those of a convolution's weight. Left out are those whose point is a
-second output or a dtype. Source: https://onnx.ai/onnx/operators, version 1.23.
+Each line is ``name: Operator input -> output`` and the attributes. The sizes are the input's
+(N, C, *spatial), the output's spatial sizes, and those of a convolution's weight. Tests of a second
+output or of a dtype are left out. Source: https://onnx.ai/onnx/operators, version 1.23.
 """
 
 from __future__ import annotations

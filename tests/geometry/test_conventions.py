@@ -1,4 +1,4 @@
-"""Other frameworks' arithmetic: the sizes are those of their documented formulas."""
+"""Conventions give the output sizes of other frameworks' documented formulas."""
 
 from __future__ import annotations
 

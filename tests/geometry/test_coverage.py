@@ -1,4 +1,4 @@
-"""Cells of the input and of its padding that outputs read, against placements by hand."""
+"""Counts of the input and padding cells that outputs read, against placements one by one."""
 
 import numpy as np
 from hypothesis import assume, given

@@ -1,4 +1,4 @@
-"""The cells that outputs read, against paths counted one by one."""
+"""Feature maps, against paths counted one by one."""
 
 from fractions import Fraction
 from itertools import product
@@ -20,7 +20,7 @@ from tests.geometry.drawn import strided_axes
 
 @st.composite
 def tables(draw, size):
-    """A table of the cells that outputs read, in any order and some of them padding."""
+    """A table of the cells that outputs read, in any order, some of them padding."""
     cells = st.one_of(st.integers(-2, size + 1), st.just(OUTSIDE))
     rows = st.lists(st.lists(cells, max_size=3, unique=True).map(tuple), min_size=1, max_size=8)
     return IndexedAxis(size, tuple(draw(rows)))
@@ -71,7 +71,7 @@ def real_paths(m, output, *, around=False):
 
 
 def _read(step, output):
-    """Cells c with c*input_dilation + low = output*stride + tap, found by trying every cell."""
+    """The cells c with c*input_dilation + low = output*stride + tap, found by trial."""
     if isinstance(step, IndexedAxis):
         return step.rows[output]
     far = abs(output) * step.stride + step.extent + abs(step.low)
@@ -114,7 +114,7 @@ def test_cells_read_are_the_ends_of_paths_that_stay_inside_inner_maps(data):
 
 
 AROUND = 12
-"""Drawn layers read at most so many cells beyond their input."""
+"""The most cells beyond their input that drawn layers read."""
 
 
 @st.composite

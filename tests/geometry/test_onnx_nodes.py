@@ -1,7 +1,7 @@
-"""ONNX's published node tests: their sizes, and the values that ONNX's text gives them.
+"""ONNX's published node tests: their sizes, and the values that ONNX's specification defines.
 
-The arrays are drawn. What is published of the values was computed by that text too, which is
-written out here in NumPy, apart from jaxcnn.
+The arrays are drawn. The published values were computed by the specification, which this file
+implements in NumPy, independently of jaxcnn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.geometry.onnx_nodes import NODES, Node
 
 
 def by_specification(node, x, weight):
-    """The operator's output as ONNX's text defines it, tap by tap, in NumPy and float64."""
+    """The operator's output by ONNX's specification, tap by tap, in NumPy and float64."""
     if node.operator == "ConvTranspose":
         return _transpose_by_specification(node, x, weight)
     at, spatial = node.attributes, np.array(x.shape[2:])
@@ -98,7 +98,7 @@ def _transpose_by_specification(node, x, weight):
 
 
 def by_jaxcnn(node, x, weight):
-    """The same by jaxcnn, with the attributes handed over as they are."""
+    """The operator's output by jaxcnn, with ONNX's attributes unchanged."""
     at = dict(node.attributes)
     if weight is not None:
         at["kernel_shape"] = weight.shape[2:]
@@ -128,7 +128,7 @@ def test_onnx_node_tests_have_their_published_sizes_and_the_specified_values(nod
         got = by_jaxcnn(node, x, weight)
     assert got.shape[2:] == want.shape[2:] == node.output
     magnitude = by_specification(node, abs(x), None if weight is None else abs(weight))
-    # No sum here has more than 125 terms; a fourth power, its root and a quotient are the rest.
+    # A sum here has at most 125 terms; a fourth power, its root and a quotient add the rest.
     assert_sums_close(got, want, magnitude, roundings=150)
 
 

@@ -1,4 +1,4 @@
-"""Paddings: what names stand for, what keeps a size, what reaches one."""
+"""Paddings: named ones, size-preserving ones, and those that give an output size."""
 
 import re
 from itertools import product

@@ -15,7 +15,7 @@ def _reads(chain, output):
         found = placements(
             w.size, w.kernel_size, stride=w.stride, padding=w.padding, dilation=w.dilation
         )
-        # Without borders the pattern of the first placement goes on for ever.
+        # Without borders, the pattern of the first placement continues indefinitely.
         cells = {c + w.stride * k for k in cells for c in found[0]}
     return cells
 

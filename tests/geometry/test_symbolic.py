@@ -1,4 +1,4 @@
-"""Symbolic sizes: results hold for every number, and the advised constraints are enough."""
+"""Symbolic sizes: results hold for every number, and the advised constraints suffice."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Sizes of transposed convolutions: the window's formula, solved for its input."""
+"""Sizes of transposed convolutions: the window's formula, solved for the input size."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""One window: its effective size, the cells it leaves unread, how it prints."""
+"""Windows: the effective kernel size, unread cells, the printed form."""
 
 from fractions import Fraction
 

@@ -1,8 +1,8 @@
-"""Random programs of every kind that a trace reads, to compare with the places that a NaN reaches.
+"""Random programs of every kind that a trace supports, to find the places that a NaN reaches.
 
-A program is written once, for two kits. The kit that is traced has normalisations. The kit that
-runs on an image with one NaN leaves them out, because their statistics do not count as read, and
-mixes the channels of every map, because a place of a map is all its channels together.
+A program is written once, for two kits. The traced kit has normalisations. The kit that runs on an
+image with one NaN leaves them out, because their statistics do not count as read, and mixes the
+channels of every map, because a place of a map is all its channels together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LINE = ("NWC", "WIO", "NWC")
 
 
 class Traced:
-    """The parts of programs as a person writes them."""
+    """The parts of programs in their usual form."""
 
     def mixed(self, x):
         return x
@@ -41,7 +41,7 @@ class Traced:
 
 
 class Probed(Traced):
-    """The same parts, changed so that a NaN reaches all that reads its cell."""
+    """The same parts, changed so that a NaN reaches every place that reads its cell."""
 
     def mixed(self, x):
         return x + 0 * x.sum(-1, keepdims=True)
@@ -85,7 +85,7 @@ def conv(x, kernel_size=(3, 3), stride=(1, 1), pads="SAME", dilation=(1, 1), cha
 
 
 def _plain(maker):
-    """A maker of layers of (kit, x), of one whose layers take x alone."""
+    """A maker of layers of (kit, x), from a maker of layers of x."""
 
     def made(draw):
         layer = maker(draw)
@@ -189,7 +189,7 @@ def _attended(draw):
     def layer(x):
         n, h, w, c = x.shape
         q = x.reshape(n, h, w, c)
-        # Along the height, each column for itself.
+        # Along the height, for each column separately.
         words = "nhwc,ngwc->nwhg" if not swapped else "ngwc,nhwc->nwhg"
         weights = jax.nn.softmax(jnp.einsum(words, q, x), axis=-1)
         return jnp.einsum("nwhg,ngwc->nhwc", weights, x)

@@ -1,4 +1,4 @@
-"""Random linear networks, whose gradients show what they read."""
+"""Random linear networks, whose gradients show the cells that they read."""
 
 import jax.numpy as jnp
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ IMAGE = ("NHWC", "HWIO", "NHWC")
 def linear_networks(draw):
     """A network of one channel whose weights are all one, and an input shape, (H, W, 1).
 
-    Gradients of such a network count paths from outputs to cells.
+    The gradients of such a network count paths from outputs to cells.
     """
     sizes = tuple(draw(st.lists(st.integers(3, 9), min_size=2, max_size=2)))
     makers = draw(st.lists(st.sampled_from(_MAKERS), min_size=1, max_size=3))
@@ -28,7 +28,7 @@ def linear_networks(draw):
 
 
 def _fitting(layer):
-    """The layer, or the identity where it does not fit or makes many cells."""
+    """The layer, or the identity if the layer does not fit or its output is large."""
 
     def fitting(x):
         try:
@@ -95,7 +95,7 @@ def _branches(draw):
 
 
 def _folded(draw):
-    """A sum over windows as some libraries write it: slices added up, one axis at a time."""
+    """A sum over windows, written as slices added up on one axis at a time."""
     size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
 
     def layer(x):
@@ -128,7 +128,7 @@ def _concatenated(draw):
 
 
 def _unshuffled(draw):
-    """Every 2x2 cells as channels of one, then a convolution over them."""
+    """Blocks of 2x2 cells as channels of one cell, then a convolution over them."""
     kernel = jnp.ones((draw(st.integers(1, 2)), draw(st.integers(1, 2)), 4, 1))
 
     def layer(x):
@@ -152,7 +152,7 @@ def _turned(draw):
 
 
 def _looped(draw):
-    """One kernel after the other, in a loop."""
+    """A loop that convolves with one kernel after the other."""
     kernels = jnp.ones((2, draw(st.integers(1, 3)), draw(st.integers(1, 3)), 1, 1))
 
     def step(x, kernel):

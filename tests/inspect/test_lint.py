@@ -1,4 +1,4 @@
-"""``lint``: every rule finds its flaw, and nothing in the same network without it."""
+"""``lint``: every rule finds its flaw, and reports nothing in the same network without it."""
 
 import json
 from itertools import pairwise
@@ -55,7 +55,7 @@ class Normed(nnx.Module):
 
 
 def narrowing(*sides):
-    """Layers that make maps of these sides, one after another."""
+    """A chain of layers whose outputs have these sides."""
     return chain(
         *(
             lambda x, a=a, b=b: conv(x, 1 if a == b else 2, stride=a // b)
@@ -64,7 +64,7 @@ def narrowing(*sides):
     )
 
 
-# Code, a network with the flaw, the same without it, the input shape, words of the finding.
+# Code, a network with the flaw, the same network without it, the input shape, words of the finding.
 CASES = {
     "rows lost": (
         "JC001",

@@ -1,4 +1,4 @@
-"""Multiply-adds of a plan, against formulas: the product of an einsum's sizes, and others."""
+"""Multiply-adds of a plan, against formulas such as the product of an einsum's sizes."""
 
 from math import prod
 
@@ -18,7 +18,7 @@ LETTERS = "abcdefgh"
 def einsums(draw):
     """Words such as ``abc,bd->acd``, and the size of every letter.
 
-    Letters are in both operands and the result, in one operand and the result, or are summed.
+    A letter is in both operands and the result, in one operand and the result, or is summed.
     """
     sizes, operands, result = {}, ["", ""], ""
     for letter in LETTERS[: draw(st.integers(1, 5))]:
@@ -61,7 +61,7 @@ def test_multiply_adds_of_an_einsum_in_loops_are_the_product_of_its_sizes_and_th
 
 
 class Recurrent:
-    """Layers that read their own state and that of the layer below, from the step before."""
+    """Layers that read, from the previous step, their own state and that of the layer below."""
 
     def __init__(self, width, hidden, depth, start):
         widths = [width] + [hidden] * depth
@@ -114,7 +114,7 @@ def test_every_product_in_a_while_loop_is_listed_with_unknown_multiply_adds(hidd
 
 
 def attention(x, heads):
-    """As written by hand: x of (N, T, C)."""
+    """Attention in plain JAX; x: (N, T, C)."""
     q, k, v = (x @ jnp.ones((x.shape[-1],) * 2, x.dtype) for _ in range(3))
     q, k, v = (a.reshape(*x.shape[:2], heads, -1) for a in (q, k, v))
     made = jax.nn.dot_product_attention(q, k, v)

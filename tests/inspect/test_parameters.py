@@ -1,4 +1,4 @@
-"""Parameters of a plan: one network has one number of them in every framework."""
+"""A network has the same number of parameters in the plans of every framework."""
 
 from functools import partial
 
@@ -38,7 +38,7 @@ class NNX(nnx.Module):
 
 
 def applied(params, state, x, divide=True):
-    """The same in plain JAX, called as Haiku calls its transformed functions."""
+    """The same network in plain JAX, with the signature of Haiku's transformed functions."""
     x = lax.conv_general_dilated(x, params["k"], (1, 1), "SAME", dimension_numbers=IMAGE)
     x = x + row(params["kb"])
     if divide:
@@ -56,7 +56,7 @@ def row(channels):
 
 @jax.tree_util.register_pytree_node_class
 class Tree:
-    """A model that is a pytree with its statistics among its arrays, as Equinox's are."""
+    """A model that is a pytree and stores its statistics among its arrays, as in Equinox."""
 
     def __init__(self, params, state):
         self.params_, self.state = params, state

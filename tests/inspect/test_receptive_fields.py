@@ -1,4 +1,4 @@
-"""What a trace finds that outputs read, against gradients and against the spread of a NaN."""
+"""The cells that outputs read by a trace, against gradients and the spread of a NaN."""
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ from tests.inspect.programs import IMAGE, linear_networks, single_cells
 
 
 def last_map(network, shape):
-    """The map of a network's last layer, or None where it has no layer."""
+    """The map of a network's last layer; None if it has no layer."""
     traced = trace(network, shape)
     return traced.layers[-1].output_map if traced.layers else None
 
 
 def makes_empty_arrays(network, shape):
-    """Whether some operation of the network makes an empty array."""
+    """Whether some operation of the network returns an empty array."""
     jaxpr = jax.make_jaxpr(network)(jnp.zeros((1, *shape)))
     return any(0 in v.aval.shape for equation in jaxpr.eqns for v in equation.outvars)
 
@@ -34,10 +34,10 @@ def test_path_counts_are_the_gradients_of_a_linear_network_of_ones(drawn):
         kernel, pads = jnp.ones((2, 2, 1, 1)), ((1, 1), (1, 1))
         return lax.conv_general_dilated(network(x), kernel, (1, 1), pads, dimension_numbers=IMAGE)
 
-    # Networks whose arrays become empty are refused, and have their own tests.
+    # Networks with empty arrays are refused, and have their own tests.
     assume(not makes_empty_arrays(network_and_conv, shape))
     found = last_map(network_and_conv, shape)
-    assume(found.most_paths < 2**24)  # whole numbers that single precision holds
+    assume(found.most_paths < 2**24)  # float32 represents these integers exactly
     # The gradient of a linear network is its output for images of one cell each.
     made = np.asarray(jax.jit(network_and_conv)(single_cells(shape)))[..., 0]
     assert found.sizes == made.shape[1:]
@@ -187,7 +187,7 @@ def test_a_map_divided_by_the_deviation_of_another_function_of_it_reads_all_of_i
 
 
 def test_the_nan_probe_finds_the_window_of_one_convolution():
-    """The window by hand: what the other tests rely on."""
+    """The other tests rely on the probe, so this one computes the window by hand."""
     truth = reached(lambda _kit, x: conv(x, (3, 1)), (5, 4, 4)).reshape(5, 4, 5, 4)
     rows = np.abs(np.subtract.outer(np.arange(5), np.arange(5))) <= 1
     assert (truth == rows[:, None, :, None] * np.eye(4, dtype=bool)[None, :, None, :]).all()

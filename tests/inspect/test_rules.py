@@ -1,4 +1,4 @@
-"""The options that rules advise mend what they find, and what rules count is right."""
+"""The options that rules advise remove their findings, and the counts of rules are right."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,7 @@ def numbers(draw, *, least, most):
 
 @st.composite
 def windows(draw, transposed=False):
-    """Windows on two axes, and whether they are those of a max pool or of a convolution."""
+    """Windows on two axes, and whether they belong to a max pool or to a convolution."""
     sizes, kernels = numbers(draw, least=1, most=24), numbers(draw, least=1, most=7)
     strides, dilations = numbers(draw, least=1, most=5), numbers(draw, least=1, most=2)
     pads = [(draw(st.integers(0, f - 1)), draw(st.integers(0, f - 1))) for f in kernels]
@@ -37,7 +37,7 @@ def windows(draw, transposed=False):
 
 
 def linted(axes, pool, *, transposed=False, select=None):
-    """The findings of one layer with such windows, except those on the whole network."""
+    """The findings of one layer with these windows, without those on the whole network."""
     key = {name: tuple(each[name] for each in axes) for name in axes[0]}
     steps = {"window_strides": (1, 1), "lhs_dilation": key["stride"]} if transposed else {}
 
@@ -95,7 +95,7 @@ def test_every_option_of_a_window_removes_its_finding_and_adds_none(drawn):
             left = {finding.code for finding in linted(mended, pool)}
             assert code not in left
             assert left <= found.keys()
-            if all(options.values()):  # all of every axis is mended
+            if all(options.values()):  # every axis has an option
                 assert not left & {"JC001", "JC002", "JC003"}
 
 
@@ -166,7 +166,7 @@ def test_the_advised_dilations_leave_no_holes(layers):
 
 @st.composite
 def axis_windows(draw):
-    """Windows on one axis that may crop, dilate, skip, be transposed, or repeat one window."""
+    """Windows on one axis that may crop, dilate, skip, be transposed, or all be equal."""
     numbers = [draw(st.integers(1, most)) for most in (20, 6, 5, 3, 4)]
     size, kernel_size, stride, dilation, up = numbers
     padding = (draw(st.integers(-3, 6)), draw(st.integers(-3, 6)))

@@ -1,4 +1,4 @@
-"""What a trace finds: the same layers for one network, however it is written."""
+"""A trace finds the same layers in every form of a network."""
 
 from dataclasses import replace
 from functools import partial
@@ -91,7 +91,7 @@ def test_a_pool_written_as_slices_is_one_pool(kind, reference):
         return conv(pool(x, 3, stride=2, padding=1, rounding="floor"))
 
     def whole(x):
-        pads = ((0, 0), (1, 0), (1, 0), (0, 0))  # the row after the end is never read
+        pads = ((0, 0), (1, 0), (1, 0), (0, 0))  # no window reads a row after the end
         return conv(lax.reduce_window(x, start, reduce, (1, 3, 3, 1), (1, 2, 2, 1), pads))
 
     one, other = (trace(pool, (12, 12, 3)).layers for pool in (sliced, whole))
@@ -109,7 +109,7 @@ def test_a_convolution_of_a_dilated_input_is_a_transposed_convolution():
     ):
         (layer,) = trace(model, (5, 5, 3)).layers
         assert (layer.kind, layer.output_shape) == ("transposed conv", (10, 10, 8))
-        # Every cell meets every tap, cropped borders counted.
+        # Every cell meets every tap, including cropped borders.
         assert layer.multiply_adds == 5 * 5 * 3 * 16 * 8
         assert [field.jump for field in layer.fields] == [1 / 2, 1 / 2]
 
@@ -195,7 +195,7 @@ def test_a_module_of_shapes_without_numbers_is_traced_alike():
 
 @jax.tree_util.register_pytree_node_class
 class Callable:
-    """A model that is a pytree, as those of Equinox are."""
+    """A model that is a pytree, as in Equinox."""
 
     def __init__(self, kernel, bias):
         self.kernel, self.bias = kernel, bias
@@ -311,7 +311,7 @@ def test_a_normalisation_over_a_named_axis_is_a_normalisation():
 
 
 class Images(nnx.Module):
-    """Layers over images, with any number of batch axes before."""
+    """Layers over images with any number of batch axes."""
 
     def __init__(self, words):
         rngs, self.words = nnx.Rngs(0), words

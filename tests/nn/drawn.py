@@ -1,4 +1,4 @@
-"""Words of layers, and stacks of them that fit."""
+"""Strategies for words of layers, and for stacks of words that fit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _part(letter, value):
 
 @st.composite
 def words(draw):
-    """A word with its parts in any order, the kind that it means, and the options."""
+    """A word with its parts in any order, its kind, and its options."""
     kind = draw(st.sampled_from(["conv", "max", "avg"]))
     known = _OPTIONS["conv" if kind == "conv" else "pool"]
     options = {"kernel_size": draw(_one_or_each(st.integers(1, 99)))}
@@ -64,7 +64,7 @@ def words(draw):
 
 @st.composite
 def stacks(draw, max_layers=4, pools=("max", "avg")):
-    """An input shape and words of layers that fit over it."""
+    """An input shape, and words of layers that fit it."""
     shape = (*draw(st.lists(st.integers(4, 9), min_size=1, max_size=2)), draw(st.integers(1, 3)))
     layers, after = [], shape
     for _ in range(draw(st.integers(1, max_layers))):
@@ -78,7 +78,7 @@ def stacks(draw, max_layers=4, pools=("max", "avg")):
             rest = draw(st.sampled_from(["", ":nobias", ":relu"]))
             word = f"conv:{filters}:k{draw(st.integers(1, 3))}:{layout}:g{groups}{rest}"
         else:
-            # A pool of single cells is a slice, which a plan has no row for.
+            # A pool of single cells is a slice, which has no row in a plan.
             word = f"{draw(st.sampled_from(pools))}:k{draw(st.integers(2, 3))}:{layout}"
         try:
             after = shapes_after(after, [word])
@@ -89,5 +89,5 @@ def stacks(draw, max_layers=4, pools=("max", "avg")):
 
 
 def shapes_after(shape, layers):
-    """The shape that a stack of the layers gives; nothing is drawn or computed."""
+    """The output shape of a stack of the layers; nothing is drawn or computed."""
     return nnx.eval_shape(lambda: Stack(shape, layers, rngs=nnx.Rngs(0))).output_shape

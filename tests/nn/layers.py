@@ -1,4 +1,4 @@
-"""Every layer with what its tests need: how it is built, its operation, an input, its fan-in."""
+"""Every layer with the data of its tests: how to build it, its operation, an input, its fan-in."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
 
 
 class Case(NamedTuple):
-    """A layer with filters.
+    """A layer with a kernel.
 
     Attributes:
-      build: the layer, from keywords besides those that the case sets.
-      operation, arguments: the function that it is, and the arguments that the case sets.
-      x: a batch that it takes.
-      fan_in: of each kernel, the products summed for one output.
+      build: a function from further keywords to the layer.
+      operation, arguments: the layer's operation, and the arguments that the case sets.
+      x: a batch of inputs.
+      fan_in: for each kernel, the number of products summed for one output.
     """
 
     build: Callable[..., Any]

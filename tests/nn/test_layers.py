@@ -1,4 +1,4 @@
-"""Layers are their operations, with parameters that start as they should."""
+"""Layers equal their operations, and their parameters are initialised as documented."""
 
 from __future__ import annotations
 
@@ -110,17 +110,17 @@ def test_a_kernel_starts_as_a_truncated_normal_of_variance_gain_over_fan_in(name
     layer = nn.Conv(16, 64, (3, 3), groups=groups, activation=name, rngs=nnx.Rngs(0))
     weights = np.asarray(layer.kernel[...], np.float64)
     variance = ACTIVATIONS[name].gain / (9 * 16 // groups)
-    # Of n normal draws the mean square deviates by sqrt(2/n) of itself, one standard deviation; of
-    # truncated ones by less. Five of them are exceeded once in a million seeds.
+    # The relative standard deviation of the mean square of n normal draws is sqrt(2/n), and that of
+    # truncated draws is less. Five standard deviations are exceeded once in a million seeds.
     assert abs(np.mean(weights**2) / variance - 1) < 5 * np.sqrt(2 / weights.size)
     assert abs(np.mean(weights)) < 5 * np.sqrt(variance / weights.size)
-    # A normal cut off at two deviations keeps 0.8796 of its own; a uniform would end at sqrt(3).
+    # A normal cut off at two deviations keeps 0.8796 of its deviation; a uniform ends at sqrt(3).
     assert 1.9 < abs(weights).max() / np.sqrt(variance) <= 2 / 0.8796
 
 
 @pytest.mark.parametrize("name", ["linear", "relu", "leaky_relu"])
 def test_a_gain_is_the_inverse_of_the_activations_mean_square(name):
-    # E[f(z)^2] for z ~ N(0, 1); f is linear on each side of zero, and quadrature exact.
+    # E[f(z)^2] for z ~ N(0, 1); f is linear on each side of zero, so the quadrature is exact.
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     squares = np.asarray(ACTIVATIONS[name].function(jnp.asarray(nodes)), np.float64) ** 2
     mean = np.sum(weights * squares) / np.sqrt(2 * np.pi)

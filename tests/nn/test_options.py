@@ -1,4 +1,4 @@
-"""Options of layers: refused when a layer is built, of one form however spelled, with Flax's."""
+"""Options of layers: checked when a layer is built, and stored in one form; Flax's names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAYERS = {
     "MinPool": ("kernel_size",),
     "SeparableConv": ("in_channels", "out_channels", "kernel_size"),
 }
-"""Every layer, with the arguments that it must be given."""
+"""Every layer, with its required arguments."""
 
 
 def _build(name, axes=2, **options):
@@ -51,14 +51,14 @@ def _arguments(name):
 
 
 def _some(wrong, axes):
-    """One wrong entry for all axes, or among right ones."""
+    """One wrong entry for all axes, or among valid entries."""
     places = st.integers(0, axes - 1)
     among = places.map(lambda at: tuple(wrong if i == at else 1 for i in range(axes)))
     return st.just(wrong) | among | among.map(list)
 
 
 def _sizes(least, axes):
-    """What sizes of at least ``least`` cannot be, one for all axes or one each."""
+    """Values that sizes of at least ``least`` cannot have, one for all axes or for each."""
     below, fractions = st.integers(least - 9, least - 1), st.sampled_from([0.5, 1.0, 2.5])
     other = st.sampled_from([None, "2", b"2", 2j, True, {}, np.array([1.5, 2.5]), jnp.ones(2)])
     return (below | fractions | other).flatmap(lambda wrong: _some(wrong, axes))
@@ -123,7 +123,7 @@ WRONG = {
     "p": st.sampled_from([0, -1, 0.5, "2", None, 1j]),
     "rngs": st.sampled_from([None, 0, jax.random.key(0)]),
 }
-# What is right for a pool alone.
+# Values that are valid only for pools.
 OF_POOLS = {"stride": None, "rounding": "ceil"}
 
 
@@ -198,7 +198,7 @@ def test_the_error_of_an_impossible_option_names_the_subclass():
 
 
 def _spellings(value):
-    """The ways in which a person may write a number, or numbers for each axis."""
+    """Other spellings of a number, or of numbers for each axis."""
     if isinstance(value, tuple):
         entries = st.tuples(*map(_spellings, value))
         return st.just(np.array(value)) | st.just(jnp.array(value)) | entries | entries.map(list)
@@ -207,7 +207,7 @@ def _spellings(value):
 
 @st.composite
 def spelled(draw, name):
-    """An option of the layer, its value in Python's numbers, and another spelling of it."""
+    """An option of the layer, its value in Python numbers, and another spelling of the value."""
     axes = 1 if name == "CausalConv" else 2
     cells = st.integers(0, 2)
 
@@ -240,7 +240,7 @@ def spelled(draw, name):
 
 
 def _outcome(call, layer, x):
-    """The shape and the dtype of what is returned, or why nothing is."""
+    """The shape and dtype of the result, or the reason for an error."""
     graph, state = nnx.split(layer)
     try:
         return jax.eval_shape(lambda state: call(nnx.merge(graph, state), x), state)

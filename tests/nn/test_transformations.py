@@ -1,4 +1,4 @@
-"""Every layer, and stacks of them, through Flax's transformations."""
+"""Every layer, and stacks of layers, under Flax's transformations."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _problem(*args, dtype="bfloat16", **kwargs):
     return Problem(*args, dtype=dtype, **kwargs)
 
 
-# Of each kind that was seen, a problem; and what must not serve it.
+# A problem for each known fault, and the implementations that must not compute it.
 SEEN = {
     "SIGSEGV where a window meets padding alone": (
         "onednn",
@@ -99,7 +99,7 @@ DEPTHWISE = problems(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @given(st.data())
 def test_chosen_implementations_sum_integers_exactly(name, dtype, data):
-    """For any order of the sum and of the axes; the result is rounded once."""
+    """This holds for any order of the sum and of the axes; the result is rounded once."""
 
     def of_direction(problem):
         return {

@@ -1,4 +1,4 @@
-"""oneDNN is found, loaded at its first use and bound; one line names what is missing."""
+"""oneDNN is found, loaded at its first use and bound; one line names a missing part."""
 
 import os
 import platform
@@ -38,7 +38,7 @@ OURS = (
 
 
 def in_a_child(code, *options, **variables):
-    """Standard output and error of a fresh process, with these environment variables alone."""
+    """The standard output and error of a fresh process with these environment variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
         [sys.executable, *options, "-c", f"from jaxcnn import onednn\n{code}"],
@@ -62,7 +62,7 @@ def mapped():
 
 @pytest.fixture
 def anew(monkeypatch):
-    """Make the library believe that it has not loaded anything yet."""
+    """Resets the library's state, as if nothing were loaded."""
     monkeypatch.setattr(library, "_found", None)
     monkeypatch.delenv(library.SWITCH, raising=False)
 
@@ -121,7 +121,7 @@ def test_the_advised_package_is_the_required_one():
         assert required.marker.evaluate(of) == served
 
 
-# Everything that can be missing; really missing if that is cheap.
+# All parts that can be missing; they are really missing if that is cheap to arrange.
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_library_is_unavailable_on_other_machines(monkeypatch, system, machi
 
 @linux
 def test_a_missing_package_is_named():
-    # Without site-packages there is nothing but the standard library.
+    # Without site-packages only the standard library is installed.
     assert in_a_child(MISSING, "-S")[0] == (
         f"oneDNN is not installed: pip install {library.DISTRIBUTION}=={library.RELEASE}"
     )

@@ -56,11 +56,11 @@ def question(name, problem=None):
 
 
 def program(asked, shape):
-    """The call alone, compiled anew each time."""
+    """A program of the call only, which is compiled each time."""
     return jax.jit(lambda a, b: call(asked, a, b, shape))
 
 
-# -- what is asked ---------------------------------------------------------------------------------
+# -- descriptions ----------------------------------------------------------------------------------
 
 
 @many
@@ -70,7 +70,7 @@ def test_an_operand_has_numpys_strides(data):
     axes = tuple(data.draw(st.permutations(range(len(shape)))))
     groups = data.draw(st.sampled_from([g for g in (1, 2, 3, 5) if shape[axes[0]] % g == 0]))
     array = np.zeros(shape, np.int8).transpose(axes)
-    # Where there is one cell alone, numpy's distance to the next is as it happens.
+    # On an axis of one cell, NumPy's stride is arbitrary.
     described = Operand.of(shape, axes)
     split = array.reshape(groups, -1, *array.shape[1:])
     for got, want in ((described, array), (described.grouped(groups), split)):
@@ -99,7 +99,7 @@ ASKED = st.one_of(
 @many
 @given(st.data())
 def test_slow_implementations_are_never_an_answer(name, data):
-    """And every question gets an answer, the same each time."""
+    """Every query has an answer, which is the same each time."""
     problem = with_dtype(data.draw(ASKED), data.draw(st.sampled_from(sorted(DTYPES))))
     assume(not problem.is_empty)
     asked = DIRECTIONS[name].question(problem, drawn_numbers(data.draw, problem.axes))
@@ -122,7 +122,7 @@ def test_slow_implementations_are_never_an_answer(name, data):
 
 @here
 def test_convolutions_of_usual_networks_are_supported():
-    """Without this the other tests could pass if nothing were supported."""
+    """Without this law, the other tests could pass if nothing were supported."""
     for name in DIRECTIONS:
         for axes in range(1, MOST_AXES + 1):
             shape = (9,) * axes
@@ -197,7 +197,7 @@ def _sliding(length):
 
 @here
 def test_more_problems_than_are_cached_are_still_right():
-    """A primitive that was dropped from the cache is created anew."""
+    """A primitive that was dropped from the cache is created again."""
     runs = {}
     for length in (20, 30, 40):
         asked, shapes, shape = question("onednn", _sliding(length))
@@ -226,7 +226,7 @@ PROBLEMS = [
 
 @here
 def test_many_threads_at_once_get_the_same_results():
-    """Different programs, created and run at once: each uses its own memory."""
+    """Different programs, created and run at the same time, each use their own memory."""
 
     @cache
     def prepared(which):

@@ -54,7 +54,7 @@ def test_onednn_on_eight_devices_has_the_numbers_of_one():
 
 
 def on_eight_devices():
-    """Run by a child process: each of the three on every device, on its part of the batch."""
+    """A child process runs this: each algorithm on every device, on its part of the batch."""
     mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
     for name in DIRECTIONS:
         convolve, x, w, want = _named(name)
@@ -112,7 +112,7 @@ print(sum(hits), TARGET in compiled.as_text(), right(compiled(*operands())))
 
 
 def test_a_program_that_another_process_compiled_runs_from_the_cache(tmp_path):
-    """Also if oneDNN uses another instruction set than in that process."""
+    """This holds even if oneDNN used another instruction set in that process."""
     variables = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -139,7 +139,7 @@ compiled, operands_here = jax.jit(convolve), operands()
 print(right(compiled(*operands_here)))
 
 def does():
-    # What JAX itself can still do: XLA's threads do not survive a fork either.
+    # Only JAX's tracing works here, because XLA's threads do not survive a fork.
     try:
         compiled(*operands_here)
     except Exception as error:

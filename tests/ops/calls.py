@@ -1,6 +1,6 @@
 """One call of every public operation, for laws that hold for all of them.
 
-A new operation has to be entered here: the laws walk :data:`jaxcnn.ops.__all__`.
+A new operation must be added here, because the laws cover :data:`jaxcnn.ops.__all__`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CALLS = {
     "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),
 }
 BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
-"""Which arrays have a batch axis, where it is not the first alone."""
+"""The arrays with a batch axis, if it is not only the first."""
 NEVER_BATCHED = {"causal_conv_state", *(name for name in CALLS if name.startswith("kernel"))}
 
 
@@ -57,7 +57,7 @@ def call_of(forms, name):
 
 
 def drawn(name, dtype, draw):
-    """Arrays for the call, of what ``draw(shape)`` gives; indices are none of these."""
+    """Arrays for the call from ``draw(shape)``, except indices."""
     arrays = [np.asarray(draw(shape)).astype(dtype) for shape in CALLS[name][0]]
     if name == "max_unpool":
         shape = CALLS[name][0][1]
@@ -66,7 +66,7 @@ def drawn(name, dtype, draw):
 
 
 def typed(name, dtype):
-    """The same arrays' types, and those of what is returned."""
+    """The types of the call's arrays, and those of its results."""
     shapes, _, returned = CALLS[name]
     arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
     returns = [jax.ShapeDtypeStruct(shape, dtype) for shape in returned]

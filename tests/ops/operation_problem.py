@@ -85,10 +85,10 @@ def boundaries_for(shapes: ConvShapes) -> list[str]:
 
 
 def boundary_roundings(problem: ConvProblem) -> int:
-    """The roundings that a padding mode adds at most, to a value or to a gradient.
+    """The most roundings that a padding mode adds to a value or to a gradient.
 
-    Two for the share of real cells: it is rounded, and so is the product with it. In the gradient
-    of x a cell and its copies in the padding are added, fewer of them than padding cells in all.
+    The share of real cells adds two: it is rounded, and so is its product. The gradient of x adds
+    a cell and its copies in the padding, which are fewer than all padding cells.
     """
     padded = 1
     for window in problem.shapes().windows:

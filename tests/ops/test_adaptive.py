@@ -1,4 +1,4 @@
-"""Adaptive and global pools: the bins tile the input, and each output is its bin's."""
+"""Adaptive and global pools: the bins cover the input, and each output pools its bin."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_the_gradient_of_a_bin_goes_to_the_first_maximum_and_to_all_cells_of_a_m
 
 
 @both
-def test_a_pool_of_bins_that_are_windows_is_the_windows_pool(form):
+def test_an_adaptive_pool_whose_bins_are_windows_is_the_pool_of_these_windows(form):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4, 3)), "float32")
     np.testing.assert_array_equal(form.adaptive_max_pool(x, (3, 2)), jaxcnn.max_pool(x, 2))
     assert_sums_close(
@@ -127,7 +127,7 @@ def test_a_pool_of_bins_that_are_windows_is_the_windows_pool(form):
 
 @both
 @pytest.mark.parametrize("shape", [(2, 5, 3), (2, 4, 3, 2), (1, 2, 3, 2, 2)])
-def test_a_global_pool_is_numpys_over_all_spatial_axes(form, shape):
+def test_a_global_pool_is_numpys_reduction_over_all_spatial_axes(form, shape):
     x = np.random.default_rng(0).uniform(0.125, 1, shape)
     axes = tuple(range(1, len(shape) - 1))
     with jax.enable_x64(True):
@@ -145,13 +145,13 @@ def test_a_global_pool_is_numpys_over_all_spatial_axes(form, shape):
 
 
 @both
-def test_a_nan_is_the_maximum_of_its_bins_alone(form):
+def test_a_nan_is_the_maximum_of_exactly_the_bins_that_contain_it(form):
     x = jnp.arange(5.0).reshape(5, 1).at[1].set(jnp.nan)
     np.testing.assert_array_equal(form.adaptive_max_pool(x, (3,))[:, 0], [np.nan, np.nan, 4])
     assert np.isnan(form.global_max_pool(x, rank=1)).all()
 
 
-def test_an_infinite_cell_reaches_the_means_of_its_bins_alone():
+def test_an_infinite_cell_reaches_only_the_means_of_its_own_bins():
     x = jnp.arange(5.0).reshape(5, 1).at[0].set(jnp.inf)
     np.testing.assert_array_equal(adaptive.adaptive_avg_pool(x, (3,))[:, 0], [np.inf, 2, 3.5])
 
@@ -168,6 +168,6 @@ def test_the_gradient_of_a_global_norm_of_zeros_is_zero(form):
 
 
 @both
-def test_one_adaptive_output_size_serves_all_axes_of_a_batch(form):
+def test_one_adaptive_output_size_applies_to_all_spatial_axes_of_a_batch(form):
     x = jnp.ones((2, 5, 7, 3))
     assert form.adaptive_max_pool(x, 3).shape == form.adaptive_avg_pool(x, 3).shape == (2, 3, 3, 3)

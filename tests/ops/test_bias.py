@@ -1,4 +1,4 @@
-"""The bias: what is added is the sum rounded once, and its gradient the sum of all cotangents."""
+"""The bias: its addition is rounded once, and its gradient is the sum of all cotangents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Causal convolution along time, at once and chunk by chunk."""
+"""Causal convolution along time, of a whole input and in chunks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH = pytest.mark.parametrize("forms", [causal, reference_causal])
 
 
 def causal_problems(dtypes=DTYPES, **limits):
-    """Convolutions of rank 1 with the padding that looks back only."""
+    """Convolutions of rank 1 with causal padding."""
     return conv_problems(dtypes=dtypes, ranks=(1,), paddings=("CAUSAL",), **limits).map(
         lambda problem: with_kwargs(
             problem,
@@ -81,7 +81,7 @@ def test_transformations_keep_the_numbers_of_a_causal_convolution(problem):
 
 @few
 @given(streams())
-def test_streaming_chunk_after_chunk_gives_the_numbers_of_the_whole(stream):
+def test_streaming_in_chunks_gives_the_numbers_of_the_whole_input(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
     with problem.x64():
@@ -95,10 +95,10 @@ def test_streaming_chunk_after_chunk_gives_the_numbers_of_the_whole(stream):
 
 @few
 @given(streams(dtypes=("float32", "bfloat16")))
-def test_streaming_is_bit_for_bit_where_sums_are_exact(stream):
+def test_streaming_is_bit_for_bit_if_sums_are_exact(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
-    # Integers of one digit: every partial sum is a whole number that even bfloat16 holds.
+    # Integers of one digit: every partial sum is an integer that even bfloat16 represents.
     arrays = [None if a is None else jnp.round(3 * a) for a in problem.arrays()]
     got, _ = streamed(causal, *arrays, lengths, **arguments)
     np.testing.assert_array_equal(got, causal.causal_conv(*arrays, **arguments))
@@ -106,7 +106,7 @@ def test_streaming_is_bit_for_bit_where_sums_are_exact(stream):
 
 @few
 @given(streams(dtypes=("float32",), max_kernel_size=4, biases=(False,)))
-def test_the_state_of_a_stream_is_the_last_cells(stream):
+def test_the_state_of_a_stream_is_the_last_cells_of_the_input(stream):
     problem, lengths = stream
     arguments = {name: problem.kwargs[name] for name in ("dilation", "groups")}
     x, kernel, _ = problem.arrays()
@@ -118,7 +118,7 @@ def test_the_state_of_a_stream_is_the_last_cells(stream):
 
 
 @BOTH
-def test_a_scan_over_chunks_is_the_convolution_of_the_whole(forms):
+def test_a_scan_over_chunks_is_the_causal_convolution_of_the_whole_input(forms):
     x = jnp.arange(48).reshape(2, 12, 2) ** 2 % 13
     kernel, bias = jnp.arange(24).reshape(3, 2, 4) % 5 - 2, jnp.arange(4)
 
@@ -150,7 +150,7 @@ def test_gradients_flow_through_the_state_of_a_stream(forms):
 
 @BOTH
 @pytest.mark.parametrize("stride", [1, 2])
-def test_no_causal_output_sees_a_later_cell_and_all_see_their_own(forms, stride):
+def test_a_causal_output_reads_its_own_cell_and_no_later_cell(forms, stride):
     kernel = jnp.array([1.0, 2.0, 3.0])[:, None, None]
 
     def fn(x):
@@ -227,7 +227,7 @@ X, KERNEL, STATE = jnp.ones((2, 6, 4)), jnp.ones((3, 4, 8)), jnp.ones((2, 2, 4))
         ),
     ],
 )
-def test_an_impossible_causal_convolution_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_causal_convolution_is_refused_with_its_numbers_and_advice(
     forms, name, arrays, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:

@@ -1,4 +1,4 @@
-"""Convolution: its shape is the formula's, its numbers the definition's, in every direction."""
+"""Convolution: the shape of the formula and the numbers of the definition, in every direction."""
 
 from functools import partial
 from itertools import product
@@ -33,7 +33,7 @@ both = pytest.mark.parametrize("conv", [jaxcnn.conv, reference.conv], ids=["fast
 
 
 def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, **_rounding):
-    """lax's convolution in lax's own layout, named paddings left to lax; it floors by itself."""
+    """lax's convolution in lax's own layout; lax resolves named paddings and rounds down."""
     if padding not in ("VALID", "SAME", "SAME_LOWER"):
         size, kernel_size = x.shape[-1 - len(stride) : -1], kernel.shape[:-2]
         padding = jaxcnn.geometry.resolve_padding(
@@ -54,7 +54,7 @@ def _channels_first(x, kernel, bias=None, *, stride, padding, dilation, groups, 
 
 
 def _cell_by_cell(x, kernel, bias=None, *, stride, padding, dilation, groups, **_rounding):
-    """One number after another, in Python."""
+    """The convolution in Python, one number at a time."""
     batched = x if x.ndim == kernel.ndim else x[None]
     size, (*kernel_size, in_group, channels) = batched.shape[1:-1], kernel.shape
     pairs = jaxcnn.geometry.resolve_padding(
@@ -108,7 +108,7 @@ def test_the_reference_convolution_is_what_lax_computes_in_its_own_layout(proble
     assert_matches_reference(_channels_first, problem)
 
 
-def test_in_float64_rounding_allows_less_than_a_part_in_a_million_million():
+def test_the_error_bound_of_conv_in_float64_is_less_than_one_part_in_10_to_the_12():
     most = ConvProblem(size=(3,) * 3, kernel_size=(3,) * 3, in_channels=2, dtype="float64")
     assert 2 * gamma(most.roundings, "float64") < 1e-12
     assert_matches_reference(jaxcnn.conv, most)
@@ -188,13 +188,13 @@ def test_a_convolution_of_an_empty_batch_gives_an_empty_result_of_the_right_shap
 
 
 @given(conv_problems(batches=(None,)))
-def test_one_example_is_a_batch_of_one_without_its_axis(problem):
+def test_the_convolution_of_one_example_is_that_of_a_batch_of_one(problem):
     x, *rest = problem.arrays()
     y = problem.call(jaxcnn.conv, x, *rest)
     chex.assert_trees_all_equal(y, problem.call(jaxcnn.conv, x[None], *rest)[0])
 
 
-def test_precision_reaches_the_compiled_program():
+def test_the_precision_of_a_convolution_reaches_the_compiled_program():
     x, kernel = jnp.ones((3, 1)), jnp.ones((2, 1, 1))
     for precision, words in ((None, 0), ("highest", 1)):
         conv = partial(jaxcnn.conv, precision=precision, algorithm="direct")
@@ -203,7 +203,7 @@ def test_precision_reaches_the_compiled_program():
 
 
 @both
-def test_six_filters_make_six_maps_and_a_second_layer_takes_them_for_its_image(conv):
+def test_the_output_channels_of_a_convolution_are_the_input_channels_of_the_next(conv):
     image = ConvProblem(batch=None, size=(7, 7), kernel_size=(3, 3), in_channels=1, out_channels=6)
     maps = image.call(conv, *image.arrays())
     assert maps.shape == (5, 5, 6)
@@ -212,7 +212,7 @@ def test_six_filters_make_six_maps_and_a_second_layer_takes_them_for_its_image(c
 
 
 @both
-def test_one_filter_at_one_place_is_one_number(conv):
+def test_a_worked_example_of_a_convolution_at_one_position(conv):
     patch = jnp.array([[1.0, 2.0], [3.0, 4.0]])[..., None]
     weights = jnp.array([[1.0, -1.0], [0.5, -2.0]])[..., None, None]
     number = conv(patch, weights, jnp.array([2.0]))
@@ -223,7 +223,7 @@ def test_one_filter_at_one_place_is_one_number(conv):
 
 
 @both
-def test_arguments_that_mean_the_same_give_the_same(conv):
+def test_equal_arguments_of_conv_in_other_forms_give_equal_results(conv):
     problem = ConvProblem(size=(5, 5), kernel_size=(3, 3), in_channels=2, out_channels=2)
     x, kernel, _ = problem.arrays()
     for stride, padding in product((2, (2, 2), [2, np.int64(2)]), (1, (1, 1), [(1, 1), 1])):

@@ -1,4 +1,4 @@
-"""Transposed convolution: the adjoint of conv, of the right size, in every direction."""
+"""Transposed convolution: the adjoint of conv, with the right size, in every direction."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_transposed_convolution_is_the_adjoint(problem):
 
 @scaled(1 / 3)
 @given(PROBLEMS.map(transposed))
-def test_values_and_gradients_of_a_transposed_convolution_are_those_of_the_scatter(problem):
+def test_values_and_gradients_of_a_transposed_convolution_are_those_of_the_definition(problem):
     assert_obeys_geometry(conv_transpose, problem)
     assert_matches_reference(conv_transpose, problem)
     assert_gradients_match(conv_transpose, problem)
@@ -95,7 +95,7 @@ def test_transformations_keep_the_numbers_of_a_transposed_convolution(problem):
 
 @scaled(1 / 3)
 @given(conv_problems(biases=(False,)))
-def test_a_transposed_convolution_is_what_jax_transposes_conv_to(problem):
+def test_a_transposed_convolution_is_jaxs_linear_transpose_of_conv(problem):
     back = transposed(problem)
     y, kernel, _ = back.arrays()
     x = jax.ShapeDtypeStruct(problem.x_shape, problem.dtype)
@@ -110,7 +110,7 @@ def test_a_transposed_convolution_is_what_jax_transposes_conv_to(problem):
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL", 1, [(0, 2)]])
-def test_a_transposed_convolution_gives_every_size_that_conv_turns_into_k_and_no_other(padding):
+def test_output_size_may_be_exactly_the_sizes_for_which_conv_has_k_outputs(padding):
     pair = padding[0] if isinstance(padding, list) else padding
     for k, kernel_size, stride, dilation in product((1, 2, 4), (1, 2, 3), (1, 2, 3), (1, 2)):
         possible = set()
@@ -148,7 +148,7 @@ def test_a_transposed_convolution_gives_every_size_that_conv_turns_into_k_and_no
 
 @pytest.mark.parametrize("form", [conv_transpose, reference_conv_transpose])
 @pytest.mark.parametrize("padding", [0, 1, (1, 0)])
-def test_output_padding_and_output_size_give_the_same(form, padding):
+def test_output_padding_and_output_size_give_equal_results(form, padding):
     x, kernel = jnp.arange(1.0, 5.0)[:, None], jnp.array([1.0, 10.0, 100.0])[:, None, None]
     pads = padding if isinstance(padding, int) else [padding]
     for stride in (1, 2, 3):
@@ -197,7 +197,7 @@ def test_a_negative_transposed_padding_adds_cells_that_get_the_bias_alone(data):
 
 
 @pytest.mark.parametrize("form", [conv_transpose, reference_conv_transpose])
-def test_integers_have_a_transposed_convolution(form):
+def test_transposed_convolution_supports_integers(form):
     y = form(jnp.array([[1], [10]]), jnp.array([[[1]], [[2]], [[3]]]), stride=2)
     assert y.dtype == jnp.int32
     np.testing.assert_array_equal(y[:, 0], [1, 2, 13, 20, 30])
@@ -264,7 +264,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("form", [conv_transpose, reference_conv_transpose])
 @pytest.mark.parametrize(("arrays", "kwargs", "kind", "words"), REFUSED)
-def test_an_impossible_transposed_convolution_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_transposed_convolution_is_refused_with_its_numbers_and_advice(
     form, arrays, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:
@@ -283,7 +283,9 @@ def test_an_impossible_transposed_convolution_is_refused_with_its_numbers_and_a_
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     dilation=st.integers(1, 3),
 )
-def test_transposed_sizes_lead_back(size, kernel_size, stride, padding, dilation):
+def test_a_convolution_of_the_transposed_size_has_the_original_size(
+    size, kernel_size, stride, padding, dilation
+):
     for extra in range(stride):
         try:
             full = transposed_output_size(

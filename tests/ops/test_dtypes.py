@@ -1,4 +1,4 @@
-"""Every dtype that JAX has, put to every operation: a right result or a refusal that names it."""
+"""Every operation in every dtype of JAX has a right result, or an error that names the dtype."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def named_by_jax():
 
 
 def is_stored_only(name):
-    """Whether JAX has it for memory, and not for computing."""
+    """Whether JAX only stores the dtype, and does not compute with it."""
     if name in STORED_ONLY:
         return True
     dtype = jnp.dtype(name)
@@ -38,7 +38,7 @@ def is_stored_only(name):
 
 
 def refused_of(dtype):
-    """The operations that have no result in it: means and norms of integers, maxima of pairs."""
+    """The operations without a result in the dtype: means of integers, pools of complex numbers."""
     ordered = {name for name in ops.__all__ if "max_pool" in name or "min_pool" in name}
     ordered |= {name for name in ops.__all__ if "avg" in name or "lp_" in name or "blur" in name}
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -79,7 +79,7 @@ def test_an_operation_in_any_dtype_gives_the_result_of_a_wider_one_rounded_once(
         for name in arrays:
             for one, other in zip(got[name], want[name], strict=True):
                 close = partial(np.testing.assert_allclose, err_msg=name, atol=0)
-                # One rounding each: of what is pooled or convolved, and of maps in between.
+                # One rounding each, of results and of intermediate maps.
                 rounded = jnp.asarray(other).astype(one.dtype)
                 close(_widest(one), _widest(rounded), rtol=rtol)
 

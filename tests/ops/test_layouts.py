@@ -1,4 +1,4 @@
-"""Kernel layouts: there and back is the same, and each axis comes to where its meaning is."""
+"""Kernel layouts: conversion there and back is the identity; every axis keeps its meaning."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_depthwise_torch_weight_is_reshaped_to_a_depthwise_kernel():
     )
 
 
-def test_a_transposed_keras_kernel_is_one_of_conv_transpose_as_it_is():
+def test_a_transposed_keras_kernel_is_a_kernel_of_conv_transpose():
     # Keras: kernel (*F, out, in); y[i*stride + f, o] += x[i, c] * kernel[f, o, c]
     kernel, x, stride = whole(2, 3, 4), whole(5, 4), 3
     want = np.zeros((14, 3))
@@ -83,7 +83,7 @@ def test_a_transposed_keras_kernel_is_one_of_conv_transpose_as_it_is():
     np.testing.assert_array_equal(y, want)
 
 
-def test_a_depthwise_keras_kernel_is_one_of_depthwise_conv_as_it_is():
+def test_a_depthwise_keras_kernel_is_a_kernel_of_depthwise_conv():
     # Keras: kernel (*F, C, M); y[i, c*M + m] += x[i + f, c] * kernel[f, c, m]
     kernel, x = whole(2, 3, 2), whole(5, 3)
     want = np.zeros((4, 6))
@@ -94,7 +94,7 @@ def test_a_depthwise_keras_kernel_is_one_of_depthwise_conv_as_it_is():
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS)
-def test_an_array_that_is_no_kernel_is_not_converted(convert):
+def test_an_array_with_too_few_axes_for_a_kernel_is_not_converted(convert):
     with pytest.raises(InputError, match=rf"{convert.__name__}: .*\(3, 4\) has 2 axes.*at least 3"):
         convert(np.ones((3, 4)))
     with pytest.raises(TypeError, match=rf"{convert.__name__}: .*list.*detach"):

@@ -64,7 +64,7 @@ def test_transformations_keep_the_numbers_of_a_local_convolution(problem):
 
 
 @FORMS
-def test_a_local_convolution_with_the_same_filters_everywhere_is_a_convolution(form):
+def test_a_local_convolution_with_the_same_kernel_everywhere_is_a_convolution(form):
     x = jnp.arange(70).reshape(1, 5, 7, 2) ** 2 % 17
     shared = jnp.arange(54).reshape(3, 3, 2, 3) % 7 - 3
     arguments = {"stride": (2, 1), "padding": 1, "dilation": (1, 2), "padding_mode": "reflect"}
@@ -74,7 +74,7 @@ def test_a_local_convolution_with_the_same_filters_everywhere_is_a_convolution(f
 
 
 @FORMS
-def test_every_place_of_a_local_convolution_has_weights_of_its_own(form):
+def test_every_position_of_a_local_convolution_has_its_own_weights(form):
     x, kernel = jnp.arange(1.0, 6)[:, None], jnp.ones((3, 3, 1, 1))
     bias = jnp.array([[10.0], [20.0], [30.0]])
     for place in range(3):
@@ -116,7 +116,7 @@ X, KERNEL = jnp.ones((1, 4, 5, 2)), jnp.ones((2, 3, 3, 3, 2, 6))
         ((X, KERNEL), {"padding_mode": "wrap"}, ValueError, ["padding_mode", "wrap", "'circular'"]),
     ],
 )
-def test_an_impossible_local_convolution_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_local_convolution_is_refused_with_its_numbers_and_advice(
     form, arrays, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:

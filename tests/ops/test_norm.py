@@ -90,7 +90,7 @@ def test_the_p_norm_is_the_root_of_the_sum_of_the_powers(lp_pool, case):
 
 @few
 @given(norms(dtypes=("float32", "float64"), ranks=(1, 2), max_cells=16), st.integers(0, 9))
-def test_the_gradient_of_the_p_norm_is_its_references(case, seed):
+def test_the_gradient_of_the_p_norm_is_that_of_its_reference(case, seed):
     problem, p = case
     gradients = []
     for lp_pool in (pool.lp_pool, reference_pool.lp_pool):
@@ -110,7 +110,7 @@ def test_the_gradient_of_the_p_norm_is_its_references(case, seed):
 @few
 @both_lp
 @given(case=norms(dtypes=("float64",), ranks=(1, 2)))
-def test_the_p_norm_is_homogeneous_so_its_gradient_recovers_it(lp_pool, case):
+def test_the_gradient_of_the_p_norm_times_x_is_the_p_norm(lp_pool, case):
     problem, p = case  # Euler: y(tx) = t*y(x) for t > 0, hence <dy/dx, x> = y
     with problem.x64():
         (x,) = problem.arrays()
@@ -130,12 +130,12 @@ def test_the_gradient_of_the_p_norm_is_finite_at_zeros(lp_pool, p):
 
 
 @both_lp
-def test_a_nan_or_an_infinity_is_the_p_norm_of_its_window_alone(lp_pool):
+def test_a_nan_or_an_infinity_is_the_p_norm_of_exactly_the_windows_that_contain_it(lp_pool):
     x = jnp.array([[1.0], [jnp.nan], [3.0], [4.0], [-jnp.inf], [0.0]])
     np.testing.assert_array_equal(lp_pool(x, (2,))[:, 0], [np.nan, 5, np.inf])
 
 
-def test_sixteen_bit_norms_do_not_overflow_where_the_norm_itself_does_not():
+def test_16_bit_norms_do_not_overflow_if_the_norm_is_in_range():
     x = jnp.full((4, 1), 300, jnp.float16)  # 300**2 is beyond float16
     np.testing.assert_array_equal(pool.lp_pool(x, (4,))[:, 0], [600])
     np.testing.assert_array_equal(adaptive.global_lp_pool(x, rank=1), [600])
@@ -169,7 +169,7 @@ def norm_of(x, p):
 
 @both_lp
 @given(case=ranges())
-def test_a_norm_in_range_is_right_and_so_is_its_gradient(lp_pool, case):
+def test_a_norm_in_range_and_its_gradient_are_those_of_the_formula(lp_pool, case):
     x, p = case
     want, slope = norm_of(x, p)
     with jax.enable_x64(x.dtype == np.float64):
@@ -194,7 +194,7 @@ def test_a_norm_in_range_is_right_and_so_is_its_gradient(lp_pool, case):
 
 
 @given(ranges())
-def test_second_derivatives_of_a_norm_are_finite_and_the_formulas(case):
+def test_second_derivatives_of_a_norm_are_finite_and_those_of_the_formula(case):
     _, p = case
     x = np.random.default_rng(0).choice([0, 0.5, -1, 2, 3], 5)
     with jax.enable_x64(True):

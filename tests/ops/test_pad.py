@@ -1,4 +1,4 @@
-"""Padding: what lies beyond the edge, and what its gradient is."""
+"""Padding: the values beyond the edge, and the gradient."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def paddings(draw, dtypes=(*DTYPES, "int32", "uint8")):
 
 
 def around(shape, padding):
-    """Pairs for all axes: none for the batch's and the channels'."""
+    """Pairs for all axes, with no padding of batch and channels."""
     return [(0, 0)] * (len(shape) - 1 - len(padding)) + padding + [(0, 0)]
 
 
@@ -128,7 +128,7 @@ REFUSED = [
 
 @FORMS
 @pytest.mark.parametrize(("x", "padding", "padding_mode", "kind", "words"), REFUSED)
-def test_an_impossible_padding_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_padding_is_refused_with_its_numbers_and_advice(
     form, x, padding, padding_mode, kind, words
 ):
     with pytest.raises(kind) as caught:

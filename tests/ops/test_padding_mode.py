@@ -1,4 +1,4 @@
-"""Convolutions whose padding is not zero, or does not count, and kernels with a mask."""
+"""Convolutions with other padding modes than zeros, and kernels with a mask."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORMS = pytest.mark.parametrize("form", [conv, reference_conv])
 
 @st.composite
 def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
-    """Padded convolutions with a padding mode that fits, and every other time with a mask."""
+    """Padded convolutions with a padding mode that fits, half of them with a mask."""
     problem = draw(
         conv_problems(
             dtypes=dtypes,
@@ -57,7 +57,7 @@ def boundary_problems(draw, dtypes=DTYPES, ranks=(1, 2), max_cells=16):
 
 @scaled(1 / 3)
 @given(boundary_problems())
-def test_values_and_gradients_in_every_padding_mode_are_those_of_the_index_rule(problem):
+def test_values_and_gradients_in_every_padding_mode_are_those_of_the_definition(problem):
     assert_obeys_geometry(conv, problem)
     assert_matches_reference(conv, problem)
     assert_gradients_match(conv, problem)
@@ -71,7 +71,7 @@ def test_transformations_keep_the_numbers_in_every_padding_mode(problem):
 
 @FORMS
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
-def test_a_padding_mode_is_the_same_as_padding_first_and_convolving_then(form, padding_mode):
+def test_a_convolution_with_a_padding_mode_is_pad_followed_by_conv(form, padding_mode):
     x = jnp.arange(60).reshape(1, 4, 5, 3) ** 2 % 17
     kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
     padding = [(2, 1), (0, 3)]
@@ -82,7 +82,7 @@ def test_a_padding_mode_is_the_same_as_padding_first_and_convolving_then(form, p
 
 
 @FORMS
-def test_circular_convolution_commutes_with_turning_the_ring(form):
+def test_circular_convolution_commutes_with_rolling_the_axis(form):
     x, kernel = jnp.arange(7)[:, None] ** 2, jnp.array([1, -2, 5])[:, None, None]
 
     def fn(x):
@@ -100,7 +100,7 @@ def test_partial_convolution_keeps_a_constant_image_constant(form):
 
 
 @FORMS
-def test_partial_padding_is_zeros_where_no_window_meets_the_padding(form):
+def test_partial_padding_equals_zeros_if_no_window_meets_the_padding(form):
     x, kernel = jnp.arange(9.0)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
     partial = form(x, kernel, padding=1, padding_mode="partial")
     zeros = form(x, kernel, padding=1)
@@ -173,7 +173,7 @@ REFUSED = [
 
 @FORMS
 @pytest.mark.parametrize(("kwargs", "kind", "words"), REFUSED)
-def test_an_impossible_padding_mode_or_mask_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_padding_mode_or_mask_is_refused_with_its_numbers_and_advice(
     form, kwargs, kind, words
 ):
     with pytest.raises(kind) as caught:
@@ -192,7 +192,7 @@ def test_partial_padding_of_integers_is_refused(form):
 
 @st.composite
 def masks_over_anything(draw):
-    """A convolution, a mask of zeros and other numbers, and a kernel that holds all there is."""
+    """A convolution, a mask of zeros and other numbers, and a kernel with any numbers."""
     problem = draw(conv_problems(dtypes=("float32", "bfloat16"), ranks=(1,), max_cells=16))
     draws = np.random.default_rng(draw(st.integers(0, 99)))
     x, kernel, _ = problem.arrays()
@@ -237,7 +237,7 @@ def test_the_weight_of_a_masked_tap_changes_nothing(form, case):
 
 @FORMS
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
-def test_partial_padding_scales_a_window_by_its_own_cells_alone(form, bad):
+def test_outputs_with_partial_padding_depend_on_their_window_alone(form, bad):
     x, kernel = jnp.arange(1.0, 10)[:, None], jnp.array([1.0, 2.0, 3.0])[:, None, None]
 
     def fn(x):

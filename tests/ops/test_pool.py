@@ -42,7 +42,7 @@ both_max = pytest.mark.parametrize(
 def _cells(problem):
     """For every entry of the output: its place, and the cells of x under it in row-major order.
 
-    None stands for a cell of the padding; what overhangs the padding is no cell at all.
+    None stands for a cell of the padding; an overhang beyond the padding is not a cell.
     """
     shapes = problem.shapes()
     laid = [
@@ -69,7 +69,7 @@ def _cells(problem):
 
 
 def _one_by_one(problem, x, *, count_include_pad=False):
-    """The pool's output, one number after another, in Python."""
+    """The pool's output in Python, one number at a time."""
     x = np.asarray(x, np.float64).reshape(-1, *problem.x_shape[-len(problem.size) - 1 :])
     y = {}
     for place, cells in _cells(problem):
@@ -96,7 +96,9 @@ def test_the_fast_pool_is_the_reference_within_rounding(problem):
 @both
 @few
 @given(problem=pool_problems(dtypes=("float32", "float64")))
-def test_each_output_is_the_maximum_or_the_mean_of_the_real_cells_under_it(pools, problem):
+def test_each_output_of_a_pool_is_the_maximum_or_the_mean_of_the_real_cells_in_its_window(
+    pools, problem
+):
     def by_hand(x, *_window, **_arguments):
         shape = jax.ShapeDtypeStruct(problem.output_shape, x.dtype)
         return jax.pure_callback(lambda x: _one_by_one(problem, x).astype(x.dtype), shape, x)
@@ -220,7 +222,7 @@ def test_without_a_stride_windows_neither_overlap_nor_leave_gaps(pools):
 
 
 @both
-def test_one_window_size_serves_all_axes_of_a_batch(pools):
+def test_one_kernel_size_of_a_pool_applies_to_all_spatial_axes_of_a_batch(pools):
     x = PoolProblem(size=(4, 4)).arrays()[0]
     for pool in pools.values():
         chex.assert_trees_all_equal(pool(x, 2), pool(x, (2, 2)))

@@ -1,4 +1,4 @@
-"""The laws that every member of the pool family obeys, whatever it makes of its windows."""
+"""Laws of all pools, independent of what they compute from their windows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def argument_of(name, dtype="float32"):
 
 @cache
 def definition_of(name):
-    """The twin, compiled: one program for the numbers of every dtype."""
+    """The reference, compiled: one program for the numbers of every dtype."""
     _, twin, use = FAMILY[name]
     return jax.jit(partial(use, getattr(twin, name)))
 
@@ -131,7 +131,7 @@ def test_every_pool_of_an_empty_batch_gives_an_empty_result_of_the_right_shape(n
 
 
 @pytest.mark.parametrize("name", INTEGERS)
-def test_pools_that_only_move_and_compare_keep_integers_as_they_are(name):
+def test_pools_that_only_move_and_compare_keep_integers_exactly(name):
     fast, twin, use = FAMILY[name]
     x = (100 * argument_of(name)).astype("int32")
     got, want = use(getattr(fast, name), x), use(getattr(twin, name), x)
@@ -140,7 +140,7 @@ def test_pools_that_only_move_and_compare_keep_integers_as_they_are(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(FAMILY) - set(INTEGERS)))
-def test_integers_have_no_mean_and_no_norm(name):
+def test_means_and_norms_of_integers_are_refused(name):
     for module in FAMILY[name][:2]:
         with pytest.raises(TypeError, match=rf"{name}: x is int32.*astype"):
             FAMILY[name][2](getattr(module, name), jnp.ones((2, 6, 4, 4), "int32"))
@@ -189,7 +189,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "kwargs", "kind", "words"), REFUSED)
-def test_an_impossible_pool_is_refused_with_its_numbers_and_a_way_out(
+def test_an_impossible_pool_is_refused_with_its_numbers_and_advice(
     name, arguments, kwargs, kind, words
 ):
     for module in FAMILY[name][:2]:

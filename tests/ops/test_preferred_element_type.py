@@ -1,4 +1,4 @@
-"""preferred_element_type: the dtype of a convolution's result, and of the sums it is made of."""
+"""preferred_element_type: the dtype of a convolution's result and of its sums."""
 
 from functools import partial
 
@@ -49,7 +49,7 @@ def test_sums_of_bytes_do_not_wrap_in_int32(form, name, dtype):
 
 @both_operations
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_of_sixteen_bits_come_unrounded_in_float32(name, dtype):
+def test_sums_of_16_bit_numbers_are_not_rounded_in_float32(name, dtype):
     arrays = _drawn(name, dtype, "float32")
     got = _call(jaxcnn, name, jnp.float32)(*arrays)
     want, size = (

@@ -1,4 +1,4 @@
-"""Resampling: shuffles move cells where the formula says; blurring is a convolution."""
+"""Resampling: shuffles move cells by the formula; blurring is a convolution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shuffles(draw):
 
 @both
 @given(case=shuffles())
-def test_a_shuffle_moves_each_channel_where_the_formula_says(form, case):
+def test_a_shuffle_moves_each_channel_to_the_place_of_the_formula(form, case):
     coarse, factors, channels, order, batch = case
     block = math.prod(factors)
     x = np.arange(math.prod((*batch, *coarse)) * channels * block)
@@ -62,14 +62,14 @@ def test_unshuffling_undoes_shuffling(form, case):
 
 
 @both
-def test_one_shuffle_factor_serves_all_axes_of_a_batch(form):
+def test_one_shuffle_factor_applies_to_all_spatial_axes_of_a_batch(form):
     x = jnp.ones((2, 3, 4, 8))
     assert form.pixel_shuffle(x, 2).shape == (2, 6, 8, 2)
     assert form.pixel_unshuffle(x[:, :2], 2).shape == (2, 1, 2, 32)
 
 
 @pytest.mark.parametrize("kernel_size", range(1, 8))
-def test_blur_weights_are_two_taps_of_a_half_convolved_again_and_again(kernel_size):
+def test_blur_weights_are_repeated_convolutions_of_two_halves(kernel_size):
     weights = np.ones(1)
     for _ in range(kernel_size - 1):
         weights = np.convolve(weights, [0.5, 0.5])
@@ -78,7 +78,7 @@ def test_blur_weights_are_two_taps_of_a_half_convolved_again_and_again(kernel_si
 
 @st.composite
 def blurs(draw, **bounds):
-    """A pool's problem whose window is the filter, and a padding mode that can fill its padding."""
+    """A pool's problem with the blur's window, and a padding mode that can fill its padding."""
     bounds = {"kinds": ("avg",), "roundings": ("exact", "floor"), "max_dilation": 1} | bounds
     problem = draw(pool_problems(**bounds))
     able = []
@@ -98,7 +98,7 @@ def arguments(problem, padding_mode):
 
 
 def convolved(problem, padding_mode, x):
-    """The blur as a sum over the filter's taps of the padded x, in NumPy and float64."""
+    """The blur as a sum over the kernel's taps of the padded x, in NumPy and float64."""
     around = [(0, 0)] * (x.ndim - 1 - len(problem.size)) + [*problem.shapes().paddings, (0, 0)]
     modes = {"zeros": "constant", "replicate": "edge", "circular": "wrap"}
     padded = np.pad(x, around, mode=modes.get(padding_mode, padding_mode))
@@ -131,7 +131,7 @@ def test_blurring_is_a_depthwise_convolution_of_the_padded_input(form, case):
 
 @few
 @given(blurs(dtypes=("float32", "float64"), max_cells=16))
-def test_the_gradient_of_blurring_is_its_references(case):
+def test_the_gradient_of_blurring_is_that_of_its_reference(case):
     problem, padding_mode = case
     gradients = []
     with problem.x64():
@@ -175,5 +175,5 @@ def test_blurred_outputs_are_centred_on_every_stride_th_cell_from_the_first(
     y = form.blur_pool(ramp, kernel_size=(kernel_size,), stride=stride, rounding="floor")
     assert len(y) == -(-size // stride)
     inner = slice(kernel_size // stride, len(y) - kernel_size // stride)
-    # On a ramp a symmetric filter is the cell in its middle.
+    # On a ramp, a symmetric kernel returns the cell in its middle.
     np.testing.assert_array_equal(y[inner, 0], np.arange(0.0, size, stride)[inner])

@@ -39,7 +39,7 @@ SEPARABLE = pytest.mark.parametrize("form", [separable_conv, reference_separable
 
 @st.composite
 def _per_channel(draw, dtypes):
-    """A convolution with one group a channel, its multiplier, and arguments with a padding mode."""
+    """A convolution with a group for each channel, its multiplier, and a padding mode."""
     problem = draw(
         conv_problems(dtypes=dtypes, max_cells=16, ranks=(1, 2)).filter(
             lambda p: p.in_channels == p.groups
@@ -114,7 +114,7 @@ def test_transformations_keep_the_numbers_of_a_separable_convolution(depthwise, 
 
 
 @DEPTHWISE
-def test_a_depthwise_convolution_is_each_channel_by_itself(form):
+def test_a_depthwise_convolution_convolves_each_channel_separately(form):
     x = jnp.arange(60).reshape(4, 5, 3) ** 2 % 13
     kernel = jnp.arange(54).reshape(3, 3, 3, 2) % 7 - 3
     y = form(x, kernel, padding="SAME")

@@ -1,4 +1,4 @@
-"""Arrays that lie on several devices: the same numbers, wherever they lie."""
+"""Operations on arrays that are sharded over several devices have the results of one device."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ def specs_of(name, arrays):
 
 
 def values_and_gradients(name, arrays, divide=lambda call: call):
-    """What the operation gives, and the gradient of its square sum in all that is floating."""
+    """The operation's results, and the gradient of their square sum in all floating arrays."""
     call = divide(call_of(ops, name))
     floating = [place for place, array in enumerate(arrays) if array.dtype.kind == "f"]
 
@@ -34,7 +34,7 @@ def values_and_gradients(name, arrays, divide=lambda call: call):
 
 
 def over_all(divide=lambda _name, _arrays: lambda call: call):
-    """One program of all operations, so that there is one to compile."""
+    """One program of all operations, so that only one is compiled."""
 
     @jax.jit
     def walk(every):
@@ -44,7 +44,7 @@ def over_all(divide=lambda _name, _arrays: lambda call: call):
 
 
 def assert_same(got, want):
-    # The squares' gradients are sums of some hundreds of terms of some units.
+    # The gradients of squares are sums of some hundreds of terms of some units.
     close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
     for name in WALKED:
         jax.tree.map(partial(close, err_msg=name), got[name], want[name])
@@ -66,7 +66,7 @@ def check_the_batch():
         compiled = over_all().lower(laid).compile()
         got = compiled(laid)
     assert_same(got, want)
-    # No device sees another one's examples, but where XLA divides lax's convolution in groups so.
+    # No device reads another's examples, unless XLA partitions lax's grouped convolution so.
     gathers = [line for line in compiled.as_text().splitlines() if "all-gather(" in line]
     assert all("jaxcnn_conv" in line for line in gathers), gathers
     for name in WALKED:  # each device holds its examples of the result, and of the gradient of x
@@ -142,7 +142,7 @@ def check_the_channels():
 
 
 def check_long_windows():
-    """Of so many taps that a pool is no slice for each."""
+    """Checks pools of so many taps that they are not computed by a slice for each tap."""
     x = SEEDS.normal(size=(8, 300, 3)).astype("float32")
     mesh = jax.make_mesh((8,), ("devices",), axis_types=(AxisType.Explicit,))
     for pool in (ops.max_pool, ops.min_pool, ops.avg_pool):

@@ -1,7 +1,7 @@
-"""Sums of many 16-bit numbers do not stall: neither results, nor the gradient of any argument.
+"""Sums of many 16-bit numbers do not stall, in results and in gradients of any argument.
 
-In bfloat16 256 + 1 is 256, in float16 2048 + 1 is 2048, in float8_e4m3fn 16 + 1 is 16. So a sum of
-ones made in the dtype itself ends there; made in float32 and rounded once, it is right to that.
+In bfloat16 256 + 1 is 256, in float16 2048 + 1 is 2048, in float8_e4m3fn 16 + 1 is 16. A sum of
+ones in the dtype stalls there; a sum in float32, rounded once, is right up to that rounding.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tests.cases import scaled
 
 
 def cases(n):
-    """For each operation calls in which results, and each argument's gradient, are sums of n terms.
+    """For each operation, calls whose results and gradients of arguments are sums of n terms.
 
-    Each is (shapes of the arrays, what is made of them by the operation f); n is a square.
+    Each is (shapes of the arrays, a function of the operation f and the arrays); n is a square.
     """
     side = math.isqrt(n)
     few = min(side, 17)  # the derivative of a power takes long to compile
     image, both = (1, side, side, 2), (2 * side - 1,) * 2
     peak = np.zeros((1, *both, 1), "float32")
-    peak[0, side - 1, side - 1] = 2  # lies under all n windows, and is the largest under each
+    peak[0, side - 1, side - 1] = 2  # is in all n windows, and the largest cell of each
 
     def moved(f, x):
         return f(x)
@@ -49,7 +49,7 @@ def cases(n):
         return f(x, kernel, mask=mask)
 
     def filtered(places, one_place):
-        """A convolution's many places, many terms, and many filters."""
+        """A convolution with many positions, many terms, and many output channels."""
         return [(places, moved_all), *((shapes, moved_all) for shapes in one_place)]
 
     def moved_all(f, *arrays):
@@ -126,7 +126,7 @@ def places_of(x):
 
 
 def results(forms, case, name, arrays):
-    """What the operation gives, and the gradient of its sum in every array."""
+    """The operation's results, and the gradient of their sum in every array."""
     _, call = case
     y, pull_back = jax.vjp(partial(call, getattr(forms, name)), *arrays)
     return y, pull_back(jnp.ones_like(y))
@@ -134,7 +134,7 @@ def results(forms, case, name, arrays):
 
 @cache
 def walk(n):
-    """All operations' results, as one program of the arrays."""
+    """The results of all operations, as one program of the arrays."""
     table = cases(n)
 
     def every(arrays):
@@ -159,7 +159,7 @@ def drawn(table, seed, dtype):
 
 
 def assert_rounded_once(got, want, name):
-    """Within some roundings of the dtype itself: however many terms there are."""
+    """Checks that results are within a few roundings of the dtype, for any number of terms."""
 
     def close(got, want):
         assert got.dtype != want.dtype
@@ -168,7 +168,7 @@ def assert_rounded_once(got, want, name):
     jax.tree.map(close, got, want)
 
 
-def test_the_law_of_sums_walks_every_operation():
+def test_every_operation_has_a_case_of_long_sums():
     assert set(cases(4)) == set(ops.__all__)
 
 
@@ -178,7 +178,7 @@ def test_the_law_of_sums_walks_every_operation():
 )
 @scaled(1 / 3)
 @given(seed=st.integers(0, 99))
-def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
+def test_sums_of_operations_are_rounded_once(dtype, side, seed):
     n = side**2
     narrow = drawn(cases(n), seed, dtype)
     got, want = walk(n)(narrow), walk(n)(drawn(cases(n), seed, "float32"))
@@ -187,7 +187,7 @@ def test_the_sums_of_the_fast_forms_are_rounded_once(dtype, side, seed):
 
 
 @pytest.mark.parametrize("name", reference.__all__)
-def test_the_sums_of_the_definitions_are_rounded_once(name):
+def test_sums_of_references_are_rounded_once(name):
     # In 8 bits few terms are enough, and the definitions loop over them.
     table = {name: cases(7**2)[name]}
     given_arrays = (drawn(table, 0, dtype)[name] for dtype in ("float8_e4m3fn", "float32"))

@@ -1,4 +1,4 @@
-"""Every operation, exported for sizes that are not known yet, gives what it gives on each size."""
+"""Every operation, exported for symbolic sizes, equals the operation on each size."""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ CALLS = {
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),
 }
 KNOWN = {"causal_conv_state", "local_conv"}
-"""No array's sizes are an argument, or a kernel has a filter for each of them."""
+"""Exceptions: sizes are a plain argument, or the kernel has weights for each position."""
 
 
 def symbolic(text, *constraints):
@@ -59,13 +59,13 @@ def symbolic(text, *constraints):
 ANY = symbolic("b, 2*h, 2*w, 4", "h >= 2", "w >= 2")
 
 
-def test_the_law_of_symbolic_sizes_walks_every_operation():
+def test_every_operation_has_a_case_of_symbolic_sizes():
     kernels = {name for name in ops.__all__ if name.startswith("kernel_")}
     assert set(CALLS) | KNOWN == set(ops.__all__) - kernels
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_operation_takes_symbolic_sizes(name):
+def test_every_operation_supports_symbolic_sizes(name):
     for shape in jax.tree.leaves(jax.eval_shape(CALLS[name], ANY)):
         assert str(shape.shape[0]) == "b"
 
@@ -78,7 +78,7 @@ def all_of_them(x):
     return {name: call(x) for name, call in CALLS.items()}, gradients
 
 
-def test_an_exported_program_gives_on_each_size_what_the_operations_give():
+def test_an_exported_program_of_symbolic_sizes_equals_the_operations_on_each_size():
     exported = export.export(jax.jit(all_of_them))(ANY)
     draws = np.random.default_rng(0)
     for sizes in ((1, 4, 6), (3, 6, 4)):

@@ -1,4 +1,4 @@
-"""Max pooling with indices, and unpooling: each value comes from a cell, and goes back to it."""
+"""Max pooling with indices, and unpooling: each value returns to the cell it came from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ maxima = pool_problems(kinds=("max",), dtypes=DTYPES)
 
 
 def pooled(form, problem, x):
-    # Compiled as a whole: that takes less time than compiling its steps.
+    # Compiling the whole function takes less time than compiling its steps.
     return jax.jit(partial(problem.call, form.max_pool_with_indices))(x)
 
 
 def by_cells(problem, x):
-    """x (N, *spatial, C) with its spatial axes in one, as NumPy's."""
+    """x (N, *spatial, C) as a NumPy array, with its spatial axes merged."""
     batch = 1 if problem.batch is None else problem.batch
     return np.asarray(x).reshape(batch, -1, problem.channels)
 
@@ -47,7 +47,7 @@ def test_values_of_max_pool_with_indices_are_the_maxima_in_the_indexed_cells(for
 
 
 @given(maxima)
-def test_both_forms_index_the_same_of_equal_cells(problem):
+def test_max_pool_with_indices_and_its_reference_index_the_same_of_equal_cells(problem):
     with problem.x64():
         (x,) = problem.arrays()
         _, got = pooled(unpool, problem, x)
@@ -84,7 +84,7 @@ def unpoolings(draw):
 
 
 def one_by_one(values, indices, sizes):
-    """The unpooled array, and for each of its cells the number of the value it holds, or -1."""
+    """The unpooled array, and the number of the value in each of its cells, or -1."""
     by_batch = values.reshape(-1, *values.shape[-len(sizes) - 1 :])
     where = indices.reshape(by_batch.shape)
     cells = int(np.prod(sizes))
@@ -99,7 +99,7 @@ def one_by_one(values, indices, sizes):
 
 @both
 @given(case=unpoolings())
-def test_unpooling_writes_each_value_to_its_index_and_the_last_one_stays(form, case):
+def test_unpooling_writes_each_value_to_its_index_and_keeps_the_last_one(form, case):
     values, indices, sizes = case
     want, _ = one_by_one(values, indices, sizes)
     got = jax.jit(partial(form.max_unpool, output_size=sizes))(values, indices)
@@ -108,7 +108,7 @@ def test_unpooling_writes_each_value_to_its_index_and_the_last_one_stays(form, c
 
 @both
 @given(case=unpoolings())
-def test_the_gradient_of_unpooling_goes_to_the_value_that_stayed(form, case):
+def test_the_gradient_of_unpooling_goes_to_the_value_that_was_kept(form, case):
     values, indices, sizes = case
     y, source = one_by_one(values, indices, sizes)
     cotangent = np.arange(1.0, 1 + y.size, dtype="float32").reshape(y.shape)
@@ -137,6 +137,6 @@ def test_unpooling_restores_the_maxima_and_nothing_else(form, problem):
 
 
 @both
-def test_one_unpooled_size_serves_all_axes_of_a_batch(form):
+def test_one_output_size_of_unpooling_applies_to_all_spatial_axes_of_a_batch(form):
     values, indices = jnp.ones((2, 2, 2, 3)), jnp.zeros((2, 2, 2, 3), "int32")
     assert form.max_unpool(values, indices, output_size=4).shape == (2, 4, 4, 3)

@@ -1,4 +1,4 @@
-"""The edge: every operation's call is checked there once, and its result given back from there."""
+"""The edge checks every operation's call once, and restores the form of its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PER_AXIS = {
     "pixel_shuffle": {"factor": (2, 2)},
     "pixel_unshuffle": {"factor": (2, 2)},
 }
-"""What says that an x has no batch axis, where the call's own arguments do not."""
+"""Arguments that tell that x has no batch axis, if the call's own arguments do not."""
 
 
 def _draw(size):
@@ -34,7 +34,7 @@ def _draw(size):
 
 
 def _at_the_edge(name, arrays):
-    """What the operation's entry makes of its call: arrays, and the shapes last."""
+    """The result of the operation's edge for its call: the arrays, and then the shapes."""
     arguments = {"p": 2} if name.endswith("lp_pool") else {}
     return getattr(shapes, name)(*arrays, **CALLS[name][1] | PER_AXIS.get(name, {}) | arguments)
 

@@ -63,7 +63,7 @@ def maps_over_the_kernel_wrongly(x, kernel, _bias=None, **kwargs):
 
 
 def scales_the_gradient(x, kernel, bias=None, *, of, **kwargs):
-    """The gradient of one argument a thousandth too large, forwards as backwards."""
+    """The gradient of one argument is a thousandth too large, forward and reverse."""
 
     @partial(jax.custom_jvp)
     def convolve(x, kernel, bias):

@@ -1,4 +1,4 @@
-"""Every assertion finds a wrong function and prints the problem; for ours every law holds."""
+"""Every assertion finds a wrong function and prints the problem; every law holds for jaxcnn."""
 
 import re
 import subprocess
@@ -154,7 +154,7 @@ def test_our_conv_transpose_is_the_adjoint_of_conv(problem):
         try:
             assert_adjoint(ours, problem)
         except AssertionError as error:
-            # An image of no cells is refused: one output that reads padding alone goes back to it.
+            # An output that reads only padding goes back to an image of no cells, which is refused.
             assume("= 0 cells" not in str(error))
             raise
 

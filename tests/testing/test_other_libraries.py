@@ -1,4 +1,4 @@
-"""The laws on Flax's and lax's functions: which hold, and how those differ that do not."""
+"""The laws that hold for functions of Flax and lax, and how these functions break others."""
 
 import jax.numpy as jnp
 from hypothesis import assume, given
@@ -82,7 +82,7 @@ def test_flax_conv_departs_its_sizes_are_the_floored_ones(problem):
 
 @given(conv_problems(paddings=("SAME",), **TRANSPOSED))
 def test_transposed_convolutions_with_same_padding_are_the_adjoint(problem):
-    # Of the sizes that give k outputs under SAME, the transposed convolution takes the largest.
+    # The transposed convolution has the largest size that gives k outputs under SAME.
     assume(all(w.size == w.output * w.stride for w in problem.shapes().windows))
     for fn in TRANSPOSITIONS:
         assert_adjoint(fn, problem)

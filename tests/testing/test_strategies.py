@@ -1,4 +1,4 @@
-"""Strategies: possible problems are possible, impossible ones are not, and every kind is drawn."""
+"""Strategies: possible problems are possible, impossible ones are not; every kind is drawn."""
 
 import numpy as np
 import pytest

@@ -43,7 +43,7 @@ def assert_same(
       ours: a function of JAX arrays in the same layouts, which it converts itself.
       arrays: float64.
       roundings: the most roundings that a term of any of the sums goes through.
-      linear: whether ``theirs`` on magnitudes gives the sums of magnitudes. If not, the values are
+      linear: whether ``theirs`` of magnitudes is the sum of magnitudes. If not, the values are
         cells of x and must be equal.
     """
     value, gradients, cotangent = _torch(theirs, arrays)

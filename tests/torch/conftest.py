@@ -1,4 +1,4 @@
-"""Tests that need PyTorch: they are collected only if they are asked for.
+"""Tests that need PyTorch, which are collected only on request.
 
 python -m pytest -m torch tests/torch
 """

@@ -33,7 +33,7 @@ def problems(draw, *, transposed):
     reach = [d * (f - 1) + 1 for f, d in zip(filters, dilation, strict=True)]
     arguments = {"stride": stride, "dilation": dilation, "padding": padding}
     if transposed:
-        # In half of the cases the most output_padding that PyTorch takes; one cell or more is left.
+        # Half of the cases have the largest output_padding that PyTorch accepts; a cell remains.
         most = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
         extra = most if draw(st.booleans()) else tuple(draw(st.integers(0, n)) for n in most)
         lost = [2 * p - r for p, r in zip(padding, reach, strict=True)]
@@ -66,7 +66,7 @@ def ours(convolve, arguments):
 
 
 def terms(arrays):
-    """More terms than any sum has: one is over taps and channels, one over outputs and examples."""
+    """An upper bound on terms: sums are over taps and channels, or over outputs and examples."""
     return 8 * math.prod(arrays[0].shape) * math.prod(arrays[1].shape)
 
 

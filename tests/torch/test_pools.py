@@ -1,4 +1,4 @@
-"""Pools and resampling agree with PyTorch's, given its convention, except odd p-norms."""
+"""Pools and resampling agree with PyTorch's under its convention, except odd p-norms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def problems(draw, *, dilated=False, ceil=True, positive=False, padded=True):
     padding = tuple(draw(st.integers(0, w // 2)) if padded else 0 for w in kernel_size)
     stride = draw(st.sampled_from([None, each(1, 3)]))
     reach = [d * (w - 1) + 1 for w, d in zip(kernel_size, dilation, strict=True)]
-    # At least as many cells as the dilation: none falls between two taps of a window.
+    # The size is at least the dilation, so the input does not fall between two taps of a window.
     least = [max(d, r - 2 * p) for r, p, d in zip(reach, padding, dilation, strict=True)]
     if axes == 3:  # PyTorch's avg_pool3d refuses an input smaller than the kernel
         least = [max(n, w) for n, w in zip(least, kernel_size, strict=True)]
@@ -53,7 +53,7 @@ def problems(draw, *, dilated=False, ceil=True, positive=False, padded=True):
 
 
 def over(name, x):
-    """PyTorch's function of that name for the number of axes of x."""
+    """PyTorch's function with this name, for the number of axes of x."""
     return getattr(functional, name.format(x.ndim - 2))
 
 
@@ -116,7 +116,7 @@ def test_p_norm_pools_of_cells_that_are_not_negative_agree_with_pytorch(problem,
     else:
         theirs = partial(theirs, **arguments)
     stated = pytorch.lp_pool(p, **arguments)
-    # PyTorch computes it from the mean: one quotient, one product and two calls of pow more.
+    # PyTorch computes it from the mean, with one more quotient, one product and two calls of pow.
     assert_same(
         lambda x: theirs(x, float(p)),
         channels_last(partial(pool.lp_pool, **stated)),

@@ -1,4 +1,4 @@
-"""A network and a share of the digits small enough for tests."""
+"""A small network and a small part of the digits, for tests."""
 
 from jaxcnn.data import Digits, load_mnist
 from jaxcnn.train import TrainConfig

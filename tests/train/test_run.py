@@ -1,4 +1,4 @@
-"""Run folders and the training loop: what a run leaves, resuming, damaged files."""
+"""Run folders and the training loop: the files of a run, resuming, damaged files."""
 
 import gc
 import json
@@ -66,7 +66,7 @@ def test_training_beats_guessing(finished):
 def test_training_in_programs_of_a_whole_epoch_takes_the_same_steps(
     finished, data, tmp_path, monkeypatch
 ):
-    """Accelerators run an epoch in one program: a loop, with the sums in the same order."""
+    """Accelerators run an epoch in one program: a loop with the same order of sums."""
     monkeypatch.setattr("jaxcnn.train.loop.jax.default_backend", lambda: "an accelerator")
     train(CONFIG, tmp_path / "run", data=data)
     one, other = numbers(tmp_path / "run"), numbers(finished.folder)
