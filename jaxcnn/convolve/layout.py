@@ -62,15 +62,6 @@ class Operation(NamedTuple):
         return Operation(self.problem.input_gradient(), numbers, self.batch_groups)
 
 
-def lax_operands(
-    x: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers
-) -> tuple[jax.Array, jax.Array]:
-    """x (N, *size, C) and kernel (*F, C // groups, O) in lax's layout, without batch groups."""
-    x_spec, kernel_spec, _ = numbers
-    x = _with_axes_at(x, (x_spec[0], *x_spec[2:], x_spec[1]))
-    return x, _with_axes_at(kernel, (*kernel_spec[2:], kernel_spec[1], kernel_spec[0]))
-
-
 def _with_axes_at(array: jax.Array, places: tuple[int, ...]) -> jax.Array:
     """The array with its axis i moved to position ``places[i]``."""
     return lax.transpose(array, tuple(int(axis) for axis in np.argsort(places)))

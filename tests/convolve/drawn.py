@@ -532,3 +532,11 @@ def calls(
         "preferred_element_type": preferred,
     }
     return Call(x_shape, kernel_shape, dtype, kwargs)
+
+
+def lax_operands(x, kernel, numbers):
+    """x (N, *size, C) and kernel (*F, C // groups, O) in lax's layout, without batch groups."""
+    x_spec, kernel_spec, _ = numbers
+    x_axes = (x_spec[0], *x_spec[2:], x_spec[1])
+    kernel_axes = (*kernel_spec[2:], kernel_spec[1], kernel_spec[0])
+    return jnp.transpose(x, np.argsort(x_axes)), jnp.transpose(kernel, np.argsort(kernel_axes))

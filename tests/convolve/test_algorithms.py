@@ -29,6 +29,7 @@ from tests.convolve.drawn import (
     defined_gradients,
     drawn_numbers,
     gradients_taken_by,
+    lax_operands,
     numbers,
     of_transforms,
     taken_by,
@@ -139,10 +140,10 @@ def laid(name, problem, x, kernel, numbers):
     For kernel gradients the arrays are input and output gradient, all groups in the batch axis.
     """
     if not ALGORITHMS[name].takes_forward_operands:
-        return layout.lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
+        return lax_operands(x, kernel, numbers), {"feature_group_count": problem.groups}
     x, g = layout.forward_operands(problem.kernel_gradient(), x, kernel)
     x, g = jnp.swapaxes(x, 0, -1), jnp.moveaxis(g, 0, -2)
-    return layout.lax_operands(x, g, numbers), {"batch_group_count": problem.groups}
+    return lax_operands(x, g, numbers), {"batch_group_count": problem.groups}
 
 
 @pytest.mark.skipif(bool(closed), reason=str(closed))

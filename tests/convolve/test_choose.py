@@ -14,7 +14,7 @@ from jax import lax
 import jaxcnn.convolve.choose as choosing
 from jaxcnn.convolve import ALGORITHMS, Problem, conv_general_dilated, onednn_closed, tuning
 from jaxcnn.convolve.choose import LayoutCost, choose, costs, layout_cost, named_or_chosen, solve
-from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers, lax_operands
+from jaxcnn.convolve.layout import Operation, channels_last, kernel_gradient_numbers
 from jaxcnn.onednn import SWITCH, unavailable_reason
 from jaxcnn.onednn.primitives import TARGET
 from jaxcnn.testing import unit_roundoff
@@ -27,6 +27,7 @@ from tests.convolve.drawn import (
     drawn_numbers,
     input_gradients,
     kernel_gradients,
+    lax_operands,
     problems,
 )
 
