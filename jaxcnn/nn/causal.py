@@ -14,7 +14,7 @@ from jax import lax
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import ActivationLike, Filters, ParameterOptions, check_channels
+from jaxcnn.nn._conv_base import ActivationLike, ConvBase, ParameterOptions, check_channels
 from jaxcnn.nn._options import PromoteDtype, conv_options, promote_dtype
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-class CausalConv(Filters):
+class CausalConv(ConvBase):
     """:func:`jaxcnn.causal_conv` as a layer, with an activation; it can also stream chunks.
 
         x: (N, T, in_channels) or (T, in_channels)

@@ -13,9 +13,9 @@ from jax import lax
 
 from jaxcnn.errors import error_prefix
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import (
+from jaxcnn.nn._conv_base import (
     ActivationLike,
-    Filters,
+    ConvBase,
     ParameterOptions,
     check_channels,
     checked_mask,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-class Conv(Filters):
+class Conv(ConvBase):
     """:func:`jaxcnn.conv` as a layer, with an activation.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)

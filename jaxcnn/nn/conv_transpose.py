@@ -13,9 +13,9 @@ from jax import lax
 
 from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import (
+from jaxcnn.nn._conv_base import (
     ActivationLike,
-    Filters,
+    ConvBase,
     ParameterOptions,
     check_channels,
     checked_mask,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-class ConvTranspose(Filters):
+class ConvTranspose(ConvBase):
     """:func:`jaxcnn.conv_transpose` as a layer, with an activation.
 
         x: (N, *k, in_channels) or (*k, in_channels)

@@ -13,7 +13,7 @@ from jax import lax
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import ActivationLike, Filters, ParameterOptions
+from jaxcnn.nn._conv_base import ActivationLike, ConvBase, ParameterOptions
 from jaxcnn.nn._options import PromoteDtype, check_shape, conv_options, promote_dtype
 from jaxcnn.ops.local import local_conv
 from jaxcnn.shapes import conv_shapes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-class LocalConv(Filters):
+class LocalConv(ConvBase):
     """:func:`jaxcnn.local_conv` as a layer, with an activation, over inputs of one known size.
 
         x: (N, *input_shape) or input_shape, with input_shape = (*spatial, in_channels)

@@ -14,7 +14,7 @@ from jax import lax
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._filters import ActivationLike, Filters, ParameterOptions
+from jaxcnn.nn._conv_base import ActivationLike, ConvBase, ParameterOptions
 from jaxcnn.nn._options import PromoteDtype, conv_options, promote_dtype
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-class DepthwiseConv(Filters):
+class DepthwiseConv(ConvBase):
     """:func:`jaxcnn.depthwise_conv` as a layer, with an activation.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
@@ -130,7 +130,7 @@ class DepthwiseConv(Filters):
 
 
 @suggest_keywords
-class SeparableConv(Filters):
+class SeparableConv(ConvBase):
     """:func:`jaxcnn.separable_conv` as a layer, with an activation at the end.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)

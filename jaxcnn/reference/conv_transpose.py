@@ -64,18 +64,18 @@ def conv_transpose(
         preferred_element_type=preferred_element_type,
     )
     x, kernel = (array.astype(sum_dtype(shapes.dtype)) for array in (x, kernel))
-    laid = shapes.windows
+    windows = shapes.windows
     by_group = x.reshape(*x.shape[:-1], groups, shapes.out_channels // groups)
-    padded = jnp.zeros((len(x), *(w.end for w in laid), shapes.in_channels), x.dtype)
-    for tap in product(*(range(w.kernel_size) for w in laid)):
+    padded = jnp.zeros((len(x), *(w.end for w in windows), shapes.in_channels), x.dtype)
+    for tap in product(*(range(w.kernel_size) for w in windows)):
         weights = kernel[tap].reshape(-1, groups, shapes.out_channels // groups)
         given = jnp.einsum("n...go,cgo->n...gc", by_group, weights, precision=precision)
         places = [
             [i * w.stride + f * w.dilation for i in range(w.output)]
-            for f, w in zip(tap, laid, strict=True)
+            for f, w in zip(tap, windows, strict=True)
         ]
         rows = jnp.ix_(jnp.arange(len(x)), *(jnp.array(axis) for axis in places))
         padded = padded.at[rows].add(given.reshape(*given.shape[:-2], shapes.in_channels))
-    around = [(-w.padding[0], w.size + w.padding[0] - w.end, 0) for w in laid]
+    around = [(-w.padding[0], w.size + w.padding[0] - w.end, 0) for w in windows]
     y = lax.pad(padded, jnp.zeros((), x.dtype), [(0, 0, 0), *around, (0, 0, 0)])
     return shapes.restore(add_bias(y, bias))

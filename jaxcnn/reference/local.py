@@ -57,12 +57,12 @@ def local_conv(
         padding_mode=padding_mode,
     )
     x, kernel = widened(x), widened(kernel)
-    laid = shapes.windows
-    everywhere = (slice(None),) * len(laid)
+    windows = shapes.windows
+    everywhere = (slice(None),) * len(windows)
     y = jnp.zeros((len(x), *shapes.spatial, shapes.out_channels), x.dtype)
-    for tap, cells in taps(around(x, laid, padding_mode), laid):
+    for tap, cells in taps(around(x, windows, padding_mode), windows):
         weights = kernel[(*everywhere, *tap)]
         y = y + jnp.einsum("n...c,...co->n...o", cells, weights, precision=precision)
     if padding_mode == "partial":
-        y = y * taps_by_real(laid, y.dtype)
+        y = y * taps_by_real(windows, y.dtype)
     return shapes.restore(add_bias(y, bias))

@@ -90,11 +90,11 @@ def avg_pool(
     x, shapes = edge.avg_pool(
         x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    x, laid = widened(x), shapes.windows
-    cells_of = overhang(pad(x, laid), laid)
-    counts_of = overhang(pad(jnp.ones_like(x), laid, 1 if count_include_pad else 0), laid)
-    sums = total(cells for _, cells in taps(cells_of, laid))
-    counts = total(cells for _, cells in taps(counts_of, laid))
+    x, windows = widened(x), shapes.windows
+    cells_of = overhang(pad(x, windows), windows)
+    counts_of = overhang(pad(jnp.ones_like(x), windows, 1 if count_include_pad else 0), windows)
+    sums = total(cells for _, cells in taps(cells_of, windows))
+    counts = total(cells for _, cells in taps(counts_of, windows))
     return shapes.restore(sums / counts)
 
 
@@ -120,9 +120,9 @@ def lp_pool(
     x, p, shapes = edge.lp_pool(
         x, kernel_size, p, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    laid = shapes.windows
-    cells_of = overhang(pad(widened(x), laid), laid)
-    return shapes.restore(norm([cells for _, cells in taps(cells_of, laid)], p))
+    windows = shapes.windows
+    cells_of = overhang(pad(widened(x), windows), windows)
+    return shapes.restore(norm([cells for _, cells in taps(cells_of, windows)], p))
 
 
 def norm(cells: Sequence[jax.Array], p: float) -> jax.Array:
@@ -144,12 +144,12 @@ def _magnitude(x: jax.Array) -> jax.Array:
 
 
 def _first_best(
-    x: jax.Array, laid: Sequence[Window], better: Callable[[jax.Array, jax.Array], jax.Array]
+    x: jax.Array, windows: Sequence[Window], better: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> jax.Array:
     """The best real cell of each window; the first on a tie, a NaN if there is one."""
-    cells_of = overhang(pad(x, laid), laid)
-    real_of = overhang(pad(jnp.ones_like(x, bool), laid, False), laid, False)
-    pairs = zip(taps(cells_of, laid), taps(real_of, laid), strict=True)
+    cells_of = overhang(pad(x, windows), windows)
+    real_of = overhang(pad(jnp.ones_like(x, bool), windows, False), windows, False)
+    pairs = zip(taps(cells_of, windows), taps(real_of, windows), strict=True)
     (_, best), (_, found) = next(pairs)
     for (_, cells), (_, is_real) in pairs:
         wins = is_real & (~found | better(cells, best) | jnp.isnan(cells))

@@ -48,11 +48,11 @@ def blur_pool(
         padding_mode=padding_mode,
         rounding=rounding,
     )
-    x, laid = widened(x), shapes.windows
+    x, windows = widened(x), shapes.windows
     y = jnp.zeros((len(x), *shapes.spatial, shapes.channels), x.dtype)
-    for tap, cells in taps(around(x, laid, padding_mode), laid):
-        ways = math.prod(math.comb(w.kernel_size - 1, f) for f, w in zip(tap, laid, strict=True))
-        y = y + cells * (ways / 2 ** sum(w.kernel_size - 1 for w in laid))
+    for tap, cells in taps(around(x, windows, padding_mode), windows):
+        ways = math.prod(math.comb(w.kernel_size - 1, f) for f, w in zip(tap, windows, strict=True))
+        y = y + cells * (ways / 2 ** sum(w.kernel_size - 1 for w in windows))
     return shapes.restore(y)
 
 

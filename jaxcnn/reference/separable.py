@@ -103,9 +103,9 @@ def separable_conv(
 
 
 def _depthwise(x: jax.Array, kernel: jax.Array, shapes: ConvShapes) -> jax.Array:
-    laid = shapes.windows
+    windows = shapes.windows
     y = jnp.zeros((len(x), *shapes.spatial, *kernel.shape[-2:]), x.dtype)
-    for tap, cells in taps(around(x, laid, shapes.padding_mode), laid):
+    for tap, cells in taps(around(x, windows, shapes.padding_mode), windows):
         y = y + cells[..., None] * of_rank(kernel[tap], y.ndim)
     y = y.reshape(*y.shape[:-2], shapes.out_channels)
-    return y * taps_by_real(laid, y.dtype) if shapes.padding_mode == "partial" else y
+    return y * taps_by_real(windows, y.dtype) if shapes.padding_mode == "partial" else y

@@ -40,13 +40,13 @@ def max_pool_with_indices(
     x, shapes = edge.max_pool_with_indices(
         x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
     )
-    x, laid = widened(x), shapes.windows
+    x, windows = widened(x), shapes.windows
     spatial = x.shape[1:-1]
     numbers = jnp.arange(math.prod(spatial), dtype=jnp.int32).reshape(1, *spatial, 1)
     numbers = jnp.broadcast_to(numbers, x.shape)
-    cells_of = overhang(pad(x, laid), laid)
-    numbers_of = overhang(pad(numbers, laid, -1), laid, -1)
-    pairs = zip(taps(cells_of, laid), taps(numbers_of, laid), strict=True)
+    cells_of = overhang(pad(x, windows), windows)
+    numbers_of = overhang(pad(numbers, windows, -1), windows, -1)
+    pairs = zip(taps(cells_of, windows), taps(numbers_of, windows), strict=True)
     (_, best), (_, at) = next(pairs)
     for (_, cells), (_, number) in pairs:
         wins = (number >= 0) & ((at < 0) | (cells > best) | jnp.isnan(cells))

@@ -43,8 +43,8 @@ class ConvShapes(WindowShapes):
       padding_mode: what the padding holds, one of :data:`jaxcnn.geometry.PADDING_MODES`.
 
     >>> from jaxcnn.geometry import Window
-    >>> laid = (Window(7, 3), Window(7, 3))
-    >>> shapes = ConvShapes(None, laid, in_channels=3, out_channels=6, groups=1)
+    >>> windows = (Window(7, 3), Window(7, 3))
+    >>> shapes = ConvShapes(None, windows, in_channels=3, out_channels=6, groups=1)
     >>> shapes.output, shapes.terms, shapes.multiply_adds
     ((5, 5, 6), 27, 4050)
     """
@@ -127,7 +127,7 @@ def conv_shapes(
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
         require_mask(mask, kernel)
-    laid = place_windows(
+    windows = place_windows(
         spatial,
         filters,
         stride=stride,
@@ -136,7 +136,7 @@ def conv_shapes(
         rounding=rounding,
         check=partial(check_padding_mode, padding_mode),
     )
-    return ConvShapes(batch, laid, channels, out_channels, groups, padding_mode)
+    return ConvShapes(batch, windows, channels, out_channels, groups, padding_mode)
 
 
 def _require_fitting_groups(

@@ -104,10 +104,10 @@ def conv_transpose_shapes(
         )
         for i, size in enumerate(spatial)
     ]
-    laid = collect_windows(
+    windows = collect_windows(
         lay, sizes=spatial, padding=pads, output_size=wanted, output_padding=extras
     )
-    return ConvShapes(batch, laid, restored, out_channels, groups)
+    return ConvShapes(batch, windows, restored, out_channels, groups)
 
 
 conv_transpose = Edge("conv_transpose", conv_transpose_shapes, arrays=("x", "kernel", "bias"))

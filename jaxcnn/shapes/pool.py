@@ -66,7 +66,7 @@ def pool_shapes(
     """
     batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
     kernel_size = per_axis("kernel_size", kernel_size, len(spatial), least=1)
-    laid = place_windows(
+    windows = place_windows(
         spatial,
         kernel_size,
         stride=kernel_size if stride is None else stride,
@@ -75,19 +75,19 @@ def pool_shapes(
         rounding=rounding,
         check=_require_cells,
     )
-    return PoolShapes(batch, laid, channels)
+    return PoolShapes(batch, windows, channels)
 
 
-def _require_cells(laid: Sequence[Window], rounding: str) -> None:
+def _require_cells(windows: Sequence[Window], rounding: str) -> None:
     """Raises an InputError if a window covers nothing but padding."""
-    for axis in laid:
+    for axis in windows:
         empty = first_empty_output(axis)
         if empty is not None:
             raise InputError(
                 f"{axis.axis} {axis.size} with kernel_size {axis.kernel_size}, dilation "
                 f"{axis.dilation}, stride {axis.stride}, padding {axis.padding}: output {empty} "
                 f"would pool nothing but padding.",
-                *nonempty_window_advice(laid, rounding),
+                *nonempty_window_advice(windows, rounding),
                 *(["a smaller dilation"] if axis.dilation > 1 else []),
             )
 

@@ -55,7 +55,7 @@ def blur_shapes(
             'padding_mode "partial" counts taps, whose weights differ here; use '
             'padding_mode="replicate"'
         )
-    laid = place_windows(
+    windows = place_windows(
         spatial,
         kernel_size,
         stride=stride,
@@ -63,7 +63,7 @@ def blur_shapes(
         rounding=rounding,
         check=partial(check_padding_mode, padding_mode),
     )
-    return PoolShapes(batch, laid, channels)
+    return PoolShapes(batch, windows, channels)
 
 
 def binomial(kernel_size: int) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ class Case(NamedTuple):
     fan_in: dict[str, float]
 
 
-FILTERS = {
+CONVOLUTIONS = {
     "Conv": Case(
         lambda **kw: nn.Conv(4, 6, (3, 3), groups=2, mask=MASK, **PADDED, **kw),
         ops.conv,

@@ -15,9 +15,9 @@ from jaxcnn import nn
 from jaxcnn.nn.activations import ACTIVATIONS, find_activation
 from jaxcnn.testing import assert_lowers, conv_problems, pool_problems
 from tests.cases import few
-from tests.nn.layers import FILTERS, IMAGE, MASK
+from tests.nn.layers import CONVOLUTIONS, IMAGE, MASK
 
-EACH = pytest.mark.parametrize("case", FILTERS.values(), ids=FILTERS)
+EACH = pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 
 
 def _parameters(layer, case):
@@ -213,7 +213,7 @@ def test_without_a_dtype_the_input_and_the_parameters_decide_it(x_dtype, param_d
 
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
 def test_preferred_element_type_gives_a_result_wider_than_the_layers_dtype(name):
-    case = FILTERS[name]
+    case = CONVOLUTIONS[name]
     wide, narrow = (
         case.build(
             dtype="bfloat16",

@@ -29,7 +29,7 @@ class Mask(nnx.Variable):
     """A kernel's mask: saved with the layer, not trained."""
 
 
-class Filters(nnx.Module):
+class ConvBase(nnx.Module):
     """A layer that computes activation(a convolution of x with its parameters).
 
     Helpers are private because nnx.tabulate compiles every public method as a call on arrays.
