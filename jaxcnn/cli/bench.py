@@ -56,10 +56,11 @@ def bench(
     json: Json = None,
     picture: Picture = None,
 ) -> None:
-    """Time convolutions and pools: forward, and the gradients of input and kernel.
+    """Time convolutions and pools, beside lax and PyTorch.
 
-    The contenders take turns: lax, jaxcnn, jaxcnn-plain (without oneDNN) and, if it is installed,
-    PyTorch (eager, in the faster of its two memory layouts). --xla-backends adds lax with each of
+    Each row is timed forward, and for the gradients of input and kernel. The contenders take turns:
+    lax, jaxcnn, jaxcnn-plain (without oneDNN) and, if it is installed, PyTorch (eager, in the
+    faster of its two memory layouts). --xla-backends adds lax with each of
     XLA's CPU backends, each in its own process; a backend that fails is reported and left out.
     Every result is checked against lax's before it is timed. Times are medians. The ceiling is the
     measured speed of this machine's matrix product and memory copy. Peak memory (Linux only) is

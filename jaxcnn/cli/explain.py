@@ -55,10 +55,11 @@ def explain(
     dtype: Dtype = "float32",
     plain: Plain = False,
 ) -> None:
-    """Print the algorithm chosen on a CPU, forward and for both gradients, and why.
+    """Print the algorithm chosen on a CPU, and why.
 
-    Costs are predictions from counted work and stored rates; nothing is timed. An algorithm that
-    does not support the convolution is listed with the reason.
+    It is chosen forward and for each gradient. Costs are predictions from counted work and stored
+    rates; nothing is timed. An algorithm that does not support the convolution is listed with the
+    reason.
     """
     from contextlib import nullcontext
 

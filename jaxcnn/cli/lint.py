@@ -63,7 +63,7 @@ def lint(
     write_baseline: WriteBaseline = "",
     list_rules: ListRules = False,  # noqa: ARG001 (typer acts on its callback)
 ) -> None:
-    """Report what a model's convolutions lose, shift and waste, layer by layer.
+    """Report what a model's convolutions lose, shift and waste.
 
     The model, in Flax, Equinox or plain JAX, is traced, not run. The exit code is 0 without
     findings, or if all are written to a baseline; 1 with findings; 2 if the model, a file or an

@@ -35,7 +35,7 @@ def plan(
     dtype: Dtype = "float32",
     json: Json = False,
 ) -> None:
-    """Print a network's plan: output shapes, parameters, multiply-adds, receptive fields, losses.
+    """Print a network's shapes, costs and receptive fields.
 
     A layer is one word: conv with the number of output channels, or max or avg; then k kernel size,
     s stride, p padding (p1, p1-2), d dilation, g groups, same or another named padding, an

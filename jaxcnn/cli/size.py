@@ -42,7 +42,7 @@ def size(
     dilation: Dilation = 1,
     rounding: Rounding = "exact",
 ) -> None:
-    """Print the output size on one axis, and the padding that keeps the size.
+    """Print an output size, and the padding that keeps the size.
 
     The formula is k = (N + lo + hi - F')/s + 1 with F' = d*(F - 1) + 1. If k is not a whole number,
     the error says what to type instead.
