@@ -13,7 +13,8 @@ ENVIRONMENT = (
 def doctor() -> None:
     """Report the machine, the versions, and what is missing.
 
-    It lists the ways to compute a convolution here. If oneDNN is not available, its row says what is missing and what to type.
+    It lists the ways to compute a convolution here. If oneDNN is not available, its row says what
+    is missing and what to type.
     """
     rows = state()
     width = max(len(name) for name, _ in rows)
