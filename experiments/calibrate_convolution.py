@@ -145,6 +145,11 @@ def measure(dtype: str) -> None:
     """Add every algorithm's median on every problem to the file of times."""
     times = recorded()
     found = times.setdefault(dtype, {"environment": environment(), "rows": []})
+    if found["environment"] != environment():
+        raise SystemExit(
+            f"{TIMES} has times of another machine or of other versions, which do not mix with new "
+            f"ones; remove its {dtype} part to measure all algorithms again"
+        )
     known = {problem_of(row["problem"]): row for row in found["rows"]}
     for one in LAYERS:
         for place, problem in enumerate(directions(replace(one, dtype=dtype, out_dtype=dtype))):

@@ -201,6 +201,8 @@ def _exclusion_reason(
         unavailable = algorithm.unavailable() if isinstance(algorithm, Kernel) else None
         return unavailable or "excluded where this is compiled"
     reason = algorithm.unsupported_reason(problem)
+    if reason is None and not tuning.is_rated(name):
+        reason = "by name only: its rates have not been measured"
     if reason is None and not _fits(algorithm, problem, max_programs):
         reason = f"by name only: more than {max_programs} programs to compile"
     return reason

@@ -144,6 +144,12 @@ def rates() -> dict[str, Rates]:
     return {key: Rates(*numbers) for key, numbers in json.loads(text)["rates"].items()}
 
 
+@cache
+def is_rated(name: str) -> bool:
+    """Whether any rates of the algorithm have been measured."""
+    return any(key.startswith(f"{name}/") for key in rates())
+
+
 def rates_for(name: str, kind: str, dtype: str) -> Rates:
     """The rates of an algorithm; for a kind or dtype that was not measured, the nearest ones.
 

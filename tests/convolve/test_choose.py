@@ -359,3 +359,18 @@ def test_rates_are_positive_and_an_unmeasured_algorithm_is_an_error():
     with pytest.raises(KeyError, match="no rates for nothing"):
         tuning.rates_for("nothing", "", "float32")
     assert jnp.isfinite(tuning.rates()["direct/image/float32"].operation)
+
+
+def test_an_algorithm_without_rates_is_used_by_name_only(monkeypatch):
+    problem = Problem(2, (9,), 3, (3,), 4)
+    bare = {key: each for key, each in tuning.rates().items() if not key.startswith("taps/")}
+    monkeypatch.setattr(tuning, "rates", lambda: bare)
+    for cached in (tuning.is_rated, choosing._cheapest):
+        cached.cache_clear()
+    try:
+        assert costs(problem)["taps"] == "by name only: its rates have not been measured"
+        assert choose(problem, frozenset(ALGORITHMS) - {"taps", "direct"}) == "direct"
+        assert named_or_chosen(problem, "taps", frozenset()) == "taps"
+    finally:
+        tuning.is_rated.cache_clear()
+        choosing._cheapest.cache_clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,15 +60,21 @@ def test_a_convolution_layer_is_the_convolution_with_its_parameters(problem):
     np.testing.assert_array_equal(layer(x), want)
 
 
-@pytest.mark.parametrize(
-    ("layer", "pool", "more"),
-    [
-        (nn.MaxPool, jaxcnn.max_pool, {}),
-        (nn.MinPool, jaxcnn.min_pool, {}),
-        (nn.AvgPool, jaxcnn.avg_pool, {}),
-        (nn.LpPool, jaxcnn.lp_pool, {"p": 3}),
-    ],
-)
+POOLS = [
+    (nn.MaxPool, jaxcnn.max_pool, {}),
+    (nn.MinPool, jaxcnn.min_pool, {}),
+    (nn.AvgPool, jaxcnn.avg_pool, {}),
+    (nn.LpPool, jaxcnn.lp_pool, {"p": 3}),
+]
+
+
+def test_every_layer_has_a_case_of_values():
+    classes = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
+    pools = {layer.__name__ for layer, *_ in POOLS}
+    assert classes == {*CONVOLUTIONS, *pools, "Stack", "Residual"}
+
+
+@pytest.mark.parametrize(("layer", "pool", "more"), POOLS)
 @few
 @given(pool_problems())
 def test_a_pooling_layer_is_the_pool(layer, pool, more, problem):

@@ -127,6 +127,11 @@ WRONG = {
 OF_POOLS = {"stride": None, "rounding": "ceil"}
 
 
+def test_every_layer_has_a_case_of_options():
+    chains = {"Stack", "Residual"}
+    assert set(LAYERS) == {n for n in nn.__all__ if inspect.isclass(getattr(nn, n))} - chains
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_argument_of_every_layer_has_a_test_of_refused_values(name):
     assert set(_arguments(name)) <= {*WRONG, *WRONG_FOR_AXES}

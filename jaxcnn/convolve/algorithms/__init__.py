@@ -17,10 +17,14 @@ To add an algorithm:
    the functions of a :class:`Kernel` or a :class:`Rewrite`, pure in (problem, x, kernel); and the
    object itself, named like the file. Limits go to ``jaxcnn/convolve/tuning.py``.
 2. Add the object to :data:`ALGORITHMS` below.
+   Steps that algorithms share, and reasons why one does not support a problem, are in
+   ``shared.py``. ``unsupported_reason`` begins with one of those reasons: complex numbers, integers
+   and empty arrays are for the direct call alone.
 3. Give it problems to draw in ``tests/convolve/drawn.py`` (``_MADE_FOR``). Every test of an
-   algorithm then runs for it, the law above included.
-4. Measure its rates: ``python experiments/calibrate_convolution.py measure float32``, the same for
-   bfloat16, then ``fit``, which writes ``rates.json``. Without rates its time cannot be predicted.
+   algorithm then runs for it, the law above included. Until step 4 it is used by name only.
+4. Measure its rates on an idle machine: ``python experiments/calibrate_convolution.py measure
+   float32``, the same for bfloat16, then ``fit``, which writes ``rates.json``. On another machine
+   than that of the recorded times, all algorithms are measured anew.
 """
 
 from jaxcnn.convolve.algorithms.kernels import onednn
