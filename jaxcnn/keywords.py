@@ -121,6 +121,7 @@ def _checked(function: Any, name: str) -> Any:
     kinds = {argument: parameters[argument].kind for argument in arguments}
     by_position = [p for p in arguments if kinds[p] is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     by_keyword = [p for p in arguments if kinds[p] is inspect.Parameter.KEYWORD_ONLY]
+    required = [p for p in by_keyword if parameters[p].default is inspect.Parameter.empty]
     any_number = inspect.Parameter.VAR_POSITIONAL in kinds.values()
     most = math.inf if any_number else len(by_position) + ("self" in parameters)
 
@@ -134,6 +135,10 @@ def _checked(function: Any, name: str) -> Any:
                 f"; use keywords for the others, as in {by_keyword[0]}=..." if by_keyword else ""
             )
             raise TypeError(f"{name} takes {', '.join(by_position)} by position{others}")
+        for needed in required:
+            if needed not in kwargs:
+                example = "rngs=nnx.Rngs(0)" if needed == "rngs" else f"{needed}=..."
+                raise TypeError(f"{name} needs {needed}, as in {example}")
         return function(*args, **kwargs)
 
     return checked
@@ -148,5 +153,5 @@ def answer(word: str, arguments: tuple[str, ...]) -> str:
     for use in ANSWERS.get(word, ()):
         if re.split(r"\W", use, maxsplit=1)[0] in arguments:
             return f"{word}; use {use}"
-    near = [] if word in ANSWERS else get_close_matches(word, arguments, n=1)
+    near = [] if word in ANSWERS else get_close_matches(word, arguments, n=1, cutoff=0.75)
     return f"{word}; use {near[0]}" if near else f"{word}; there are {', '.join(arguments)}"

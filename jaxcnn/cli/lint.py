@@ -65,7 +65,7 @@ def lint(
 ) -> None:
     """Report what a model's convolutions lose, shift and waste.
 
-    The model, in Flax, Equinox or plain JAX, is traced, not run. The exit code is 0 without
+    The model, in Flax NNX, Equinox or plain JAX, is traced, not run. The exit code is 0 without
     findings, or if all are written to a baseline; 1 with findings; 2 if the model, a file or an
     option cannot be read.
     """

@@ -35,8 +35,11 @@ def load_model(name: str) -> Callable[..., Any]:
     if not (colon and module_name and function_name):
         raise InputError(f"model {name!r} does not name a function; {_FORM}")
     if module_name.endswith(".py") or "/" in module_name:
-        dotted = module_name.removesuffix(".py").replace("/", ".")
-        raise InputError(f"model {name!r} names a file; write {dotted}:{function_name}")
+        path = Path(module_name.removesuffix(".py"))
+        inside = not path.is_absolute() and ".." not in path.parts
+        where = "" if inside else f", in the folder {path.parent}"
+        dotted = ".".join(path.parts) if inside else path.name
+        raise InputError(f"model {name!r} names a file; write {dotted}:{function_name}{where}")
     factory = _attribute(_module(module_name, name), function_name, name)
     if not callable(factory):
         raise InputError(f"{name} is not a function but a {type(factory).__name__}; {_FORM}")

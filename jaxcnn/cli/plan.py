@@ -39,8 +39,9 @@ def plan(
 
     A layer is one word: conv with the number of output channels, or max or avg; then k kernel size,
     s stride, p padding (p1, p1-2), d dilation, g groups, same or another named padding, an
-    activation, nobias, floor. Join axes that differ by x: k3x5. A model, in Flax, Equinox or plain
-    JAX, is traced, not run. An unknown number is a question mark, with the reason below the table.
+    activation (relu, gelu, silu, tanh, ...), nobias, floor. Join axes that differ by x: k3x5. A
+    model, in Flax NNX, Equinox or plain JAX, is traced, not run. An unknown number is a question
+    mark, with the reason below the table.
     """
     found = _plan(network or [], example_shape(input_shape), dtype)
     if json:

@@ -67,15 +67,23 @@ def per_axis(
     )
 
 
-def choice(name: str, value: Any, choices: Sequence[str]) -> str:
+def choice(
+    name: str, value: Any, choices: Sequence[str], synonyms: Mapping[str, str] | None = None
+) -> str:
     """``value`` if it is one of ``choices``; otherwise an InputError names the most similar one.
+
+    Args:
+      name: the argument.
+      value: as it was given.
+      choices: the values that are known.
+      synonyms: other libraries' words in upper case, each with the choice that it means.
 
     >>> choice("rounding", "floor", ("exact", "floor"))
     'floor'
     """
     if isinstance(value, str) and value in choices:
         return value
-    known = {each.upper(): each for each in choices}
+    known = {each.upper(): each for each in choices} | dict(synonyms or {})
     near = get_close_matches(str(value).upper(), known, n=1)
     raise InputError(
         f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.",

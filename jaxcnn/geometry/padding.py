@@ -214,22 +214,23 @@ def _hashable(entry: Any) -> Any:
     return tuple(entry) if is_sequence(entry) else entry
 
 
-_PADDING_MODES = {
+PADDING_MODE_SYNONYMS = {
     "CIRCULAR": "circular",
     "WRAP": "circular",
     "PERIODIC": "circular",
     "REFLECT": "reflect",
+    "MIRROR": "reflect",
     "REPLICATE": "replicate",
     "EDGE": "replicate",
     "NEAREST": "replicate",
     "ZEROS": "zeros",
     "CONSTANT": "zeros",
 }
-"""Other libraries' names of padding modes that they pass as ``padding``, and ours."""
+"""Other libraries' names of padding modes, some of which they pass as ``padding``, and ours."""
 
 
 def _refuse_padding_mode(name: Any) -> None:
-    mode = _PADDING_MODES.get(name.upper()) if isinstance(name, str) else None
+    mode = PADDING_MODE_SYNONYMS.get(name.upper()) if isinstance(name, str) else None
     if mode is not None:
         raise InputError(
             f"padding {name!r} is a padding mode: it names the padding's values, not its size; "

@@ -18,6 +18,7 @@ from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry._symbolic import constraint_advice, is_symbolic, known
 from jaxcnn.geometry.check import choice
 from jaxcnn.geometry.coverage import first_empty_output
+from jaxcnn.geometry.padding import PADDING_MODE_SYNONYMS
 from jaxcnn.geometry.padding_advice import nonempty_window_advice, smaller_padding_advice
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def source_cell(position: int, size: int, padding_mode: str) -> int | None:
     >>> [source_cell(i, 4, "zeros") for i in range(-2, 6)]
     [None, None, 0, 1, 2, 3, None, None]
     """
-    choice("padding_mode", padding_mode, PADDING_MODES)
+    choice("padding_mode", padding_mode, PADDING_MODES, PADDING_MODE_SYNONYMS)
     if 0 <= position < size:
         return position
     if padding_mode == "reflect":
@@ -64,7 +65,7 @@ def check_padding_mode(padding_mode: str, windows: Sequence[Window], rounding: s
     Raises:
       InputError: if the mode cannot fill the padding; names the axis, its numbers and what to use.
     """
-    choice("padding_mode", padding_mode, PADDING_MODES)
+    choice("padding_mode", padding_mode, PADDING_MODES, PADDING_MODE_SYNONYMS)
     if padding_mode == "partial":
         for axis in windows:
             _require_real_cells(axis, windows, rounding)

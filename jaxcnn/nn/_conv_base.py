@@ -104,6 +104,10 @@ class ParameterOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.rngs, nnx.Rngs):
             raise TypeError(f"rngs must be flax.nnx.Rngs, as in nnx.Rngs(0), got {self.rngs!r}")
+        if not hasattr(self.rngs, "params"):
+            raise InputError(
+                "rngs has no stream for parameters; use nnx.Rngs(0), or nnx.Rngs(params=0, ...)"
+            )
         find_activation(self.activation)
         flag("use_bias", self.use_bias)
         function("bias_init", self.bias_init)

@@ -22,7 +22,7 @@ from jaxcnn.convolve.choose import check_algorithm
 from jaxcnn.errors import InputError
 from jaxcnn.geometry import PADDING_MODES, Padding
 from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
-from jaxcnn.geometry.padding import named_padding, resolve_padding
+from jaxcnn.geometry.padding import PADDING_MODE_SYNONYMS, named_padding, resolve_padding
 from jaxcnn.geometry.window import ROUNDINGS
 from jaxcnn.shapes.arrays import result_dtype
 from jaxcnn.shapes.checks import require_floor_or_exact
@@ -105,6 +105,7 @@ def conv_options(
     """
     sizes = without_arrays(kernel_size)
     if not is_sequence(sizes):
+        integer("kernel_size", sizes, least=1)
         raise TypeError(
             f"kernel_size must list one size for each spatial axis, got {sizes!r}; use "
             f"({sizes!r}, {sizes!r}) for images, ({sizes!r},) for one axis"
@@ -115,10 +116,18 @@ def conv_options(
     require_floor_or_exact(choice("rounding", rounding, ROUNDINGS))
     if algorithm is not None:
         check_algorithm(algorithm)
+    param_dtype = check_dtype("param_dtype", param_dtype)
+    if dtype is not None:
+        dtype = check_dtype("dtype", dtype)
+        if not jnp.issubdtype(dtype, jnp.inexact) and jnp.issubdtype(param_dtype, jnp.inexact):
+            raise InputError(
+                f"dtype {dtype} cannot hold the fractions of a kernel of {param_dtype}; use a "
+                f"floating dtype, such as jnp.{param_dtype}"
+            )
     if preferred_element_type is not None:
         preferred_element_type = check_dtype("preferred_element_type", preferred_element_type)
         if dtype is not None:
-            result_dtype("dtype", check_dtype("dtype", dtype), preferred_element_type)
+            result_dtype("dtype", dtype, preferred_element_type)
     return ConvOptions(
         kernel_size=per_axis("kernel_size", sizes, axes, least=1),
         stride=per_axis("stride", without_arrays(stride), axes, least=1),
@@ -126,10 +135,10 @@ def conv_options(
         dilation=per_axis("dilation", without_arrays(dilation), axes, least=1),
         groups=integer("groups", groups, least=1),
         rounding=rounding,
-        padding_mode=choice("padding_mode", padding_mode, PADDING_MODES),
+        padding_mode=choice("padding_mode", padding_mode, PADDING_MODES, PADDING_MODE_SYNONYMS),
         output_padding=per_axis("output_padding", without_arrays(output_padding), axes, least=0),
-        dtype=None if dtype is None else check_dtype("dtype", dtype),
-        param_dtype=check_dtype("param_dtype", param_dtype),
+        dtype=dtype,
+        param_dtype=param_dtype,
         precision=_precision(without_arrays(precision)),
         preferred_element_type=preferred_element_type,
         promote_dtype=function("promote_dtype", promote_dtype),

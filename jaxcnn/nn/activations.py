@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax import nn
 
+from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ ACTIVATIONS = {
 }
 
 
+SYNONYMS = {
+    "NONE": "linear",
+    "IDENTITY": "linear",
+    "LRELU": "leaky_relu",
+    "LEAKYRELU": "leaky_relu",
+}
+"""Other libraries' names of activations, and ours."""
+
+
 def find_activation(activation: str | Callable[[Any], Any]) -> Activation:
     """The activation with this name; for a function, the function with its gain (1 if unknown).
 
@@ -55,7 +65,14 @@ def find_activation(activation: str | Callable[[Any], Any]) -> Activation:
     1.0
     """
     if isinstance(activation, str):
-        return ACTIVATIONS[choice("activation", activation, tuple(ACTIVATIONS))]
+        function = activation.lower()
+        if activation not in ACTIVATIONS and callable(getattr(nn, function, None)):
+            raise InputError(
+                f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}; use the "
+                f"function, activation=jax.nn.{function}"
+            )
+        name = choice("activation", activation, tuple(ACTIVATIONS), SYNONYMS)
+        return ACTIVATIONS[name]
     if not callable(activation):
         raise TypeError(
             f"activation must be a name ({', '.join(ACTIVATIONS)}) or a function of an array, such "

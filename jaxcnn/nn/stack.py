@@ -82,6 +82,12 @@ class Stack(nnx.Module):
                 f"Stack: x of shape {jnp.shape(x)} has {jnp.ndim(x)} axes; use (N, *input_shape) "
                 f"or input_shape, with input_shape {self.input_shape}"
             )
+        if jnp.shape(x)[-axes:] != self.input_shape:
+            raise InputError(
+                f"Stack: x of shape {jnp.shape(x)} is not for a stack that was built for "
+                f"{self.input_shape}; use x of that shape, channels last, or build a stack for "
+                f"{jnp.shape(x)[-axes:]}"
+            )
         # Entries are functions of batches, because other libraries' layers accept nothing else.
         y = x if jnp.ndim(x) > axes else x[None]
         for layer in self.layers:
@@ -131,27 +137,27 @@ class Residual(nnx.Module):
             y = _built_alone(layer)(y)
         beside = x if self.shortcut is None else _built_alone(self.shortcut)(x)
         with error_prefix("Residual"):
-            self._require_same(y.shape, beside.shape)
+            self._require_same(y.shape, beside.shape, "")
         return y + beside
 
     def _built(self, shape: tuple[int, ...], settings: dict[str, Any]) -> Residual:
         """The block with its words built, for inputs of shape ``shape``."""
         layers, output = _chain(self.layers, shape, settings)
         if self.shortcut is None:
-            self._require_same(output, shape)
+            self._require_same(output, shape, _projection(shape, output))
             return type(self)(*layers)
         with error_prefix("shortcut"):
             (shortcut,), beside = _chain([self.shortcut], shape, settings)
-        self._require_same(output, beside)
+        self._require_same(output, beside, "")
         return type(self)(*layers, shortcut=shortcut)
 
-    def _require_same(self, y: tuple[int, ...], beside: tuple[int, ...]) -> None:
+    def _require_same(self, y: tuple[int, ...], beside: tuple[int, ...], such_as: str) -> None:
         if y == beside:
             return
         if self.shortcut is None:
             raise InputError(
                 f"the layers turn {beside} into {y}, so the two cannot be added; use layers that "
-                f"keep the shape, or a shortcut to {y}{_projection(beside, y)}"
+                f"keep the shape, or a shortcut to {y}{such_as}"
             )
         raise InputError(
             f"the layers give {y}, but the shortcut gives {beside}; use a shortcut that gives {y}"

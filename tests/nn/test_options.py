@@ -166,6 +166,13 @@ def test_an_impossible_option_is_refused_when_the_layer_is_built(data, name, axe
         ),
         (nn.ConvTranspose, (6, 4, (3,)), {"groups": 3}, ["out_channels 4", "=3 or 6"]),
         (nn.Conv, (4, 6, (3,)), {"activation": "rleu"}, ['activation="relu"']),
+        (nn.Conv, (4, 6, (3,)), {"activation": "none"}, ['activation="linear"']),
+        (nn.Conv, (4, 6, (3,)), {"activation": "relu6"}, ["activation=jax.nn.relu6"]),
+        (nn.Conv, (4, 6, (3,)), {"activation": "Swish"}, ["activation=jax.nn.swish"]),
+        (nn.Conv, (4, 6, (3,)), {"padding_mode": "constant"}, ['padding_mode="zeros"']),
+        (nn.Conv, (4, 6, (3,)), {"padding_mode": "wrap"}, ['padding_mode="circular"']),
+        (nn.Conv, (4, 6, "3x3"), {}, ["kernel_size must be an integer"]),
+        (nn.Conv, (4, 6, (3,)), {"dtype": "int32"}, ["int32", "jnp.float32"]),
         (
             nn.Conv,
             (4, 6, (3,)),
@@ -305,3 +312,10 @@ def test_the_call_of_a_layer_has_the_arguments_of_flaxs():
 def test_an_option_of_a_pool_that_lists_nothing_is_named(option):
     with pytest.raises(InputError, match=rf"MaxPool: {option} \(\)"):
         nn.MaxPool(2, **{option: ()})
+
+
+def test_a_layer_asks_for_what_its_parameters_are_drawn_from():
+    with pytest.raises(TypeError, match=r"Conv needs rngs, as in rngs=nnx\.Rngs\(0\)"):
+        nn.Conv(4, 6, (3,))
+    with pytest.raises(InputError, match=r"Conv: rngs has no stream .*params=0"):
+        nn.Conv(4, 6, (3,), rngs=nnx.Rngs(dropout=0))

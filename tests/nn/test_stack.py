@@ -368,3 +368,16 @@ def test_the_shortcut_advised_for_a_residual_fits(height, width, stride, size):
     except InputError as error:
         (shortcut,) = re.findall(r'such as "(\S+)"', str(error))
         assert shapes_after((height, width, 2), [Residual(word, shortcut=shortcut)])
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 7, 3), (9, 7, 3), (2, 3, 7, 7)])
+def test_a_stack_refuses_images_of_another_size(shape):
+    stack = Stack((7, 7, 3), ["conv:4:k3"], rngs=nnx.Rngs(0))
+    with pytest.raises(InputError, match=r"Stack: x of shape .* built for \(7, 7, 3\)"):
+        stack(jnp.ones(shape))
+
+
+def test_a_residual_that_is_called_alone_advises_no_word():
+    block = Residual(nn.Conv(3, 4, (3, 3), padding=1, rngs=nnx.Rngs(0)))
+    with pytest.raises(InputError, match=r"a shortcut to \(1, 7, 7, 4\)$"):
+        block(jnp.ones((1, 7, 7, 3)))
