@@ -134,16 +134,17 @@ def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = N
     ['jnp.moveaxis(x, 1, -1) if x is channels first']
     """
     first = len(x) - axes - 1
+    ways = []
     if x[first] == takes:
-        return [f"jnp.moveaxis(x, {first}, -1) if x is channels first"]
+        ways.append(f"jnp.moveaxis(x, {first}, -1) if x is channels first")
     if torch == x[-1]:
-        return ["jaxcnn.kernel_from_torch(kernel) if it is in PyTorch's layout"]
+        ways.append("jaxcnn.kernel_from_torch(kernel) if it is in PyTorch's layout")
     if torch == x[first]:
-        return [
+        ways.append(
             f"jnp.moveaxis(x, {first}, -1) and jaxcnn.kernel_from_torch(kernel) if both are in "
             f"PyTorch's layouts"
-        ]
-    return []
+        )
+    return ways
 
 
 def require_groups(groups: int, in_channels: int, out_channels: int) -> None:
