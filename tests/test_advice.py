@@ -235,6 +235,7 @@ OTHER_CONVENTIONS = [
     (jaxcnn.conv, (9, 8, 3), (4, 3, 5, 5), {}, "jaxcnn.kernel_from_torch(kernel)"),
     (jaxcnn.conv, (3, 9, 8), (4, 3, 5, 5), {}, "jaxcnn.kernel_from_torch(kernel)"),
     (jaxcnn.conv, (3, 9, 8), (6, 3, 3, 3), {}, "and jaxcnn.kernel_from_torch(kernel) if both"),
+    (jaxcnn.conv, (8, 8, 3), (16, 3, 3, 3), {}, "jaxcnn.kernel_from_torch(kernel)"),
     (jaxcnn.conv, (9, 9, 8), (3, 3, 1, 8), {}, "groups=8"),
     (jaxcnn.conv_transpose, (5, 4, 4), (3, 3, 2, 5), {}, "jnp.moveaxis(x, 0, -1)"),
     (jaxcnn.depthwise_conv, (9, 9, 4), (3, 3, 1, 8), {}, "kernel.reshape((3, 3, 4, 2))"),

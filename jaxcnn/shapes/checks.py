@@ -121,6 +121,9 @@ def split_for_kernel(
     return batch, spatial, channels
 
 
+TORCH_KERNEL = "jaxcnn.kernel_from_torch(kernel) if it is in PyTorch's layout"
+
+
 def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = None) -> list[str]:
     """Advice to convert an x or a kernel whose sizes suggest another layout.
 
@@ -138,7 +141,7 @@ def other_layouts(x: Sequence[int], axes: int, takes: int, torch: int | None = N
     if x[first] == takes:
         ways.append(f"jnp.moveaxis(x, {first}, -1) if x is channels first")
     if torch == x[-1]:
-        ways.append("jaxcnn.kernel_from_torch(kernel) if it is in PyTorch's layout")
+        ways.append(TORCH_KERNEL)
     if torch == x[first]:
         ways.append(
             f"jnp.moveaxis(x, {first}, -1) and jaxcnn.kernel_from_torch(kernel) if both are in "

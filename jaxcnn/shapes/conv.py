@@ -14,6 +14,7 @@ from jaxcnn.geometry import Padding, place_windows
 from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.padding_mode import check_padding_mode
 from jaxcnn.shapes.checks import (
+    TORCH_KERNEL,
     divisors,
     other_layouts,
     require_bias,
@@ -25,7 +26,7 @@ from jaxcnn.shapes.checks import (
 from jaxcnn.shapes.operation import Edge, WindowShapes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import jax
 
@@ -127,16 +128,39 @@ def conv_shapes(
     require_bias(bias, out_channels, f"the {out_channels} filters of kernel {kernel}")
     if mask is not None:
         require_mask(mask, kernel)
-    windows = place_windows(
+    place = partial(
+        place_windows,
         spatial,
-        filters,
         stride=stride,
         padding=padding,
         dilation=dilation,
         rounding=rounding,
         check=partial(check_padding_mode, padding_mode),
     )
+    try:
+        windows = place(filters)
+    except InputError as error:
+        if _may_be_of_torch(kernel, channels, groups) and _is_possible(place, kernel[2:]):
+            raise InputError(*error.args, TORCH_KERNEL) from None
+        raise
     return ConvShapes(batch, windows, channels, out_channels, groups, padding_mode)
+
+
+def _may_be_of_torch(kernel: tuple[int, ...], channels: int, groups: int) -> bool:
+    """Whether a kernel (C_out, C_in/groups, *F) of PyTorch was taken for (*F, C_in/groups, C_out).
+
+    Its spatial sizes are then the same, and the numbers of channels differ.
+    """
+    fits = kernel[0] % groups == 0 and kernel[1] * groups == channels
+    return fits and kernel[0] != kernel[1] and kernel[-1] == kernel[-2]
+
+
+def _is_possible(place: Callable[[tuple[int, ...]], Any], sizes: tuple[int, ...]) -> bool:
+    try:
+        place(sizes)
+    except InputError:
+        return False
+    return True
 
 
 def _require_fitting_groups(
