@@ -83,6 +83,11 @@ class ConvBase(nnx.Module):
         arrays = tuple(value[...] if isinstance(value, nnx.Param) else value for value in values)
         return self.options.promote_dtype(arrays, dtype=self.options.dtype)
 
+    def _in_dtype_of_result(self, bias: jax.Array | None) -> jax.Array | None:
+        """The bias in ``preferred_element_type``, if the layer has one."""
+        dtype = self.options.preferred_element_type
+        return bias if bias is None or dtype is None else bias.astype(dtype)
+
     def _activate(self, y: jax.Array) -> jax.Array:
         """The activation of every entry of y."""
         return find_activation(self.activation).function(y)

@@ -133,13 +133,11 @@ class Conv(ConvBase):
     def __call__(self, x: jax.Array, *, out_sharding: Sharding | None = None) -> jax.Array:
         """The layer's output; ``out_sharding`` as in :func:`jaxcnn.conv`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
-        if bias is not None and self.options.preferred_element_type is not None:
-            bias = bias.astype(self.options.preferred_element_type)
         options = self.options
         y = conv(
             x,
             kernel,
-            bias,
+            self._in_dtype_of_result(bias),
             stride=options.stride,
             padding=options.padding,
             dilation=options.dilation,

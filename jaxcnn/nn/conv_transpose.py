@@ -133,15 +133,13 @@ class ConvTranspose(ConvBase):
     ) -> jax.Array:
         """The layer's output; arguments as in :func:`jaxcnn.conv_transpose`."""
         x, kernel, bias = self._promote(x, self.kernel, self.bias)
-        if bias is not None and self.options.preferred_element_type is not None:
-            bias = bias.astype(self.options.preferred_element_type)
         if self.mask is not None:
             kernel = masked(kernel, jnp.asarray(self.mask[...], kernel.dtype))
         options = self.options
         y = conv_transpose(
             x,
             kernel,
-            bias,
+            self._in_dtype_of_result(bias),
             stride=options.stride,
             padding=options.padding,
             dilation=options.dilation,
