@@ -26,7 +26,7 @@ from jaxcnn.train.feed import make_feed
 from jaxcnn.train.interruption import interruption
 from jaxcnn.train.mesh import place
 from jaxcnn.train.metrics import MetricsLog
-from jaxcnn.train.processes import any_process
+from jaxcnn.train.processes import any_process, on_first_process
 from jaxcnn.train.run import DataRecord, Run, builder, require_new
 from jaxcnn.train.state import check_output, count_parameters, largest_by_layer
 from jaxcnn.train.step import Batch, Trainer, trained_module
@@ -75,7 +75,7 @@ def fit(
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
     path = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
     with interruption() as interrupted:
-        require_new(path)
+        on_first_process(lambda: require_new(path))
         source, opened = _opened(data, config)
         module = model if isinstance(model, nnx.Module) else None
         config = replace(config, model=_model_name(model, config, opened.image_shape))
@@ -187,14 +187,14 @@ class _Loop:
     def _restored(self) -> tuple[TrainState, dict[str, Any]]:
         fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
         if not self.checkpoints.steps():
-            self.run.rewind_metrics(0)
+            on_first_process(lambda: self.run.rewind_metrics(0))
             return self.trainer.init(), fresh
 
         def warn(text: str) -> None:
             self.emit(Warned(text))
 
         state, info = self.checkpoints.restore(self.trainer.abstract(), warn=warn)
-        self.run.rewind_metrics(int(state.step))
+        on_first_process(lambda: self.run.rewind_metrics(int(state.step)))
         return state, info
 
     def _epochs(self, state: TrainState, step: int) -> tuple[TrainState, int]:

@@ -1,4 +1,4 @@
-"""What one of several processes does for all of them."""
+"""Several processes that train one run: what one does for all, and what all must agree on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all
+from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
 
 from jaxcnn.errors import InputError
 
@@ -60,3 +60,15 @@ def reason(error: OSError | ValueError) -> str:
     reasons = (os.strerror(number) for number in known)
     text = str(error)  # TensorStore raises ValueErrors
     return next((words for words in reasons if words in text), text.partition("\n")[0])
+
+
+def any_process(*flags: bool) -> tuple[bool, ...]:
+    """Each flag, true if it is in any process; all must call this.
+
+    >>> any_process(True, False)
+    (True, False)
+    """
+    if jax.process_count() == 1:
+        return flags
+    found = np.asarray(process_allgather(np.array(flags)))
+    return tuple(bool(flag) for flag in found.any(axis=0))

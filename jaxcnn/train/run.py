@@ -13,6 +13,7 @@ mistakes.png     misclassified test images
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from jaxcnn.train.checkpoint import Checkpoints
 from jaxcnn.train.config import TrainConfig
 from jaxcnn.train.evaluate import evaluate, log_probabilities
 from jaxcnn.train.mesh import place
+from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.step import ImageFormat, Trainer
 
 if TYPE_CHECKING:
@@ -124,20 +126,20 @@ class Run:
           InputError: (a ValueError) if the path exists and is not an empty folder, or if it cannot
             be created.
         """
-        folder = Path(folder)
-        run = cls(folder, config, data, model)
-        if jax.process_index() != 0:
-            return run
-        require_new(folder)
+        run = cls(Path(folder), config, data, model)
+        on_first_process(run._write_new)
+        return run
+
+    def _write_new(self) -> None:
+        require_new(self.folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            run.write("data.json", data.to_json())
-            run.write("config.json", config.to_json())  # last: it makes the folder a run
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.write("data.json", self.data.to_json())
+            self.write("config.json", self.config.to_json())  # last: it makes the folder a run
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror}); name another folder"
+                f"{self.folder} cannot be written ({error.strerror}); name another folder"
             ) from None
-        return run
 
     @classmethod
     def open(cls, folder: Path | str, model: nnx.Module | None = None) -> Run:
@@ -179,12 +181,12 @@ class Run:
         return Checkpoints(self.folder / "checkpoint")
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps other processes from working on the run at the same time.
+        """Keeps other runs of this program from working on the run at the same time.
 
         Raises:
           InputError: (a ValueError) if another process does.
         """
-        return lock(self.folder / ".lock")
+        return lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext()
 
     def build(self) -> Callable[[], nnx.Module]:
         """The function that makes the run's network.
