@@ -48,13 +48,13 @@ class Network(NamedTuple):
 
     def train(self, params: Any, rest: Any, x: jax.Array) -> tuple[jax.Array, Any]:
         """The output of a batch in training mode, and the variables that it changed."""
-        module = nnx.merge(self.training, params, rest)
+        module = nnx.merge(self.training, params, rest, copy=True)
         y = module(x)  # type: ignore[operator]  # make_network has checked that it is callable
         return y, split(module, train=True)[2]
 
     def infer(self, params: Any, rest: Any, x: jax.Array) -> jax.Array:
         """The output of a batch in evaluation mode."""
-        return nnx.merge(self.inference, params, rest)(x)  # type: ignore[operator]
+        return nnx.merge(self.inference, params, rest, copy=True)(x)  # type: ignore[operator]
 
 
 def make_network(build: Callable[[], nnx.Module]) -> Network:
@@ -108,7 +108,8 @@ def _rank(value: float) -> float:
 
 
 def _path(path: Any) -> str:
-    return ".".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+    names = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
+    return ".".join(name for name in names if name != "value")  # the array of an nnx.Variable
 
 
 def count_parameters(params: Any) -> int:
