@@ -143,7 +143,9 @@ class TrainConfig:
         _number(1.0, "Largest global norm of the gradient; a longer one is scaled down.", 1e-12)
     )
     label_smoothing: float = _number(0.0, "Probability spread over the other classes.", 0, 1)
-    ema: float = _number(0.0, "Decay of an average of the weights, used to evaluate; 0: none.", 0, 1)
+    ema: float = _number(
+        0.0, "Decay of an average of the weights, used to evaluate; 0: none.", 0, 1
+    )
     dtype: str = _choice("float32", "The dtype of activations; weights are float32", DTYPES)
     augment: tuple[str, ...] = _augmentations(
         ("shift:2",), "Random changes of the images, as in 'shift:2 flip rotate:15'."

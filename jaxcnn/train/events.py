@@ -1,8 +1,8 @@
 """What happens in a run; callbacks are functions of one of these.
 
-    def print_validations(event):
-        if isinstance(event, Validated):
-            print(event.epoch, event.accuracy)
+def print_validations(event):
+    if isinstance(event, Validated):
+        print(event.epoch, event.accuracy)
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ class Feed(Protocol):
     compile_seconds: float
     waiting_seconds: float
 
-    def run(
-        self, state: TrainState, step: int, most: int
-    ) -> tuple[TrainState, StepMetrics, int]:
+    def run(self, state: TrainState, step: int, most: int) -> tuple[TrainState, StepMetrics, int]:
         """Executes up to ``most`` steps from ``step``: the state, metrics and number of steps."""
         ...
 

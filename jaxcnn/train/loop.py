@@ -73,7 +73,9 @@ def fit(
     _check_callbacks(callbacks)
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
-    path = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
+    path = (
+        Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
+    )
     with interruption() as interrupted:
         on_first_process(lambda: require_new(path))
         source, opened = _opened(data, config)

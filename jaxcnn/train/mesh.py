@@ -115,7 +115,9 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
                 f"{_most(axis, value)} devices there"
                 + (f", or a batch_size of {-(-value // axis) * axis}" if axis is data else "")
             )
-    return Placement(_mesh(devices[:wanted], data, spatial), _note(sizes, devices, text, batch_size))
+    return Placement(
+        _mesh(devices[:wanted], data, spatial), _note(sizes, devices, text, batch_size)
+    )
 
 
 def _note(sizes: dict[str, int], devices: list[Any], text: str | None, batch_size: int) -> str:

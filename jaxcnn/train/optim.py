@@ -67,7 +67,9 @@ def make_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.Gradi
         made = optax.adadelta(schedule, weight_decay_mask=_has_decay, **decay)
     else:
         made = optax.adamw(schedule, mask=_has_decay, **decay)
-    return made if config.clip is None else optax.chain(optax.clip_by_global_norm(config.clip), made)
+    return (
+        made if config.clip is None else optax.chain(optax.clip_by_global_norm(config.clip), made)
+    )
 
 
 def _has_decay(params: Any) -> Any:

@@ -77,7 +77,12 @@ class Trainer:
         steps: int,
         place: Placement,
     ) -> None:
-        self.config, self.image_format, self.classes, self.place = config, image_format, classes, place
+        self.config, self.image_format, self.classes, self.place = (
+            config,
+            image_format,
+            classes,
+            place,
+        )
         self.network: Network = make_network(build)
         self.schedule = make_schedule(config, steps)
         self.optimizer = make_optimizer(config, self.schedule)
@@ -227,7 +232,9 @@ class Trainer:
     def _shown(self, images: jax.Array) -> jax.Array:
         """Images, uint8 or float32 in 0..1, as the network sees them."""
         unit = images if images.dtype == jnp.float32 else images.astype(jnp.float32) / 255
-        mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in self.image_format[1:])
+        mean, std = (
+            jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in self.image_format[1:]
+        )
         return ((unit - mean) / std).astype(self.compute)
 
     def _constrain(self, images: jax.Array) -> jax.Array:
