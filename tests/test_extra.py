@@ -1,4 +1,4 @@
-"""The extra ``train``: the library works without it; training and the commands need it."""
+"""The extras: the library works without them; training and the commands need one."""
 
 import re
 import subprocess
@@ -36,12 +36,12 @@ layer = jaxcnn.nn.Conv(1, 6, (3, 3), rngs=nnx.Rngs(0))
 assert layer(x).shape == jaxcnn.reference.conv(x, kernel).shape
 assert jaxcnn.lint(layer, (7, 7, 1)).layers
 jaxcnn.testing.assert_matches_reference(jaxcnn.conv, jaxcnn.testing.ConvProblem())
-assert rows_of("overview") and len(jaxcnn.data.load_mnist("validation")) == 5000
+assert rows_of("overview") and len(jaxcnn.data.open_dataset("mnist").validation) == 5000
 
 """
 
 
-def test_the_library_works_without_the_extra():
+def test_the_library_works_without_the_extras():
     done = run(LIBRARY, set(PACKAGES) - {"rich"})  # Flax itself needs rich
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 

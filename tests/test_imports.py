@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
-    "data": ANYONE | {"geometry"},
+    "data": {"errors", "geometry", "extra"},
     "train": ANYONE
     | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
