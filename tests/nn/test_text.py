@@ -61,7 +61,7 @@ def test_the_layer_of_a_word_has_the_channels_and_axes_of_the_input():
     ("word", "why"),
     [
         ("", "'' is not a kind of layer"),
-        ("dense:10", "'dense' is not a kind of layer"),
+        ("linear:10", "'linear' is not a kind of layer"),
         ("conv", "out_channels is missing"),
         ("conv:k3", "out_channels is missing"),
         ("conv:32", "kernel_size is missing"),
