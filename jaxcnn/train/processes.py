@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -72,3 +73,44 @@ def any_process(*flags: bool) -> tuple[bool, ...]:
         return flags
     found = np.asarray(process_allgather(np.array(flags)))
     return tuple(bool(flag) for flag in found.any(axis=0))
+
+
+def join(
+    coordinator: str | None = None, processes: int | None = None, process: int | None = None
+) -> None:
+    """Joins the processes of one run; all must call this before anything else of JAX.
+
+    Args:
+      coordinator: the first process's ``host:port``; None where JAX itself finds the three, from
+        SLURM, Open MPI, Kubernetes or a cloud's TPUs.
+      processes: how many there are.
+      process: the number of this one, from 0.
+
+    Raises:
+      InputError: (a ValueError) if JAX finds no cluster, if an argument is missing or out of range,
+        or if the processes do not find each other.
+    """
+    given = {"coordinator": coordinator, "processes": processes, "process": process}
+    lacking = [name for name, value in given.items() if value is None]
+    if 0 < len(lacking) < 3:
+        raise InputError(
+            f"{', '.join(name for name in given if name not in lacking)} given without "
+            f"{' and '.join(lacking)}; give all three, or none where JAX detects the cluster"
+        )
+    if coordinator is not None and processes is not None and process is not None:
+        if not re.fullmatch(r".+:\d+", coordinator):
+            raise InputError(f"coordinator {coordinator!r} is not host:port, as in 10.0.0.1:1234")
+        if not 0 <= process < processes:
+            raise InputError(
+                f"process {process} of processes {processes}; they are numbered from 0 to "
+                f"{processes - 1}"
+            )
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (RuntimeError, ValueError) as error:
+        if coordinator is None:
+            raise InputError(
+                "JAX detects no cluster (SLURM, Open MPI, Kubernetes, TPU); give coordinator, "
+                f"processes and process: {str(error).partition(chr(10))[0]}"
+            ) from None
+        raise InputError(f"the processes cannot join: {str(error).partition(chr(10))[0]}") from None
