@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import socket
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+JOIN_SECONDS = 300
+"""Seconds in which the processes of a run must find each other."""
 
 
 def on_first_process(function: Callable[[], T]) -> T:
@@ -51,7 +56,7 @@ def on_first_process(function: Callable[[], T]) -> T:
     return answer["result"]
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: Exception) -> str:
     """The reason why a file cannot be written, in a few words, or else the error's first line.
 
     >>> reason(ValueError("INTERNAL: a long text: No space left on device [os_error_code='28']"))
@@ -98,19 +103,41 @@ def join(
             f"{' and '.join(lacking)}; give all three, or none where JAX detects the cluster"
         )
     if coordinator is not None and processes is not None and process is not None:
-        if not re.fullmatch(r".+:\d+", coordinator):
-            raise InputError(f"coordinator {coordinator!r} is not host:port, as in 10.0.0.1:1234")
         if not 0 <= process < processes:
             raise InputError(
                 f"process {process} of processes {processes}; they are numbered from 0 to "
                 f"{processes - 1}"
             )
+        _reach(coordinator, wait=process > 0)
     try:
-        jax.distributed.initialize(coordinator, processes, process)
-    except (RuntimeError, ValueError) as error:
-        if coordinator is None:
-            raise InputError(
-                "JAX detects no cluster (SLURM, Open MPI, Kubernetes, TPU); give coordinator, "
-                f"processes and process: {str(error).partition(chr(10))[0]}"
-            ) from None
-        raise InputError(f"the processes cannot join: {str(error).partition(chr(10))[0]}") from None
+        jax.distributed.initialize(
+            coordinator, processes, process, initialization_timeout=JOIN_SECONDS
+        )
+    except ValueError:
+        raise InputError(
+            "JAX detects no cluster (SLURM, Open MPI, Kubernetes, TPU); give coordinator, "
+            "processes and process"
+        ) from None
+    except RuntimeError as error:
+        raise InputError(f"the processes cannot join: {reason(error)}") from None
+
+
+def _reach(coordinator: str, *, wait: bool) -> None:
+    """Raises if the coordinator cannot be reached: JAX would abort the program, with a stack trace.
+
+    Args:
+      coordinator: ``host:port``.
+      wait: whether to wait until it listens.
+    """
+    match = re.fullmatch(r"(.+):(\d+)", coordinator)
+    if match is None:
+        raise InputError(f"coordinator {coordinator!r} is not host:port, as in 10.0.0.1:1234")
+    end = time.monotonic() + JOIN_SECONDS
+    while wait:
+        try:
+            socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=10).close()
+            return
+        except (OSError, OverflowError) as error:
+            if not isinstance(error, ConnectionError | TimeoutError) or time.monotonic() > end:
+                raise InputError(f"coordinator {coordinator} cannot be reached ({error})") from None
+            time.sleep(0.2)
