@@ -170,7 +170,9 @@ class TrainConfig:
     memory: float = _number(
         2.0, "GiB of images kept on the device; larger data is streamed.", 0, moves=True
     )
-    workers: int = _whole(2, "Processes that read streamed images.", 0, moves=True)
+    workers: int = _whole(
+        0, "Processes that read streamed images, by grain; 0: threads.", 0, moves=True
+    )
     save_minutes: float = _number(
         10.0, "Minutes between checkpoints; the end of an epoch is always saved.", 0.0, moves=True
     )

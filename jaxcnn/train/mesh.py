@@ -120,14 +120,14 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
     )
 
 
-def _note(sizes: dict[str, int], devices: list[Any], text: str | None, batch_size: int) -> str:
+def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
+    """A line on the devices in use; ``batch_size`` if it decided their number."""
     used = sizes["data"] * sizes["spatial"]
-    if len(devices) == 1:
+    if found == 1:
         return "1 device"
-    note = f"{used} of {len(devices)} devices: " + ", ".join(f"{k}={v}" for k, v in sizes.items())
-    if text is None and used < len(devices):
-        larger = -(-batch_size // len(devices)) * len(devices)
-        note += f" (batch_size {larger} would use all)"
+    note = f"{used} of {found} devices: " + ", ".join(f"{k}={v}" for k, v in sizes.items())
+    if batch_size is not None and used < found:
+        note += f" (batch_size {-(-batch_size // found) * found} would use all)"
     return note
 
 
