@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.data import augment
 from jaxcnn.data.order import INT32
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, integer, is_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 OPTIMIZERS = ("adamw", "sgd", "muon", "adadelta")
 SCHEDULES = ("onecycle", "cosine", "constant", "steps")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from jax.sharding import Mesh
 
 AXES = ("data", "spatial")
@@ -69,7 +69,7 @@ class Placement:
             return jax.device_put(rows, sharding)
         first = self.rows(batch_size).start
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             start, stop, _ = index[0].indices(batch_size)
             return rows[(slice(start - first, stop - first), *index[1:])]
 
@@ -132,7 +132,7 @@ def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
 
 
 def _mesh(devices: list[Any], data: int, spatial: int) -> Mesh:
-    return jax.make_mesh((data, spatial), AXES, (AxisType.Auto,) * 2, devices=devices)
+    return jax.make_mesh((data, spatial), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def _most(devices: int, size: int) -> int:
