@@ -19,7 +19,8 @@ with requires_extra("jaxcnn.train"):
         Validated,
         Warned,
     )
-    from jaxcnn.train.loop import DivergedError, fit, resume
+    from jaxcnn.train.fit import fit, resume
+    from jaxcnn.train.loop import DivergedError
     from jaxcnn.train.run import Run
     from jaxcnn.train.tasks import Evaluation
 

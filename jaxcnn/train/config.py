@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.data import augment
 from jaxcnn.data.order import INT32
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, integer, is_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 OPTIMIZERS = ("adamw", "sgd", "muon", "adadelta")
 SCHEDULES = ("onecycle", "cosine", "constant", "steps")
@@ -170,7 +172,9 @@ class TrainConfig:
     memory: float = _number(
         2.0, "GiB of images kept on the device; larger data is streamed.", 0, moves=True
     )
-    workers: int = _whole(2, "Processes that read streamed images.", 0, moves=True)
+    workers: int = _whole(
+        0, "Processes that read streamed images, by grain; 0: threads.", 0, moves=True
+    )
     save_minutes: float = _number(
         10.0, "Minutes between checkpoints; the end of an epoch is always saved.", 0.0, moves=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -94,6 +95,17 @@ class ResidentFeed(_Compiler):
         pass
 
 
+@dataclass(frozen=True)
+class _OwnRows:
+    """The examples of a step that this process reads; a class, so that workers can unpickle it."""
+
+    order: Order
+    rows: slice
+
+    def __call__(self, step: int) -> np.ndarray:
+        return self.order.indices(step)[self.rows]
+
+
 class StreamFeed(_Compiler):
     """Batches come from memory or disk; each process reads its own rows of every batch."""
 
@@ -117,10 +129,7 @@ class StreamFeed(_Compiler):
 
     def _from(self, first: int) -> Iterator[Batch]:
         place, order = self.trainer.place, self.order
-
-        def indices(step: int) -> np.ndarray:
-            return order.indices(step)[self.rows]
-
+        indices = _OwnRows(order, self.rows)
         workers = self.trainer.config.workers
         stream = batches(self.split, indices, first, order.steps, workers=workers)
         for step, (pixels, labels) in enumerate(stream, first):

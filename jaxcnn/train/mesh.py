@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from jax.sharding import Mesh
 
 AXES = ("data", "spatial")
@@ -69,7 +69,7 @@ class Placement:
             return jax.device_put(rows, sharding)
         first = self.rows(batch_size).start
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             start, stop, _ = index[0].indices(batch_size)
             return rows[(slice(start - first, stop - first), *index[1:])]
 
@@ -120,19 +120,19 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
     )
 
 
-def _note(sizes: dict[str, int], devices: list[Any], text: str | None, batch_size: int) -> str:
+def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
+    """A line on the devices in use; ``batch_size`` if it decided their number."""
     used = sizes["data"] * sizes["spatial"]
-    if len(devices) == 1:
+    if found == 1:
         return "1 device"
-    note = f"{used} of {len(devices)} devices: " + ", ".join(f"{k}={v}" for k, v in sizes.items())
-    if text is None and used < len(devices):
-        larger = -(-batch_size // len(devices)) * len(devices)
-        note += f" (batch_size {larger} would use all)"
+    note = f"{used} of {found} devices: " + ", ".join(f"{k}={v}" for k, v in sizes.items())
+    if batch_size is not None and used < found:
+        note += f" (batch_size {-(-batch_size // found) * found} would use all)"
     return note
 
 
 def _mesh(devices: list[Any], data: int, spatial: int) -> Mesh:
-    return jax.make_mesh((data, spatial), AXES, (AxisType.Auto,) * 2, devices=devices)
+    return jax.make_mesh((data, spatial), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def _most(devices: int, size: int) -> int:
