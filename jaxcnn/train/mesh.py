@@ -132,7 +132,8 @@ def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
 
 
 def _mesh(devices: list[Any], data: int, spatial: int) -> Mesh:
-    return jax.make_mesh((data, spatial), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+    kinds: Any = (AxisType.Auto,) * 2  # the annotation of make_mesh differs between versions
+    return jax.make_mesh((data, spatial), AXES, axis_types=kinds, devices=devices)
 
 
 def _most(devices: int, size: int) -> int:
