@@ -115,9 +115,8 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
                 f"{_most(axis, value)} devices there"
                 + (f", or a batch_size of {-(-value // axis) * axis}" if axis is data else "")
             )
-    return Placement(
-        _mesh(devices[:wanted], data, spatial), _note(sizes, devices, text, batch_size)
-    )
+    note = _note(sizes, len(devices), batch_size if text is None else None)
+    return Placement(_mesh(devices[:wanted], data, spatial), note)
 
 
 def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
