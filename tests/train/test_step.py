@@ -244,13 +244,13 @@ def test_the_initial_state_has_copies_of_the_modules_arrays(data):
 )
 def test_a_network_that_does_not_give_a_number_for_each_class_is_refused(module, words):
     with pytest.raises(InputError, match=words):
-        check_output(make_network(module), SHAPE, CLASSES)
+        check_output(make_network(module, jnp.float32), SHAPE, CLASSES)
 
 
 @pytest.mark.parametrize("wrong", [lambda: jnp.ones(3), lambda: nnx.Rngs(0)])
 def test_a_network_that_is_no_callable_module_is_refused(wrong):
     with pytest.raises(TypeError, match="must be a Flax NNX module"):
-        make_network(wrong)
+        make_network(wrong, jnp.float32)
 
 
 def test_the_learning_rate_of_a_step_is_that_of_the_schedule(data):
