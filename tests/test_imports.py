@@ -30,13 +30,14 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
-    "data": {"errors", "geometry", "extra"},
+    "models": ANYONE | {"geometry", "nn"},
+    "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE
-    | {"geometry", "shapes", "nn", "inspect", "data", "environment", "files", "extra"},
+    | {"geometry", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
     "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE
-    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "train"}
+    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "models", "train"}
     | {"bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }

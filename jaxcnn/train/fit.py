@@ -175,7 +175,8 @@ def _finished(run: Run) -> Result | None:
         return None
     names = {entry.name for entry in fields(Result)}
     found: dict[str, Any] = {name: value for name, value in summary.items() if name in names}
-    return Result(**found | {"folder": run.folder})
+    found["folder"] = run.folder
+    return Result(**found)
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:

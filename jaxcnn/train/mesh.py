@@ -115,9 +115,8 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
                 f"{_most(axis, value)} devices there"
                 + (f", or a batch_size of {-(-value // axis) * axis}" if axis is data else "")
             )
-    return Placement(
-        _mesh(devices[:wanted], data, spatial), _note(sizes, devices, text, batch_size)
-    )
+    note = _note(sizes, len(devices), batch_size if text is None else None)
+    return Placement(_mesh(devices[:wanted], data, spatial), note)
 
 
 def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
@@ -132,7 +131,8 @@ def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
 
 
 def _mesh(devices: list[Any], data: int, spatial: int) -> Mesh:
-    return jax.make_mesh((data, spatial), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+    kinds: Any = (AxisType.Auto,) * 2  # the annotation of make_mesh differs between versions
+    return jax.make_mesh((data, spatial), AXES, axis_types=kinds, devices=devices)
 
 
 def _most(devices: int, size: int) -> int:

@@ -42,20 +42,19 @@ def make_schedule(config: TrainConfig, steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """The optimizer of the settings; parameters of one axis (norms, biases) have no weight decay.
+    """The optimizer of the settings.
 
-    Sources: AdamW, arXiv:1711.05101; Muon, Jordan et al. 2024 (kernels by Muon, as matrices of
-    kernel cells and input channels by output channels; the rest by AdamW); Adadelta,
-    arXiv:1212.5701.
+    Weight decay means the same for all: a step shrinks kernels by ``weight_decay`` times the
+    learning rate, beside the gradient's own update (arXiv:1711.05101). Parameters of one axis,
+    those of norms and biases, do not shrink.
+
+    Sources: SGD with Nesterov's momentum; Adam, arXiv:1412.6980; Adadelta, arXiv:1212.5701; Muon,
+    Jordan et al. 2024 (kernels as matrices of kernel cells and input channels by output channels;
+    the other parameters by Adam).
     """
+    clip = () if config.clip is None else (optax.clip_by_global_norm(config.clip),)
     decay: dict[str, Any] = {"weight_decay": config.weight_decay}
-    made: optax.GradientTransformation
-    if config.optimizer == "sgd":
-        made = optax.chain(
-            optax.add_decayed_weights(config.weight_decay, _has_decay),
-            optax.sgd(schedule, config.momentum or None, nesterov=config.momentum > 0),
-        )
-    elif config.optimizer == "muon":
+    if config.optimizer == "muon":
         made = muon(
             schedule,
             beta=config.momentum,
@@ -63,12 +62,17 @@ def make_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.Gradi
             muon_weight_dimension_numbers=_as_matrices,
             **decay,
         )
-    elif config.optimizer == "adadelta":
-        made = optax.adadelta(schedule, weight_decay_mask=_has_decay, **decay)
-    else:
-        made = optax.adamw(schedule, mask=_has_decay, **decay)
-    return (
-        made if config.clip is None else optax.chain(optax.clip_by_global_norm(config.clip), made)
+        return optax.chain(*clip, made)
+    direction = {
+        "adamw": optax.scale_by_adam,
+        "sgd": lambda: optax.trace(config.momentum, nesterov=True),
+        "adadelta": optax.scale_by_adadelta,
+    }[config.optimizer]
+    return optax.chain(
+        *clip,
+        direction(),
+        optax.add_decayed_weights(**decay, mask=_has_decay),
+        optax.scale_by_learning_rate(schedule),
     )
 
 

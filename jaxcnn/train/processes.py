@@ -77,7 +77,7 @@ def any_process(*flags: bool) -> tuple[bool, ...]:
     if jax.process_count() == 1:
         return flags
     found = np.asarray(process_allgather(np.array(flags)))
-    return tuple(found.any(axis=0).tolist())
+    return tuple(bool(flag) for flag in np.atleast_1d(found.any(axis=0)))
 
 
 def join(

@@ -57,8 +57,11 @@ class Network(NamedTuple):
         return nnx.merge(self.inference, params, rest, copy=True)(x)  # type: ignore[operator]
 
 
-def make_network(build: Callable[[], nnx.Module]) -> Network:
-    """The pure functions of the module that ``build`` makes.
+def make_network(build: Callable[[], nnx.Module], dtype: Any) -> Network:
+    """The pure functions of the module that ``build`` makes, computing in ``dtype``.
+
+    Parameters and images come in that dtype; a layer with a ``dtype`` that is None is given it as
+    well, because Flax's BatchNorm would go on in the dtype of its statistics, float32.
 
     Raises:
       TypeError: if it makes anything but a callable NNX module.
@@ -69,6 +72,10 @@ def make_network(build: Callable[[], nnx.Module]) -> Network:
             f"model must be a Flax NNX module that can be called with images (N, H, W, C), got "
             f"{type(module).__name__}"
         )
+    if dtype != jnp.float32:
+        for _, layer in nnx.iter_modules(module):
+            if vars(layer).get("dtype", dtype) is None:
+                layer.dtype = dtype
     return Network(build, split(module, train=True)[0], split(module, train=False)[0])
 
 

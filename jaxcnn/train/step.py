@@ -83,12 +83,12 @@ class Trainer:
             classes,
             place,
         )
-        self.network: Network = make_network(build)
+        self.compute = jnp.dtype(config.dtype)
+        self.network: Network = make_network(build, self.compute)
         self.schedule = make_schedule(config, steps)
         self.optimizer = make_optimizer(config, self.schedule)
         self.augment = augment.compose(config.augment, image_format.shape)
         self.views = augment.views(config.test_augment, image_format.shape)
-        self.compute = jnp.dtype(config.dtype)
         # The implementation is named, because a setting of JAX may change the default.
         self.key = jax.random.key(config.seed, impl="threefry2x32")
         whole = place.replicated
@@ -159,7 +159,7 @@ class Trainer:
     def _step(self, state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         (found, rest), grads = self._gradients(state, batch)
         total = batch.weights.sum()
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         finite = jnp.isfinite(found.loss) & jnp.isfinite(norm)
         with _optax_promotion():
             updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
@@ -247,7 +247,7 @@ def trained_module(trainer: Trainer, state: TrainState, module: nnx.Module) -> N
     """Gives ``module`` the trained arrays, in place."""
     params, rest = trainer.evaluated(state)
     nnx.update(module, params, rest)
-    split(module, train=False)
+    module.eval()
 
 
 def _as_before(new: jax.Array, old: jax.Array) -> jax.Array:
