@@ -75,7 +75,7 @@ def _pictures(files: list[Path], faults: list[str]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.name.lower().endswith(SUFFIXES))
+        inside = sorted(p for p in path.rglob("[!.]*") if p.name.lower().endswith(SUFFIXES))
         if not inside:
             faults.append(f"{path}: the folder has no pictures ({', '.join(SUFFIXES)})")
         found += inside

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from jaxcnn.errors import InputError
+from jaxcnn.cli.advice import as_options
+from jaxcnn.errors import InputError, format_advice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,8 @@ def train(
     from jaxcnn.train.run import Run, require_new
 
     values = parse_settings(given)
-    config = replace(recipe_of(recipe or "quick"), **values)
+    with format_advice(as_options):
+        config = replace(recipe_of(recipe or "quick"), **values)
     if resume is not None:
         Run.open(resume)
     elif out is not None:

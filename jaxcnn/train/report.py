@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from jaxcnn.files import atomic_write
@@ -169,7 +170,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     axes = figure.subplots()
     total = counts.sum(1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    # The root shows the few mistakes of a good network.
+    shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     figure.colorbar(shown, ax=axes, label="share of the label's images", shrink=0.8)
     axes.set(xlabel="prediction", ylabel="label")
     if number <= MOST_NAMES:
@@ -178,7 +180,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         axes.set_xticks(range(number), names, rotation=90 if long else 0)
         axes.set_yticks(range(number), names)
         for i, j in np.argwhere(counts > 0):
-            color = "white" if shares[i, j] > 0.5 else "black"
+            color = "white" if shares[i, j] > 0.25 else "black"
             size = 8 if number <= 12 else 5
             axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=size)
     return figure
