@@ -93,3 +93,7 @@ def mistakes(path: Path, digits: Digits, logits: np.ndarray, most: int = 48) -> 
         + (f"; the {len(shown)} most confident" if len(shown) < len(wrong) else "")
     )
     figure.savefig(path, dpi=120, format="png")
+
+
+def draw(run: Any, state: Any, test: Any, found: Any) -> None:
+    """Draws the pictures of a run."""
