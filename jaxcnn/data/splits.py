@@ -51,8 +51,8 @@ def draw_splits(
             )
     if sum(shares.values()) >= 1:
         raise InputError(
-            f"shares of {' and '.join(map(str, shares.values()))} leave no images for training; use "
-            f"0.1 each"
+            f"shares of {' and '.join(map(str, shares.values()))} leave no images for training; "
+            f"use 0.1 each"
         )
     drawn: dict[str, list[int]] = {split: [] for split in ("train", *shares)}
     rank = [
