@@ -102,7 +102,7 @@ def _check_array(images: object) -> None:
     elif images.dtype == np.uint16:
         use = "(images >> 8).astype(np.uint8)"
     else:
-        use = "np.interp(images, (low, high), (0, 255)).astype(np.uint8)"
+        use = "np.interp(images, (images.min(), images.max()), (0, 255)).astype(np.uint8)"
     raise TypeError(
         f"images must be uint8, from 0 to 255, got {images.dtype} from {low} to {high}; use {use}"
     )

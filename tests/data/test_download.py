@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jaxcnn.data.download import fetch
 
 CONTENT = bytes(range(256)) * 40
+SIZE = len(CONTENT)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -54,7 +55,7 @@ def server(content=CONTENT, breaks=(), ranges=True, status=None):
         serving.server_close()
 
 
-def get(path, address, size=len(CONTENT), digest=DIGEST):
+def get(path, address, size=SIZE, digest=DIGEST):
     steps = []
     content = fetch(path, address, size, digest, lambda *step: steps.append(step))
     return content, steps
@@ -62,7 +63,7 @@ def get(path, address, size=len(CONTENT), digest=DIGEST):
 
 @given(
     breaks=st.lists(st.integers(0, 4000), max_size=3),
-    before=st.sampled_from([0, 1, 5000, len(CONTENT), len(CONTENT) + 7]),
+    before=st.sampled_from([0, 1, 5000, SIZE, SIZE + 7]),
     ranges=st.booleans(),
 )
 def test_a_download_that_breaks_off_goes_on_and_ends_whole(
@@ -76,7 +77,7 @@ def test_a_download_that_breaks_off_goes_on_and_ends_whole(
         assert content == path.read_bytes() == CONTENT
         assert list(path.parent.iterdir()) == [path]
         if steps:
-            assert steps[-1] == ("file", len(CONTENT), len(CONTENT))
+            assert steps[-1] == ("file", SIZE, SIZE)
         if before == 5000:
             assert asked[0] == "bytes=5000-"
         count = len(asked)

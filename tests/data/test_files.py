@@ -1,4 +1,4 @@
-"""IDX files, .npz files and CIFAR archives: what was written is read, and faults have their path."""
+"""IDX, .npz and CIFAR: what was written is read, and every fault is refused with its path."""
 
 import gzip
 import io

@@ -1,5 +1,6 @@
 """Folders of pictures: layouts, splits, faults before training, the digest."""
 
+import itertools
 import os
 import pickle
 
@@ -41,7 +42,7 @@ def test_a_split_is_drawn_written_down_and_covers_every_picture(folder):
     }  # fmt: skip
     paths = sorted(path for part in data.splits.values() for path in part)
     assert paths == sorted(f"{name}/{index:03}.png" for index, name in enumerate(NAMES))
-    everything = sorted(sum(pictures_of(data).values(), []))
+    everything = sorted(itertools.chain(*pictures_of(data).values()))
     expected = zip(NAMES, drawn_images(COUNT, (6, 5, 3)), strict=True)
     assert everything == sorted((name, image.tobytes()) for name, image in expected)
     assert any("by seed 0" in note for note in data.notes)

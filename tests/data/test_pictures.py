@@ -39,7 +39,7 @@ def test_a_jpeg_gives_the_pixels_within_its_loss(tmp_path):
 def test_each_mode_becomes_grey_rgb_and_rgba_as_the_documentation_says(tmp_path, mode):
     grey = np.where(RAMP > 127, 255, 0).astype(np.uint8) if mode == "1" else RAMP
     wide = Image.fromarray(RAMP.astype(np.uint16) * 256 + 77)
-    image = wide if mode == "I;16" else Image.fromarray(RAMP).convert(mode)
+    image = wide if mode == "I;16" else Image.fromarray(grey).convert(mode)
     path = saved(tmp_path / ("a.tiff" if mode == "CMYK" else "a.png"), image)
     for channels in (1, 3):
         expected = np.repeat(grey[..., None], channels, -1)
@@ -105,7 +105,7 @@ def test_crop_keeps_the_centre_and_stretch_keeps_the_edges(tmp_path):
     assert (read_picture(path, (8, 8, 1), Resize((8, 8))) == 200).all()
     stretched = read_picture(path, (8, 8, 1), Resize((8, 8), "stretch"))
     assert stretched[:, 0].max() == stretched[:, -1].max() == 0
-    assert stretched[:, 4].min() == 200
+    assert stretched[:, 4].min() >= 200
 
 
 def test_a_resized_picture_and_a_resized_array_are_the_same(tmp_path):
@@ -127,7 +127,7 @@ def damaged(tmp_path):
         "text.png": (b"hello", "no picture"),
         "empty.png": (b"", "no picture"),
         "short.png": (png[: len(png) // 2], "cannot be decoded"),
-        "header.png": (png[:40], "cannot be decoded"),
+        "header.png": (png[:40], "no picture"),
         "flipped.png": (png[:2000] + bytes([png[2000] ^ 255]) + png[2001:], "cannot be decoded"),
         "short.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "cannot be decoded"),
     }
@@ -146,13 +146,15 @@ def test_what_is_no_picture_is_refused_with_its_path_and_the_reason(tmp_path):
         assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("most", [100, 700])
-def test_a_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch, most):
+@pytest.mark.parametrize(("most", "limits"), [(100, 2), (700, 1)])  # Pillow's error, and ours
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch, most, limits):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
     for name in "ab":
         for index in range(5):
             save_picture(tmp_path / name / f"{index}.png", drawn_images(1, (30, 30, 1))[0])
-    with pytest.raises(ValueError, match=rf"10 reasons(.|\n)*a/0\.png.*pixels.*{most}"):
+    with pytest.raises(
+        ValueError, match=rf"10 reasons(.|\n)*a/0\.png: .*pixels.* {most * limits} "
+    ):
         open_dataset(tmp_path)
 
 
