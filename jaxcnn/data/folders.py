@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxcnn.data.dataset import Dataset, Images
+from jaxcnn.data.dataset import Dataset
 from jaxcnn.data.faults import refuse
+from jaxcnn.data.images import Images
 from jaxcnn.data.pictures import Resize, decode, is_grey, read_bytes, read_picture
 from jaxcnn.data.splits import SPLITS, draw_splits, drawn_note
 from jaxcnn.data.tree import Tree, read_tree
@@ -108,7 +109,9 @@ def open_folder(
     return Dataset(
         name=root.resolve().name,
         classes=tree.classes,
-        **images,
+        train=images["train"],
+        validation=images["validation"],
+        test=images["test"],
         digest=digest.hexdigest(),
         resize=fitted,
         notes=tuple(notes),
@@ -201,8 +204,8 @@ def _shape_of(
             f"{h}x{w}" for h, w in (min(sizes, key=math.prod), max(sizes, key=math.prod))
         )
         notes.append(
-            f"{len(sizes)} sizes from {small} to {large} are resized to {resize}; image_size chooses "
-            f"another size"
+            f"{len(sizes)} sizes from {small} to {large} are resized to {resize}; image_size "
+            f"chooses another size"
         )
     return (*(resize.size if resize else next(iter(sizes))), channels), resize, notes
 

@@ -2,13 +2,13 @@
 
 A picture becomes grey (1 channel), RGB (3) or RGB with alpha (4):
 
-- A palette is looked up. CMYK, YCbCr, Lab and HSV become RGB, and RGB becomes grey, as Pillow does it:
-  grey is 0.299 R + 0.587 G + 0.114 B.
+- A palette is looked up. CMYK, YCbCr, Lab and HSV become RGB, and RGB becomes grey, as Pillow does
+  it: grey is 0.299 R + 0.587 G + 0.114 B.
 - Of 16 bits the upper 8 are taken.
 - Where fewer than 4 channels are asked for, a transparent picture is laid on white.
 - EXIF's orientation is applied. Of an animation the first frame is taken.
 
-Sizes change by Pillow's bicubic filter, which averages over all pixels it leaves out (anti-aliasing).
+Sizes change by Pillow's bicubic filter, which is widened where a picture shrinks (anti-aliasing).
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def fit(image: Image, resize: Resize | None) -> Image:
     images, operations = _pillow()
     if resize is None or resize.size == (image.height, image.width):
         return image
-    size, bicubic = resize.size[::-1], images.Resampling.BICUBIC
+    size, bicubic = (resize.size[1], resize.size[0]), images.Resampling.BICUBIC
     return (
         image.resize(size, bicubic)
         if resize.how == "stretch"
@@ -190,7 +190,7 @@ def fit_arrays(
     fitted = np.empty(shape, np.uint8)
     for index, image in enumerate(images):
         for channel in range(shape[-1]):
-            fitted[index, ..., channel] = fit(_picture(image[..., channel]), resize)
+            fitted[index, ..., channel] = np.asarray(fit(_picture(image[..., channel]), resize))
     return fitted
 
 
