@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def run_alone(name: str, epochs: int) -> dict[str, Any]:
         accuracies.append(float(accuracy))
 
     parameters = TRAIN[name](epochs, validated)
-    later = [after - before for before, after in zip(clock, clock[1:], strict=False)]
+    later = [after - before for before, after in pairwise(clock)]
     reached = [t for t, accuracy in zip(clock, accuracies, strict=True) if accuracy >= GOAL]
     return {
         "parameters": int(parameters),
