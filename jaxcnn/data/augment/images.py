@@ -202,8 +202,8 @@ def angles(key: jax.Array, images: jax.Array, degrees: float) -> jax.Array:
 
 def factors(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
     """Factors of size (N,), for :func:`warp`."""
-    bounds = {"minval": math.log(low), "maxval": math.log(high)}
-    return jnp.exp(jax.random.uniform(key, (len(images),), **bounds))
+    draws = jax.random.uniform(key, (len(images),), minval=math.log(low), maxval=math.log(high))
+    return jnp.exp(draws)
 
 
 def moves(key: jax.Array, images: jax.Array, alpha: float, sigma: float) -> jax.Array:
