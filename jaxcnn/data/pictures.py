@@ -2,8 +2,8 @@
 
 A picture becomes grey (1 channel), RGB (3) or RGB with alpha (4):
 
-- A palette is looked up. CMYK and YCbCr become RGB, and RGB becomes grey, as Pillow does it: grey is
-  0.299 R + 0.587 G + 0.114 B.
+- A palette is looked up. CMYK, YCbCr and Lab become RGB, and RGB becomes grey, as Pillow does it:
+  grey is 0.299 R + 0.587 G + 0.114 B.
 - Of 16 bits the upper 8 are taken.
 - Where fewer than 4 channels are asked for, a transparent picture is laid on white.
 - EXIF's orientation is applied. Of an animation the first frame is taken.

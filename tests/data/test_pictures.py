@@ -134,7 +134,6 @@ def damaged(tmp_path):
     for name, (content, words) in contents.items():
         (tmp_path / name).write_bytes(content)
         yield tmp_path / name, words
-    yield saved(tmp_path / "lab.tiff", Image.new("LAB", (4, 4))), "cannot be decoded"
     yield saved(tmp_path / "float.tiff", Image.fromarray(RAMP.astype(np.float32))), "floating-point"
     yield saved(tmp_path / "deep.tiff", Image.fromarray(RAMP.astype(np.int32) * 999)), "16 bits"
     yield tmp_path / "missing.png", "cannot be read"
