@@ -14,9 +14,7 @@ from jaxcnn.errors import InputError
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Files = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="FILE...", help="Pictures, or folders of pictures.", show_default=False
-    ),
+    typer.Argument(metavar="FILE...", help="Pictures, or folders of pictures.", show_default=False),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, help="Classes shown for each picture.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]

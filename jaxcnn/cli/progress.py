@@ -171,8 +171,8 @@ class _TrainingBar:
         """Shows the accuracy of validation; returns a line on the epoch."""
         self.shown["val"] = f"{event.accuracy:.2%}"
         self.bar.update(self.task, **self.shown)
-        return (
-            "epoch {epoch}  loss {loss}  acc {acc}  val {val}  {speed} img/s".format(**self.shown)
+        return "epoch {epoch}  loss {loss}  acc {acc}  val {val}  {speed} img/s".format(
+            **self.shown
         )
 
 

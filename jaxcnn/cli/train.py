@@ -39,7 +39,8 @@ Resume = Annotated[
     typer.Option("--resume", metavar="RUN", help="Continue this run.", show_default=False),
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write event files for TensorBoard to RUN/tensorboard.")
+    bool,
+    typer.Option("--tensorboard", help="Write event files for TensorBoard to RUN/tensorboard."),
 ]
 Distributed = Annotated[
     bool,
@@ -126,7 +127,9 @@ def train(
     if joining:
         join(coordinator, processes, process)
     folder = resume or out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    how = {"settings": values} if resume is not None else {"data": data or "mnist", "config": config}
+    how = (
+        {"settings": values} if resume is not None else {"data": data or "mnist", "config": config}
+    )
     _execute(folder, tensorboard, **how)
 
 

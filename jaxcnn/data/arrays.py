@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxcnn.data.parts import Parts, checked_parts
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The names of a split's images and labels, in the words of this package, Keras and MedMNIST.
 _NAMES = {
@@ -28,13 +31,13 @@ def read_npz(path: str | Path) -> Parts:
     """The arrays of an ``.npz`` file; no pickle is loaded.
 
     The training images are ``images`` and ``labels``, or ``x_train`` and ``y_train``, or
-    ``train_images`` and ``train_labels``; validation (``x_val``, ``y_val``, ...) and test (``x_test``,
-    ``y_test``, ...) may be there too, and ``classes``, the name of each label. Images without a
-    channel axis get one.
+    ``train_images`` and ``train_labels``; validation (``x_val``, ``y_val``, ...) and test
+    (``x_test``, ``y_test``, ...) may be there too, and ``classes``, the name of each label. Images
+    without a channel axis get one.
 
     Raises:
-      InputError: (a ValueError) if the file cannot be read, has other arrays, or has arrays that are
-        no images or labels: all faults at once.
+      InputError: (a ValueError) if the file cannot be read, has other arrays, or has arrays that
+        are no images or labels: all faults at once.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

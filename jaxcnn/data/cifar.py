@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 in their published binary archives.
 
-A record is one byte for the label (CIFAR-100: the coarse, then the fine label) and 3072 for the image:
-its red, green and blue planes of 32x32. https://www.cs.toronto.edu/~kriz/cifar.html; A. Krizhevsky,
-"Learning multiple layers of features from tiny images", 2009.
+A record is one byte for the label (CIFAR-100: the coarse, then the fine label) and 3072 for the
+image: its red, green and blue planes of 32x32. A. Krizhevsky, "Learning multiple layers of features
+from tiny images", 2009; https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ def read_cifar(
     test = [name for name in files if name in ("test_batch.bin", "test.bin")]
     if not (names and train and test):
         raise InputError(
-            f"{path}: has {', '.join(sorted(files)) or 'nothing'}, but a CIFAR archive in binary form "
-            f"has {' or '.join(_NAMES)}, data_batch_*.bin or train.bin, and test_batch.bin or test.bin"
+            f"{path}: has {', '.join(sorted(files)) or 'nothing'}, but a CIFAR archive in binary "
+            f"form has {' or '.join(_NAMES)}, data_batch_*.bin or train.bin, and test_batch.bin or "
+            f"test.bin"
         )
     label_bytes = 1 if "batches.meta.txt" in files else 2
     splits = {"train": train, "test": test}

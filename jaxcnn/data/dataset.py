@@ -1,4 +1,4 @@
-"""Labelled images in three splits, in memory or read on demand."""
+"""Labelled images in three splits."""
 
 from __future__ import annotations
 
@@ -6,90 +6,20 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxcnn.data.faults import refuse
+from jaxcnn.data.images import Images
 from jaxcnn.data.splits import SPLITS, draw_splits, drawn_note
-from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jaxcnn.data.pictures import Resize
 
 _CHUNK = 2**24  # bytes of images that are measured at a time
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """Images that are read on demand."""
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, C)."""
-        ...
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """The images (n, H, W, C) of ``indices`` (n,), uint8."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Labelled images: one split of a data set.
-
-    Attributes:
-      images: (N, H, W, C) with one to four channels: a uint8 array, or a :class:`Reader`.
-      labels: (N,), int32, from 0; any integers are converted.
-
-    Raises:
-      InputError: (a ValueError) if the shapes do not fit, if there are no images, or if a label is
-        negative.
-      TypeError: if an argument is not a NumPy array, or has another dtype.
-
-    >>> few = Images(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]))
-    >>> len(few), few.image_shape, few.nbytes, few.read(np.array([2, 0])).shape
-    (3, (8, 8, 1), 192, (2, 8, 8, 1))
-    """
-
-    images: np.ndarray | Reader
-    labels: np.ndarray
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.images, Reader):
-            _check_array(self.images)
-        _check_shape(self.images.shape)
-        _check_labels(self.labels, len(self))
-        object.__setattr__(self, "labels", self.labels.astype(np.int32))
-
-    def __len__(self) -> int:
-        return self.images.shape[0]
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        _, height, width, channels = self.images.shape
-        return height, width, channels
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of all images as uint8."""
-        return math.prod(self.images.shape)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the images are an array."""
-        return isinstance(self.images, np.ndarray)
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """The images (n, H, W, C) of ``indices`` (n,), uint8."""
-        return (
-            self.images[indices]
-            if isinstance(self.images, np.ndarray)
-            else self.images.read(indices)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +50,7 @@ class Dataset:
     digest: str
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
-    splits: dict[str, list[str] | list[int]] | None = None
+    splits: Mapping[str, list[str] | list[int]] | None = None
 
     def __post_init__(self) -> None:
         faults, classes = [], self.classes
@@ -228,7 +158,14 @@ class Dataset:
             named = ", ".join(classes[label] for label in absent)
             notes += (f"no training image for {len(absent)} of {len(classes)} classes: {named}",)
         return cls(
-            name, classes, **parts, digest=_digest(classes, parts), notes=notes, splits=splits
+            name,
+            classes,
+            parts["train"],
+            parts["validation"],
+            parts["test"],
+            _digest(classes, parts),
+            notes=notes,
+            splits=splits,
         )
 
 
@@ -237,71 +174,6 @@ def _digest(classes: tuple[str, ...], parts: dict[str, Images]) -> str:
     for split in SPLITS:
         part = parts[split]
         digest.update(f"{split} {part.images.shape}".encode())
-        digest.update(np.ascontiguousarray(part.images))
-        digest.update(part.labels)
+        digest.update(np.ascontiguousarray(part.images).data)
+        digest.update(part.labels.data)
     return digest.hexdigest()
-
-
-def _check_array(images: object) -> None:
-    if not isinstance(images, np.ndarray):
-        raise TypeError(
-            f"images must be a NumPy array, got {type(images).__name__}; use np.asarray(images)"
-        )
-    if images.dtype == np.uint8:
-        return
-    if images.dtype.kind not in "biuf" or not images.size:
-        raise TypeError(f"images must be uint8, got {images.dtype}; use images.astype(np.uint8)")
-    low, high = images.min(), images.max()
-    if images.dtype.kind == "b":
-        use = "255 * images.astype(np.uint8)"
-    elif images.dtype.kind == "f" and 0 <= low and high <= 1:
-        use = "(255 * images).round().astype(np.uint8)"
-    elif images.dtype.kind == "f" and -1 <= low and high <= 1:
-        use = "(127.5 * images + 127.5).round().astype(np.uint8)"
-    elif 0 <= low and high <= 255:
-        use = "images.round().astype(np.uint8)"
-    elif images.dtype == np.uint16:
-        use = "(images >> 8).astype(np.uint8)"
-    else:
-        use = "np.interp(images, (low, high), (0, 255)).astype(np.uint8)"
-    raise TypeError(
-        f"images must be uint8, from 0 to 255, got {images.dtype} from {low} to {high}; use {use}"
-    )
-
-
-def _check_shape(shape: tuple[int, ...]) -> None:
-    if len(shape) == 4 and 1 <= shape[3] <= 4 and shape[1] and shape[2]:
-        if not shape[0]:
-            raise InputError("images must be one or more, got none")
-        return
-    if len(shape) == 3:
-        use = "images[..., None]"
-    elif len(shape) == 4 and 1 <= shape[1] <= 4:
-        use = "np.moveaxis(images, 1, -1)"
-    else:
-        use = "one to four channels, on the last axis"
-    raise InputError(f"images of shape {shape} are not (N, H, W, C); use {use}")
-
-
-def _check_labels(labels: object, count: int) -> None:
-    if not isinstance(labels, np.ndarray):
-        raise TypeError(
-            f"labels must be a NumPy array, got {type(labels).__name__}; use np.asarray(labels)"
-        )
-    if labels.ndim == 2 and len(labels) == count:
-        use = "labels[:, 0]" if labels.shape[1] == 1 else "labels.argmax(-1)"
-        raise InputError(f"labels of shape {labels.shape} are not (N,); use {use}")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {labels.dtype}; use labels.astype(np.int32)")
-    if labels.shape != (count,):
-        raise InputError(
-            f"labels of shape {labels.shape} do not fit the {count} images; use one for each"
-        )
-    if (low := int(labels.min())) < 0:
-        raise InputError(
-            f"labels must be 0 or more, got {low} at index {labels.argmin()}; use labels + {-low}"
-        )
-    if int(labels.max()) >= 2**31:
-        raise InputError(
-            f"labels must be below 2**31, got {labels.max()}; use the classes' numbers"
-        )

@@ -45,8 +45,8 @@ def fetch(path: Path, address: str, size: int, sha256: str, progress: Progress) 
       progress: called with the file's name, the bytes so far, and all bytes.
 
     Raises:
-      InputError: (a ValueError) if the file cannot be downloaded (the message says where to put it by
-        hand), or is not as published.
+      InputError: (a ValueError) if the file cannot be downloaded (the message says where to put it
+        by hand), or is not as published.
     """
     if not path.exists():
         try:
@@ -72,8 +72,8 @@ def _checked(path: Path, sha256: str) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise InputError(
-            f"{path}: is damaged or altered: its {len(content)} bytes have SHA-256 {digest[:16]}..., "
-            f"not {sha256[:16]}...; delete it, and it is downloaded again"
+            f"{path} is damaged or altered: its {len(content)} bytes have SHA-256 "
+            f"{digest[:16]}..., not {sha256[:16]}...; delete it, and it is downloaded again"
         )
     return content
 

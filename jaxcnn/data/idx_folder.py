@@ -25,8 +25,8 @@ def has_idx(folder: Path) -> bool:
 def read_idx_folder(folder: Path) -> Parts:
     """The arrays of the IDX files in ``folder``: a file of images and one of labels for each split.
 
-    The word before ``images`` or ``labels`` tells the split: ``test`` or ``t10k``, ``val``, or anything
-    else for train.
+    The word before ``images`` or ``labels`` tells the split: ``test`` or ``t10k``, ``val``, or
+    anything else for train.
 
     Raises:
       InputError: (a ValueError) if a file is missing, or cannot be read: all faults at once.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jaxcnn.data.dataset import Images
 from jaxcnn.data.faults import refuse
+from jaxcnn.data.images import Images
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def checked_parts(
     classes: tuple[str, ...] | None,
     arrays: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> Parts:
-    """``arrays`` as parts, with an axis for the channel of grey images (N, H, W) and without the last
-    axis of labels (N, 1); the faults of all splits are one error.
+    """``arrays`` as parts; the faults of all splits are one error.
+
+    Grey images (N, H, W) get an axis for the channel, labels (N, 1) lose the last axis.
 
     >>> import numpy as np
     >>> arrays = {"train": (np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1), int))}

@@ -1,6 +1,6 @@
-"""Published data sets by name: MNIST, which comes with the package, and others, which are downloaded.
+"""Published data sets by name: MNIST comes with the package, the others are downloaded.
 
-Each file is checked by its SHA-256 whenever it is read. The digests of files that are downloaded are
+Each file is checked by its SHA-256 whenever it is read. The digests of the downloaded files are
 those of TensorFlow Datasets (``url_checksums``).
 """
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxcnn.data.arrays import read_npz
-from jaxcnn.data.dataset import Dataset, Images
+from jaxcnn.data.dataset import Dataset
 from jaxcnn.data.folders import open_folder, open_folder_images
 from jaxcnn.data.idx_folder import has_idx, read_idx_folder
+from jaxcnn.data.images import Images
 from jaxcnn.data.pictures import Resize, fit_arrays
 from jaxcnn.data.published import PUBLISHED, read_published
 from jaxcnn.errors import InputError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from jaxcnn.data.parts import Parts
 
 
-def _silent(what: str, done: int, total: int) -> None:  # noqa: ARG001, the signature of Progress
+def _silent(what: str, done: int, total: int) -> None:
     """No progress is shown."""
 
 
@@ -46,25 +47,25 @@ def open_dataset(
     Args:
       where: one of these.
 
-        - ``mnist``, which comes with the package; ``fashion-mnist``, ``cifar10`` or ``cifar100``, which
-          are downloaded once. Their last 5,000 training images are for validation.
+        - ``mnist``, which comes with the package; ``fashion-mnist``, ``cifar10`` or ``cifar100``,
+          which are downloaded once. Their last 5,000 training images are for validation.
         - A file ``.npz``: see :func:`jaxcnn.data.arrays.read_npz`.
         - A folder of IDX files (``train-images-idx3-ubyte``, ..., also compressed).
-        - A folder with a folder of pictures (PNG, JPEG, BMP, WebP, GIF, TIFF) for each class, or with
-          such class folders in ``train``, ``val`` and ``test``. Needs Pillow.
-      image_size: (H, W) of the images; None keeps their size. Pictures of different sizes become squares
-        with the median of their shorter sides, at most 224.
+        - A folder with a folder of pictures (PNG, JPEG, BMP, WebP, GIF, TIFF) for each class, or
+          with such class folders in ``train``, ``val`` and ``test``. Needs Pillow.
+      image_size: (H, W) of the images; None keeps their size. Pictures of different sizes become
+        squares with the median of their shorter sides, at most 224.
       resize: ``"crop"`` or ``"stretch"``; see :class:`jaxcnn.data.Resize`.
-      channels: 1, 3 or 4; None keeps those of arrays, and reads pictures as grey if all are grey, else
-        as RGB. See :mod:`jaxcnn.data.pictures`.
+      channels: 1, 3 or 4; None keeps those of arrays, and reads pictures as grey if all are grey,
+        else as RGB. See :mod:`jaxcnn.data.pictures`.
       validation_share: of the training images, for a validation split that is not given; see
         :func:`jaxcnn.data.splits.draw_splits`.
       test_share: likewise for the test split.
       seed: of the drawn splits.
       memory: bytes up to which pictures are kept in memory; above it they are decoded when read.
       folder: where downloads are kept; None for ``$JAXCNN_DATA`` or ``~/.cache/jaxcnn``.
-      progress: called with what is done, how much of it, and the total: files for pictures, bytes for
-        downloads.
+      progress: called with what is done, how much of it, and the total: files for pictures, bytes
+        for downloads.
 
     Raises:
       InputError: (a ValueError) if there is no data set, or if anything in it cannot be used: every
@@ -150,8 +151,8 @@ def open_images(
     own = parts.classes or tuple(str(label) for label in range(int(labels.max()) + 1))
     if parts.classes and (unknown := [name for name in own if name not in classes]):
         raise InputError(
-            f"{parts.name} has the classes {', '.join(own)}, but {', '.join(unknown)} are none of the "
-            f"classes {', '.join(classes)}"
+            f"{parts.name} has the classes {', '.join(own)}, but {', '.join(unknown)} are none of "
+            f"the classes {', '.join(classes)}"
         )
     if len(own) > len(classes):
         raise InputError(

@@ -20,9 +20,9 @@ def draw_splits(
 ) -> dict[str, np.ndarray]:
     """The indices of each split, drawn without replacement, class by class.
 
-    A class of n images gives ``round(share * n)`` to a split, but at least one, as long as one is
-    left for training. The images are drawn by the SHA-256 of the seed and their names, so the draw
-    is the same on every machine and with every version of NumPy.
+    A class of n images gives ``round(share * n)`` to a split, but at least one if n is 3 or more,
+    and at least one stays for training. The images are drawn by the SHA-256 of the seed and their
+    names, so the draw is the same on every machine and with every version of NumPy.
 
     Args:
       labels: (N,), the class of each image.
@@ -51,8 +51,8 @@ def draw_splits(
             )
     if sum(shares.values()) >= 1:
         raise InputError(
-            f"shares of {' and '.join(map(str, shares.values()))} leave no images for training; use "
-            f"0.1 each"
+            f"shares of {' and '.join(map(str, shares.values()))} leave no images for training; "
+            f"use 0.1 each"
         )
     drawn: dict[str, list[int]] = {split: [] for split in ("train", *shares)}
     rank = [
@@ -60,9 +60,11 @@ def draw_splits(
     ]
     for label in np.unique(labels):
         members = sorted(np.flatnonzero(labels == label).tolist(), key=rank.__getitem__)
-        size = len(members)
+        size, left = len(members), len(shares)
         for split, share in shares.items():
-            count = min(max(1, round(share * size)), max(0, len(members) - 1))
+            left -= 1
+            room = max(len(members) - 1 - left, min(1, len(members) - 1))
+            count = min(max(1, round(share * size)), room)
             drawn[split] += members[:count]
             members = members[count:]
         drawn["train"] += members

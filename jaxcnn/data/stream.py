@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxcnn.errors import InputError
 from jaxcnn.extra import requires_extra
 from jaxcnn.geometry.check import integer
@@ -18,9 +20,9 @@ from jaxcnn.geometry.check import integer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
+    import grain
 
-    from jaxcnn.data.dataset import Images
+    from jaxcnn.data.images import Images
 
     Batch = tuple[np.ndarray, np.ndarray]
 
@@ -45,8 +47,8 @@ def batches(
       indices: gives the indices (b,) of a step; with workers it must be picklable.
       first: the first step, from 0.
       end: the step after the last.
-      workers: processes that read; 0 for two threads of this process. Processes need ``grain``; they are
-        started anew (spawned), so a script that uses them needs ``if __name__ == "__main__":``.
+      workers: processes that read; 0 for two threads of this process. Processes need ``grain``, of
+        the extra ``stream``; they are spawned, so a script needs ``if __name__ == "__main__":``.
 
     Yields:
       images (b, H, W, C), uint8, and labels (b,), int32.
@@ -54,7 +56,6 @@ def batches(
     Raises:
       InputError: (a ValueError) if images cannot be read, or if a worker ends unexpectedly.
 
-    >>> import numpy as np
     >>> from jaxcnn.data import Images
     >>> few = Images(np.zeros((6, 8, 8, 1), np.uint8), np.arange(6))
     >>> steps = batches(few, lambda step: np.arange(2) + 2 * step, 1, 3)
@@ -78,8 +79,8 @@ class _Steps:
     def __len__(self) -> int:
         return max(0, self.end - self.first)
 
-    def __getitem__(self, place: int) -> Batch:
-        chosen = self.indices(self.first + place)
+    def __getitem__(self, index: int) -> Batch:
+        chosen = self.indices(self.first + index)
         return self.images.read(chosen), self.images.labels[chosen]
 
 
@@ -100,17 +101,23 @@ def _by_threads(steps: _Steps) -> Iterator[Batch]:
 def _by_processes(steps: _Steps, workers: int) -> Iterator[Batch]:
     with requires_extra("reading with worker processes"):
         import grain
-    if not len(steps):
-        return
+        from absl.flags import FLAGS
+    if not FLAGS.is_parsed():  # grain 0.2.18 needs it: github.com/google/grain/issues/1355
+        FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(
-        num_workers=min(workers, len(steps)), per_worker_buffer_size=_AHEAD
+        num_workers=max(1, min(workers, len(steps))), per_worker_buffer_size=_AHEAD
     )
     # One thread: a worker reads one batch after the other.
     reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     data = grain.MapDataset.source(steps).to_iter_dataset(reading)
-    iterator = iter(data.mp_prefetch(options, _prepare_worker))
+    return _closing(data.mp_prefetch(options, _prepare_worker))
+
+
+def _closing(data: grain.IterDataset[Batch]) -> Iterator[Batch]:
+    iterator = iter(data)
     try:
-        yield from iterator
+        for images, labels in iterator:  # in shared memory, which is freed with the iterator
+            yield np.array(images), np.array(labels)
     except RuntimeError as error:
         raise InputError(f"a worker that reads images failed: {error}; use workers=0") from None
     finally:

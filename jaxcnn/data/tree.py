@@ -24,7 +24,7 @@ class Tree:
 
     Attributes:
       splits: for each split, or for ``all`` where the folder has class folders themselves, the path
-        of each picture, relative to the folder and with ``/``, and its class; in order of the paths.
+        of each picture, relative to the folder and with ``/``, and its class; in order of paths.
       classes: the names of the class folders of ``train`` or ``all``, sorted.
       faults: what must be put right, a line each.
       notes: what was left out.
@@ -37,11 +37,11 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """The pictures below ``root``: in ``root/CLASS`` or in ``root/train/CLASS``, ``root/val/CLASS``,
-    ``root/test/CLASS``, at any depth below the class.
+    """The pictures in ``root/CLASS``, or in ``root/train/CLASS``, ``root/val/CLASS`` and so on.
 
-    The folder ``val`` may be called ``valid`` or ``validation``. Names that begin with a dot are
-    ignored; other files than pictures are left out with a note.
+    They may be at any depth below the class. The folder ``val`` may be called ``valid`` or
+    ``validation``. Names that begin with a dot are ignored; other files than pictures are left out
+    with a note.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -125,8 +125,5 @@ def _left_out(others: list[str]) -> tuple[str, ...]:
     if not others:
         return ()
     few = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
-    one = len(others) == 1
-    return (
-        f"{len(others)} {'file is no picture and was' if one else 'files are no pictures and were'} "
-        f"left out: {few}",
-    )
+    are = "file is no picture and was" if len(others) == 1 else "files are no pictures and were"
+    return (f"{len(others)} {are} left out: {few}",)

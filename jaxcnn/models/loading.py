@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,10 @@ def load_model(name: str, **offered: Any) -> Callable[..., Any]:
 
 def _accepted(name: str, factory: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
     """The offered arguments that the function has."""
+    # The signature of a Flax module's class is that of its metaclass, (*args, **kwargs).
+    function = partial(factory.__init__, None) if isinstance(factory, type) else factory
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a builtin without a signature
         return {}
     keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -29,7 +29,8 @@ class Block(nnx.Module):
     cell is skipped (He et al., arXiv:1812.01187, ResNet-D).
 
     >>> import jax.numpy as jnp
-    >>> Block((9, 12), 4, 8, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 4))).shape
+    >>> x = jnp.ones((2, 9, 12, 4))
+    >>> nnx.eval_shape(lambda: Block((9, 12), 4, 8, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 6, 8)
     """
 
@@ -75,7 +76,8 @@ class ResNet(nnx.Module):
     Source: He et al., arXiv:1512.03385, section 4.2.
 
     >>> import jax.numpy as jnp
-    >>> ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 3))).shape
+    >>> x = jnp.ones((2, 9, 12, 3))
+    >>> nnx.eval_shape(lambda: ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
     (2, 5)
     """
 

@@ -52,8 +52,8 @@ def test_a_step_is_the_optimizers_update_for_the_gradient_of_the_weighted_mean_l
     batch = batch_of(trainer, data, weights=given)
     module = net()
     loss, grads = nnx.value_and_grad(loss_of)(module, batch, trainer)
-    rate = float(trainer.schedule(0))
-    wanted = jax.tree.map(lambda p, g: p - rate * g, nnx.state(module, nnx.Param), nnx.state(grads))
+    rate = float(trainer.learning_rates(np.array([0]))[0])
+    wanted = jax.tree.map(lambda p, g: p - rate * g, nnx.state(module, nnx.Param), grads)
     state, metrics = trainer.run_batch(trainer.init(), batch)
     assert float(metrics.loss[0]) == pytest.approx(float(loss), rel=1e-5)
     bound = 10 * gamma(32 * SHAPE[0] * SHAPE[1] * 27, "float32")
@@ -65,7 +65,7 @@ def test_a_step_is_the_optimizers_update_for_the_gradient_of_the_weighted_mean_l
 
 def test_a_program_of_many_steps_equals_the_steps_one_by_one(data):
     """On accelerators a program has many steps: a loop, with sums in the same order."""
-    trainer = small_trainer()
+    trainer = small_trainer(replace(CONFIG, optimizer="sgd"))
     images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
     indices = np.random.default_rng(0).integers(0, len(data.train), (5, 32), np.int32)
     weights = np.ones((5, 32), np.float32)
@@ -77,7 +77,7 @@ def test_a_program_of_many_steps_equals_the_steps_one_by_one(data):
         losses.append(float(found.loss[0]))
     np.testing.assert_allclose(metrics.loss, losses, rtol=1e-3)
     for got, want in zip(arrays_of(many), arrays_of(one), strict=True):
-        np.testing.assert_allclose(got, want, atol=2e-3)
+        np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 def test_images_on_the_device_and_batches_from_the_host_give_the_same_step(data):
@@ -157,20 +157,22 @@ def test_the_average_follows_the_weights_with_its_decay(data):
 
 
 def test_bfloat16_computes_in_16_bits_and_keeps_weights_in_32(data):
-    trainer = small_trainer(replace(PLAIN, dtype="bfloat16", learning_rate=1e-5))
     seen = []
 
     class Watched(type(net())):
         def __call__(self, x):
-            seen.append((x.dtype, self.out.kernel.dtype))
-            return super().__call__(x)
+            y = super().__call__(x)
+            seen.append((x.dtype, self.out.kernel.dtype, y.dtype))
+            return y
 
     trainer = small_trainer(
         replace(PLAIN, dtype="bfloat16", learning_rate=1e-5), lambda: Watched(nnx.Rngs(0))
     )
-    state, metrics = trainer.run_batch(trainer.init(), batch_of(trainer, data))
-    assert set(seen) == {(jnp.bfloat16, jnp.bfloat16)}
+    with jax.numpy_dtype_promotion("standard"):  # Flax's BatchNorm needs it in bfloat16
+        state, metrics = trainer.run_batch(trainer.init(), batch_of(trainer, data))
+    assert set(seen) == {(jnp.dtype("bfloat16"),) * 3}
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.rest["norm"])} == {jnp.dtype("float32")}
     assert float(metrics.loss[0]) < 3
 
 
