@@ -202,6 +202,7 @@ def _shape_of(
     resize = None
     if image_size is not None:
         resize = Resize(image_size, how)
+        notes.append(f"pictures are resized to {resize}")
     elif len(sizes) > 1:
         side = min(_LARGEST, round(float(np.median([min(fact.size) for fact in facts.values()]))))
         resize = Resize((side, side), how)

@@ -76,9 +76,9 @@ def _accepted(name: str, factory: Callable[..., Any], offered: dict[str, Any]) -
     for each in parameters:
         needed = each.default is inspect.Parameter.empty and each.kind not in variadic
         if needed and (each.name not in offered or each.name not in by_name):
-            offers = f"of {', '.join(offered)} those that it names" if offered else "no arguments"
+            given = f"{', '.join(offered)} alone" if offered else "no arguments"
             raise InputError(
-                f"{name} needs {each.name}, but is given {offers}; give {each.name} a default, or "
+                f"{name} needs {each.name}, but is given {given}; give {each.name} a default, or "
                 f"wrap {name} in a function without it"
             )
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):

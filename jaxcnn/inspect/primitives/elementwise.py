@@ -53,10 +53,10 @@ def elementwise(op: Operation) -> list[Value]:
         if not normalization.is_division_by_learnt_deviation(op, constants):
             return [_of_statistics(op, values, dependent)]
         # The input of this normalisation is a pooled map, not a statistic of a map.
-        maps = [
-            replace(materialize(op, value), subtracted_mean=value.weights) for value in dependent
+        maps = dependent = [
+            replace(materialize(op, value), is_statistic=False, subtracted_mean=value.weights)
+            for value in dependent
         ]
-        dependent = maps
     if not _may_normalize(name, maps):
         maps = [absorb_statistics(op, value) for value in maps]
     statistics = [value for value in dependent if value.is_statistic]
