@@ -1,7 +1,7 @@
 """Atomic checkpoints of a run's state, written by Orbax.
 
     checkpoint/
-      best              the number of steps of the best checkpoint
+      best              the steps of the best checkpoint and of the best one before it
       1200/             a folder for each checkpoint, named after the number of steps done
         state/          the arrays, by Orbax
         contents.txt    path, shape and dtype of each array
@@ -77,14 +77,14 @@ class Checkpoints:
         Raises:
           InputError: (a ValueError) if it cannot be written; the earlier ones are as they were.
         """
-        texts = {CONTENTS: _contents(state), INFO: json.dumps(info) + "\n"}
+        files = {CONTENTS: _contents(state).encode(), INFO: json.dumps(info).encode()}
         try:
             if on_first_process(lambda: self._begin(step)):
                 leaves = _named(state).items()
                 arrays = {name: _stored(leaf) for name, leaf in leaves if leaf.size}
                 with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
                     orbax.save(self._new(step) / STATE, args=ocp.args.StandardSave(arrays))
-            on_first_process(lambda: self._complete(step, texts, best))
+            on_first_process(lambda: self._complete(step, files, best))
         except (OSError, ValueError) as error:
             if jax.process_index() == 0:
                 shutil.rmtree(self._new(step), ignore_errors=True)
@@ -119,7 +119,7 @@ class Checkpoints:
             arrays have other names, shapes or dtypes.
         """
         folder = self.folder / str(on_first_process(lambda: self._choose(step, warn)))
-        saved, expected = (folder / CONTENTS).read_text(), _contents(like)
+        saved, expected = (folder / CONTENTS).read_text("utf-8"), _contents(like)
         if saved != expected:
             lines = zip_longest(saved.splitlines(), expected.splitlines(), fillvalue="nothing")
             one, other = next(pair for pair in lines if pair[0] != pair[1])
@@ -137,7 +137,7 @@ class Checkpoints:
             arrays[name] = jnp.zeros(target.shape, target.dtype, device=target.sharding)
         restored = [_restored(arrays[name], leaf) for name, leaf in leaves.items()]
         state = jax.tree.unflatten(jax.tree.structure(like), restored)
-        return state, json.loads((folder / INFO).read_text())
+        return state, json.loads((folder / INFO).read_bytes())
 
     def newest(self) -> Path:
         """The folder of the newest checkpoint that is not damaged.
@@ -171,13 +171,13 @@ class Checkpoints:
         self._new(step).mkdir()
         return True
 
-    def _complete(self, step: int, texts: dict[str, str], best: bool) -> None:
+    def _complete(self, step: int, files: dict[str, bytes], best: bool) -> None:
         """Names a new checkpoint, marks the best one, and removes those no longer wanted."""
         new = self._new(step)
         if new.exists():
-            for name, text in texts.items():
-                (new / name).write_text(text)
-            (new / DIGESTS).write_text(_digests(new))
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+            (new / DIGESTS).write_bytes(_digests(new))
             for later in self.steps():
                 if later >= step:  # damaged: see `save`
                     self._remove(later)
@@ -244,7 +244,7 @@ class Checkpoints:
     def _is_intact(self, step: int) -> bool:
         folder = self.folder / str(step)
         try:
-            return (folder / DIGESTS).read_bytes() == _digests(folder).encode()
+            return (folder / DIGESTS).read_bytes() == _digests(folder)
         except OSError:
             return False
 
@@ -281,7 +281,7 @@ def _target(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(stored.shape, stored.dtype, sharding=sharding)
 
 
-def _digests(folder: Path) -> str:
+def _digests(folder: Path) -> bytes:
     """A line for each file under ``folder``, in the format of sha256sum."""
     lines = []
     for path in sorted(folder.rglob("*")):
@@ -289,4 +289,4 @@ def _digests(folder: Path) -> str:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
-    return "".join(lines)
+    return "".join(lines).encode()

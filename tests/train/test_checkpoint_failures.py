@@ -18,7 +18,7 @@ from jaxcnn.train.checkpoint import Checkpoints
 from tests.train.states import assert_holds, error_of, flip, saved, state_of
 
 CHANGES = [(os, name) for name in ("mkdir", "rename", "replace", "unlink", "rmdir")]
-CHANGES += [(Path, "write_text")]
+CHANGES += [(Path, "write_bytes"), (Path, "write_text")]
 """Functions by which a save changes what is on the disk; TensorStore has its own."""
 
 
