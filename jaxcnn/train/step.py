@@ -13,7 +13,7 @@ from jax import lax
 
 from jaxcnn.data import augment
 from jaxcnn.train.optim import make_optimizer, make_schedule
-from jaxcnn.train.state import Network, TrainState, blend, cast, make_network, split
+from jaxcnn.train.state import Network, TrainState, blend, cast, make_network
 from jaxcnn.train.tasks import Sums, sums, targets_of
 
 if TYPE_CHECKING:
