@@ -179,7 +179,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         axes.set_xticks(range(number), names, rotation=90 if long else 0)
         axes.set_yticks(range(number), names)
         for i, j in np.argwhere(counts > 0):
-            color = "white" if shares[i, j] > 0.25 else "black"
+            color = "white" if shares[i, j] > 0.4 else "black"
             size = 8 if number <= 12 else 5
             axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=size)
     return figure
