@@ -1,6 +1,7 @@
 """``jaxcnn train``: its options, what it shows, how it ends, and how it goes on."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -11,8 +12,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from jaxcnn.cli.progress import Display
+from jaxcnn.cli.progress import Display, ReadingBar
 from jaxcnn.cli.train import SECTIONS
 from jaxcnn.train import (
     Compiled,
@@ -213,6 +215,18 @@ def test_the_bar_shows_the_validation_of_the_last_epoch():
     assert bar.bar.tasks[0].fields["val"] == "-"
     display(Validated(1, 4, 0.1, 0.75, True))
     assert bar.bar.tasks[0].fields["val"] == "75.00%"
+
+
+def test_the_bar_of_reading_shows_how_much_and_disappears():
+    file = io.StringIO()
+    with ReadingBar(Console(file=file, force_terminal=True, width=80)) as reading:
+        assert file.getvalue() == ""
+        for done in range(4):
+            reading("reading [bold] things", done, 3)
+        reading("something of unknown size", 5, 0)
+        assert [(t.completed, t.total) for t in reading.bar.tasks] == [(3, 3), (5, None)]
+    assert "reading [bold] things" in file.getvalue()
+    assert file.getvalue().endswith("\x1b[2K")
 
 
 def test_a_display_of_another_process_is_silent(capfd):
