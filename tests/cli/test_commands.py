@@ -79,8 +79,8 @@ def test_size_with_floor_prints_the_cells_dropped(monkeypatch, capfd):
             ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
         (
-            "plan dense",
-            ["'dense' is not a kind of layer; the kinds are conv, max, avg", "conv:32:k3"],
+            "plan linear",
+            ["'linear' is not a kind of layer; the kinds are conv, max, avg", "conv:32:k3"],
         ),
         ("evaluate nowhere", ["nowhere is not a run folder"]),
         ("train --resume nowhere", ["nowhere is not a run folder"]),
