@@ -73,8 +73,8 @@ def test_size_with_floor_prints_the_cells_dropped(capfd):
             ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
         (
-            "plan spiral",
-            ["'spiral' is not a kind of layer; the kinds are conv, max, avg"],
+            "plan linear",
+            ["'linear' is not a kind of layer; the kinds are conv, max, avg", "conv:32:k3"],
         ),
         (
             "explain 8x7x1 --kernel-size 3x3 --out-channels 1",
