@@ -139,12 +139,13 @@ def test_a_closed_pipe_does_not_end_a_run(pictures, tmp_path):
 @pytest.mark.parametrize("words", ["train --epochs 1", "doctor"])
 def test_ctrl_c_during_the_imports_is_exit_code_130_and_no_traceback(words, tmp_path):
     code = (
-        "import os, signal, sys, jaxcnn.cli\n"
+        "import gc, os, signal, sys, jaxcnn.cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(name, path, target=None):\n"
         "        if name == 'jax':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
+        "            gc.collect()  # XLA has such a callback, where exceptions are swallowed\n"
         "sys.meta_path.insert(0, Finder)\n"
         f"sys.argv[1:] = {words.split()}\n"
         "jaxcnn.cli.main()\n"
