@@ -193,7 +193,10 @@ def test_every_package_defines_and_documents_the_names_in_its_all(name):
             assert inspect.getdoc(value), f"{name}.{entry} has no docstring"
 
 
-SHOWN = [f"jaxcnn.{room}" for room in ("geometry", "nn", "ops", "reference", "shapes", "testing")]
+SHOWN = [
+    f"jaxcnn.{room}"
+    for room in ("geometry", "models", "nn", "ops", "reference", "shapes", "testing")
+]
 
 
 @pytest.mark.parametrize("name", SHOWN)

@@ -176,6 +176,11 @@ class Run:
             ) from None
 
     @property
+    def resize(self) -> Resize:
+        """How other pictures get the size of the run's images."""
+        return self.data.resize or Resize(self.data.image_shape[:2], self.config.resize)
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
@@ -248,7 +253,7 @@ class Run:
         Raises:
           InputError: (a ValueError) if it cannot be written.
         """
-        with self._writes(name):
+        with self.writes(name):
             _write(self.folder / name, text)
 
     def append_metrics(self, lines: Iterable[dict[str, Any]]) -> None:
@@ -258,11 +263,12 @@ class Run:
           InputError: (a ValueError) if they cannot be written.
         """
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        with self._writes("metrics.jsonl"), (self.folder / "metrics.jsonl").open("a") as file:
+        with self.writes("metrics.jsonl"), (self.folder / "metrics.jsonl").open("a") as file:
             file.write(text)
 
     @contextmanager
-    def _writes(self, name: str) -> Iterator[None]:
+    def writes(self, name: str) -> Iterator[None]:
+        """Turns an error of the file system into one line on a file of the folder."""
         try:
             yield
         except OSError as error:
