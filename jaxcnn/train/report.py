@@ -13,7 +13,6 @@ from jaxcnn.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from jaxcnn.data import Images
     from jaxcnn.train.run import Run
