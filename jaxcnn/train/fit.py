@@ -110,6 +110,8 @@ def resume(
     run = replace(run, config=replace(run.config, **settings))
     with run.locked():
         if (result := _finished(run)) is not None:
+            if model is not None:
+                run.trained(model)
             for callback in callbacks:
                 callback(result)
             return result
@@ -176,7 +178,7 @@ def _finished(run: Run) -> Result | None:
     names = {entry.name for entry in fields(Result)}
     found: dict[str, Any] = {name: value for name, value in summary.items() if name in names}
     found["folder"] = run.folder
-    return Result(**found)
+    return Result(**found) if set(found) == names else None  # else the end is done again
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:

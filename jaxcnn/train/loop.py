@@ -60,7 +60,8 @@ class Loop:
 
     def execute(self) -> Result:
         """Trains until the end or an interruption."""
-        state, info = self._restored()
+        warnings: list[str] = []
+        state, info = self._restored(warnings.append)
         step = int(state.step)
         self.best, self.stale = info["best"], info["stale"]
         self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}
@@ -77,25 +78,32 @@ class Loop:
                 self.order.steps,
             )
         )
+        for text in warnings:
+            self.emit(Warned(text))
         if not step:
             self.save(state, 0)  # an interrupt before the first step can be resumed
         try:
-            state, step = self._epochs(state, step)
+            if not any_process(self.interrupted())[0]:
+                state, step = self._epochs(state, step)
         finally:
             self.feed.close()
         return self._end(state, step)
 
-    def _restored(self) -> tuple[TrainState, dict[str, Any]]:
+    def _restored(self, warn: Callable[[str], None]) -> tuple[TrainState, dict[str, Any]]:
         fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
         if not self.checkpoints.steps():
             on_first_process(lambda: self.run.rewind_metrics(0))
             return self.trainer.init(), fresh
 
-        def warn(text: str) -> None:
-            self.emit(Warned(text))
-
         state, info = self.checkpoints.restore(self.trainer.abstract(), warn=warn)
-        on_first_process(lambda: self.run.rewind_metrics(int(state.step)))
+        step = int(state.step)
+        if step > self.order.steps:
+            raise InputError(
+                f"the checkpoint in {self.checkpoints.folder} has done {step} steps, but the "
+                f"settings in {self.run.folder / 'config.json'} have only {self.order.steps}; "
+                f"restore the settings"
+            )
+        on_first_process(lambda: self.run.rewind_metrics(step))
         return state, info
 
     def _epochs(self, state: TrainState, step: int) -> tuple[TrainState, int]:
@@ -145,7 +153,8 @@ class Loop:
 
     def _diverged(self, state: TrainState, bad: Bad) -> DivergedError:
         """Keeps the last good state, and says what happened after it."""
-        step = int(state.step)  # the state has stayed where it was before the bad step
+        state = state._replace(step=~state.step)  # it has stayed as it was before the bad step
+        step = int(state.step)
         split, order, place = self.data.train, self.order, self.trainer.place
         rows = place.rows(order.batch_size)
         chosen = order.indices(step)[rows]
@@ -206,7 +215,7 @@ class Loop:
             found = evaluate(self.trainer, variables, self.data.test)
             self.log.tested(int(chosen.step), found)
             if self.run.model is not None:
-                trained_module(self.trainer, chosen, self.run.model)
+                trained_module(self.run.model, variables)
         result = Result(
             folder=self.run.folder,
             step=step,

@@ -51,7 +51,8 @@ def draw(run: Run, state: TrainState, test: Images, found: Evaluation | None) ->
 
 
 def _save(run: Run, name: str, figure: Figure) -> None:
-    with atomic_write(run.folder / f"{name}.png") as path:
+    name = f"{name}.png"
+    with run.writes(name), atomic_write(run.folder / name) as path:
         figure.savefig(path, dpi=120, format="png")
 
 

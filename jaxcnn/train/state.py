@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
     a state and its settings are the whole of a run.
     """
 
-    step: jax.Array  # (), int32: the steps done
+    step: jax.Array  # (), int32: the steps done; ~step after a loss or gradient that is not finite
     params: Any  # the parameters, nnx.Param
     rest: Any  # the other variables: statistics of BatchNorm, keys of Dropout
     opt_state: optax.OptState

@@ -45,7 +45,7 @@ class StepMetrics(NamedTuple):
     loss: jax.Array  # (): mean over the batch, in nats
     accuracy: jax.Array  # ()
     gradient_norm: jax.Array  # (): global norm, before clipping
-    finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is unchanged
+    finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is stopped
 
 
 class Batch(NamedTuple):
@@ -166,8 +166,11 @@ class Trainer:
             params: Any = optax.apply_updates(state.params, updates)
             average = self._averaged(state, params, rest)
         new = TrainState(state.step + 1, params, rest, opt_state, average)
-        # A state that a NaN reached would be lost: it stays as it was before the step.
-        new = jax.tree.map(partial(_choose, finite), new, state)
+        # A state that a NaN reached would be lost: it stays as it was before the step. Its step
+        # becomes negative, so that the steps that were started already leave it alone as well.
+        finite &= state.step >= 0
+        stopped = state._replace(step=jnp.minimum(state.step, ~state.step))
+        new = jax.tree.map(partial(_choose, finite), new, stopped)
         return new, StepMetrics(found.loss / total, found.correct / total, norm, finite)
 
     def _averaged(self, state: TrainState, params: Any, rest: Any) -> Any:
@@ -243,10 +246,9 @@ class Trainer:
         return lax.with_sharding_constraint(images, self.place.images)
 
 
-def trained_module(trainer: Trainer, state: TrainState, module: nnx.Module) -> None:
+def trained_module(module: nnx.Module, variables: tuple[Any, Any]) -> None:
     """Gives ``module`` the trained arrays, in place."""
-    params, rest = trainer.evaluated(state)
-    nnx.update(module, params, rest)
+    nnx.update(module, *variables)
     module.eval()
 
 

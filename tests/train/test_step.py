@@ -127,7 +127,7 @@ def test_images_of_weight_zero_change_nothing(data):
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf, 1e38])
-def test_a_step_that_is_not_finite_leaves_the_state_as_it_was(data, fault):
+def test_a_step_that_is_not_finite_leaves_the_state_as_it_was_for_good(data, fault):
     def broken():
         module = net()
         module.out.kernel[...] = module.out.kernel[...].at[0, 0].set(fault)
@@ -135,7 +135,21 @@ def test_a_step_that_is_not_finite_leaves_the_state_as_it_was(data, fault):
 
     trainer = small_trainer(PLAIN, broken)
     before = arrays_of(trainer.init())
-    state, metrics = trainer.run_batch(trainer.init(), batch_of(trainer, data))
+    state = trainer.init()
+    for _ in range(2):
+        state, metrics = trainer.run_batch(state, batch_of(trainer, data))
+        assert not metrics.finite[0]
+        for got, want in zip(arrays_of(state), [~before[0], *before[1:]], strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_stopped_state_stays_as_it_is_whatever_the_batch(data):
+    trainer = small_trainer(PLAIN)
+    start = trainer.init()
+    stopped = start._replace(step=~start.step)
+    before = arrays_of(stopped)
+    state, metrics = trainer.run_batch(stopped, batch_of(trainer, data))
+    assert np.isfinite(metrics.loss[0])
     assert not metrics.finite[0]
     for got, want in zip(arrays_of(state), before, strict=True):
         np.testing.assert_array_equal(got, want)
