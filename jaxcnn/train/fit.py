@@ -21,7 +21,7 @@ from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.run import DataRecord, Run, builder, require_new
 from jaxcnn.train.source import open_source, reopen
-from jaxcnn.train.state import check_output
+from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _trainer(
     build = builder(config, record, model, "resume(folder, model=model)")
     classes = len(record.classes)
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)
-    check_output(trainer.network, record.image_shape, classes)
+    check_network(trainer.network, record.image_shape, classes)
     return trainer, order
 
 
