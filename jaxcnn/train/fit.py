@@ -13,6 +13,7 @@ from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
 from jaxcnn.errors import InputError
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.train.config import TrainConfig, setting_of
 from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
@@ -126,13 +127,28 @@ def _opened(
 ) -> tuple[str | None, Dataset]:
     """The source of a data set, None for arrays, and the data set."""
     if isinstance(data, Dataset):
+        _check_shape(data, config)
         return None, data
     if not isinstance(data, str | Path):
         raise TypeError(
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    return str(data), open_source(str(data), config, _reading(callbacks))
+    # A path is a path, also if its last name is that of a published data set.
+    source = str(data.absolute()) if isinstance(data, Path) else data
+    return source, open_source(source, config, _reading(callbacks))
+
+
+def _check_shape(data: Dataset, config: TrainConfig) -> None:
+    """Raises if the settings ask for other images than those of a data set that is open already."""
+    height, width, channels = data.image_shape
+    found = {"image_size": (height, width), "channels": channels}
+    for name, value in found.items():
+        if getattr(config, name) not in (None, value):
+            raise InputError(
+                f"{name} {getattr(config, name)} is not that of the data set, {value}; leave it "
+                f"out, or give it to jaxcnn.data.open_dataset"
+            )
 
 
 def _reading(callbacks: Sequence[Callback]) -> Callable[[str, int, int], None]:
@@ -182,6 +198,8 @@ def _finished(run: Run) -> Result | None:
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if not is_sequence(callbacks):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}; use [callback]")
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an event, got {callback!r}")
