@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
-from jaxcnn.train.run import DataRecord, Run, builder, require_new
+from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
@@ -62,9 +61,7 @@ def fit(
     _check_callbacks(callbacks)
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
-    path = (
-        Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
-    )
+    path = Path(on_first_process(lambda: str(default_folder())) if folder is None else folder)
     on_first_process(lambda: require_new(path))
     source, opened = _opened(data, config, callbacks)
     module = model if isinstance(model, nnx.Module) else None

@@ -86,7 +86,8 @@ def split(module: nnx.Module, *, train: bool) -> tuple[nnx.GraphDef, nnx.State, 
     """
     module.train() if train else module.eval()
     nnx.pop(module, nnx.Intermediate)
-    return nnx.split(module, nnx.Param, ...)
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
+    return graph, params, rest
 
 
 def cast(tree: Any, dtype: Any) -> Any:
