@@ -11,6 +11,7 @@ from flax import nnx
 from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
+from jaxcnn.data.published import PUBLISHED
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
 from jaxcnn.train.config import TrainConfig, setting_of
@@ -131,8 +132,10 @@ def _opened(
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    # A path is a path, also if its last name is that of a published data set.
-    source = str(data.absolute()) if isinstance(data, Path) else data
+    # Absolute, so that the run can be resumed and evaluated from any folder, and so that a path
+    # that is called mnist is not taken for the published data set.
+    is_path = isinstance(data, Path) or (data not in PUBLISHED and Path(data).exists())
+    source = str(Path(data).absolute()) if is_path else str(data)
     return source, open_source(source, config, _reading(callbacks))
 
 

@@ -235,6 +235,15 @@ def test_settings_of_images_that_a_data_set_does_not_have_are_refused(data, tmp_
         fit(net(), data, replace(CONFIG, **wrong), folder=tmp_path / "run")
 
 
+def test_a_run_is_resumed_and_finds_its_images_from_any_folder(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("few.npz", images=data.train.images, labels=data.train.labels)
+    fit(net(), "few.npz", CONFIG, folder="run", callbacks=[stop(0, signal.SIGINT)])
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir("other")
+    assert resume("../run", model=net()).finished
+
+
 def test_a_path_named_like_a_published_data_set_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"/mnist is no data set"):
