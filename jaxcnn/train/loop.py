@@ -125,6 +125,7 @@ class Loop:
                     self._validate(state, step, epoch)
                 if stop or late or step == end or self._is_saving(step):
                     self.save(state, step)
+                self.log.resume_clock()
                 if stop:
                     return state, step
         return state, step
@@ -203,17 +204,16 @@ class Loop:
     def _end(self, state: TrainState, step: int) -> Result:
         times = self._times()
         finished = step == self.order.steps or self._is_stale()
-        found = None
+        chosen, found = state, None
+        if finished and self.config.patience is not None:
+            best = self.checkpoints.best()
+            chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
+        variables = self.trainer.evaluated(chosen)
         if finished:
-            chosen = state
-            if self.config.patience is not None:
-                best = self.checkpoints.best()
-                chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
-            variables = self.trainer.evaluated(chosen)
             found = evaluate(self.trainer, variables, self.data.test)
             self.log.tested(int(chosen.step), found)
-            if self.run.model is not None:
-                trained_module(self.run.model, variables)
+        if self.run.model is not None:
+            trained_module(self.run.model, variables)
         result = Result(
             folder=self.run.folder,
             step=step,
