@@ -32,12 +32,11 @@ MAY_IMPORT = {
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "models": ANYONE | {"geometry", "nn"},
     "data": ANYONE | {"geometry", "extra"},
-    "train": ANYONE
-    | {"geometry", "models", "data", "environment", "files", "extra"},
+    "train": ANYONE | {"geometry", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
     "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE
-    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "models", "train"}
+    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
     | {"bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }

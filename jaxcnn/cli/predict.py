@@ -44,7 +44,7 @@ def predict(run: Folder, files: Files, top: Top = 3, as_json: Json = False) -> N
                 pictures.append(read_picture(path, data.image_shape, opened.resize))
             except InputError as error:
                 faults.append(str(error))
-            reading("pictures", done, len(paths))
+            reading("reading pictures", done, len(paths))
     refuse("the pictures", faults)
     found = [_ranked(row, data.classes, top) for row in opened.predict(np.stack(pictures))]
     if as_json:

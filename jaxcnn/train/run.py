@@ -35,7 +35,7 @@ from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.step import ImageFormat, Trainer, trained_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from jaxcnn.train.tasks import Evaluation
@@ -56,10 +56,10 @@ class DataRecord:
     source: str | None
     name: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, ...]
+    image_shape: tuple[int, int, int]
     digest: str
     resize: Resize | None
-    splits: dict[str, Any] | None
+    splits: Mapping[str, Any] | None
     counts: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -93,8 +93,8 @@ class DataRecord:
             for name in ("classes", "image_shape", "counts", "mean", "std"):
                 found[name] = tuple(found[name])
             if found["resize"] is not None:
-                size = tuple(found["resize"].pop("size"))
-                found["resize"] = Resize(size, **found["resize"])
+                height, width = found["resize"].pop("size")
+                found["resize"] = Resize((height, width), **found["resize"])
             return cls(**{entry.name: found.pop(entry.name) for entry in fields(cls)})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"it is not the record of a run's data: {error!r}") from None

@@ -75,7 +75,7 @@ def make_network(build: Callable[[], nnx.Module], dtype: Any) -> Network:
     if dtype != jnp.float32:
         for _, layer in nnx.iter_modules(module):
             if vars(layer).get("dtype", dtype) is None:
-                layer.dtype = dtype
+                layer.dtype = dtype  # type: ignore[attr-defined]
     return Network(build, split(module, train=True)[0], split(module, train=False)[0])
 
 

@@ -269,7 +269,7 @@ def test_a_network_that_is_no_callable_module_is_refused(wrong):
         make_network(wrong, jnp.float32)
 
 
-def test_the_learning_rate_of_a_step_is_that_of_the_schedule(data):
+def test_the_learning_rate_of_a_step_is_that_of_the_schedule():
     trainer = small_trainer()
     with jax.numpy_dtype_promotion("standard"):
         wanted = [float(trainer.schedule(step)) for step in range(10)]
