@@ -36,7 +36,6 @@ from jaxcnn.train.step import ImageFormat, Trainer, trained_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from jaxcnn.train.tasks import Evaluation
 
@@ -185,13 +184,20 @@ class Run:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Keeps other runs of this program from working on the run at the same time.
+
+        What a killed process left half-written is removed.
 
         Raises:
           InputError: (a ValueError) if another process does.
         """
-        return lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext()
+        with lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext():
+            if jax.process_index() == 0:
+                for path in self.folder.glob(".[0-9]*.*"):  # see `atomic_write`
+                    path.unlink()
+            yield
 
     def build(self) -> Callable[[], nnx.Module]:
         """The function that makes the run's network.
