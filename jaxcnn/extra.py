@@ -1,4 +1,4 @@
-"""The extra ``train``: packages that only the command line and training need.
+"""The extras: packages that only a part of jaxcnn needs, such as the command line and training.
 
 The rest of jaxcnn works without them. If one is missing, the import error says what to install.
 """
@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGES = ("matplotlib", "orbax", "PIL", "rich", "typer")
-"""Import names of the packages in the extra ``train``."""
+PACKAGES = {
+    "grain": "stream",
+    "matplotlib": "train",
+    "orbax": "train",
+    "PIL": "train",
+    "rich": "train",
+    "tensorboardX": "tensorboard",
+    "typer": "train",
+}
+"""The extra of each package, by the name to import."""
 
 
 class MissingExtraError(ImportError):
-    """A package of the extra ``train`` is not installed; the message says what to type."""
+    """A package of an extra is not installed; the message says what to type."""
 
 
 @contextmanager
 def requires_extra(user: str) -> Iterator[None]:
-    """Turns a failed import of one of :data:`PACKAGES` into advice to install the extra.
+    """Turns a failed import of one of :data:`PACKAGES` into advice to install its extra.
 
     Args:
       user: what needs the package, for the message.
@@ -40,5 +48,5 @@ def requires_extra(user: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in PACKAGES:
             raise
-        advice = f"{user} needs {package}; type: pip install 'jaxcnn[train]'"
+        advice = f"{user} needs {package}; type: pip install 'jaxcnn[{PACKAGES[package]}]'"
         raise MissingExtraError(advice, name=error.name) from None

@@ -1,8 +1,10 @@
-"""The extra ``train``: the library works without it; training and the commands need it."""
+"""The extras: the library works without them; training and the commands need one."""
 
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -36,12 +38,12 @@ layer = jaxcnn.nn.Conv(1, 6, (3, 3), rngs=nnx.Rngs(0))
 assert layer(x).shape == jaxcnn.reference.conv(x, kernel).shape
 assert jaxcnn.lint(layer, (7, 7, 1)).layers
 jaxcnn.testing.assert_matches_reference(jaxcnn.conv, jaxcnn.testing.ConvProblem())
-assert rows_of("overview") and len(jaxcnn.data.load_mnist("validation")) == 5000
+assert rows_of("overview") and len(jaxcnn.data.open_dataset("mnist").validation) == 5000
 
 """
 
 
-def test_the_library_works_without_the_extra():
+def test_the_library_works_without_the_extras():
     done = run(LIBRARY, set(PACKAGES) - {"rich"})  # Flax itself needs rich
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
@@ -69,6 +71,14 @@ def test_importing_train_without_the_extra_is_an_error_with_what_to_type(package
     done = run("from jaxcnn.cli import main; sys.argv[1:] = ['train']; main()", [package])
     advice = f"jaxcnn: jaxcnn.train needs {package}; type: pip install 'jaxcnn[train]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", advice)
+
+
+def test_each_package_is_required_by_the_extra_that_its_advice_names():
+    project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    names = {"orbax": "orbax-checkpoint", "PIL": "pillow"}
+    for package, extra in PACKAGES.items():
+        assert any(entry.startswith(names.get(package, package)) for entry in extras[extra])
 
 
 def test_a_missing_package_outside_the_extra_keeps_its_error():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jaxcnn.cli.model import Dtype, example_shape, load_model
+from jaxcnn.cli.model import Dtype, example_shape, named_model
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_count
 
@@ -80,9 +80,10 @@ def lint(
             "findings again"
         )
     known = read_baseline(baseline) if baseline else []
+    shape = example_shape(input_shape)
     report = lint_model(
-        load_model(model),
-        example_shape(input_shape),
+        named_model(model, shape),
+        shape,
         select=_codes(select) or None,
         ignore=_codes(ignore),
         dtype=dtype,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxcnn.cli.model import Dtype, example_shape, load_model
+from jaxcnn.cli.model import Dtype, example_shape, named_model
 from jaxcnn.cli.tables import print_plan
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_shape
@@ -21,8 +21,9 @@ InputShape = Annotated[
 Network = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Layers, first to last, such as conv:32:k3:s1:p1:relu or max:k2; or module:function, "
-        "a function without arguments that returns a model. The default is the digits network.",
+        help="Layers, first to last, such as conv:32:k3:s1:p1:relu or max:k2; or a model of the "
+        "package, digits or residual, for ten classes; or module:function, a function that returns "
+        "a model. The default is digits.",
         show_default=False,
     ),
 ]
@@ -39,9 +40,10 @@ def plan(
 
     A layer is one word: conv with the number of output channels, or max or avg; then k kernel size,
     s stride, p padding (p1, p1-2), d dilation, g groups, same or another named padding, an
-    activation (relu, gelu, silu, tanh, ...), nobias, floor. Join axes that differ by x: k3x5. A
-    model, in Flax NNX, Equinox or plain JAX, is traced, not run. An unknown number is a question
-    mark, with the reason below the table.
+    activation (relu, gelu, silu, tanh, ...), nobias, floor. Join axes that differ by x: k3x5. Other
+    layers are dense:128:relu, batchnorm, dropout:0.5, flatten, global_avg, global_max, and an
+    activation alone. A model, in Flax NNX, Equinox or plain JAX, is traced, not run. An unknown
+    number is a question mark, with the reason below the table.
     """
     found = _plan(network or [], example_shape(input_shape), dtype)
     if json:
@@ -54,19 +56,23 @@ def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
     from flax import nnx
 
     from jaxcnn.inspect import plan_of
+    from jaxcnn.models import names
     from jaxcnn.nn import Stack
     from jaxcnn.nn.text import KINDS
-    from jaxcnn.train.config import DIGITS_LAYERS
 
-    models = [word for word in words if ":" in word and word.split(":")[0] not in KINDS]
+    words = words or ["digits"]
+    models = [
+        word
+        for word in words
+        if word in names() or (":" in word and word.partition(":")[0] not in KINDS)
+    ]
+    if len(words) > 1 and models:
+        raise InputError(f"{models[0]} names a model; leave the other words out")
     if not models:
-        layers = words or DIGITS_LAYERS
-        stack = nnx.eval_shape(lambda: Stack(shape, layers, rngs=nnx.Rngs(0)))
+        stack = nnx.eval_shape(lambda: Stack(shape, words, rngs=nnx.Rngs(0)))
         found = plan_of(stack, shape, dtype=dtype)
         return replace(found, notes=(*found.notes, *_batch_note(shape)))
-    if len(words) > 1:
-        raise InputError(f"{models[0]} names a model; leave the other words out")
-    return plan_of(load_model(models[0]), shape, dtype=dtype)
+    return plan_of(named_model(models[0], shape), shape, dtype=dtype)
 
 
 def _batch_note(shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -4,123 +4,197 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from flax import nnx
-
-from jaxcnn.data.mnist import CLASSES, IMAGE
+from jaxcnn.data import augment
+from jaxcnn.data.order import INT32
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.check import integer
-from jaxcnn.geometry.text import format_shape
-from jaxcnn.nn import Stack
+from jaxcnn.geometry.check import choice, integer, is_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
 
-    from jaxcnn.inspect import Plan
+OPTIMIZERS = ("adamw", "sgd", "muon", "adadelta")
+SCHEDULES = ("onecycle", "cosine", "constant", "steps")
+DTYPES = ("float32", "bfloat16")
+RESIZES = ("crop", "stretch")
 
-# Sizes 28 -> 14 -> 7 -> 7 -> 1, all exact; the last kernel is as large as its input.
-DIGITS_LAYERS = (
-    "conv:32:k4:s2:p1:relu",
-    "conv:64:k4:s2:p1:relu",
-    "conv:64:k3:p1:relu",
-    "conv:10:k7",
-)
 
-INT32 = 2**31 - 1
-"""The largest int32; steps and seeds are int32 on the device."""
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting beside its type.
+
+    Attributes:
+      help: one line for the command line and the documentation.
+      check: (name, value) -> the value as it is stored; raises InputError or TypeError.
+      parse: the value that a text of the command line means.
+      moves: whether a resumed run may change it, because no number of the run depends on it.
+    """
+
+    help: str
+    check: Callable[[str, Any], Any]
+    parse: Callable[[str], Any]
+    moves: bool = False
+
+
+def _whole(default: int, help_text: str, least: int, *, most: int = INT32, **more: Any) -> Any:
+    def check(name: str, value: Any) -> int:
+        value = integer(name, value, least=least)
+        if value > most:
+            raise InputError(f"{name} must be at most {most}, got {value}; use {most} or less")
+        return value
+
+    return _setting(default, Setting(help_text, check, int, **more))
+
+
+def _number(
+    default: float, help_text: str, least: float, below: float = math.inf, **more: Any
+) -> Any:
+    def check(name: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        if not least <= value < below:
+            limit = "finite" if below == math.inf else f"below {below:g}"
+            raise InputError(f"{name} must be {limit} and at least {least:g}, got {value:g}")
+        return float(value)
+
+    return _setting(default, Setting(help_text, check, float, **more))
+
+
+def _choice(default: str, help_text: str, choices: tuple[str, ...]) -> Any:
+    def check(name: str, value: Any) -> str:
+        return choice(name, value, choices)
+
+    return _setting(default, Setting(f"{help_text}: {', '.join(choices)}.", check, str))
+
+
+def _text(default: str | None, help_text: str, **more: Any) -> Any:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise TypeError(f"{name} must be a text, got {value!r}")
+        return value
+
+    return _setting(default, Setting(help_text, check, str, **more))
+
+
+def _augmentations(default: tuple[str, ...], help_text: str) -> Any:
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        if not is_sequence(value) or not all(isinstance(word, str) for word in value):
+            raise TypeError(f"{name} must list words such as 'shift:2', got {value!r}")
+        for word in value:
+            augment.parse(word)
+        return tuple(value)
+
+    return _setting(default, Setting(help_text, check, lambda text: tuple(text.split())))
+
+
+def _image_size(help_text: str) -> Any:
+    def check(name: str, value: Any) -> tuple[int, int]:
+        if not is_sequence(value) or len(value) != 2:
+            raise TypeError(f"{name} must be (height, width), got {value!r}; as in (64, 64)")
+        return tuple(integer(f"{name}[{i}]", v, least=1) for i, v in enumerate(value))  # type: ignore[return-value]
+
+    def parse(text: str) -> tuple[int, ...]:
+        sizes = tuple(map(int, text.split("x")))
+        return sizes * 2 if len(sizes) == 1 else sizes
+
+    return _setting(None, Setting(help_text, check, parse))
+
+
+def _optional(setting: Any) -> Any:
+    """The setting with None as its default, which switches it off."""
+    return field(default=None, metadata=setting.metadata)
+
+
+def _setting(default: Any, setting: Setting) -> Any:
+    return field(default=default, metadata={"setting": setting})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a run; the defaults train the digits network.
+    """The settings of a run; the defaults train the digits network on MNIST.
 
-    Attributes:
-      layers: the stack, in the text form of :mod:`jaxcnn.nn.text`; its last layer gives one number
-        for each of the ten digits.
-      epochs: passes over the 55,000 training images.
-      batch_size: images in a step; it must divide 55,000, so that an epoch sees every image.
-      learning_rate: the peak of a one-cycle schedule (Smith and Topin, arXiv:1708.07120).
-      weight_decay: the weight decay of AdamW (Loshchilov and Hutter, arXiv:1711.05101).
-      max_shift: the most cells by which a training image is shifted on each axis.
-      seed: the seed of weights, order and augmentation.
+    Every field has a line of explanation, :func:`setting_of`, which ``jaxcnn train --help`` shows.
 
     Raises:
-      InputError: (a ValueError) if a value is out of range, or if the layers do not fit together.
+      InputError: (a ValueError) if a value is out of range.
       TypeError: if a value has the wrong type.
 
-    >>> TrainConfig(epochs=2).plan().output
-    (1, 1, 10)
+    >>> TrainConfig(epochs=2, optimizer="sgd", learning_rate=0.1).momentum
+    0.9
     """
 
-    layers: tuple[str, ...] = DIGITS_LAYERS
-    epochs: int = 8
-    batch_size: int = 125
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.1
-    max_shift: int = 2
-    seed: int = 0
+    model: str | None = _text(
+        None,
+        "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
+        "dense:10', or module:function.",
+    )
+    epochs: int = _whole(8, "Passes over the training images.", 1)
+    batch_size: int = _whole(128, "Images in a step.", 1)
+    accumulate: int = _whole(1, "Parts of a batch, computed one after another to save memory.", 1)
+    optimizer: str = _choice("adamw", "The optimizer", OPTIMIZERS)
+    learning_rate: float = _number(4e-3, "The peak of the learning rate.", 0)
+    momentum: float = _number(0.9, "The momentum of sgd and muon.", 0, 1)
+    weight_decay: float = _number(0.1, "Weight decay of kernels; norms and biases have none.", 0)
+    schedule: str = _choice("onecycle", "The course of the learning rate", SCHEDULES)
+    warmup: float = _number(
+        0.2, "Share of the steps in which the learning rate rises; 0 for none.", 0, 1
+    )
+    clip: float | None = _optional(
+        _number(1.0, "Largest global norm of the gradient; a longer one is scaled down.", 1e-12)
+    )
+    label_smoothing: float = _number(0.0, "Probability spread over the other classes.", 0, 1)
+    ema: float = _number(
+        0.0, "Decay of an average of the weights, used to evaluate; 0: none.", 0, 1
+    )
+    dtype: str = _choice("float32", "The dtype of activations; weights are float32", DTYPES)
+    augment: tuple[str, ...] = _augmentations(
+        ("shift:2",), "Random changes of the images, as in 'shift:2 flip rotate:15'."
+    )
+    test_augment: tuple[str, ...] = _augmentations(
+        (), "Views whose predictions are averaged, as in 'flip shift:1'."
+    )
+    patience: int | None = _optional(
+        _whole(1, "Epochs without a better validation before the run stops early.", 1)
+    )
+    seed: int = _whole(0, "Seed of weights, order, augmentation and drawn splits.", 0)
+    image_size: tuple[int, int] | None = _image_size("Resize images to this size, as in 64x64.")
+    resize: str = _choice("crop", "How images are resized", RESIZES)
+    channels: int | None = _optional(_whole(1, "Channels of an image: 1, 3 or 4.", 1, most=4))
+    validation_share: float = _number(
+        0.1, "Share of the images for validation, where the data has no such split.", 0.0, 1
+    )
+    test_share: float = _number(0.1, "Share of the images for the test, likewise.", 0.0, 1)
+    mesh: str | None = _text(
+        None, "Devices on each axis, as in data=4,spatial=2; default: all on data.", moves=True
+    )
+    memory: float = _number(
+        2.0, "GiB of images kept on the device; larger data is streamed.", 0, moves=True
+    )
+    workers: int = _whole(
+        0, "Processes that read streamed images, by grain; 0: threads.", 0, moves=True
+    )
+    save_minutes: float = _number(
+        10.0, "Minutes between checkpoints; the end of an epoch is always saved.", 0.0, moves=True
+    )
+    save_steps: int | None = _optional(
+        _whole(1, "Steps between checkpoints, beside the minutes.", 1, moves=True)
+    )
 
     def __post_init__(self) -> None:
-        words = self.layers
-        if not (isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)):
-            raise TypeError(f"layers must list words such as {DIGITS_LAYERS[0]}, got {words!r}")
-        object.__setattr__(self, "layers", tuple(words))
-        for name, least in (("epochs", 1), ("batch_size", 1), ("max_shift", 0), ("seed", 0)):
-            integer(name, getattr(self, name), least=least)
-        if self.seed > INT32:
-            raise InputError(f"seed must be at most {INT32}, got {self.seed}")
-        if self.max_shift >= IMAGE[0]:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value is not None or entry.default is not None:
+                value = setting_of(entry.name).check(entry.name, value)
+                object.__setattr__(self, entry.name, value)
+        if self.batch_size % self.accumulate:
+            parts = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
+            nearest = min(parts, key=lambda n: abs(n - self.accumulate))
             raise InputError(
-                f"max_shift {self.max_shift} shifts images of {IMAGE[0]} cells out of sight; use "
-                f"{IMAGE[0] - 1} or less"
+                f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}; use "
+                f"{nearest}"
             )
-        for name in ("learning_rate", "weight_decay"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} must be a number, got {value!r}")
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} must be a finite number >= 0, got {value}")
-        found, wanted = nnx.eval_shape(self.stack).output_shape, (1, 1, CLASSES)
-        if found != wanted:
-            raise InputError(
-                f"layers end with {format_shape(found)}, but must end with {format_shape(wanted)}, "
-                f"a number for each digit; use conv:{CLASSES}:k{format_shape(found[:-1])} for one "
-                f"layer more"
-            )
-
-    def stack(self, image_shape: Sequence[int] = IMAGE) -> Stack:
-        """The network for images of this shape, with its initial weights."""
-        return Stack(image_shape, self.layers, rngs=nnx.Rngs(self.seed))
-
-    def plan(self) -> Plan:
-        """The plan of the network for images of the digits' size."""
-        return nnx.eval_shape(self.stack).plan()
-
-    def steps_per_epoch(self, images: int) -> int:
-        """The number of steps in one pass over ``images`` images.
-
-        Raises:
-          InputError: (a ValueError) if the batch size does not divide it, or if all epochs together
-            have more steps than an int32 counts.
-        """
-        if images % self.batch_size:
-            near = [b for b in range(1, images + 1) if images % b == 0]
-            below = max(b for b in near if b <= self.batch_size or b == 1)
-            above = min((b for b in near if b > self.batch_size), default=below)
-            raise InputError(
-                f"batch_size {self.batch_size} does not divide the {images} training images: "
-                f"{images % self.batch_size} would be left out of every epoch; "
-                f"use {below} or {above}"
-            )
-        steps = images // self.batch_size
-        if steps * self.epochs > INT32:
-            raise InputError(
-                f"epochs {self.epochs} of {steps} steps are more than an int32 counts; use "
-                f"{INT32 // steps} or fewer"
-            )
-        return steps
 
     def to_json(self) -> str:
         """The settings as JSON text."""
@@ -133,8 +207,76 @@ class TrainConfig:
             found = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"settings are not JSON: {error}") from None
-        names = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or set(found) != names:
-            given = sorted(found) if isinstance(found, dict) else type(found).__name__
-            raise InputError(f"settings must have the names {sorted(names)}, got {given}")
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(found, dict):
+            raise InputError(f"settings must be a JSON object, got {type(found).__name__}")
+        if set(found) != names:
+            missing, unknown = sorted(names - set(found)), sorted(set(found) - names)
+            raise InputError(
+                "; ".join(
+                    f"{what} {', '.join(listed)}"
+                    for what, listed in (("lacks", missing), ("has the unknown", unknown))
+                    if listed
+                )
+                + "; was it written by another version of jaxcnn?"
+            )
         return cls(**found)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    entry.name: entry.metadata["setting"] for entry in fields(TrainConfig)
+}
+
+
+def setting_of(name: str) -> Setting:
+    """The explanation and the rules of a setting.
+
+    >>> setting_of("epochs").help
+    'Passes over the training images.'
+    """
+    return SETTINGS[name]
+
+
+def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Settings from texts, as on the command line.
+
+    Raises:
+      InputError: (a ValueError) if a text is not a value of its setting.
+
+    >>> parse_settings({"epochs": "3", "augment": "shift:2 flip", "clip": "none"})
+    {'epochs': 3, 'augment': ('shift:2', 'flip'), 'clip': None}
+    """
+    found: dict[str, Any] = {}
+    for name, text in texts.items():
+        setting = setting_of(name)
+        optional = next(e for e in fields(TrainConfig) if e.name == name).default is None
+        if optional and text == "none":
+            found[name] = None
+            continue
+        try:
+            found[name] = setting.check(name, setting.parse(text))
+        except InputError:
+            raise
+        except (TypeError, ValueError):
+            raise InputError(f"{name} {text!r} is not understood. {setting.help}") from None
+    return found
+
+
+RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "quick": ("the defaults: a good network in minutes", {}),
+    "best": (
+        "30 epochs of stronger augmentation, with averaged weights",
+        {"epochs": 30, "augment": ("shift:2", "rotate:10", "scale:0.9-1.1"), "ema": 0.999},
+    ),
+    "tiny": ("one epoch without augmentation, to try things", {"epochs": 1, "augment": ()}),
+}
+"""Settings by name: what each is for, and where it departs from the defaults."""
+
+
+def recipe(name: str) -> TrainConfig:
+    """The settings of a recipe of :data:`RECIPES`.
+
+    >>> recipe("tiny").epochs
+    1
+    """
+    return replace(TrainConfig(), **RECIPES[choice("recipe", name, tuple(RECIPES))][1])

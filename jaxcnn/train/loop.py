@@ -1,288 +1,234 @@
-"""The training loop: input, step, evaluation and checkpoint, in the order of execution."""
+"""The training loop: input, step, validation and checkpoint, in the order of execution."""
 
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from jaxcnn.data import Digits, load_mnist
 from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
-from jaxcnn.files import atomic_write
-from jaxcnn.train import pictures
-from jaxcnn.train.run import Run, restore
-from jaxcnn.train.step import Metrics, Trainer, TrainState, epoch_order, evaluate, make_trainer
+from jaxcnn.train import report
+from jaxcnn.train.evaluate import evaluate
+from jaxcnn.train.events import Compiled, Event, Result, Saved, Started, Validated, Warned
+from jaxcnn.train.feed import make_feed
+from jaxcnn.train.metrics import MetricsLog
+from jaxcnn.train.processes import any_process, on_first_process
+from jaxcnn.train.state import count_parameters, largest_by_layer
+from jaxcnn.train.step import Batch, trained_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from jaxcnn.train.config import TrainConfig
-
-REPORT_SECONDS = 0.2
-"""Seconds between reports of progress; each report waits for the device."""
-
-
-class Data(NamedTuple):
-    """Digits for training, for the choice of settings, and for the reported result."""
-
-    train: Digits
-    validation: Digits
-    test: Digits
+    from jaxcnn.data import Dataset
+    from jaxcnn.data.order import Order
+    from jaxcnn.train.events import Callback
+    from jaxcnn.train.metrics import Bad
+    from jaxcnn.train.run import Run
+    from jaxcnn.train.state import TrainState
+    from jaxcnn.train.step import Trainer
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run.
-
-    Attributes:
-      step, total_steps: the steps done, and the steps of the whole run.
-      epoch, epochs: the current epoch, from 1, and the number of epochs.
-      loss: the mean over the steps since the last report, in nats.
-      accuracy: the share of correctly classified images in these steps.
-      images_per_second: the training speed since the last report.
-      validation_accuracy: at the end of the last epoch; None in the first one.
-    """
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-    validation_accuracy: float | None
+class DivergedError(InputError):
+    """The loss or its gradient became NaN or infinite; the state before it is kept."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """The result of a run.
-
-    Attributes:
-      folder: the run folder.
-      step: the steps done.
-      seconds: the duration of training in this process, with compilation and validation.
-      validation_accuracy: at the end of the last complete epoch; None before the first.
-      test_loss, test_accuracy: on the test set; None if the run was interrupted.
-    """
-
-    folder: Path
-    step: int
-    seconds: float
-    validation_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-
-
-def train(
-    config: TrainConfig,
-    folder: Path | str,
-    *,
-    resume: bool = False,
-    report: Callable[[Progress], None] = lambda _: None,
-    data: Data | None = None,
-) -> Result:
-    """Trains a stack and writes a run folder (:mod:`jaxcnn.train.run`).
-
-    The first Ctrl-C stops the run after the current program and saves a checkpoint. A resumed run
-    ends with exactly the numbers of an uninterrupted one.
-
-    Args:
-      config: the settings.
-      folder: a new or empty folder; with ``resume``, the folder of an earlier run with these
-        settings.
-      resume: whether to continue from the folder's newest checkpoint.
-      report: called with the progress a few times a second.
-      data: digits for training, validation and test; None for MNIST.
-
-    Raises:
-      InputError: (a ValueError) if settings, folder, data files or checkpoint cannot be used.
-      TypeError: if ``data`` is not three :class:`jaxcnn.data.Digits`.
-    """
-    with _interruption() as interrupted:
-        data = Data(*(load_mnist(split) for split in Data._fields)) if data is None else data
-        data = _checked(data)
-        count = len(data.train)
-        steps = config.steps_per_epoch(count)
-        total = steps * config.epochs
-        trainer = make_trainer(config, data.train.images.shape[1:], total)
-        if resume:
-            run = Run.open(folder)
-            state = restore(run, trainer)
-        else:
-            state = trainer.init()
-            run = Run.create(folder, config)
-            run.checkpoints.save(0, state)  # an interrupt before the first step can be resumed
-        done = int(state.step)
-        if done > total:
-            raise InputError(
-                f"{folder} has done {done} steps, but the {config.epochs} epochs in its "
-                f"config.json have only {total}; restore the settings it was trained with"
-            )
-        run.rewind_metrics(done)
-        log = _MetricsLog(run, report, config, total, steps)
-
-        images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
-        held_out = jnp.asarray(data.validation.images), jnp.asarray(data.validation.labels)
-        # On a CPU, XLA runs most operations inside a loop on one core (digits network, two cores:
-        # 12,300 images a second by single steps, 9,400 in a scan), so a program is one step there.
-        # On other devices, one program is the rest of the epoch.
-        longest = 1 if jax.default_backend() == "cpu" else steps
-
-        while done < total and not interrupted():
-            epoch, first = divmod(done, steps)
-            order = epoch_order(config.seed, epoch, count, config.batch_size)
-            while first < steps and not interrupted():
-                length = min(longest, steps - first)
-                state, metrics = trainer.run(state, images, labels, order, first, length)
-                first, done = first + length, done + length
-                log.add(done, metrics, trainer.schedule)
-            log.flush()
-            if first == steps:
-                log.validate(done, evaluate(trainer.predict, state.params, *held_out)[0])
-            run.checkpoints.save(done, state)
-        seconds = time.perf_counter() - log.start
-        metrics = _test(run, trainer, state, data.test) if done == total else None
-        _draw(run, state)
-    return _result(run, log, done, seconds, metrics)
-
-
-def _checked(data: Any) -> Data:
-    """``data`` as :class:`Data`; :class:`Digits` checks its arrays itself."""
-    if not (isinstance(data, tuple) and len(data) == 3):
-        raise TypeError(
-            f"data must be three Digits, (train, validation, test), got {type(data).__name__}; "
-            f"make each with jaxcnn.data.Digits(images, labels)"
-        )
-    for split, digits in zip(Data._fields, data, strict=True):
-        if not isinstance(digits, Digits):
-            raise TypeError(
-                f"data must be three Digits, but {split} is {type(digits).__name__}; use "
-                f"jaxcnn.data.Digits(images, labels)"
-            )
-    return Data(*data)
-
-
-class _MetricsLog:
-    """Writes and reports the metrics of steps, without waiting for the device at every step."""
+class Loop:
+    """A run in progress."""
 
     def __init__(
         self,
         run: Run,
-        report: Callable[[Progress], None],
-        config: TrainConfig,
-        total: int,
-        steps: int,
+        data: Dataset,
+        trainer: Trainer,
+        order: Order,
+        callbacks: Sequence[Callback],
+        interrupted: Callable[[], bool],
     ) -> None:
-        self.run, self.report, self.config = run, report, config
-        self.total, self.steps = total, steps
-        self.start = self.last = time.perf_counter()
-        self.pending: list[tuple[int, Metrics, Callable[[Any], Any]]] = []
-        accuracies = [m["accuracy"] for m in run.metrics() if m["split"] == "validation"]
-        self.validation_accuracy = accuracies[-1] if accuracies else None
+        self.run, self.data, self.trainer, self.order = run, data, trainer, order
+        self.callbacks, self.interrupted = callbacks, interrupted
+        self.config = run.config
+        self.checkpoints = run.checkpoints
 
-    def add(self, step: int, metrics: Metrics, schedule: Callable[[Any], Any]) -> None:
-        self.pending.append((step, metrics, schedule))
-        if time.perf_counter() - self.last > REPORT_SECONDS:
-            self.flush()
+    def emit(self, event: Event) -> None:
+        for callback in self.callbacks:
+            callback(event)
 
-    def flush(self) -> None:
-        if not self.pending:
-            return
-        lines = []
-        for end, metrics, schedule in self.pending:
-            losses, accuracies = np.asarray(metrics.loss), np.asarray(metrics.accuracy)
-            numbers = np.arange(end - len(losses), end)
-            rates = np.asarray(schedule(numbers))
-            for step, loss, accuracy, rate in zip(
-                numbers + 1, losses, accuracies, rates, strict=True
-            ):
-                line = {"split": "train", "step": int(step), "loss": float(loss)}
-                lines.append(line | {"accuracy": float(accuracy), "learning_rate": float(rate)})
-        self.pending.clear()
-        self.run.append_metrics(lines)
-        now = time.perf_counter()
-        images, self.last, elapsed = len(lines) * self.config.batch_size, now, now - self.last
-        self.report(
-            Progress(
-                step=lines[-1]["step"],
-                total_steps=self.total,
-                epoch=-(-lines[-1]["step"] // self.steps),
-                epochs=self.config.epochs,
-                loss=sum(line["loss"] for line in lines) / len(lines),
-                accuracy=sum(line["accuracy"] for line in lines) / len(lines),
-                images_per_second=images / elapsed,
-                validation_accuracy=self.validation_accuracy,
+    def execute(self) -> Result:
+        """Trains until the end or an interruption."""
+        warnings: list[str] = []
+        state, info = self._restored(warnings.append)
+        step = int(state.step)
+        self.best, self.stale = info["best"], info["stale"]
+        self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}
+        self.start = self.saved_at = time.perf_counter()
+        self.log = MetricsLog(self.run, self.order, self.emit, step)
+        self.feed = make_feed(self.trainer, self.data.train, self.order)
+        self.emit(
+            Started(
+                self.run.folder,
+                self.config,
+                (*self.data.notes, self.trainer.place.note),
+                count_parameters(state.params),
+                step,
+                self.order.steps,
             )
         )
+        for text in warnings:
+            self.emit(Warned(text))
+        if not step:
+            self.save(state, 0)  # an interrupt before the first step can be resumed
+        try:
+            if not any_process(self.interrupted())[0]:
+                state, step = self._epochs(state, step)
+        finally:
+            self.feed.close()
+        return self._end(state, step)
 
-    def validate(self, step: int, metrics: Metrics) -> None:
-        self.validation_accuracy = float(metrics.accuracy)
-        line = {"split": "validation", "step": step, "loss": float(metrics.loss)}
-        self.run.append_metrics([line | {"accuracy": self.validation_accuracy}])
-        self.last = time.perf_counter()
+    def _restored(self, warn: Callable[[str], None]) -> tuple[TrainState, dict[str, Any]]:
+        fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
+        if not self.checkpoints.steps():
+            on_first_process(lambda: self.run.rewind_metrics(0))
+            return self.trainer.init(), fresh
 
+        state, info = self.checkpoints.restore(self.trainer.abstract(), warn=warn)
+        step = int(state.step)
+        if step > self.order.steps:
+            raise InputError(
+                f"the checkpoint in {self.checkpoints.folder} has done {step} steps, but the "
+                f"settings in {self.run.folder / 'config.json'} have only {self.order.steps}; "
+                f"restore the settings"
+            )
+        on_first_process(lambda: self.run.rewind_metrics(step))
+        return state, info
 
-def _test(run: Run, trainer: Trainer, state: TrainState, digits: Digits) -> Metrics:
-    images, labels = jnp.asarray(digits.images), jnp.asarray(digits.labels)
-    metrics, logits = evaluate(trainer.predict, state.params, images, labels)
-    line = {"split": "test", "step": int(state.step), "loss": float(metrics.loss)}
-    run.append_metrics([line | {"accuracy": float(metrics.accuracy)}])
-    with atomic_write(run.folder / "mistakes.png") as path:
-        pictures.mistakes(path, digits, np.asarray(logits))
-    return metrics
+    def _epochs(self, state: TrainState, step: int) -> tuple[TrainState, int]:
+        order = self.order
+        while step < order.steps and not self._is_stale():
+            epoch = order.epochs_done(step) + 1
+            end = order.end_of_epoch(epoch)
+            while step < end:
+                compiled = self.feed.compile_seconds
+                state, metrics, count = self.feed.run(state, step, self._most(step, end))
+                step += count
+                if self.feed.compile_seconds > compiled:
+                    self.emit(Compiled(self.feed.compile_seconds - compiled))
+                self.log.add(metrics, self.feed)
+                if not self.log.is_due(step) and step < end and not self._is_saving(step):
+                    continue
+                self._flush(state)
+                stop, late = any_process(self.interrupted(), self._is_late())
+                if step == end:
+                    self._validate(state, step, epoch)
+                if stop or late or step == end or self._is_saving(step):
+                    self.save(state, step)
+                if stop:
+                    return state, step
+        return state, step
 
+    def _most(self, step: int, end: int) -> int:
+        """The steps until something is due."""
+        every = self.config.save_steps
+        return min(end - step, end if every is None else every - step % every)
 
-def _draw(run: Run, state: TrainState) -> None:
-    metrics = run.metrics()
-    if metrics:
-        with atomic_write(run.folder / "curves.png") as path:
-            pictures.curves(path, metrics)
-    kernel = next((leaf for leaf in jax.tree.leaves(state.params) if leaf.ndim == 4), None)
-    if kernel is not None:
-        with atomic_write(run.folder / "filters.png") as path:
-            pictures.filters(path, np.asarray(kernel))
+    def _is_saving(self, step: int) -> bool:
+        return self.config.save_steps is not None and step % self.config.save_steps == 0
 
+    def _is_late(self) -> bool:
+        return time.perf_counter() - self.saved_at > 60 * self.config.save_minutes
 
-def _result(
-    run: Run, log: _MetricsLog, step: int, seconds: float, metrics: Metrics | None
-) -> Result:
-    result = Result(
-        folder=run.folder,
-        step=step,
-        seconds=seconds,
-        validation_accuracy=log.validation_accuracy,
-        test_loss=None if metrics is None else float(metrics.loss),
-        test_accuracy=None if metrics is None else float(metrics.accuracy),
-    )
-    summary = asdict(result) | {"folder": run.folder.name} | environment()
-    run.write("summary.json", json.dumps(summary, indent=2) + "\n")
-    return result
+    def _is_stale(self) -> bool:
+        return self.config.patience is not None and self.stale >= self.config.patience
 
+    def _flush(self, state: TrainState) -> None:
+        """Writes the metrics since the last time; stops the run if one is not finite."""
+        bad = self.log.flush(self.feed)
+        if bad is None:
+            return
+        raise self._diverged(state, bad)
 
-@contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C inside the block into a flag; a second one raises as usual."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag.is_set
-        return
+    def _diverged(self, state: TrainState, bad: Bad) -> DivergedError:
+        """Keeps the last good state, and says what happened after it."""
+        state = state._replace(step=~state.step)  # it has stayed as it was before the bad step
+        step = int(state.step)
+        split, order, place = self.data.train, self.order, self.trainer.place
+        rows = place.rows(order.batch_size)
+        chosen = order.indices(step)[rows]
+        parts = (
+            (place.images, split.read(chosen)),
+            (place.batch, split.labels[chosen]),
+            (place.batch, order.weights(step)[rows]),
+        )
+        batch = Batch(*(place.put_rows(how, part, order.batch_size) for how, part in parts))
+        layers = list(largest_by_layer(self.trainer.gradients(state, batch)).items())[:3]
+        self.save(state, step)
+        return DivergedError(
+            f"the loss is {bad.loss:g} and its gradient's norm {bad.gradient_norm:g} in step "
+            f"{step + 1}, at learning rate {bad.learning_rate:.3g}; largest gradients: "
+            f"{', '.join(f'{name} {value:.3g}' for name, value in layers)}; the state before it is "
+            f"kept in {self.run.folder}. Use a smaller learning_rate"
+            + (", or clip=1" if self.config.clip is None else "")
+        )
 
-    def on_first(_number: int, _frame: object) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, before)
+    def _validate(self, state: TrainState, step: int, epoch: int) -> None:
+        found = evaluate(self.trainer, self.trainer.evaluated(state), self.data.validation)
+        better = self.best is None or found.accuracy > self.best["accuracy"]
+        self.stale = 0 if better else self.stale + 1
+        if better:
+            self.best = {"accuracy": found.accuracy, "step": step}
+        self.log.validated(step, found)
+        self.emit(Validated(epoch, step, found.loss, found.accuracy, better))
 
-    before = signal.signal(signal.SIGINT, on_first)
-    try:
-        yield flag.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def save(self, state: TrainState, step: int) -> None:
+        """Saves a checkpoint."""
+        info = {"best": self.best, "stale": self.stale} | self._times()
+        best = self.best is not None and self.best["step"] == step
+        self.checkpoints.save(step, state, info, best=best)
+        self.saved_at = time.perf_counter()
+        self.emit(Saved(step))
+
+    def _times(self) -> dict[str, float]:
+        """The seconds of training, compilation and waiting, with those of earlier processes."""
+        compiling = self.feed.compile_seconds
+        now = {
+            "seconds": time.perf_counter() - self.start - compiling,
+            "compile_seconds": compiling,
+            "waiting": self.feed.waiting_seconds,
+        }
+        return {name: self.before[name] + value for name, value in now.items()}
+
+    def _end(self, state: TrainState, step: int) -> Result:
+        times = self._times()
+        finished = step == self.order.steps or self._is_stale()
+        found = None
+        if finished:
+            chosen = state
+            if self.config.patience is not None:
+                best = self.checkpoints.best()
+                chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
+            variables = self.trainer.evaluated(chosen)
+            found = evaluate(self.trainer, variables, self.data.test)
+            self.log.tested(int(chosen.step), found)
+            if self.run.model is not None:
+                trained_module(self.run.model, variables)
+        result = Result(
+            folder=self.run.folder,
+            step=step,
+            finished=finished,
+            stopped_early=finished and step < self.order.steps,
+            seconds=times["seconds"],
+            compile_seconds=times["compile_seconds"],
+            waiting=times["waiting"] / times["seconds"] if times["seconds"] else 0.0,
+            validation_accuracy=self.log.validation_accuracy,
+            test_loss=None if found is None else found.loss,
+            test_accuracy=None if found is None else found.accuracy,
+        )
+        if jax.process_index() == 0:
+            report.draw(self.run, state, self.data.test, found)
+            summary = asdict(result) | {"folder": self.run.folder.name} | environment()
+            self.run.write("summary.json", json.dumps(summary, indent=2) + "\n")
+        self.emit(result)
+        return result

@@ -1,33 +1,103 @@
 """Run folders: the files of a training run.
 
 config.json      the settings
-metrics.jsonl    a line for each step (training) and epoch (validation), and one for the test set
+data.json        the data: source, classes, sizes, mean and deviation, digest, drawn splits
+metrics.jsonl    a line for each step (training) and epoch (validation), and one for the test
 summary.json     the result, with versions and device
-checkpoint/      the newest state, written by Orbax
+checkpoint/      the newest states and the best one, written by Orbax
 curves.png       loss and error rate over the steps
 filters.png      the first layer's kernel
-mistakes.png     misclassified test digits
+mistakes.png     misclassified test images
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 
-from jaxcnn.data import Digits, load_mnist
+from jaxcnn import models
+from jaxcnn.data import Dataset, Images, Resize
 from jaxcnn.errors import InputError
-from jaxcnn.files import atomic_write
-from jaxcnn.train.checkpoint import Checkpoints, abstract
+from jaxcnn.files import atomic_write, lock
+from jaxcnn.train.checkpoint import Checkpoints
 from jaxcnn.train.config import TrainConfig
-from jaxcnn.train.step import Metrics, Trainer, TrainState, evaluate, make_trainer
+from jaxcnn.train.evaluate import evaluate, log_probabilities
+from jaxcnn.train.mesh import place
+from jaxcnn.train.processes import on_first_process
+from jaxcnn.train.step import ImageFormat, Trainer, trained_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from jaxcnn.train.tasks import Evaluation
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What a run keeps of its data.
+
+    Attributes:
+      source: the name or path with which :func:`jaxcnn.data.open_dataset` opens it; None for
+        arrays.
+      name, classes, image_shape, digest, resize, splits: those of :class:`jaxcnn.data.Dataset`.
+      counts: images for training, validation and test.
+      mean, std: of each channel over the training images, in units of 255.
+    """
+
+    source: str | None
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    digest: str
+    resize: Resize | None
+    splits: Mapping[str, Any] | None
+    counts: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, data: Dataset, source: str | None) -> DataRecord:
+        """The record of a data set; measures mean and deviation."""
+        mean, std = data.measure()
+        counts = (len(data.train), len(data.validation), len(data.test))
+        kept = (data.name, data.classes, data.image_shape, data.digest, data.resize, data.splits)
+        return cls(source, *kept, counts, mean, std)
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """The images as the training step needs them."""
+        return ImageFormat(self.image_shape, self.mean, self.std)
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> DataRecord:
+        """The record in the text of :meth:`to_json`.
+
+        Raises:
+          InputError: if the text is not such a record.
+        """
+        try:
+            found = json.loads(text)
+            for name in ("classes", "image_shape", "counts", "mean", "std"):
+                found[name] = tuple(found[name])
+            if found["resize"] is not None:
+                height, width = found["resize"].pop("size")
+                found["resize"] = Resize((height, width), **found["resize"])
+            return cls(**{entry.name: found.pop(entry.name) for entry in fields(cls)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"it is not the record of a run's data: {error!r}") from None
 
 
 @dataclass(frozen=True)
@@ -37,71 +107,175 @@ class Run:
     Attributes:
       folder: the path.
       config: the settings.
+      data: the record of the data.
+      model: the module, if it was given in Python instead of by name.
     """
 
     folder: Path
     config: TrainConfig
+    data: DataRecord
+    model: nnx.Module | None = None
 
     @classmethod
-    def create(cls, folder: Path | str, config: TrainConfig) -> Run:
+    def create(
+        cls, folder: Path | str, config: TrainConfig, data: DataRecord, model: Any = None
+    ) -> Run:
         """Creates a run folder.
 
         Raises:
           InputError: (a ValueError) if the path exists and is not an empty folder, or if it cannot
             be created.
         """
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            try:
-                cls.open(folder).checkpoints.newest()
-                advice = f"resume it with --resume {folder}, or name another folder"
-            except InputError:
-                advice = "it holds no run to resume, so name another folder"
-            raise InputError(f"{folder} exists already; {advice}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{folder} cannot be created ({error.strerror}); name another folder"
-            ) from None
-        run = cls(folder, config)
-        run.write("config.json", config.to_json())
+        run = cls(Path(folder), config, data, model)
+        on_first_process(run._write_new)
         return run
 
+    def _write_new(self) -> None:
+        require_new(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self.folder / "data.json", self.data.to_json())
+            _write(self.folder / "config.json", self.config.to_json())  # it makes it a run
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} cannot be written ({error.strerror}); name another folder"
+            ) from None
+
     @classmethod
-    def open(cls, folder: Path | str) -> Run:
+    def open(cls, folder: Path | str, model: nnx.Module | None = None) -> Run:
         """Opens the folder of an earlier run.
 
+        Args:
+          folder: the folder.
+          model: a module with the structure of the trained one, if it was given in Python.
+
         Raises:
-          InputError: (a ValueError) if it holds no readable settings.
+          InputError: (a ValueError) if it holds no readable run.
         """
         folder = Path(folder)
+        texts = []
+        for name in ("config.json", "data.json"):
+            try:
+                texts.append((folder / name).read_text())
+            except (OSError, UnicodeDecodeError):
+                raise InputError(
+                    f"{folder} is not a run folder: it has no readable {name}; name a folder that "
+                    f"`jaxcnn train` wrote"
+                ) from None
         try:
-            text = (folder / "config.json").read_text()
-        except (OSError, UnicodeDecodeError):
+            found = TrainConfig.from_json(texts[0])
+        except (InputError, TypeError) as error:
             raise InputError(
-                f"{folder} is not a run folder: it has no readable config.json; name a folder that "
-                f"`jaxcnn train` wrote"
+                f"{folder / 'config.json'}: {error}; restore the file, or start a new run"
             ) from None
         try:
-            return cls(folder, TrainConfig.from_json(text))
-        except (InputError, TypeError) as error:
-            raise InputError(f"{folder / 'config.json'}: {error}") from None
+            return cls(folder, found, DataRecord.from_json(texts[1]), model)
+        except InputError as error:
+            raise InputError(
+                f"{folder / 'data.json'}: {error}; restore the file, or start a new run"
+            ) from None
+
+    @property
+    def resize(self) -> Resize:
+        """How other pictures get the size of the run's images."""
+        return self.data.resize or Resize(self.data.image_shape[:2], self.config.resize)
 
     @property
     def checkpoints(self) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other runs of this program from working on the run at the same time.
+
+        Raises:
+          InputError: (a ValueError) if another process does.
+        """
+        return lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext()
+
+    def build(self) -> Callable[[], nnx.Module]:
+        """The function that makes the run's network.
+
+        Raises:
+          InputError: if the network was given in Python and ``model`` is None.
+        """
+        return builder(self.config, self.data, self.model, f"Run.open({str(self.folder)!r}, model)")
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The probability of each class.
+
+            images: (N, H, W, C) or (H, W, C), uint8, of the run's image shape
+            returns (N, classes) or (classes,), float64
+
+        The weights are those of :meth:`evaluate`. ``data.classes`` names the classes.
+
+        Raises:
+          InputError: (a ValueError) if the images have another shape, or if there is no intact
+            checkpoint.
+        """
+        pixels = np.asarray(images)
+        batch = pixels[None] if pixels.ndim == len(self.data.image_shape) else pixels
+        if batch.shape[1:] != self.data.image_shape:
+            raise InputError(
+                f"images of shape {pixels.shape} are not those of the run, "
+                f"(N, {', '.join(map(str, self.data.image_shape))}); resize them, or use "
+                f"jaxcnn.data.read_picture(path, image_shape, resize) for files"
+            )
+        split = Images(batch, np.zeros(len(batch), np.int32))
+        found = np.exp(log_probabilities(*self._trained, split).astype(np.float64))
+        return found if batch is pixels else found[0]
+
+    def trained(self, module: nnx.Module) -> None:
+        """Gives ``module`` the weights of :meth:`evaluate`, in place."""
+        trained_module(module, self._trained[1])
+
+    def evaluate(self, images: Images) -> Evaluation:
+        """The measures of labelled images, by the best state if the run can stop early, and by the
+        newest one otherwise."""
+        return evaluate(*self._trained, images)
+
+    @cached_property
+    def _trained(self) -> tuple[Trainer, Any]:
+        """The trainer and the restored variables."""
+        config, data = self.config, self.data
+        where = place(None, config.batch_size, data.image_shape[0])
+        trainer = Trainer(
+            config, self.build(), data.image_format, len(data.classes), steps=1, place=where
+        )
+        checkpoints = self.checkpoints
+        step = checkpoints.best() if config.patience is not None else None
+        state, _ = checkpoints.restore(trainer.abstract(), step=step)
+        return trainer, trainer.evaluated(state)
+
     def write(self, name: str, text: str) -> None:
-        """Writes a file of the folder atomically."""
-        with atomic_write(self.folder / name) as path:
-            path.write_text(text)
+        """Writes a file of the folder atomically.
+
+        Raises:
+          InputError: (a ValueError) if it cannot be written.
+        """
+        with self.writes(name):
+            _write(self.folder / name, text)
 
     def append_metrics(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Appends lines to ``metrics.jsonl``."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        """Appends lines to ``metrics.jsonl``.
+
+        Raises:
+          InputError: (a ValueError) if they cannot be written.
+        """
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        with self.writes("metrics.jsonl"), (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(text)
+
+    @contextmanager
+    def writes(self, name: str) -> Iterator[None]:
+        """Turns an error of the file system into one line on a file of the folder."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.folder / name} cannot be written ({error.strerror}); the run can be "
+                f"resumed from its newest checkpoint, if its folder is there"
+            ) from None
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``, without a last line that a crash left incomplete.
@@ -116,10 +290,12 @@ class Run:
             lines = path.read_text().splitlines(keepends=True)
             return [json.loads(line) for line in lines if line.endswith("\n")]
         except (OSError, ValueError) as error:  # not text, or not JSON
-            raise InputError(f"{path} is damaged: {error}") from None
+            raise InputError(
+                f"{path} is damaged: {error}; restore the file, or start a new run"
+            ) from None
 
     def rewind_metrics(self, step: int) -> None:
-        """Drops the lines of the test set and of steps after ``step``, from where a run continues.
+        """Drops the lines of the test and of steps after ``step``, from where a run continues.
 
         Raises:
           InputError: (a ValueError) if the line of a step up to ``step`` is missing.
@@ -138,31 +314,62 @@ class Run:
             )
         self.write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
+    def summary(self) -> dict[str, Any] | None:
+        """The content of ``summary.json``, if there is one that can be read."""
+        try:
+            found = json.loads((self.folder / "summary.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
-def restore(run: Run, trainer: Trainer) -> TrainState:
-    """Restores the run's newest state."""
-    return run.checkpoints.restore(abstract(jax.eval_shape(trainer.init)))
 
-
-def evaluate_run(folder: Path | str, digits: Digits | None = None) -> tuple[int, Metrics]:
-    """Restores a run's newest checkpoint and scores it.
-
-    Args:
-      folder: the run folder.
-      digits: the images to score; None for the MNIST test set.
-
-    Returns:
-      The number of steps done, and the loss and accuracy.
+def require_new(folder: Path) -> None:
+    """Raises unless a run can be created at ``folder``: a new path, or an empty folder.
 
     Raises:
-      InputError: (a ValueError) if the folder is not a run, or if its checkpoint is missing,
-        damaged, or of another network.
+      InputError: (a ValueError) that says whether there is a run to resume.
     """
-    run = Run.open(folder)
-    digits = load_mnist("test") if digits is None else digits
-    trainer = make_trainer(run.config, digits.images.shape[1:], total_steps=1)
-    state = restore(run, trainer)
-    metrics, _ = evaluate(
-        trainer.predict, state.params, jnp.asarray(digits.images), jnp.asarray(digits.labels)
+    try:
+        free = not folder.exists() or (folder.is_dir() and all(map(_is_rest, folder.iterdir())))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); name another") from None
+    if free:
+        return
+    try:
+        checkpoints = Run.open(folder).checkpoints
+        if checkpoints.steps():
+            checkpoints.newest()
+        advice = f"resume it with --resume {folder}, or name another folder"
+    except InputError:
+        advice = "it holds no run to resume, so name another folder"
+    raise InputError(f"{folder} exists already; {advice}")
+
+
+def _is_rest(path: Path) -> bool:
+    """Whether a file was left by a process killed while it created a run."""
+    if path.name != "data.json":
+        return path.name.startswith(".") and path.name.endswith((".data.json", ".config.json"))
+    try:
+        return bool(DataRecord.from_json(path.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
+
+
+def builder(
+    config: TrainConfig, data: DataRecord, model: nnx.Module | None, call: str
+) -> Callable[[], nnx.Module]:
+    """The function that makes a run's network: by name, or as a copy of ``model``."""
+    if model is not None:
+        graph, variables = nnx.split(model)
+        return lambda: nnx.merge(graph, variables)
+    name = config.model
+    if name is None:
+        raise InputError(f"the run's network was given in Python; pass it again: {call}")
+    return lambda: models.build(
+        name, data.image_shape, len(data.classes), rngs=nnx.Rngs(config.seed)
     )
-    return int(state.step), metrics

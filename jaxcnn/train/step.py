@@ -1,163 +1,268 @@
-"""The training step and the evaluation, as pure functions of arrays on the device."""
+"""The training step and the prediction, as compiled functions of arrays on the devices."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import lax
 
-from jaxcnn.shapes.arrays import widened
-from jaxcnn.train.augment import random_shift
+from jaxcnn.data import augment
+from jaxcnn.train.optim import make_optimizer, make_schedule
+from jaxcnn.train.state import Network, TrainState, blend, cast, make_network
+from jaxcnn.train.tasks import Sums, sums, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from jax.typing import ArrayLike
-
-    from jaxcnn.nn import Stack
     from jaxcnn.train.config import TrainConfig
+    from jaxcnn.train.mesh import Placement
 
 
-class TrainState(NamedTuple):
-    """Everything that training changes."""
-
-    step: jax.Array  # (), int32: the steps done
-    params: nnx.State  # the stack's parameters
-    opt_state: optax.OptState
-
-
-class Metrics(NamedTuple):
-    """The metrics of a batch; in training, before the update."""
-
-    loss: jax.Array  # (): mean cross-entropy in nats
-    accuracy: jax.Array  # (): share of correctly classified images
-
-
-class Trainer(NamedTuple):
-    """A network and its optimiser, as functions of the state.
+class ImageFormat(NamedTuple):
+    """The images of a run, and how they are normalized.
 
     Attributes:
-      init: () -> TrainState; the seed of the settings decides the weights.
-      run: (state, images, labels, order, first, count) -> (state, Metrics of shape (count,)).
-        Executes the steps ``first`` to ``first + count - 1`` of an epoch in one compiled program.
-        images: (N, H, W, C), uint8. labels: (N,), integers. order: (steps, batch_size), as from
-        :func:`epoch_order`. The state is donated.
-      predict: (params, images) -> logits (N, classes).
-      schedule: a step, or an array of steps -> learning rate.
+      shape: (H, W, C).
+      mean, std: of each channel, in units of 255; measured on the training split.
     """
 
-    init: Callable[[], TrainState]
-    run: Callable[..., tuple[TrainState, Metrics]]
-    predict: Callable[[nnx.State, jax.Array], jax.Array]
-    schedule: optax.Schedule
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
-def make_trainer(config: TrainConfig, image_shape: tuple[int, ...], total_steps: int) -> Trainer:
-    """Makes the functions that train the configured stack on uint8 images (N, *image_shape)."""
+class StepMetrics(NamedTuple):
+    """The metrics of a step, before its update."""
 
-    def build() -> Stack:
-        return config.stack(image_shape)
+    loss: jax.Array  # (): mean over the batch, in nats
+    accuracy: jax.Array  # ()
+    learning_rate: jax.Array  # ()
+    gradient_norm: jax.Array  # (): global norm, before clipping
+    finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is stopped
 
-    # Only the structure; the arrays come from the state.
-    graph = nnx.split(nnx.eval_shape(build))[0]
-    schedule = optax.cosine_onecycle_schedule(total_steps, config.learning_rate, pct_start=0.2)
-    optimiser = optax.adamw(schedule, weight_decay=config.weight_decay)
-    key = jax.random.key(config.seed)
 
-    def init() -> TrainState:
-        params = nnx.state(build(), nnx.Param)
-        return TrainState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
+class Batch(NamedTuple):
+    """The examples of a step."""
 
-    def logits(params: nnx.State, images: jax.Array) -> jax.Array:
-        x = images.astype(jnp.float32) / 255
-        return nnx.merge(graph, params)(x).reshape(len(images), -1)
+    images: jax.Array  # (B, H, W, C), uint8
+    labels: jax.Array  # (B,), int32
+    weights: jax.Array  # (B,), float32
 
-    def loss(params: nnx.State, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Metrics]:
-        y = logits(params, images)
-        metrics = _metrics(y, labels)
-        return metrics.loss, metrics
 
-    def step(
-        images: jax.Array, labels: jax.Array, state: TrainState, batch: jax.Array
-    ) -> tuple[TrainState, Metrics]:
-        shifted = random_shift(jax.random.fold_in(key, state.step), images[batch], config.max_shift)
-        grads, metrics = jax.grad(loss, has_aux=True)(
-            state.params, shifted, labels[batch].astype(jnp.int32)
+class Trainer:
+    """A network, its optimizer and its data's image_format, as compiled functions of a state.
+
+    Args:
+      config: the settings.
+      build: () -> module, with its initial arrays.
+      image_format: the images.
+      classes: the number of classes.
+      steps: the steps of the whole run.
+      place: the devices.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        build: Callable[[], nnx.Module],
+        image_format: ImageFormat,
+        classes: int,
+        steps: int,
+        place: Placement,
+    ) -> None:
+        self.config, self.image_format, self.classes, self.place = (
+            config,
+            image_format,
+            classes,
+            place,
         )
-        with _optax_promotion():
-            updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        # Optax's annotation says any tree, but the result is one like its first argument.
-        params = cast("nnx.State", optax.apply_updates(state.params, updates))
-        new = TrainState(state.step + 1, params, opt_state)
-        # A state whose shapes or dtypes change would be compiled again in every step.
-        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
-        return new, metrics
+        self.compute = jnp.dtype(config.dtype)
+        self.network: Network = make_network(build, self.compute)
+        self.schedule = make_schedule(config, steps)
+        self.optimizer = make_optimizer(config, self.schedule)
+        self.augment = augment.compose(config.augment, image_format.shape)
+        self.views = augment.views(config.test_augment, image_format.shape)
+        # The implementation is named, because a setting of JAX may change the default.
+        self.key = jax.random.key(config.seed, impl="threefry2x32")
+        whole = place.replicated
+        self.run_resident = jax.jit(
+            self._run_resident, donate_argnums=0, out_shardings=(whole, whole)
+        )
+        self.run_batch = jax.jit(self._run_batch, donate_argnums=0, out_shardings=(whole, whole))
+        self.predict = jax.jit(self._predict, out_shardings=whole)
+        self.gradients = jax.jit(
+            lambda state, batch: self._gradients(state, batch)[1], out_shardings=whole
+        )
 
-    @partial(jax.jit, donate_argnames="state", static_argnames="count")
-    def run(
+    def init(self) -> TrainState:
+        """The state before the first step, on the devices."""
+        # Copies, because the steps donate the state, and the arrays may be a person's module's.
+        return jax.device_put(self._state(*_copy(self.network.variables())), self.place.replicated)
+
+    def abstract(self) -> TrainState:
+        """Shapes, dtypes and shardings of the state."""
+        whole = self.place.replicated
+        found = jax.eval_shape(lambda: self._state(*self.network.variables()))
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole), found)
+
+    def _state(self, params: Any, rest: Any) -> TrainState:
+        average = _copy((params, rest)) if self.config.ema else ()
+        with _optax_promotion():
+            opt_state = self.optimizer.init(params)
+        return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state, average)
+
+    def module(self, state: TrainState) -> nnx.Module:
+        """The trained module, in evaluation mode."""
+        return nnx.merge(self.network.inference, *self.evaluated(state))
+
+    def evaluated(self, state: TrainState) -> tuple[Any, Any]:
+        """The parameters and variables that predict: the averages, if there are any."""
+        return state.average if self.config.ema else (state.params, state.rest)
+
+    def _run_resident(
+        self,
         state: TrainState,
         images: jax.Array,
         labels: jax.Array,
-        order: jax.Array,
-        first: jax.Array,
-        count: int,
-    ) -> tuple[TrainState, Metrics]:
-        chex.assert_shape(images, (None, *image_shape))
-        chex.assert_shape(labels, images.shape[:1])
-        chex.assert_shape(order, (None, config.batch_size))
-        batches = lax.dynamic_slice_in_dim(order, first, count)
-        if count > 1:
-            return lax.scan(partial(step, images, labels), state, batches)
+        indices: jax.Array,
+        weights: jax.Array,
+    ) -> tuple[TrainState, StepMetrics]:
+        """Steps on images that are on the device; indices, weights: (steps, batch_size)."""
+
+        def body(state: TrainState, chosen: Any) -> tuple[TrainState, StepMetrics]:
+            index, weight = chosen
+            return self._step(state, Batch(images[index], labels[index], weight))
+
+        if len(indices) > 1:
+            return lax.scan(body, state, (indices, weights))
         # XLA's CPU compiler treats even a scan of one step as a loop.
-        state, metrics = step(images, labels, state, batches[0])
+        state, metrics = body(state, (indices[0], weights[0]))
         return state, jax.tree.map(lambda number: number[None], metrics)
 
-    def learning_rate(count: ArrayLike) -> jax.Array:
-        with _optax_promotion():  # schedules take one number, hence the vmap
-            return jnp.asarray(jax.vmap(schedule)(count) if jnp.ndim(count) else schedule(count))
+    def _run_batch(self, state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        """One step on a batch from the host."""
+        state, metrics = self._step(state, batch)
+        return state, jax.tree.map(lambda number: number[None], metrics)
 
-    return Trainer(init, run, jax.jit(logits), learning_rate)
+    def _step(self, state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        (found, rest), grads = self._gradients(state, batch)
+        total = batch.weights.sum()
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(found.loss) & jnp.isfinite(norm)
+        with _optax_promotion():
+            rate = jnp.asarray(self.schedule(state.step), jnp.float32)
+            updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+            params: Any = optax.apply_updates(state.params, updates)
+            average = self._averaged(state, params, rest)
+        new = TrainState(state.step + 1, params, rest, opt_state, average)
+        # A state that a NaN reached would be lost: it stays as it was before the step. Its step
+        # becomes negative, so that the steps that were started already leave it alone as well.
+        finite &= state.step >= 0
+        stopped = state._replace(step=jnp.minimum(state.step, ~state.step))
+        new = jax.tree.map(partial(_choose, finite), new, stopped)
+        return new, StepMetrics(found.loss / total, found.correct / total, rate, norm, finite)
+
+    def _averaged(self, state: TrainState, params: Any, rest: Any) -> Any:
+        if not self.config.ema:
+            return ()
+        done = state.step.astype(jnp.float32)
+        # Early averages forget the initial weights faster, as in TensorFlow's moving averages.
+        decay = jnp.minimum(self.config.ema, (1 + done) / (10 + done))
+        return blend(state.average, (params, rest), 1 - decay)
+
+    def _gradients(self, state: TrainState, batch: Batch) -> tuple[tuple[Sums, Any], Any]:
+        """Sums and new variables, and the gradient of the mean loss."""
+        total = batch.weights.sum()
+        key = jax.random.fold_in(self.key, state.step)
+        parts = self.config.accumulate
+        if parts == 1:
+            return self._gradients_of(state.params, state.rest, batch, key, total)
+
+        def body(carry: Any, part: Any) -> tuple[Any, None]:
+            (found, rest), grads = carry
+            batch, number = part
+            more = self._gradients_of(
+                state.params, rest, batch, jax.random.fold_in(key, number), total
+            )
+            (new, rest), new_grads = more
+            return ((_add(found, new), rest), _add(grads, new_grads)), None
+
+        # Every part takes every parts-th example, so that each device keeps its share of all parts.
+        split_batch = jax.tree.map(
+            lambda a: a.reshape(-1, parts, *a.shape[1:]).swapaxes(0, 1), batch
+        )
+        zero = Sums(jnp.zeros(()), jnp.zeros(()))
+        start = ((zero, state.rest), jax.tree.map(jnp.zeros_like, state.params))
+        return lax.scan(body, start, (split_batch, jnp.arange(parts)))[0]
+
+    def _gradients_of(
+        self, params: Any, rest: Any, batch: Batch, key: jax.Array, total: jax.Array
+    ) -> tuple[tuple[Sums, Any], Any]:
+        targets = targets_of(batch.labels, self.classes, self.config.label_smoothing)
+        images, targets = self.augment(key, self._constrain(batch.images), targets)
+        x = self._shown(images)
+
+        def loss(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
+            y, changed = self.network.train(cast(params, self.compute), rest, x)
+            found = sums(y.reshape(len(y), -1), targets, batch.weights)
+            return found.loss / total, (found, jax.tree.map(_as_before, changed, rest))
+
+        grads, aux = jax.grad(loss, has_aux=True)(params)
+        return aux, grads
+
+    def _predict(self, params: Any, rest: Any, images: jax.Array) -> jax.Array:
+        """Log-probabilities (N, classes), float32, averaged over the views of test augmentation."""
+        images = self._constrain(images)
+        weights = cast(params, self.compute)
+        found = []
+        for view in self.views:
+            y = self.network.infer(weights, rest, self._shown(view(images)))
+            found.append(jax.nn.log_softmax(y.reshape(len(y), -1).astype(jnp.float32)))
+        mean = jax.nn.logsumexp(jnp.stack(found), axis=0)
+        return mean - jnp.log(jnp.float32(len(found)))
+
+    def _shown(self, images: jax.Array) -> jax.Array:
+        """Images, uint8 or float32 in 0..1, as the network sees them."""
+        unit = images if images.dtype == jnp.float32 else images.astype(jnp.float32) / 255
+        mean, std = (
+            jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in self.image_format[1:]
+        )
+        return ((unit - mean) / std).astype(self.compute)
+
+    def _constrain(self, images: jax.Array) -> jax.Array:
+        if self.place.mesh.size == 1:
+            return images
+        return lax.with_sharding_constraint(images, self.place.images)
+
+
+def trained_module(module: nnx.Module, variables: tuple[Any, Any]) -> None:
+    """Gives ``module`` the trained arrays, in place."""
+    nnx.update(module, *variables)
+    module.eval()
+
+
+def _as_before(new: jax.Array, old: jax.Array) -> jax.Array:
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
+def _choose(finite: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(finite, new, old)
+
+
+def _add(one: Any, other: Any) -> Any:
+    return jax.tree.map(jnp.add, one, other)
+
+
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
 
 
 def _optax_promotion() -> AbstractContextManager[None]:
     """Allows Optax to multiply floats by integers, even if strict promotion is set."""
     return jax.numpy_dtype_promotion("standard")
-
-
-@partial(jax.jit, static_argnames=("images", "batch_size"))
-def epoch_order(seed: int, epoch: int, images: int, batch_size: int) -> jax.Array:
-    """The indices of the images in each step of an epoch: (steps, batch_size), each image once."""
-    key = jax.random.fold_in(jax.random.key(seed), epoch)
-    return jax.random.permutation(key, images).reshape(-1, batch_size)
-
-
-def evaluate(
-    predict: Callable[[nnx.State, jax.Array], jax.Array],
-    params: nnx.State,
-    images: jax.Array,
-    labels: jax.Array,
-    *,
-    batch_size: int = 1000,
-) -> tuple[Metrics, jax.Array]:
-    """Computes the mean loss and accuracy over all images, and the logits.
-
-    images: (N, H, W, C), uint8      labels: (N,), integers
-    returns metrics and logits (N, classes)
-    """
-    parts = [predict(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-    y = jnp.concatenate(parts)
-    return _metrics(y, labels.astype(jnp.int32)), y
-
-
-def _metrics(logits: jax.Array, labels: jax.Array) -> Metrics:
-    """Loss and accuracy of a batch, summed in float32 or wider."""
-    wide = widened(logits)
-    nats = optax.softmax_cross_entropy_with_integer_labels(wide, labels).mean()
-    return Metrics(nats, (wide.argmax(-1) == labels).mean())

@@ -7,10 +7,11 @@ import typer
 from typer.testing import CliRunner
 
 from jaxcnn.cli.lint import lint
-from jaxcnn.cli.model import example_shape, load_model
+from jaxcnn.cli.model import example_shape
 from jaxcnn.cli.plan import plan
 from jaxcnn.errors import InputError
 from jaxcnn.inspect import RULES
+from jaxcnn.models import load_model
 
 NETS = """
 import jax.numpy as jnp
@@ -33,6 +34,9 @@ def batch():
 
 def needs(width):
     return lambda x: x
+
+def fails():
+    return 1 / 0
 
 def half():
     def net(x):
@@ -174,7 +178,8 @@ def test_lint_without_an_input_shape_is_a_usage_error(nets):
         ("no_such_module_here:flawed", ["there is no module no_such_module_here"]),
         ("{}:flwaed", ["has no flwaed", "did you mean flawed"]),
         ("{}:CONSTANT", ["is not a function but a int"]),
-        ("{}:needs", ["failed, TypeError", "must take no arguments"]),
+        ("{}:needs", ["needs width, but is given no arguments", "give width a default"]),
+        ("{}:fails", ["fails() failed, ZeroDivisionError"]),
         ("{}:number", ["returned a int", "must return a Flax NNX module or a function"]),
     ],
 )

@@ -1,182 +1,270 @@
-"""The training step, evaluation and settings."""
+"""The training step against its definition, and what it must leave as it was."""
 
-import chex
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
-from jaxcnn.train import TrainConfig
-from jaxcnn.train.augment import random_shift
-from jaxcnn.train.step import epoch_order, evaluate, make_trainer
-from tests.train.small import CONFIG, small_data
+from jaxcnn.errors import InputError
+from jaxcnn.testing.tolerance import gamma
+from jaxcnn.train.state import check_output, make_network, split
+from tests.train.small import (
+    CLASSES,
+    CONFIG,
+    SHAPE,
+    arrays_of,
+    batch_of,
+    net,
+    small_data,
+    small_trainer,
+)
+
+PLAIN = replace(CONFIG, augment=())
 
 
 @pytest.fixture(scope="module")
-def arrays():
-    digits = small_data().train
-    return jnp.asarray(digits.images), jnp.asarray(digits.labels)
+def data():
+    return small_data()
 
 
-def test_an_epoch_sees_every_image_once_and_the_next_epoch_in_another_order():
-    first, second = (np.asarray(epoch_order(3, epoch, 600, 50)) for epoch in (0, 1))
-    for order in (first, second):
-        assert order.shape == (12, 50)
-        assert sorted(order.ravel()) == list(range(600))
-    assert (first != second).any()
-    assert (first == np.asarray(epoch_order(3, 0, 600, 50))).all()
+def loss_of(module, batch, trainer):
+    """The loss by its definition, in training mode; changes the module's state."""
+    module.train()
+    mean, std = (jnp.asarray(each) for each in trainer.image_format[1:])
+    x = (batch.images.astype(jnp.float32) / 255 - mean.reshape(1, 1, 1, -1)) / std.reshape(
+        1, 1, 1, -1
+    )
+    logits = module(x)
+    nats = jax.nn.logsumexp(logits, -1) - jnp.take_along_axis(
+        logits, batch.labels[:, None], axis=-1
+    ).squeeze(-1)
+    return (nats * batch.weights).sum() / batch.weights.sum()
 
 
-def test_random_shift_moves_whole_images_by_at_most_max_shift():
-    # One bright cell in the middle of each image shows the shift.
-    images = jnp.zeros((200, 9, 9, 1)).at[:, 4, 4].set(1.0)
-    moved = random_shift(jax.random.key(0), images, 2)
-    chex.assert_shape(moved, images.shape)
-    places = np.argwhere(np.asarray(moved[..., 0]))
-    assert (places[:, 0] == np.arange(200)).all()
-    moves = {tuple(place) for place in places[:, 1:] - 4}
-    assert moves == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
-
-
-def test_a_max_shift_of_0_keeps_images_as_they_are():
-    images = jax.random.uniform(jax.random.key(1), (3, 5, 6, 2))
-    chex.assert_trees_all_equal(random_shift(jax.random.key(0), images, 0), images)
-
-
-def test_a_program_of_many_steps_equals_the_steps_one_by_one(arrays):
-    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
-    order = epoch_order(0, 0, 500, 50)
-    scanned, metrics = trainer.run(trainer.init(), *arrays, order, 2, 6)
-    state, singles = trainer.init(), []
-    for step in range(2, 8):
-        state, single = trainer.run(state, *arrays, order, step, 1)
-        singles.append(single)
-    stepped = jax.tree.map(lambda *parts: jnp.concatenate(parts), *singles)
-    # Separately compiled programs may round differently: six updates of entries of order 1.
-    chex.assert_trees_all_close(metrics, stepped, rtol=1e-4, atol=1e-5)
-    chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-5)
-    assert int(scanned.step) == int(state.step) == 6
-
-
-def test_a_step_is_the_update_of_optax_for_the_gradient_of_the_loss(arrays):
-    config = TrainConfig(layers=CONFIG.layers, batch_size=50, max_shift=0)
-    trainer = make_trainer(config, (28, 28, 1), total_steps=10)
-    order = epoch_order(0, 0, 500, 50)
-    stack = config.stack()
-    graph, params = nnx.split(stack)
-    images, labels = (array[order[0]] for array in arrays)
-
-    def loss(params):
-        logits = nnx.merge(graph, params)(images.astype(jnp.float32) / 255)[:, 0, 0]
-        rows = jnp.arange(len(labels))
-        return -jnp.mean(jax.nn.log_softmax(logits)[rows, labels])
-
-    nats, grads = jax.value_and_grad(loss)(params)
-    optimiser = optax.adamw(trainer.schedule(0), weight_decay=config.weight_decay)
+@pytest.mark.parametrize("weights", ["ones", "some zeros"])
+def test_a_step_is_the_optimizers_update_for_the_gradient_of_the_weighted_mean_loss(data, weights):
+    trainer = small_trainer(replace(PLAIN, optimizer="sgd", momentum=0.0, weight_decay=0.0))
+    given = np.ones(32, np.float32) if weights == "ones" else (np.arange(32) % 3 > 0).astype("f4")
+    batch = batch_of(trainer, data, weights=given)
+    module = net()
+    loss, grads = nnx.value_and_grad(loss_of)(module, batch, trainer)
     with jax.numpy_dtype_promotion("standard"):
-        updates, _ = optimiser.update(grads, optimiser.init(params), params)
-    want = optax.apply_updates(params, updates)
-    state, metrics = trainer.run(trainer.init(), *arrays, order, 0, 1)
-    # Adam's first update is the rate times the sign of the gradient; rounding cannot enlarge it.
-    chex.assert_trees_all_close(state.params, want, atol=1e-6)
-    np.testing.assert_allclose(metrics.loss[0], nats, rtol=1e-5)
+        rate = float(trainer.schedule(0))
+    wanted = jax.tree.map(lambda p, g: p - rate * g, nnx.state(module, nnx.Param), grads)
+    state, metrics = trainer.run_batch(trainer.init(), batch)
+    assert float(metrics.loss[0]) == pytest.approx(float(loss), rel=1e-5)
+    assert float(metrics.learning_rate[0]) == pytest.approx(rate)
+    bound = 10 * gamma(32 * SHAPE[0] * SHAPE[1] * 27, "float32")
+    for got, want in zip(arrays_of(state.params), arrays_of(wanted), strict=True):
+        np.testing.assert_allclose(got, want, atol=bound)
+    # The statistics of BatchNorm moved as the module's own did.
+    np.testing.assert_allclose(state.rest["norm"]["mean"][...], module.norm.mean[...], atol=bound)
+
+
+def test_a_program_of_many_steps_equals_the_steps_one_by_one(data):
+    """On accelerators a program has many steps: a loop, with sums in the same order."""
+    trainer = small_trainer(replace(CONFIG, optimizer="sgd"))
+    images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
+    indices = np.random.default_rng(0).integers(0, len(data.train), (5, 32), np.int32)
+    weights = np.ones((5, 32), np.float32)
+    many, metrics = trainer.run_resident(trainer.init(), images, labels, indices, weights)
+    one, losses = trainer.init(), []
+    for step in range(5):
+        part = slice(step, step + 1)
+        one, found = trainer.run_resident(one, images, labels, indices[part], weights[part])
+        losses.append(float(found.loss[0]))
+    np.testing.assert_allclose(metrics.loss, losses, rtol=1e-3)
+    for got, want in zip(arrays_of(many), arrays_of(one), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_images_on_the_device_and_batches_from_the_host_give_the_same_step(data):
+    trainer = small_trainer()
+    images, labels = jnp.asarray(data.train.images), jnp.asarray(data.train.labels)
+    indices = np.arange(32, dtype=np.int32)[::-1]
+    ones = np.ones(32, np.float32)
+    one, _ = trainer.run_resident(trainer.init(), images, labels, indices[None], ones[None])
+    other, _ = trainer.run_batch(trainer.init(), batch_of(trainer, data, indices))
+    for got, want in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+class Linear(nnx.Module):
+    """A network without statistics over the batch, so that its parts add up."""
+
+    def __init__(self):
+        self.out = nnx.Linear(int(np.prod(SHAPE)), CLASSES, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.out(x.reshape(len(x), -1))
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_add_up_to_the_gradient_of_the_whole(data, parts):
+    weights = (np.arange(32) % 5 > 0).astype(np.float32)
+    states = []
+    for accumulate in (1, parts):
+        trainer = small_trainer(replace(PLAIN, accumulate=accumulate), Linear)
+        state, metrics = trainer.run_batch(trainer.init(), batch_of(trainer, data, weights=weights))
+        states.append((*arrays_of(state), np.asarray(metrics.loss), np.asarray(metrics.accuracy)))
+    for got, want in zip(*states, strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-6)
+
+
+def test_images_of_weight_zero_change_nothing(data):
+    trainer = small_trainer(PLAIN, Linear)
+    weights = (np.arange(32) < 20).astype(np.float32)
+    indices = np.arange(32)
+    other = np.where(weights > 0, indices, indices + 40)
+    found = [
+        arrays_of(trainer.run_batch(trainer.init(), batch_of(trainer, data, each, weights))[0])
+        for each in (indices, other)
+    ]
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf, 1e38])
+def test_a_step_that_is_not_finite_leaves_the_state_as_it_was_for_good(data, fault):
+    def broken():
+        module = net()
+        module.out.kernel[...] = module.out.kernel[...].at[0, 0].set(fault)
+        return module
+
+    trainer = small_trainer(PLAIN, broken)
+    before = arrays_of(trainer.init())
+    state = trainer.init()
+    for _ in range(2):
+        state, metrics = trainer.run_batch(state, batch_of(trainer, data))
+        assert not metrics.finite[0]
+        for got, want in zip(arrays_of(state), [~before[0], *before[1:]], strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_stopped_state_stays_as_it_is_whatever_the_batch(data):
+    trainer = small_trainer(PLAIN)
+    start = trainer.init()
+    stopped = start._replace(step=~start.step)
+    before = arrays_of(stopped)
+    state, metrics = trainer.run_batch(stopped, batch_of(trainer, data))
+    assert np.isfinite(metrics.loss[0])
+    assert not metrics.finite[0]
+    for got, want in zip(arrays_of(state), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_the_average_follows_the_weights_with_its_decay(data):
+    trainer = small_trainer(replace(PLAIN, ema=0.5))
+    state = trainer.init()
+    wanted = [leaf.astype(np.float64) for leaf in arrays_of(state.params)]
+    for step in range(4):
+        state, _ = trainer.run_batch(state, batch_of(trainer, data))
+        decay = min(0.5, (1 + step) / (10 + step))
+        wanted = [
+            decay * old + (1 - decay) * new
+            for old, new in zip(wanted, arrays_of(state.params), strict=True)
+        ]
+    for got, want in zip(arrays_of(state.average[0]), wanted, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_bfloat16_computes_in_16_bits_and_keeps_weights_in_32(data):
+    seen = []
+
+    class Watched(type(net())):
+        def __call__(self, x):
+            y = super().__call__(x)
+            seen.append((x.dtype, self.out.kernel.dtype, y.dtype))
+            return y
+
+    trainer = small_trainer(
+        replace(PLAIN, dtype="bfloat16", learning_rate=1e-5), lambda: Watched(nnx.Rngs(0))
+    )
+    with jax.numpy_dtype_promotion("standard"):  # Flax's BatchNorm needs it in bfloat16
+        state, metrics = trainer.run_batch(trainer.init(), batch_of(trainer, data))
+    assert set(seen) == {(jnp.dtype("bfloat16"),) * 3}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.rest["norm"])} == {jnp.dtype("float32")}
+    assert float(metrics.loss[0]) < 3
+
+
+def test_dropout_draws_anew_in_every_step_of_training_and_never_in_evaluation(data):
+    trainer = small_trainer(replace(PLAIN, learning_rate=0.0, weight_decay=0.0))
+    state, batch = trainer.init(), batch_of(trainer, data)
+    losses = []
+    for _ in range(3):
+        state, metrics = trainer.run_batch(state, batch)
+        losses.append(float(metrics.loss[0]))
+    assert len(set(losses)) == 3
+    images = batch.images
+    one, other = (trainer.predict(state.params, state.rest, images) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    module = trainer.module(state)
+    assert module.drop.deterministic
+    assert module.norm.use_running_average
+
+
+def test_test_augmentation_averages_the_probabilities_of_the_views(data):
+    plain, flips = (small_trainer(replace(PLAIN, test_augment=words)) for words in ((), ("flip",)))
+    state, images = plain.init(), jnp.asarray(data.test.images)
+    one = jnp.exp(plain.predict(state.params, state.rest, images))
+    other = jnp.exp(plain.predict(state.params, state.rest, images[:, :, ::-1]))
+    found = jnp.exp(flips.predict(state.params, state.rest, images))
+    np.testing.assert_allclose(found, (one + other) / 2, rtol=1e-5)
+
+
+class Sowing(nnx.Module):
+    """Records its activations, as modules under inspection do."""
+
+    def __init__(self):
+        self.out = nnx.Linear(int(np.prod(SHAPE)), CLASSES, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        y = self.out(x.reshape(len(x), -1))
+        self.sow(nnx.Intermediate, "logits", y)
+        return y
+
+
+def test_values_that_a_module_sows_are_not_part_of_the_state(data):
+    trainer = small_trainer(PLAIN, Sowing)
+    state, _ = trainer.run_batch(trainer.init(), batch_of(trainer, data))
+    state, _ = trainer.run_batch(state, batch_of(trainer, data))
+    assert arrays_of(state.rest) == []
+
+
+def test_a_step_is_compiled_once(data):
+    trainer = small_trainer()
+    state = trainer.init()
+    for _ in range(3):
+        state, _ = trainer.run_batch(state, batch_of(trainer, data))
+    assert trainer.run_batch._cache_size() == 1
+
+
+def test_the_initial_state_has_copies_of_the_modules_arrays(data):
+    """A step donates its state; the arrays of a person's module must outlive it."""
+    module = net()
+    graph, params, rest = split(module, train=True)
+    trainer = small_trainer(PLAIN, lambda: nnx.merge(graph, params, rest))
+    trainer.run_batch(trainer.init(), batch_of(trainer, data))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((params, rest)))
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "order"),
+    ("module", "words"),
     [
-        ((500, 28, 28), (500,), (10, 50)),
-        ((500, 28, 28, 3), (500,), (10, 50)),
-        ((500, 28, 28, 1), (499,), (10, 50)),
-        ((500, 28, 28, 1), (500,), (10, 49)),
+        (lambda: nnx.Linear(3, CLASSES, rngs=nnx.Rngs(0)), r"\(2, 8, 6, 4\), but must give"),
+        (lambda: nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), "does not accept images"),
     ],
 )
-def test_a_step_of_arrays_of_other_shapes_is_an_error(images, labels, order):
-    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
-    state = jax.eval_shape(trainer.init)
-    arrays = jnp.zeros(images, jnp.uint8), jnp.zeros(labels, jnp.uint8), jnp.zeros(order, int)
-    with pytest.raises(AssertionError, match="assert_shape"):
-        trainer.run(state, *arrays, 0, 1)
+def test_a_network_that_does_not_give_a_number_for_each_class_is_refused(module, words):
+    with pytest.raises(InputError, match=words):
+        check_output(make_network(module, jnp.float32), SHAPE, CLASSES)
 
 
-def test_a_step_keeps_shapes_and_dtypes_of_the_state(arrays):
-    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=20)
-    before = jax.eval_shape(trainer.init)
-    after, _ = trainer.run(trainer.init(), *arrays, epoch_order(0, 0, 500, 50), 0, 1)
-    chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
-
-
-def test_evaluation_counts_correct_images_and_does_not_depend_on_the_batch_size(arrays):
-    trainer = make_trainer(CONFIG, (28, 28, 1), total_steps=1)
-    params = trainer.init().params
-    whole, logits = evaluate(trainer.predict, params, *arrays, batch_size=500)
-    parts, _ = evaluate(trainer.predict, params, *arrays, batch_size=120)
-    right = sum(int(np.argmax(y)) == int(label) for y, label in zip(logits, arrays[1], strict=True))
-    assert float(whole.accuracy) == pytest.approx(right / 500)
-    assert float(parts.accuracy) == float(whole.accuracy)
-    assert float(parts.loss) == pytest.approx(float(whole.loss), rel=1e-5)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_the_loss_is_summed_in_float32_for_logits_of_any_dtype(dtype):
-    # 4,096 losses of ln 10 nats: a sum in 16 bits stalls or overflows long before.
-    def predict(_params, images):
-        return jnp.zeros((len(images), 10), dtype)
-
-    images, labels = jnp.zeros((4096, 28, 28, 1), jnp.uint8), jnp.arange(4096) % 10
-    metrics, _ = evaluate(predict, None, images, labels)
-    assert metrics.loss.dtype == jnp.float32
-    assert float(metrics.loss) == pytest.approx(np.log(10), rel=1e-6)
-    assert float(metrics.accuracy) == pytest.approx(410 / 4096)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"epochs": 0}, "epochs must be an integer >= 1, got 0"),
-        ({"batch_size": 2.5}, "batch_size must be an integer >= 1, got 2.5"),
-        ({"learning_rate": -1.0}, "learning_rate must be a finite number >= 0, got -1.0"),
-        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
-        ({"weight_decay": float("nan")}, "weight_decay must be a finite number >= 0, got nan"),
-        ({"layers": ("conv:8:k4:s5",)}, "layer 1 .* 5.8 is not an integer"),
-        ({"layers": ("convolution:8",)}, "write it as conv:32:k3"),
-        ({"seed": -1}, "seed must be an integer >= 0, got -1"),
-        ({"seed": 2**31}, "seed must be at most 2147483647, got 2147483648"),
-        ({"max_shift": 28}, "max_shift 28 shifts images of 28 cells out of sight; use 27 or less"),
-        ({"layers": None}, "layers must list words such as conv:.*, got None"),
-        ({"layers": "conv:10:k28"}, "layers must list words such as conv:.*, got 'conv:10:k28'"),
-        ({"layers": (10, 28)}, r"layers must list words such as conv:.*, got \(10, 28\)"),
-        ({"layers": ()}, "layers end with 28x28x1, .* use conv:10:k28x28 for one layer more"),
-        ({"layers": ("conv:10:k7",)}, "layers end with 22x22x10, but must end with 1x1x10"),
-        ({"layers": ("conv:5:k28",)}, "layers end with 1x1x5, but must end with 1x1x10"),
-    ],
-)
-def test_invalid_settings_are_an_error_when_they_are_made(change, words):
-    with pytest.raises((ValueError, TypeError), match=words):
-        TrainConfig(**change)
-
-
-def test_a_batch_size_that_leaves_images_out_is_an_error_that_names_two_that_do_not():
-    with pytest.raises(ValueError, match=r"88 would be left out .* use 125 or 200") as error:
-        TrainConfig(batch_size=128).steps_per_epoch(55_000)
-    for size in (125, 200):
-        assert str(size) in str(error.value)
-    assert TrainConfig(batch_size=125).steps_per_epoch(55_000) == 440
-
-
-def test_more_steps_than_an_int32_counts_are_an_error():
-    with pytest.raises(ValueError, match=r"epochs 5000000 of 440 steps .* use 4880644 or fewer"):
-        TrainConfig(epochs=5_000_000).steps_per_epoch(55_000)
-    assert TrainConfig(epochs=4_880_644).steps_per_epoch(55_000) == 440
-
-
-def test_settings_read_from_their_json_are_equal():
-    assert TrainConfig.from_json(CONFIG.to_json()) == CONFIG
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"epochs": 3}', "{not json"])
-def test_a_text_without_settings_is_an_error(text):
-    with pytest.raises(ValueError, match="settings"):
-        TrainConfig.from_json(text)
+@pytest.mark.parametrize("wrong", [lambda: jnp.ones(3), lambda: nnx.Rngs(0)])
+def test_a_network_that_is_no_callable_module_is_refused(wrong):
+    with pytest.raises(TypeError, match="must be a Flax NNX module"):
+        make_network(wrong, jnp.float32)

@@ -1,0 +1,113 @@
+"""A residual network for images of any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+from flax import nnx
+
+from jaxcnn.models.halving import halved, halving_kernel
+from jaxcnn.nn import AvgPool, Conv
+from jaxcnn.nn.flax_layers import BatchNorm, Dense
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHANNELS = (32, 64, 128)
+"""The channels of each stage; the sizes are halved between stages."""
+
+STEM_CELLS = 32
+"""The stem halves larger images until their longer side has this many cells or fewer."""
+
+
+class Block(nnx.Module):
+    """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)).
+
+        x: (N, H, W, in_channels)
+        returns (N, H, W, out_channels); sizes are halved if the channels differ
+
+    The scale of the last norm is zero at first, so that the block begins as its shortcut (Goyal et
+    al., arXiv:1706.02677, section 5.1). A shortcut that halves the sizes takes means, so that no
+    cell is skipped (He et al., arXiv:1812.01187, ResNet-D).
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.ones((2, 9, 12, 4))
+    >>> nnx.eval_shape(lambda: Block((9, 12), 4, 8, rngs=nnx.Rngs(0))(x)).shape
+    (2, 5, 6, 8)
+    """
+
+    def __init__(
+        self, size: Sequence[int], in_channels: int, out_channels: int, *, rngs: nnx.Rngs
+    ) -> None:
+        halves = in_channels != out_channels
+        kernel, stride = (halving_kernel(size), 2) if halves else ((3, 3), 1)
+        plain = {"padding": 1, "use_bias": False, "rngs": rngs}
+        self.conv1 = Conv(in_channels, out_channels, kernel, stride=stride, **plain)
+        self.norm1 = BatchNorm(out_channels, rngs=rngs)
+        self.conv2 = Conv(out_channels, out_channels, (3, 3), **plain)
+        self.norm2 = BatchNorm(out_channels, scale_init=nnx.initializers.zeros, rngs=rngs)
+        # Two cells of an even size, three of an odd one: the padding is the same on both sides.
+        window = tuple(3 if cells % 2 else 2 for cells in size)
+        projection = (
+            AvgPool(window, stride=2, padding="SAME"),
+            Conv(in_channels, out_channels, (1, 1), use_bias=False, rngs=rngs),
+            BatchNorm(out_channels, rngs=rngs),
+        )
+        self.shortcut = nnx.List(projection if halves else ())
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = jax.nn.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        for layer in self.shortcut:
+            x = layer(x)
+        return jax.nn.relu(y + x)
+
+
+class ResNet(nnx.Module):
+    """A residual network: a stem, three stages of blocks, the mean, a linear layer.
+
+        x: (N, H, W, C)      returns (N, classes)
+
+    For images of any size and any number of channels; the stages have 32, 64 and 128 channels. The
+    stem is one 3x3 convolution, or, for images of more than 32 cells, convolutions that halve them.
+
+    Args:
+      image_shape: (H, W, C).
+      classes: the number of outputs.
+      rngs: random streams for the parameters.
+
+    Source: He et al., arXiv:1512.03385, section 4.2.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.ones((2, 9, 12, 3))
+    >>> nnx.eval_shape(lambda: ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
+    (2, 5)
+    """
+
+    def __init__(self, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> None:
+        before, size, stem = CHANNELS[0], tuple(image_shape[:2]), []
+        plain = {"padding": 1, "use_bias": False, "rngs": rngs}
+        if max(size) <= STEM_CELLS:
+            stem += [Conv(image_shape[-1], before, (3, 3), **plain)]
+        while max(size) > STEM_CELLS:
+            inputs = before if stem else image_shape[-1]
+            stem += [Conv(inputs, before, halving_kernel(size), stride=2, **plain)]
+            size = halved(size)
+        norms = [BatchNorm(before, rngs=rngs) for _ in stem]
+        self.stem, self.norms, blocks = nnx.List(stem), nnx.List(norms), []
+        for channels in CHANNELS:
+            blocks.append(Block(size, before, channels, rngs=rngs))
+            size = size if channels == before else halved(size)
+            blocks.append(Block(size, channels, channels, rngs=rngs))
+            before = channels
+        self.blocks = nnx.List(blocks)
+        self.head = Dense(before, classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = x
+        for conv, norm in zip(self.stem, self.norms, strict=True):
+            y = jax.nn.relu(norm(conv(y)))
+        for block in self.blocks:
+            y = block(y)
+        return self.head(y.mean((1, 2)))

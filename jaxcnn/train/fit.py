@@ -1,0 +1,187 @@
+"""Training from Python: :func:`fit` begins a run, :func:`resume` continues one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flax import nnx
+
+from jaxcnn import models
+from jaxcnn.data import Dataset
+from jaxcnn.data.order import Order
+from jaxcnn.errors import InputError
+from jaxcnn.train.config import TrainConfig, setting_of
+from jaxcnn.train.events import Reading, Result
+from jaxcnn.train.interruption import interruption
+from jaxcnn.train.loop import Loop
+from jaxcnn.train.mesh import place
+from jaxcnn.train.processes import on_first_process
+from jaxcnn.train.run import DataRecord, Run, builder, require_new
+from jaxcnn.train.source import open_source, reopen
+from jaxcnn.train.state import check_output
+from jaxcnn.train.step import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jaxcnn.train.events import Callback
+
+
+def fit(
+    model: str | nnx.Module | None,
+    data: Dataset | str | Path,
+    config: TrainConfig | None = None,
+    *,
+    folder: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Result:
+    """Trains a network on labelled images and writes a run folder (:mod:`jaxcnn.train.run`).
+
+    Ctrl-C or SIGTERM stops the run after the current program and saves a checkpoint;
+    :func:`resume` continues, and ends with exactly the numbers of an uninterrupted run.
+
+    Args:
+      model: a Flax NNX module from images (N, H, W, C) to (N, classes), which has the trained
+        arrays afterwards; or the text of :attr:`TrainConfig.model`; None for that setting, or, if
+        it is None too, for a network chosen by the size of the images.
+      data: a data set, or what :func:`jaxcnn.data.open_dataset` opens.
+      config: the settings; None for the defaults.
+      folder: a new or empty folder; None for ``runs/`` and the time of day.
+      callbacks: functions of what happens (:mod:`jaxcnn.train.events`), called in this order.
+
+    Raises:
+      InputError: (a ValueError) if settings, data, network or folder cannot be used.
+      DivergedError: (an InputError) if the loss or the gradient is not finite.
+      TypeError: if an argument has the wrong type.
+    """
+    config = TrainConfig() if config is None else config
+    _check_callbacks(callbacks)
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    path = (
+        Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
+    )
+    on_first_process(lambda: require_new(path))
+    source, opened = _opened(data, config, callbacks)
+    module = model if isinstance(model, nnx.Module) else None
+    with interruption() as interrupted:
+        config = replace(config, model=_model_name(model, config, opened.image_shape))
+        record = DataRecord.of(opened, source)
+        trainer, order = _trainer(config, record, module)
+        run = Run.create(path, config, record, module)
+        with run.locked():
+            return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+
+
+def resume(
+    folder: Path | str,
+    *,
+    model: nnx.Module | None = None,
+    data: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> Result:
+    """Continues an interrupted run from its newest checkpoint.
+
+    Args:
+      folder: the run folder.
+      model: the network, if it was given in Python.
+      data: the data set, if it was given as arrays.
+      callbacks: as in :func:`fit`.
+      **settings: new values for settings on which no number depends, such as ``mesh`` or
+        ``workers``.
+
+    Raises:
+      InputError: (a ValueError) as :func:`fit`, or if the data is not that of the run.
+    """
+    _check_callbacks(callbacks)
+    run = Run.open(folder, model)
+    for name in settings:
+        if name not in {entry.name for entry in fields(TrainConfig)}:
+            raise TypeError(f"resume has no argument {name!r}")
+        if not setting_of(name).moves:
+            raise InputError(
+                f"{name} is a setting of the run in {folder}, "
+                f"{getattr(run.config, name)!r}, and cannot change; leave it out"
+            )
+    run = replace(run, config=replace(run.config, **settings))
+    with run.locked():
+        if (result := _finished(run)) is not None:
+            if model is not None:
+                run.trained(model)
+            for callback in callbacks:
+                callback(result)
+            return result
+        data = reopen(run, data, "resume(folder, data=data)", _reading(callbacks))
+        with interruption() as interrupted:
+            trainer, order = _trainer(run.config, run.data, model)
+            return Loop(run, data, trainer, order, callbacks, interrupted).execute()
+
+
+def _opened(
+    data: Dataset | str | Path, config: TrainConfig, callbacks: Sequence[Callback]
+) -> tuple[str | None, Dataset]:
+    """The source of a data set, None for arrays, and the data set."""
+    if isinstance(data, Dataset):
+        return None, data
+    if not isinstance(data, str | Path):
+        raise TypeError(
+            f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
+            f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
+        )
+    return str(data), open_source(str(data), config, _reading(callbacks))
+
+
+def _reading(callbacks: Sequence[Callback]) -> Callable[[str, int, int], None]:
+    """The function that tells the callbacks what is read."""
+
+    def reading(what: str, done: int, total: int) -> None:
+        for callback in callbacks:
+            callback(Reading(what, done, total))
+
+    return reading
+
+
+def _model_name(
+    model: str | nnx.Module | None, config: TrainConfig, image_shape: tuple[int, ...]
+) -> str | None:
+    if isinstance(model, nnx.Module):
+        return None
+    if model is not None and not isinstance(model, str):
+        raise TypeError(
+            f"model must be a Flax NNX module or a name, got {type(model).__name__}; call it to "
+            f"make a module, if it is a class or a function"
+        )
+    return model or config.model or models.default_name(image_shape)
+
+
+def _trainer(
+    config: TrainConfig, record: DataRecord, model: nnx.Module | None
+) -> tuple[Trainer, Order]:
+    order = Order(record.counts[0], config.batch_size, config.epochs, config.seed)
+    where = place(config.mesh, config.batch_size, record.image_shape[0])
+    build = builder(config, record, model, "resume(folder, model=model)")
+    classes = len(record.classes)
+    trainer = Trainer(config, build, record.image_format, classes, order.steps, where)
+    check_output(trainer.network, record.image_shape, classes)
+    return trainer, order
+
+
+def _finished(run: Run) -> Result | None:
+    """The result of a run that is complete already."""
+    summary = run.summary()
+    if not summary or not summary.get("finished") or run.checkpoints.steps() == []:
+        return None
+    names = {entry.name for entry in fields(Result)}
+    found: dict[str, Any] = {name: value for name, value in summary.items() if name in names}
+    found["folder"] = run.folder
+    return Result(**found) if set(found) == names else None  # else the end is done again
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be functions of an event, got {callback!r}")
