@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
@@ -66,7 +65,7 @@ class Loop:
         self.best, self.stale = info["best"], info["stale"]
         self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}
         self.start = self.saved_at = time.perf_counter()
-        self.log = MetricsLog(self.run, self.order, self.trainer, self.emit, step)
+        self.log = MetricsLog(self.run, self.order, self.emit, step)
         self.feed = make_feed(self.trainer, self.data.train, self.order)
         self.emit(
             Started(
@@ -166,10 +165,9 @@ class Loop:
         batch = Batch(*(place.put_rows(how, part, order.batch_size) for how, part in parts))
         layers = list(largest_by_layer(self.trainer.gradients(state, batch)).items())[:3]
         self.save(state, step)
-        rate = float(self.trainer.learning_rates(np.array([step]))[0])
         return DivergedError(
             f"the loss is {bad.loss:g} and its gradient's norm {bad.gradient_norm:g} in step "
-            f"{step + 1}, at learning rate {rate:.3g}; largest gradients: "
+            f"{step + 1}, at learning rate {bad.learning_rate:.3g}; largest gradients: "
             f"{', '.join(f'{name} {value:.3g}' for name, value in layers)}; the state before it is "
             f"kept in {self.run.folder}. Use a smaller learning_rate"
             + (", or clip=1" if self.config.clip is None else "")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    import numpy as np
-
     from jaxcnn.train.config import TrainConfig
     from jaxcnn.train.mesh import Placement
 
@@ -44,6 +42,7 @@ class StepMetrics(NamedTuple):
 
     loss: jax.Array  # (): mean over the batch, in nats
     accuracy: jax.Array  # ()
+    learning_rate: jax.Array  # ()
     gradient_norm: jax.Array  # (): global norm, before clipping
     finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is stopped
 
@@ -118,11 +117,6 @@ class Trainer:
             opt_state = self.optimizer.init(params)
         return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state, average)
 
-    def learning_rates(self, steps: np.ndarray) -> jax.Array:
-        """The learning rate of each step: (n,) -> (n,)."""
-        with _optax_promotion():
-            return jax.vmap(lambda step: jnp.asarray(self.schedule(step), jnp.float32))(steps)
-
     def module(self, state: TrainState) -> nnx.Module:
         """The trained module, in evaluation mode."""
         return nnx.merge(self.network.inference, *self.evaluated(state))
@@ -162,6 +156,7 @@ class Trainer:
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(found.loss) & jnp.isfinite(norm)
         with _optax_promotion():
+            rate = jnp.asarray(self.schedule(state.step), jnp.float32)
             updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
             params: Any = optax.apply_updates(state.params, updates)
             average = self._averaged(state, params, rest)
@@ -171,7 +166,7 @@ class Trainer:
         finite &= state.step >= 0
         stopped = state._replace(step=jnp.minimum(state.step, ~state.step))
         new = jax.tree.map(partial(_choose, finite), new, stopped)
-        return new, StepMetrics(found.loss / total, found.correct / total, norm, finite)
+        return new, StepMetrics(found.loss / total, found.correct / total, rate, norm, finite)
 
     def _averaged(self, state: TrainState, params: Any, rest: Any) -> Any:
         if not self.config.ema:
