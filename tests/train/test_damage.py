@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,23 @@ def test_a_run_whose_folder_is_removed_ends_with_one_line(data, tmp_path, at):
         fit(net(), data, CONFIG, folder=tmp_path, callbacks=[remove])
     assert "\n" not in str(error.value)
     assert not tmp_path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_run_whose_disk_is_full_ends_with_one_line_and_can_be_resumed(finished, data, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+
+    def fill(event):
+        if isinstance(event, Validated) and not path.is_symlink():
+            path.rename(tmp_path / "before")
+            path.symlink_to("/dev/full")
+
+    with pytest.raises(ValueError, match=r"metrics\.jsonl cannot be written \(No space") as error:
+        fit(net(), data, CONFIG, folder=tmp_path, callbacks=[fill])
+    assert "\n" not in str(error.value)
+    (tmp_path / "before").rename(path)
+    resume(tmp_path, model=net(), data=data)
+    assert_same_end(tmp_path, finished.folder)
 
 
 @pytest.mark.parametrize("lines", [None, b"", b"five\n", b"\xff\n", b"5\n", b'{"a": 1}\n', "mixed"])
