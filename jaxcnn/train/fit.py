@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,16 @@ from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
 from jaxcnn.errors import InputError
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.train.config import TrainConfig, setting_of
 from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
-from jaxcnn.train.run import DataRecord, Run, builder, require_new
+from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
-from jaxcnn.train.state import check_output
+from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def fit(
     _check_callbacks(callbacks)
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
-    path = (
-        Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
-    )
+    path = Path(on_first_process(lambda: str(default_folder())) if folder is None else folder)
     on_first_process(lambda: require_new(path))
     source, opened = _opened(data, config, callbacks)
     module = model if isinstance(model, nnx.Module) else None
@@ -126,13 +124,28 @@ def _opened(
 ) -> tuple[str | None, Dataset]:
     """The source of a data set, None for arrays, and the data set."""
     if isinstance(data, Dataset):
+        _check_shape(data, config)
         return None, data
     if not isinstance(data, str | Path):
         raise TypeError(
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    return str(data), open_source(str(data), config, _reading(callbacks))
+    # A path is a path, also if its last name is that of a published data set.
+    source = str(data.absolute()) if isinstance(data, Path) else data
+    return source, open_source(source, config, _reading(callbacks))
+
+
+def _check_shape(data: Dataset, config: TrainConfig) -> None:
+    """Raises if the settings ask for other images than those of a data set that is open already."""
+    height, width, channels = data.image_shape
+    found = {"image_size": (height, width), "channels": channels}
+    for name, value in found.items():
+        if getattr(config, name) not in (None, value):
+            raise InputError(
+                f"{name} {getattr(config, name)} is not that of the data set, {value}; leave it "
+                f"out, or give it to jaxcnn.data.open_dataset"
+            )
 
 
 def _reading(callbacks: Sequence[Callback]) -> Callable[[str, int, int], None]:
@@ -166,7 +179,7 @@ def _trainer(
     build = builder(config, record, model, "resume(folder, model=model)")
     classes = len(record.classes)
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)
-    check_output(trainer.network, record.image_shape, classes)
+    check_network(trainer.network, record.image_shape, classes)
     return trainer, order
 
 
@@ -182,6 +195,8 @@ def _finished(run: Run) -> Result | None:
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if not is_sequence(callbacks):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}; use [callback]")
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an event, got {callback!r}")
