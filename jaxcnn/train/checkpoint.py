@@ -80,7 +80,8 @@ class Checkpoints:
         texts = {CONTENTS: _contents(state), INFO: json.dumps(info) + "\n"}
         try:
             if on_first_process(lambda: self._begin(step)):
-                arrays = {name: _stored(leaf) for name, leaf in _named(state).items()}
+                leaves = _named(state).items()
+                arrays = {name: _stored(leaf) for name, leaf in leaves if leaf.size}
                 with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
                     orbax.save(self._new(step) / STATE, args=ocp.args.StandardSave(arrays))
             on_first_process(lambda: self._complete(step, texts, best))
@@ -88,10 +89,10 @@ class Checkpoints:
             if jax.process_index() == 0:
                 shutil.rmtree(self._new(step), ignore_errors=True)
             newest = max(self.steps(), default=None)
-            left = "none is there" if newest is None else f"the newest one is of step {newest}"
+            left = "start again" if newest is None else f"resume: the newest is of step {newest}"
             raise InputError(
                 f"the checkpoint of step {step} cannot be written to {self.folder}: "
-                f"{reason(error)}; {left}"
+                f"{reason(error)}; remedy that and {left}"
             ) from None
 
     def restore(
@@ -128,8 +129,12 @@ class Checkpoints:
             )
         leaves = _named(like)
         targets = {name: _target(leaf) for name, leaf in leaves.items()}
+        written = {name: target for name, target in targets.items() if target.size}
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
-            arrays = orbax.restore(folder / STATE, args=ocp.args.StandardRestore(targets))
+            arrays = orbax.restore(folder / STATE, args=ocp.args.StandardRestore(written))
+        for name in targets.keys() - written.keys():  # Orbax takes no empty arrays
+            target = targets[name]
+            arrays[name] = jnp.zeros(target.shape, target.dtype, device=target.sharding)
         restored = [_restored(arrays[name], leaf) for name, leaf in leaves.items()]
         state = jax.tree.unflatten(jax.tree.structure(like), restored)
         return state, json.loads((folder / INFO).read_text())

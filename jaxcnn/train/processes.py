@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+BLOCK = 1024  # bytes: answers of any length up to this share a compiled program
+
 
 def on_first_process(function: Callable[[], T]) -> T:
     """Calls ``function`` in the first process; all processes get its result, or its error.
@@ -42,9 +44,10 @@ def on_first_process(function: Callable[[], T]) -> T:
             answer = {"result": function()}
         except (OSError, ValueError) as error:
             answer = {"error": reason(error)}
-    text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
-    size = int(broadcast_one_to_all(np.int32(len(text))))
-    answer = json.loads(bytes(broadcast_one_to_all(np.resize(text, size))))
+    text = json.dumps(answer).encode()
+    blocks = int(broadcast_one_to_all(np.int32(-(-len(text) // BLOCK))))
+    padded = np.frombuffer(text.ljust(blocks * BLOCK)[: blocks * BLOCK], np.uint8)
+    answer = json.loads(bytes(broadcast_one_to_all(padded)))
     if "error" in answer:
         raise InputError(answer["error"])
     return answer["result"]
