@@ -17,6 +17,7 @@ PACKAGES = {
     "orbax": "train",
     "PIL": "train",
     "rich": "train",
+    "tensorboardX": "tensorboard",
     "typer": "train",
 }
 """The extra of each package, by the name to import."""

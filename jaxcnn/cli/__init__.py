@@ -5,7 +5,7 @@ Exit codes:
     0    success
     1    ``lint`` has findings
     2    a usage error, impossible sizes, an unusable file, a wrong result in ``bench``, or a
-         missing package of the extra ``train``
+         missing package of an extra
     130  stopped by Ctrl-C
 """
 
@@ -19,7 +19,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command line; a missing package of the extra ``train`` is one line, exit code 2."""
+    """Runs the command line.
+
+    A missing package of an extra is one line and exit code 2; Ctrl-C is exit code 130.
+    """
     try:
         with requires_extra("the command line"):
             from jaxcnn.cli.commands import run  # here, because typer is an optional package
@@ -28,3 +31,5 @@ def main() -> None:
     except MissingExtraError as error:
         print(f"jaxcnn: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -15,6 +15,7 @@ OPTIONS = {
     "rounding": "--rounding",
     "groups": "--groups",
     "out_channels": "--out-channels",
+    "recipe": "--recipe",
 }
 
 

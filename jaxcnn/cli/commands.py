@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from jaxcnn import __version__
 from jaxcnn.cli.bench import bench
@@ -15,39 +16,58 @@ from jaxcnn.cli.evaluate import evaluate
 from jaxcnn.cli.explain import explain
 from jaxcnn.cli.lint import lint
 from jaxcnn.cli.plan import plan
+from jaxcnn.cli.predict import predict
 from jaxcnn.cli.size import size
-from jaxcnn.cli.train import train
+from jaxcnn.cli.train import train, train_command
 from jaxcnn.errors import InputError
 
+
+class _Commands(TyperGroup):
+    """The commands; ``train`` gets the options of its settings when it is called, not before.
+
+    They need JAX, which takes a second to import.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, train_command() if name == "train" else command, rest
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Exact, tested, trainable convolutions for JAX.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, lint, train, evaluate, explain, bench, doctor):
+for command in (size, plan, lint, train, evaluate, predict, explain, bench, doctor):
     app.command()(command)
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Version = False) -> None:
+def _options(context: typer.Context, version: Version = False) -> None:
     if version:
         typer.echo(f"jaxcnn {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+ClickException = typer.BadParameter.__mro__[2]  # of the click that this version of Typer uses
 
 
 def run() -> None:
-    """Runs the application; an input error prints one line and exits with code 2."""
+    """Runs the application; an error of use or input prints one line and exits with code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except BrokenPipeError:  # `jaxcnn plan | head`
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
-        message = str(error) if isinstance(error, InputError | OSError) else None
+        message = _message(error)
         # Another package may raise an error because a device is missing.
         if message is None or error.__cause__ is not None:
             message = _no_device() or message
@@ -55,6 +75,13 @@ def run() -> None:
             raise
         print(f"jaxcnn: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _message(error: Exception) -> str | None:
+    """What to print of an error; None if it is a bug."""
+    if isinstance(error, ClickException):
+        return " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    return str(error) if isinstance(error, InputError | OSError) else None
 
 
 def _no_device() -> str | None:

@@ -57,3 +57,21 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         console.print(table)
     for line in printed.get().splitlines():  # Rich pads every column, the last one too
         print(line.rstrip())
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """The lines of a table: ``left`` columns begin at one place, the others end at one.
+
+    >>> print(*aligned([("class", "images"), ("cat", "9"), ("giraffe", "1,200")]), sep="\\n")
+    class    images
+    cat           9
+    giraffe   1,200
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,109 +1,249 @@
-"""``jaxcnn train``: trains the digits network and shows its progress."""
+"""``jaxcnn train``: trains a network on labelled images and shows the progress."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import inspect
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from jaxcnn.cli.tables import print_plan
-from jaxcnn.errors import InputError
+from jaxcnn.cli.advice import as_options
+from jaxcnn.errors import InputError, format_advice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Mapping
 
-    from jaxcnn.train import Progress, Result
+    from jaxcnn.train import TrainConfig
 
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        help="mnist, fashion-mnist, cifar10 or cifar100; a file .npz; a folder of IDX files; or a "
+        "folder with a folder of pictures for each class, perhaps below train, val and test.  "
+        "[default: mnist]",
+    ),
+]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Run folder, new or empty.", show_default="runs/<date>-<time>"),
+    typer.Option(
+        "--out", metavar="DIR", help="Run folder, new or empty.  [default: runs/<date>-<time>]"
+    ),
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", help="Continue this run, with its own settings.", show_default=False),
+    typer.Option("--resume", metavar="RUN", help="Continue this run.", show_default=False),
 ]
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Passes over the data.", show_default="8")
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write event files for TensorBoard to RUN/tensorboard.")
 ]
-Seed = Annotated[
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Join the processes that SLURM, Open MPI or Kubernetes started, as JAX detects them.",
+    ),
+]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="Where the first process listens, instead of --distributed.",
+        show_default=False,
+    ),
+]
+Processes = Annotated[
     int | None,
-    typer.Option("--seed", help="Seed of weights, order and augmentation.", show_default="0"),
+    typer.Option("--processes", metavar="N", help="How many processes join.", show_default=False),
+]
+Process = Annotated[
+    int | None,
+    typer.Option(
+        "--process", metavar="I", help="The number of this one, from 0.", show_default=False
+    ),
 ]
 
+METAVARS = {"int": "N", "float": "X", "str": "TEXT", "tuple[str, ...]": "WORDS"}
+"""How a value is shown, by the type of its setting; others are sizes."""
 
-def train(out: Out = None, resume: Resume = None, epochs: Epochs = None, seed: Seed = None) -> None:
-    """Train a convolutional network on MNIST and write a run folder.
+SECTIONS = {
+    "data": "Arguments",
+    "recipe": "Options",
+    "distributed": "Several processes",
+    "model": "Network and length",
+    "optimizer": "Optimization",
+    "augment": "Augmentation, early stopping and seed",
+    "image_size": "Images",
+    "mesh": "Devices, memory and disk; --resume may change these",
+    "help": "Options",
+}
+"""The sections of ``--help``, by the parameter with which each begins."""
 
-    The folder holds settings, metrics, a checkpoint and pictures. Ctrl-C stops the run and saves a
+
+def train(
+    data: Data = None,
+    recipe: str | None = None,
+    out: Out = None,
+    resume: Resume = None,
+    tensorboard: TensorBoard = False,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
+    **settings: str | None,
+) -> None:
+    """Train a network on labelled images and write a run folder.
+
+    The folder holds settings, metrics, checkpoints and pictures. Ctrl-C stops the run and saves a
     checkpoint; --resume continues from there, with the same numbers as an uninterrupted run.
     """
-    given: dict[str, Any] = {
-        name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None
-    }
-    if resume is not None and (out is not None or given):
-        named = ", ".join(f"--{name}" for name in (["out"] if out else []) + list(given))
-        raise InputError(f"--resume takes folder and settings from the run; leave out {named}")
+    given = {name: text for name, text in settings.items() if text is not None}
+    joining = distributed or any(v is not None for v in (coordinator, processes, process))
+    if resume is not None:
+        kept = {"DATA": data, "--recipe": recipe, "--out": out}
+        _check_resume([name for name, value in kept.items() if value is not None], given)
+    elif joining and out is None:
+        raise InputError("several processes need one run folder; name it with --out")
 
     # Imported here, because JAX takes a second to import; other commands should not wait for it.
-    from jaxcnn.environment import device_name
-    from jaxcnn.train import Run, TrainConfig
-    from jaxcnn.train import train as run_training
+    from jaxcnn.train.config import parse_settings
+    from jaxcnn.train.config import recipe as recipe_of
+    from jaxcnn.train.processes import join
+    from jaxcnn.train.run import Run, require_new
 
-    config = TrainConfig(**given) if resume is None else Run.open(resume).config
+    values = parse_settings(given)
+    with format_advice(as_options):
+        config = replace(recipe_of(recipe or "quick"), **values)
+    if resume is not None:
+        Run.open(resume)
+    elif out is not None:
+        require_new(out)
+    if joining:
+        join(coordinator, processes, process)
     folder = resume or out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    typer.echo(f"jaxcnn on {device_name()}, run folder {folder}")
-    print_plan(config.plan())
-    with _progress_bar() as report:
-        result = run_training(config, folder, resume=resume is not None, report=report)
-    _print_result(result)
+    how = {"settings": values} if resume is not None else {"data": data or "mnist", "config": config}
+    _execute(folder, tensorboard, **how)
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """A progress bar; yields the function that shows a :class:`jaxcnn.train.Progress`."""
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def _check_resume(kept: list[str], given: Mapping[str, str]) -> None:
+    """Raises if something is given that a resumed run takes from its folder."""
+    from jaxcnn.train.config import SETTINGS
 
-    bar = Bar(
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=None),  # fills the rest of the line; it fits in 80 columns
-        TextColumn("loss {task.fields[loss]} acc {task.fields[acc]} val {task.fields[val]}"),
-        TextColumn("{task.fields[speed]} img/s"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-    )
-    blank: dict[str, Any] = {"epoch": "-/-", "loss": "-", "acc": "-", "val": "-", "speed": "-"}
-    task = bar.add_task("train", total=None, **blank)
-
-    def report(progress: Progress) -> None:
-        validation = progress.validation_accuracy
-        bar.update(
-            task,
-            total=progress.total_steps,
-            completed=progress.step,
-            epoch=f"{progress.epoch}/{progress.epochs}",
-            loss=f"{progress.loss:.4f}",
-            acc=f"{progress.accuracy:.2%}",
-            val="-" if validation is None else f"{validation:.2%}",
-            speed=f"{progress.images_per_second:,.0f}",
+    kept += [_option(name) for name in given if not SETTINGS[name].moves]
+    if kept:
+        moving = ", ".join(_option(name) for name, setting in SETTINGS.items() if setting.moves)
+        raise InputError(
+            f"--resume takes data and settings from the run; leave out {', '.join(kept)} (it may "
+            f"change {moving})"
         )
 
-    with bar:
-        yield report
+
+def _execute(
+    folder: Path,
+    tensorboard: bool,
+    *,
+    data: str = "",
+    config: TrainConfig | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Begins a run, or resumes it with ``settings``; the first process shows what happens."""
+    import jax
+
+    from jaxcnn.cli.progress import Display
+    from jaxcnn.environment import device_name
+    from jaxcnn.train import fit
+    from jaxcnn.train import resume as resume_run
+    from jaxcnn.train.tensorboard import tensorboard as to_tensorboard
+
+    with Display(silent=jax.process_index() > 0) as display:
+        callbacks: list[Any] = [display]
+        if tensorboard and jax.process_index() == 0:
+            callbacks.append(to_tensorboard(folder / "tensorboard"))
+        display.say(f"jaxcnn on {device_name()}, run folder {folder}")
+        if settings is not None:
+            result = resume_run(folder, callbacks=callbacks, **settings)
+        else:
+            result = fit(None, data, config, folder=folder, callbacks=callbacks)
+    if not result.finished:
+        raise typer.Exit(130)  # as a shell has it for Ctrl-C
 
 
-def _print_result(result: Result) -> None:
-    """Prints how the run ended; an interrupted run exits with code 130, as in a shell."""
-    if result.test_accuracy is None:
-        typer.echo(
-            f"stopped after step {result.step}; continue with: "
-            f"jaxcnn train --resume {result.folder}"
+def train_command() -> Any:
+    """The command ``train`` with an option for every setting; imports JAX to read them."""
+    from jaxcnn.train.config import RECIPES
+
+    def command(**given: Any) -> None:
+        train(**given)
+
+    own = inspect.signature(train).parameters.values()
+    hints = get_type_hints(train, include_extras=True)
+    recipes = "; ".join(f"{name}: {text}" for name, (text, _) in RECIPES.items())
+    hints["recipe"] = Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help=f"The settings to begin with. {recipes}.  [default: quick]",
+        ),
+    ]
+    parameters = [
+        p.replace(annotation=hints[p.name]) for p in own if p.kind is not p.VAR_KEYWORD
+    ] + _settings()
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = train.__doc__
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=_Sections)(command)
+    return typer.main.get_command(app)
+
+
+def _settings() -> list[inspect.Parameter]:
+    """A parameter for each setting."""
+    from dataclasses import fields
+
+    from jaxcnn.train.config import SETTINGS, TrainConfig
+
+    found = []
+    for entry in fields(TrainConfig):
+        option = typer.Option(
+            _option(entry.name),
+            metavar=METAVARS.get(str(entry.type).removesuffix(" | None"), "HxW"),
+            help=SETTINGS[entry.name].help + _default(entry.default),
         )
-        raise typer.Exit(130)
-    typer.echo(
-        f"test accuracy {result.test_accuracy:.2%}, loss {result.test_loss:.4f}, after "
-        f"{result.step} steps in {result.seconds:.0f} s; run folder {result.folder}"
-    )
+        kind = inspect.Parameter.KEYWORD_ONLY
+        annotation = Annotated[str | None, option]
+        found.append(inspect.Parameter(entry.name, kind, default=None, annotation=annotation))
+    return found
+
+
+def _default(value: Any) -> str:
+    """A setting's default, as it is typed; nothing if the setting is off."""
+    if value is None or value == ():
+        return ""
+    text = " ".join(value) if isinstance(value, tuple) else value
+    return f"  [default: {text:g}]" if isinstance(text, float) else f"  [default: {text}]"
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+class _Sections(TyperCommand):
+    """A command whose ``--help`` has :data:`SECTIONS`."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        title = ""
+        for parameter in self.get_params(ctx):
+            title = SECTIONS.get(parameter.name or "", title)
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)

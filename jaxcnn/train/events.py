@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """The images are being read, before the run starts.
+
+    Attributes:
+      what: what is read, in a few words.
+      done, total: files, or bytes of a download; ``total`` is 0 if it is not known.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Started:
     """The run is ready: data, network and devices have been checked.
 
@@ -126,5 +140,5 @@ class Result:
     test_accuracy: float | None
 
 
-Event = Started | Compiled | Progress | Validated | Saved | Warned | Result
+Event = Reading | Started | Compiled | Progress | Validated | Saved | Warned | Result
 Callback = Callable[[Event], None]

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 from flax import nnx
 
 from jaxcnn import models
-from jaxcnn.data import Dataset, open_dataset
+from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
 from jaxcnn.errors import InputError
 from jaxcnn.train.config import TrainConfig, setting_of
-from jaxcnn.train.events import Result
+from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.run import DataRecord, Run, builder, require_new
+from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_output
 from jaxcnn.train.step import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxcnn.train.events import Callback
 
@@ -63,10 +64,10 @@ def fit(
     path = (
         Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S") if folder is None else Path(folder)
     )
+    on_first_process(lambda: require_new(path))
+    source, opened = _opened(data, config, callbacks)
+    module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        on_first_process(lambda: require_new(path))
-        source, opened = _opened(data, config)
-        module = model if isinstance(model, nnx.Module) else None
         config = replace(config, model=_model_name(model, config, opened.image_shape))
         record = DataRecord.of(opened, source)
         trainer, order = _trainer(config, record, module)
@@ -97,35 +98,30 @@ def resume(
       InputError: (a ValueError) as :func:`fit`, or if the data is not that of the run.
     """
     _check_callbacks(callbacks)
-    with interruption() as interrupted:
-        run = Run.open(folder, model)
-        for name in settings:
-            if name not in {entry.name for entry in fields(TrainConfig)}:
-                raise TypeError(f"resume has no argument {name!r}")
-            if not setting_of(name).moves:
-                raise InputError(
-                    f"{name} is a setting of the run in {folder}, "
-                    f"{getattr(run.config, name)!r}, and cannot change; leave it out"
-                )
-        run = replace(run, config=replace(run.config, **settings))
-        with run.locked():
-            if (result := _finished(run)) is not None:
-                for callback in callbacks:
-                    callback(result)
-                return result
-            if data is None:
-                if run.data.source is None:
-                    raise InputError(
-                        "the run's images were given as arrays; pass the data set again: "
-                        "resume(folder, data=data)"
-                    )
-                data = _open(run.data.source, run.config)
-            _require_same(run, data)
+    run = Run.open(folder, model)
+    for name in settings:
+        if name not in {entry.name for entry in fields(TrainConfig)}:
+            raise TypeError(f"resume has no argument {name!r}")
+        if not setting_of(name).moves:
+            raise InputError(
+                f"{name} is a setting of the run in {folder}, "
+                f"{getattr(run.config, name)!r}, and cannot change; leave it out"
+            )
+    run = replace(run, config=replace(run.config, **settings))
+    with run.locked():
+        if (result := _finished(run)) is not None:
+            for callback in callbacks:
+                callback(result)
+            return result
+        data = reopen(run, data, "resume(folder, data=data)", _reading(callbacks))
+        with interruption() as interrupted:
             trainer, order = _trainer(run.config, run.data, model)
             return Loop(run, data, trainer, order, callbacks, interrupted).execute()
 
 
-def _opened(data: Dataset | str | Path, config: TrainConfig) -> tuple[str | None, Dataset]:
+def _opened(
+    data: Dataset | str | Path, config: TrainConfig, callbacks: Sequence[Callback]
+) -> tuple[str | None, Dataset]:
     """The source of a data set, None for arrays, and the data set."""
     if isinstance(data, Dataset):
         return None, data
@@ -134,20 +130,17 @@ def _opened(data: Dataset | str | Path, config: TrainConfig) -> tuple[str | None
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    return str(data), _open(str(data), config)
+    return str(data), open_source(str(data), config, _reading(callbacks))
 
 
-def _open(source: str, config: TrainConfig) -> Dataset:
-    return open_dataset(
-        source,
-        image_size=config.image_size,
-        resize=config.resize,
-        channels=config.channels,
-        validation_share=config.validation_share,
-        test_share=config.test_share,
-        seed=config.seed,
-        memory=int(config.memory * 2**30),
-    )
+def _reading(callbacks: Sequence[Callback]) -> Callable[[str, int, int], None]:
+    """The function that tells the callbacks what is read."""
+
+    def reading(what: str, done: int, total: int) -> None:
+        for callback in callbacks:
+            callback(Reading(what, done, total))
+
+    return reading
 
 
 def _model_name(
@@ -173,18 +166,6 @@ def _trainer(
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)
     check_output(trainer.network, record.image_shape, classes)
     return trainer, order
-
-
-def _require_same(run: Run, data: Dataset) -> None:
-    """Raises if the data is not that with which the run began."""
-    if data.digest == run.data.digest:
-        return
-    counts = (len(data.train), len(data.validation), len(data.test))
-    raise InputError(
-        f"the data {run.data.source or data.name} is not that with which {run.folder} began: "
-        f"digest {data.digest[:12]} with {counts} images for training, validation and test, not "
-        f"{run.data.digest[:12]} with {run.data.counts}; restore the images, or start a new run"
-    )
 
 
 def _finished(run: Run) -> Result | None:

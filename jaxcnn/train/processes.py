@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import socket
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BLOCK = 1024  # bytes: answers of any length up to this share a compiled program
+
+JOIN_SECONDS = 300
+"""Seconds in which the processes of a run must find each other."""
 
 
 def on_first_process(function: Callable[[], T]) -> T:
@@ -53,7 +59,7 @@ def on_first_process(function: Callable[[], T]) -> T:
     return answer["result"]
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: Exception) -> str:
     """The reason why a file cannot be written, in a few words, or else the error's first line.
 
     >>> reason(ValueError("INTERNAL: a long text: No space left on device [os_error_code='28']"))
@@ -75,3 +81,66 @@ def any_process(*flags: bool) -> tuple[bool, ...]:
         return flags
     found = np.asarray(process_allgather(np.array(flags)))
     return tuple(bool(flag) for flag in np.atleast_1d(found.any(axis=0)))
+
+
+def join(
+    coordinator: str | None = None, processes: int | None = None, process: int | None = None
+) -> None:
+    """Joins the processes of one run; all must call this before anything else of JAX.
+
+    Args:
+      coordinator: the first process's ``host:port``; None where JAX itself finds the three, from
+        SLURM, Open MPI, Kubernetes or a cloud's TPUs.
+      processes: how many there are.
+      process: the number of this one, from 0.
+
+    Raises:
+      InputError: (a ValueError) if JAX finds no cluster, if an argument is missing or out of range,
+        or if the processes do not find each other.
+    """
+    given = {"coordinator": coordinator, "processes": processes, "process": process}
+    lacking = [name for name, value in given.items() if value is None]
+    if 0 < len(lacking) < 3:
+        raise InputError(
+            f"{', '.join(name for name in given if name not in lacking)} given without "
+            f"{' and '.join(lacking)}; give all three, or none where JAX detects the cluster"
+        )
+    if coordinator is not None and processes is not None and process is not None:
+        if not 0 <= process < processes:
+            raise InputError(
+                f"process {process} of processes {processes}; they are numbered from 0 to "
+                f"{processes - 1}"
+            )
+        _reach(coordinator, wait=process > 0)
+    try:
+        jax.distributed.initialize(
+            coordinator, processes, process, initialization_timeout=JOIN_SECONDS
+        )
+    except ValueError:
+        raise InputError(
+            "JAX detects no cluster (SLURM, Open MPI, Kubernetes, TPU); give coordinator, "
+            "processes and process"
+        ) from None
+    except RuntimeError as error:
+        raise InputError(f"the processes cannot join: {reason(error)}") from None
+
+
+def _reach(coordinator: str, *, wait: bool) -> None:
+    """Raises if the coordinator cannot be reached: JAX would abort the program, with a stack trace.
+
+    Args:
+      coordinator: ``host:port``.
+      wait: whether to wait until it listens.
+    """
+    match = re.fullmatch(r"(.+):(\d+)", coordinator)
+    if match is None:
+        raise InputError(f"coordinator {coordinator!r} is not host:port, as in 10.0.0.1:1234")
+    end = time.monotonic() + JOIN_SECONDS
+    while wait:
+        try:
+            socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=10).close()
+            return
+        except (OSError, OverflowError) as error:
+            if not isinstance(error, ConnectionError | TimeoutError) or time.monotonic() > end:
+                raise InputError(f"coordinator {coordinator} cannot be reached ({error})") from None
+            time.sleep(0.2)

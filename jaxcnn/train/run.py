@@ -176,6 +176,11 @@ class Run:
             ) from None
 
     @property
+    def resize(self) -> Resize:
+        """How other pictures get the size of the run's images."""
+        return self.data.resize or Resize(self.data.image_shape[:2], self.config.resize)
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
