@@ -208,7 +208,7 @@ class Trainer:
     ) -> tuple[tuple[Sums, Any], Any]:
         targets = targets_of(batch.labels, self.classes, self.config.label_smoothing)
         images, targets = self.augment(key, self._constrain(batch.images), targets)
-        x = self._shown(images)
+        x = self._constrain(self._shown(images))
 
         def loss(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
             y, changed = self.network.train(cast(params, self.compute), rest, x)
