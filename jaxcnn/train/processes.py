@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import hashlib
 import json
 import os
 import re
 import socket
+import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -17,7 +21,7 @@ from jax.experimental.multihost_utils import broadcast_one_to_all, process_allga
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -25,6 +29,9 @@ BLOCK = 1024  # bytes: answers of any length up to this share a compiled program
 
 JOIN_SECONDS = 300
 """Seconds in which the processes of a run must find each other."""
+
+HEARTBEAT_SECONDS = 30
+"""Seconds without a sign of life after which JAX ends the other processes."""
 
 
 def on_first_process(function: Callable[[], T]) -> T:
@@ -50,16 +57,103 @@ def on_first_process(function: Callable[[], T]) -> T:
             answer = {"result": function()}
         except (OSError, ValueError) as error:
             answer = {"error": reason(error)}
-    text = json.dumps(answer).encode()
-    blocks = int(broadcast_one_to_all(np.int32(-(-len(text) // BLOCK))))
-    padded = np.frombuffer(text.ljust(blocks * BLOCK)[: blocks * BLOCK], np.uint8)
-    answer = json.loads(bytes(broadcast_one_to_all(padded)))
+    answer = _sent(answer, 0)
     if "error" in answer:
         raise InputError(answer["error"])
     return answer["result"]
 
 
-def reason(error: Exception) -> str:
+def _sent(answer: Any, source: int) -> Any:
+    """The answer of process ``source``, JSON, in all processes."""
+    text, sends = json.dumps(answer).encode(), jax.process_index() == source
+    blocks = int(broadcast_one_to_all(np.int32(-(-len(text) // BLOCK)), is_source=sends))
+    padded = np.frombuffer(text.ljust(blocks * BLOCK)[: blocks * BLOCK], np.uint8)
+    return json.loads(bytes(broadcast_one_to_all(padded, is_source=sends)))
+
+
+def on_every_process(function: Callable[[], T]) -> T:
+    """Calls ``function`` in all processes; if it fails in one, all get an error.
+
+    Raises:
+      InputError: (a ValueError) if it failed in another process; the process in which it failed
+        gets the error itself.
+
+    >>> on_every_process(lambda: 3)
+    3
+    """
+    if jax.process_count() == 1:
+        return function()
+    error, result = None, None
+    try:
+        result = function()
+    except BaseException as raised:  # Ctrl-C, too: the others must not wait for this process
+        error = raised
+    failed = np.flatnonzero(process_allgather(np.array(error is not None)))
+    if len(failed):
+        first = int(failed[0])
+        words = _sent("" if error is None else reason(error), first)
+        raise error or InputError(f"in process {first}: {words}")
+    return result  # type: ignore[return-value]  # nothing was raised
+
+
+def require_same(texts: Mapping[str, str]) -> None:
+    """Raises in all processes if a text is not the same in all of them.
+
+    Args:
+      texts: what must be the same, by the name of what it describes.
+
+    Raises:
+      InputError: (a ValueError) with the name and the processes that differ.
+
+    >>> require_same({"settings": "{}"})
+    """
+    if jax.process_count() == 1:
+        return
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts.values()]
+    own = np.frombuffer(b"".join(digests), np.uint8).reshape(len(texts), -1)
+    found = np.asarray(process_allgather(own))
+    for place, name in enumerate(texts):
+        other = np.flatnonzero((found[:, place] != found[0, place]).any(axis=-1))
+        if len(other):
+            listed = ", ".join(map(str, other))
+            raise InputError(
+                f"the {name} of process {listed} are not those of process 0; start all processes "
+                f"with the same"
+            )
+
+
+@contextmanager
+def ends_together() -> Iterator[None]:
+    """Ends this process at once if the block fails while other processes take part in it.
+
+    The others wait in a collective operation, which fails when this process ends; at its end, JAX
+    would wait for them.
+
+    Raises:
+      InputError: (a ValueError) if a collective operation fails, as when another process ends.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        atexit.register(_leave)
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise InputError(
+                f"another process of the run has ended or cannot be reached "
+                f"({reason(error)[:100]}); see its error, then resume the run"
+            ) from None
+        raise
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def reason(error: BaseException) -> str:
     """The reason why a file cannot be written, in a few words, or else the error's first line.
 
     >>> reason(ValueError("INTERNAL: a long text: No space left on device [os_error_code='28']"))
@@ -67,7 +161,7 @@ def reason(error: Exception) -> str:
     """
     known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EIO)
     reasons = (os.strerror(number) for number in known)
-    text = str(error)  # TensorStore raises ValueErrors
+    text = str(error) or type(error).__name__  # TensorStore raises ValueErrors
     return next((words for words in reasons if words in text), text.partition("\n")[0])
 
 
@@ -113,8 +207,13 @@ def join(
             )
         _reach(coordinator, wait=process > 0)
     try:
+        jax.config.update("jax_enable_preemption_service", False)  # `interruption` takes SIGTERM
         jax.distributed.initialize(
-            coordinator, processes, process, initialization_timeout=JOIN_SECONDS
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError:
         raise InputError(

@@ -13,7 +13,7 @@ mistakes.png     misclassified test images
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -35,8 +35,7 @@ from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.step import ImageFormat, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator
 
     from jaxcnn.train.tasks import Evaluation
 
@@ -185,13 +184,16 @@ class Run:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Keeps other runs of this program from working on the run at the same time.
 
         Raises:
           InputError: (a ValueError) if another process does.
         """
-        return lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext()
+        with ExitStack() as stack:
+            on_first_process(lambda: stack.enter_context(lock(self.folder / ".lock")))
+            yield
 
     def build(self) -> Callable[[], nnx.Module]:
         """The function that makes the run's network.

@@ -104,7 +104,8 @@ class Trainer:
     def init(self) -> TrainState:
         """The state before the first step, on the devices."""
         # Copies, because the steps donate the state, and the arrays may be a person's module's.
-        return jax.device_put(self._state(*_copy(self.network.variables())), self.place.replicated)
+        state = self._state(*_copy(self.network.variables()))
+        return jax.tree.map(partial(self.place.put, self.place.replicated), state)
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
