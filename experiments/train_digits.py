@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jaxcnn.environment import device_name, environment
-from jaxcnn.train import TrainConfig, train
+from jaxcnn.train import TrainConfig, fit
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def main(settings: Settings = Settings()) -> None:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     results = []
     for seed in settings.seeds:
-        result = train(TrainConfig(seed=seed), settings.runs / f"{stamp}-seed{seed}")
+        folder = settings.runs / f"{stamp}-seed{seed}"
+        result = fit(None, "mnist", TrainConfig(seed=seed), folder=folder)
         results.append(result)
         print(
             f"{seed:4d}  {result.step:5d}  {result.seconds:7.1f}  "

@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,14 @@ def test_importing_train_without_the_extra_is_an_error_with_what_to_type(package
     done = run("from jaxcnn.cli import main; sys.argv[1:] = ['train']; main()", [package])
     advice = f"jaxcnn: jaxcnn.train needs {package}; type: pip install 'jaxcnn[train]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", advice)
+
+
+def test_each_package_is_required_by_the_extra_that_its_advice_names():
+    project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    names = {"orbax": "orbax-checkpoint", "PIL": "pillow"}
+    for package, extra in PACKAGES.items():
+        assert any(entry.startswith(names.get(package, package)) for entry in extras[extra])
 
 
 def test_a_missing_package_outside_the_extra_keeps_its_error():

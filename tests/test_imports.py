@@ -32,12 +32,11 @@ MAY_IMPORT = {
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "models": ANYONE | {"geometry", "nn"},
     "data": ANYONE | {"geometry", "extra"},
-    "train": ANYONE
-    | {"geometry", "models", "data", "environment", "files", "extra"},
+    "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
     "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE
-    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "models", "train"}
+    | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
     | {"bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
@@ -193,7 +192,10 @@ def test_every_package_defines_and_documents_the_names_in_its_all(name):
             assert inspect.getdoc(value), f"{name}.{entry} has no docstring"
 
 
-SHOWN = [f"jaxcnn.{room}" for room in ("geometry", "nn", "ops", "reference", "shapes", "testing")]
+SHOWN = [
+    f"jaxcnn.{room}"
+    for room in ("geometry", "models", "nn", "ops", "reference", "shapes", "testing")
+]
 
 
 @pytest.mark.parametrize("name", SHOWN)

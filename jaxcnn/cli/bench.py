@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,7 @@ def bench(
     options["effort"] = QUICK if quick else FULL
     results: list[Result] = []
     interrupted = False
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C prints the results so far
     try:
         with _progress_bar(len(todo)) as advance:
             for row, direction in todo:

@@ -113,7 +113,9 @@ def _confusion(confusion: Any, classes: Sequence[str], width: int) -> list[str]:
         lines = aligned([("label", *heads), *rows])
         if len(classes) <= MOST and max(map(len, lines)) <= width:
             return lines
-    wrong = [(confusion[i, j], i, j) for i in numbers for j in numbers if i != j and confusion[i, j]]
+    wrong = [
+        (confusion[i, j], i, j) for i in numbers for j in numbers if i != j and confusion[i, j]
+    ]
     wrong.sort(key=lambda each: (-each[0], each[1:]))
     if not wrong:
         return ["no confusions"]

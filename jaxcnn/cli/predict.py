@@ -14,9 +14,7 @@ from jaxcnn.errors import InputError
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Files = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="FILE...", help="Pictures, or folders of pictures.", show_default=False
-    ),
+    typer.Argument(metavar="FILE...", help="Pictures, or folders of pictures.", show_default=False),
 ]
 Top = Annotated[int, typer.Option("--top", min=1, help="Classes shown for each picture.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
@@ -46,7 +44,7 @@ def predict(run: Folder, files: Files, top: Top = 3, as_json: Json = False) -> N
                 pictures.append(read_picture(path, data.image_shape, opened.resize))
             except InputError as error:
                 faults.append(str(error))
-            reading("pictures", done, len(paths))
+            reading("reading pictures", done, len(paths))
     refuse("the pictures", faults)
     found = [_ranked(row, data.classes, top) for row in opened.predict(np.stack(pictures))]
     if as_json:

@@ -40,7 +40,7 @@ class ReadingBar:
 
     def __init__(self, console: Console) -> None:
         columns = (
-            TextColumn("reading {task.description}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
@@ -52,7 +52,7 @@ class ReadingBar:
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.tasks:
             self.bar.start()
-            self.tasks[what] = self.bar.add_task(what, total=None)
+            self.tasks[what] = self.bar.add_task(what, total=total or None)
         self.bar.update(self.tasks[what], completed=done, total=total or None)
 
     def __enter__(self) -> ReadingBar:
@@ -171,8 +171,8 @@ class _TrainingBar:
         """Shows the accuracy of validation; returns a line on the epoch."""
         self.shown["val"] = f"{event.accuracy:.2%}"
         self.bar.update(self.task, **self.shown)
-        return (
-            "epoch {epoch}  loss {loss}  acc {acc}  val {val}  {speed} img/s".format(**self.shown)
+        return "epoch {epoch}  loss {loss}  acc {acc}  val {val}  {speed} img/s".format(
+            **self.shown
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -15,9 +16,9 @@ from jaxcnn.cli.advice import as_options
 from jaxcnn.errors import InputError, format_advice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from jaxcnn.train import TrainConfig
+    from jaxcnn.train import Result
 
 Data = Annotated[
     str | None,
@@ -39,7 +40,8 @@ Resume = Annotated[
     typer.Option("--resume", metavar="RUN", help="Continue this run.", show_default=False),
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write event files for TensorBoard to RUN/tensorboard.")
+    bool,
+    typer.Option("--tensorboard", help="Write event files for TensorBoard to RUN/tensorboard."),
 ]
 Distributed = Annotated[
     bool,
@@ -111,6 +113,8 @@ def train(
         raise InputError("several processes need one run folder; name it with --out")
 
     # Imported here, because JAX takes a second to import; other commands should not wait for it.
+    from jaxcnn.train import fit
+    from jaxcnn.train import resume as resume_run
     from jaxcnn.train.config import parse_settings
     from jaxcnn.train.config import recipe as recipe_of
     from jaxcnn.train.processes import join
@@ -126,8 +130,11 @@ def train(
     if joining:
         join(coordinator, processes, process)
     folder = resume or out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    how = {"settings": values} if resume is not None else {"data": data or "mnist", "config": config}
-    _execute(folder, tensorboard, **how)
+    if resume is not None:
+        begin = partial(resume_run, folder, **values)
+    else:
+        begin = partial(fit, None, data or "mnist", config, folder=folder)
+    _execute(begin, folder, tensorboard)
 
 
 def _check_resume(kept: list[str], given: Mapping[str, str]) -> None:
@@ -143,21 +150,12 @@ def _check_resume(kept: list[str], given: Mapping[str, str]) -> None:
         )
 
 
-def _execute(
-    folder: Path,
-    tensorboard: bool,
-    *,
-    data: str = "",
-    config: TrainConfig | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> None:
-    """Begins a run, or resumes it with ``settings``; the first process shows what happens."""
+def _execute(begin: Callable[..., Result], folder: Path, tensorboard: bool) -> None:
+    """Begins a run or resumes it; the first process shows what happens."""
     import jax
 
     from jaxcnn.cli.progress import Display
     from jaxcnn.environment import device_name
-    from jaxcnn.train import fit
-    from jaxcnn.train import resume as resume_run
     from jaxcnn.train.tensorboard import tensorboard as to_tensorboard
 
     with Display(silent=jax.process_index() > 0) as display:
@@ -165,10 +163,7 @@ def _execute(
         if tensorboard and jax.process_index() == 0:
             callbacks.append(to_tensorboard(folder / "tensorboard"))
         display.say(f"jaxcnn on {device_name()}, run folder {folder}")
-        if settings is not None:
-            result = resume_run(folder, callbacks=callbacks, **settings)
-        else:
-            result = fit(None, data, config, folder=folder, callbacks=callbacks)
+        result = begin(callbacks=callbacks)
     if not result.finished:
         raise typer.Exit(130)  # as a shell has it for Ctrl-C
 
@@ -204,8 +199,6 @@ def train_command() -> Any:
 
 def _settings() -> list[inspect.Parameter]:
     """A parameter for each setting."""
-    from dataclasses import fields
-
     from jaxcnn.train.config import SETTINGS, TrainConfig
 
     found = []

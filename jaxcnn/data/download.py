@@ -95,7 +95,7 @@ def _download(path: Path, address: str, size: int, sha256: str, progress: Progre
                 failures = 0 if part.stat().st_size > have else failures + 1
                 if failures == _TRIES or (not have and not part.stat().st_size):
                     raise
-                time.sleep(0.1 * failures)
+                time.sleep(failures)
         with part.open("rb") as whole:
             digest = hashlib.file_digest(whole, "sha256").hexdigest()
         if digest != sha256:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from jaxcnn.data.download import Progress
 
+_CHUNK = 256  # pictures that are read into memory at a time
+_THREADS = min(16, os.cpu_count() or 1)
 _LARGEST = 224  # the side of the square that pictures of different sizes get, at most
 
 
@@ -57,10 +59,14 @@ class Pictures:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The pictures (n, H, W, C) of ``indices`` (n,), uint8."""
-        paths = [Path(self.root, self.paths[index]) for index in indices]
-        images = np.empty((len(paths), *self.image_shape), np.uint8)
-        for index, path in enumerate(paths):
-            images[index] = read_picture(path, self.image_shape, self.resize)
+        images = np.empty((len(indices), *self.image_shape), np.uint8)
+
+        def read(place: int) -> None:
+            path = Path(self.root, self.paths[indices[place]])
+            images[place] = read_picture(path, self.image_shape, self.resize)
+
+        for _ in _in_threads(read, range(len(indices))):
+            pass
         return images
 
 
@@ -85,18 +91,20 @@ def open_folder(
     progress: Progress,
 ) -> Dataset:
     """The data set of a folder; the arguments are those of :func:`jaxcnn.data.open_dataset`."""
+    if channels not in (None, 1, 3, 4):
+        raise InputError(f"pictures have 1, 3 or 4 channels, got channels {channels}")
     tree = read_tree(root)
-    facts = _checked(root, tree, tree.faults, progress)
-    shape, fitted, notes = _shape_of(facts, image_size, resize, channels)
-    notes = [*tree.notes, *notes]
-    files, splits = tree.splits, None
-    if missing := {split: share for split, share in shares.items() if split not in files}:
+    files, splits, drawing = tree.splits, None, []
+    missing = {split: share for split, share in shares.items() if split not in files}
+    if missing and not tree.faults:
         source = files.get("train", files.get("all", []))
         labels = np.array([tree.classes.index(name) for _, name in source])
         drawn = draw_splits(labels, [path for path, _ in source], missing, seed)
         files = files | {split: [source[i] for i in indices] for split, indices in drawn.items()}
         splits = {split: [path for path, _ in files[split]] for split in drawn}
-        notes.append(drawn_note(drawn, seed))
+        drawing.append(drawn_note(drawn, seed))
+    facts = _checked(root, tree, tree.faults, progress)
+    shape, fitted, notes = _shape_of(facts, image_size, resize, channels)
     digest = hashlib.sha256(json.dumps([tree.classes, shape, str(fitted)]).encode())
     for split in SPLITS:
         lines = [(split, path, name, facts[path].sha256) for path, name in files[split]]
@@ -114,7 +122,7 @@ def open_folder(
         test=images["test"],
         digest=digest.hexdigest(),
         resize=fitted,
-        notes=tuple(notes),
+        notes=(*tree.notes, *notes, *drawing),
         splits=splits,
     )
 
@@ -170,9 +178,8 @@ def _checked(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pictures that are reported, or decoded all the same
-        for path, found in zip(
-            paths, _in_threads(look, paths, "checking pictures", progress), strict=True
-        ):
+        for path, found in zip(paths, _in_threads(look, paths), strict=True):
+            progress("checking pictures", len(facts) + len(wrong) + 1, len(paths))
             if isinstance(found, str):
                 wrong.append(found)
             else:
@@ -191,12 +198,11 @@ def _shape_of(
         channels = 1 if grey == len(facts) else 3
         if 0 < grey < len(facts):
             notes.append(f"{grey} of {len(facts)} pictures are grey; all are read as RGB")
-    if channels not in (1, 3, 4):
-        raise InputError(f"pictures have 1, 3 or 4 channels, got channels {channels}")
     sizes = {fact.size for fact in facts.values()}
     resize = None
     if image_size is not None:
         resize = Resize(image_size, how)
+        notes.append(f"pictures are resized to {resize}")
     elif len(sizes) > 1:
         side = min(_LARGEST, round(float(np.median([min(fact.size) for fact in facts.values()]))))
         resize = Resize((side, side), how)
@@ -225,23 +231,17 @@ def _load(
     if not in_memory:
         return Images(pictures, labels)
     images = np.empty(pictures.shape, np.uint8)
-
-    def load(index: int) -> None:
-        images[index] = pictures.read(np.array([index]))[0]
-
-    for _ in _in_threads(load, range(len(files)), "reading pictures", progress):
-        pass
+    for first in range(0, len(files), _CHUNK):
+        end = min(first + _CHUNK, len(files))
+        images[first:end] = pictures.read(np.arange(first, end))
+        progress("reading pictures", end, len(files))
     return Images(images, labels)
 
 
-def _in_threads(
-    function: Callable[[Any], Any], items: Sequence[Any], what: str, progress: Progress
-) -> Iterator[Any]:
+def _in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
     """The results in order; Pillow decodes outside of Python's lock."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(_THREADS)
     try:
-        for done, result in enumerate(pool.map(function, items), 1):
-            progress(what, done, len(items))
-            yield result
+        yield from pool.map(function, items)
     finally:
         pool.shutdown(cancel_futures=True)

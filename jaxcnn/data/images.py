@@ -74,11 +74,8 @@ class Images:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The images (n, H, W, C) of ``indices`` (n,), uint8."""
-        return (
-            self.images[indices]
-            if isinstance(self.images, np.ndarray)
-            else self.images.read(indices)
-        )
+        images = self.images
+        return images[indices] if isinstance(images, np.ndarray) else images.read(indices)
 
 
 def _check_array(images: object) -> None:
@@ -91,6 +88,11 @@ def _check_array(images: object) -> None:
     if images.dtype.kind not in "biuf" or not images.size:
         raise TypeError(f"images must be uint8, got {images.dtype}; use images.astype(np.uint8)")
     low, high = images.min(), images.max()
+    if images.dtype.kind == "f" and (wrong := int((~np.isfinite(images)).sum())):
+        raise TypeError(
+            f"images must be uint8, from 0 to 255, got {images.dtype} with {wrong} values that are "
+            f"not finite; use np.nan_to_num(images)"
+        )
     if images.dtype.kind == "b":
         use = "255 * images.astype(np.uint8)"
     elif images.dtype.kind == "f" and low >= 0 and high <= 1:

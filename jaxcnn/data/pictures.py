@@ -2,8 +2,8 @@
 
 A picture becomes grey (1 channel), RGB (3) or RGB with alpha (4):
 
-- A palette is looked up. CMYK, YCbCr, Lab and HSV become RGB, and RGB becomes grey, as Pillow does
-  it: grey is 0.299 R + 0.587 G + 0.114 B.
+- A palette is looked up. CMYK, YCbCr and Lab become RGB, and RGB becomes grey, as Pillow does it:
+  grey is 0.299 R + 0.587 G + 0.114 B.
 - Of 16 bits the upper 8 are taken.
 - Where fewer than 4 channels are asked for, a transparent picture is laid on white.
 - EXIF's orientation is applied. Of an animation the first frame is taken.
@@ -31,7 +31,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 """The ends of the names of pictures, in lower case."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+_TRANSPARENT = ("LA", "PA", "RGBA", "RGBa")
+_KNOWN = ("1", "L", "P", "RGB", *_TRANSPARENT)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def decode(path: str | Path, content: bytes) -> Image:
-    """The picture in the bytes of a file, upright."""
+    """The picture in the bytes of a file, upright, in one of the modes ``_KNOWN``."""
     images, operations = _pillow()
     try:
         image = images.open(io.BytesIO(content))
@@ -123,7 +124,7 @@ def is_grey(image: Image) -> bool:
     if image.mode == "P":
         colors = np.asarray(image.convert("RGB"))
         return bool((colors == colors[..., :1]).all())
-    return image.mode in ("1", "L", "LA", "La")
+    return image.mode in ("1", "L", "LA")
 
 
 def pixels_of(
@@ -195,7 +196,7 @@ def fit_arrays(
 
 
 def _eight_bits(image: Image, path: str | Path) -> Image:
-    """``image`` with 8 bits a channel."""
+    """``image`` with 8 bits a channel, which are grey, a palette or RGB."""
     images, _ = _pillow()
     if image.mode == "F":
         raise InputError(f"{path}: the pixels are floating-point; save them with 8 bits")
@@ -207,7 +208,7 @@ def _eight_bits(image: Image, path: str | Path) -> Image:
                 f"them with 8 bits"
             )
         return images.fromarray((values >> 8).astype(np.uint8))
-    return image
+    return image if image.mode in _KNOWN else image.convert("RGB")
 
 
 def _convert(image: Image, mode: str) -> Image:
@@ -218,8 +219,6 @@ def _convert(image: Image, mode: str) -> Image:
         if mode != "RGBA":
             white = images.new("RGBA", image.size, "white")
             image = images.alpha_composite(white, image).convert("RGB")
-    if mode == "L" and image.mode != "L":
-        image = image.convert("RGB")  # CMYK and Lab have no direct way to grey
     return image if image.mode == mode else image.convert(mode)
 
 

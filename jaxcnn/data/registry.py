@@ -48,7 +48,8 @@ def open_dataset(
       where: one of these.
 
         - ``mnist``, which comes with the package; ``fashion-mnist``, ``cifar10`` or ``cifar100``,
-          which are downloaded once. Their last 5,000 training images are for validation.
+          which are downloaded once. Their last 5,000 training images are for validation. (A folder
+          of such a name is ``./mnist``.)
         - A file ``.npz``: see :func:`jaxcnn.data.arrays.read_npz`.
         - A folder of IDX files (``train-images-idx3-ubyte``, ..., also compressed).
         - A folder with a folder of pictures (PNG, JPEG, BMP, WebP, GIF, TIFF) for each class, or
@@ -102,7 +103,8 @@ def open_dataset(
         seed=seed,
         name=parts.name,
     )
-    return dataclasses.replace(data, resize=fitted)
+    noted = () if fitted is None else (f"images are resized to {fitted}",)
+    return dataclasses.replace(data, resize=fitted, notes=(*noted, *data.notes))
 
 
 def open_images(

@@ -20,6 +20,8 @@ from jaxcnn.geometry.check import integer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import grain
+
     from jaxcnn.data.images import Images
 
     Batch = tuple[np.ndarray, np.ndarray]
@@ -102,18 +104,20 @@ def _by_processes(steps: _Steps, workers: int) -> Iterator[Batch]:
         from absl.flags import FLAGS
     if not FLAGS.is_parsed():  # grain 0.2.18 needs it: github.com/google/grain/issues/1355
         FLAGS.mark_as_parsed()
-    if not len(steps):
-        return
     options = grain.MultiprocessingOptions(
-        num_workers=min(workers, len(steps)), per_worker_buffer_size=_AHEAD
+        num_workers=max(1, min(workers, len(steps))), per_worker_buffer_size=_AHEAD
     )
     # One thread: a worker reads one batch after the other.
     reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     data = grain.MapDataset.source(steps).to_iter_dataset(reading)
-    iterator = iter(data.mp_prefetch(options, _prepare_worker))
+    return _closing(data.mp_prefetch(options, _prepare_worker))
+
+
+def _closing(data: grain.IterDataset[Batch]) -> Iterator[Batch]:
+    iterator = iter(data)
     try:
-        for chosen, labels in iterator:  # in shared memory, which is freed with the iterator
-            yield np.array(chosen), np.array(labels)
+        for images, labels in iterator:  # in shared memory, which is freed with the iterator
+            yield np.array(images), np.array(labels)
     except RuntimeError as error:
         raise InputError(f"a worker that reads images failed: {error}; use workers=0") from None
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +64,10 @@ def load_model(name: str, **offered: Any) -> Callable[..., Any]:
 
 def _accepted(name: str, factory: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
     """The offered arguments that the function has."""
+    # The signature of a Flax module's class is that of its metaclass, (*args, **kwargs).
+    function = partial(factory.__init__, None) if isinstance(factory, type) else factory
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a builtin without a signature
         return {}
     keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -73,9 +76,9 @@ def _accepted(name: str, factory: Callable[..., Any], offered: dict[str, Any]) -
     for each in parameters:
         needed = each.default is inspect.Parameter.empty and each.kind not in variadic
         if needed and (each.name not in offered or each.name not in by_name):
-            offers = f"of {', '.join(offered)} those that it names" if offered else "no arguments"
+            given = f"{', '.join(offered)} alone" if offered else "no arguments"
             raise InputError(
-                f"{name} needs {each.name}, but is given {offers}; give {each.name} a default, or "
+                f"{name} needs {each.name}, but is given {given}; give {each.name} a default, or "
                 f"wrap {name} in a function without it"
             )
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CHANNELS = (32, 64, 128)
 """The channels of each stage; the sizes are halved between stages."""
 
+STEM_CELLS = 32
+"""The stem halves larger images until their longer side has this many cells or fewer."""
+
 
 class Block(nnx.Module):
     """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)).
@@ -29,7 +32,8 @@ class Block(nnx.Module):
     cell is skipped (He et al., arXiv:1812.01187, ResNet-D).
 
     >>> import jax.numpy as jnp
-    >>> Block((9, 12), 4, 8, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 4))).shape
+    >>> x = jnp.ones((2, 9, 12, 4))
+    >>> nnx.eval_shape(lambda: Block((9, 12), 4, 8, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 6, 8)
     """
 
@@ -61,11 +65,12 @@ class Block(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """A residual network: a 3x3 convolution, three stages of blocks, the mean, a linear layer.
+    """A residual network: a stem, three stages of blocks, the mean, a linear layer.
 
         x: (N, H, W, C)      returns (N, classes)
 
-    For images of any size and any number of channels; the stages have 32, 64 and 128 channels.
+    For images of any size and any number of channels; the stages have 32, 64 and 128 channels. The
+    stem is one 3x3 convolution, or, for images of more than 32 cells, convolutions that halve them.
 
     Args:
       image_shape: (H, W, C).
@@ -75,15 +80,22 @@ class ResNet(nnx.Module):
     Source: He et al., arXiv:1512.03385, section 4.2.
 
     >>> import jax.numpy as jnp
-    >>> ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 3))).shape
+    >>> x = jnp.ones((2, 9, 12, 3))
+    >>> nnx.eval_shape(lambda: ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
     (2, 5)
     """
 
     def __init__(self, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> None:
-        before = CHANNELS[0]
-        self.stem = Conv(image_shape[-1], before, (3, 3), padding="SAME", use_bias=False, rngs=rngs)
-        self.norm = BatchNorm(before, rngs=rngs)
-        size, blocks = tuple(image_shape[:2]), []
+        before, size, stem = CHANNELS[0], tuple(image_shape[:2]), []
+        plain = {"padding": 1, "use_bias": False, "rngs": rngs}
+        if max(size) <= STEM_CELLS:
+            stem += [Conv(image_shape[-1], before, (3, 3), **plain)]
+        while max(size) > STEM_CELLS:
+            inputs = before if stem else image_shape[-1]
+            stem += [Conv(inputs, before, halving_kernel(size), stride=2, **plain)]
+            size = halved(size)
+        norms = [BatchNorm(before, rngs=rngs) for _ in stem]
+        self.stem, self.norms, blocks = nnx.List(stem), nnx.List(norms), []
         for channels in CHANNELS:
             blocks.append(Block(size, before, channels, rngs=rngs))
             size = size if channels == before else halved(size)
@@ -93,7 +105,9 @@ class ResNet(nnx.Module):
         self.head = Dense(before, classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = jax.nn.relu(self.norm(self.stem(x)))
+        y = x
+        for conv, norm in zip(self.stem, self.norms, strict=True):
+            y = jax.nn.relu(norm(conv(y)))
         for block in self.blocks:
             y = block(y)
         return self.head(y.mean((1, 2)))

@@ -71,7 +71,7 @@ class BatchNorm(nnx.BatchNorm):
         return y.astype(self.result_dtype or dtype)
 
 
-def _in_float32(arrays: tuple[Any, ...], /, **_: Any) -> tuple[Any, ...]:
+def _in_float32(arrays: Any, /, **_: Any) -> Any:
     return tuple(None if array is None else array.astype(jnp.float32) for array in arrays)
 
 

@@ -1,7 +1,7 @@
 """Atomic checkpoints of a run's state, written by Orbax.
 
     checkpoint/
-      best              the number of steps of the best checkpoint
+      best              the steps of the best checkpoint and of the best one before it
       1200/             a folder for each checkpoint, named after the number of steps done
         state/          the arrays, by Orbax
         contents.txt    path, shape and dtype of each array
@@ -16,19 +16,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 import warnings
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
-import jax.numpy as jnp
-import orbax.checkpoint as ocp
-from jax.tree_util import keystr
 
 from jaxcnn.errors import InputError
 from jaxcnn.files import atomic_write
+from jaxcnn.train import arrays
 from jaxcnn.train.processes import on_first_process, reason
 
 if TYPE_CHECKING:
@@ -39,10 +36,6 @@ State = TypeVar("State")
 
 STATE, CONTENTS, INFO, DIGESTS = "state", "contents.txt", "info.json", "SHA256SUMS"
 BEST = "best"
-
-# Orbax's threads log the exceptions that the caller gets, with tracebacks, and advise against
-# waiting for them.
-logging.getLogger("absl").addFilter(lambda record: "_SignalingThread" not in str(record.msg))
 
 
 class Checkpoints:
@@ -77,14 +70,11 @@ class Checkpoints:
         Raises:
           InputError: (a ValueError) if it cannot be written; the earlier ones are as they were.
         """
-        texts = {CONTENTS: _contents(state), INFO: json.dumps(info) + "\n"}
+        files = {CONTENTS: arrays.contents(state).encode(), INFO: json.dumps(info).encode()}
         try:
             if on_first_process(lambda: self._begin(step)):
-                leaves = _named(state).items()
-                arrays = {name: _stored(leaf) for name, leaf in leaves if leaf.size}
-                with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
-                    orbax.save(self._new(step) / STATE, args=ocp.args.StandardSave(arrays))
-            on_first_process(lambda: self._complete(step, texts, best))
+                arrays.write(self._new(step) / STATE, state)
+            on_first_process(lambda: self._complete(step, files, best))
         except (OSError, ValueError) as error:
             if jax.process_index() == 0:
                 shutil.rmtree(self._new(step), ignore_errors=True)
@@ -119,7 +109,7 @@ class Checkpoints:
             arrays have other names, shapes or dtypes.
         """
         folder = self.folder / str(on_first_process(lambda: self._choose(step, warn)))
-        saved, expected = (folder / CONTENTS).read_text(), _contents(like)
+        saved, expected = (folder / CONTENTS).read_text("utf-8"), arrays.contents(like)
         if saved != expected:
             lines = zip_longest(saved.splitlines(), expected.splitlines(), fillvalue="nothing")
             one, other = next(pair for pair in lines if pair[0] != pair[1])
@@ -127,17 +117,7 @@ class Checkpoints:
                 f"{folder} is not a checkpoint of the network in config.json: it holds {one} where "
                 f"the network has {other}; restore the settings it was trained with"
             )
-        leaves = _named(like)
-        targets = {name: _target(leaf) for name, leaf in leaves.items()}
-        written = {name: target for name, target in targets.items() if target.size}
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as orbax:
-            arrays = orbax.restore(folder / STATE, args=ocp.args.StandardRestore(written))
-        for name in targets.keys() - written.keys():  # Orbax takes no empty arrays
-            target = targets[name]
-            arrays[name] = jnp.zeros(target.shape, target.dtype, device=target.sharding)
-        restored = [_restored(arrays[name], leaf) for name, leaf in leaves.items()]
-        state = jax.tree.unflatten(jax.tree.structure(like), restored)
-        return state, json.loads((folder / INFO).read_text())
+        return arrays.read(folder / STATE, like), json.loads((folder / INFO).read_bytes())
 
     def newest(self) -> Path:
         """The folder of the newest checkpoint that is not damaged.
@@ -171,13 +151,13 @@ class Checkpoints:
         self._new(step).mkdir()
         return True
 
-    def _complete(self, step: int, texts: dict[str, str], best: bool) -> None:
+    def _complete(self, step: int, files: dict[str, bytes], best: bool) -> None:
         """Names a new checkpoint, marks the best one, and removes those no longer wanted."""
         new = self._new(step)
         if new.exists():
-            for name, text in texts.items():
-                (new / name).write_text(text)
-            (new / DIGESTS).write_text(_digests(new))
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+            (new / DIGESTS).write_bytes(_digests(new))
             for later in self.steps():
                 if later >= step:  # damaged: see `save`
                     self._remove(later)
@@ -244,44 +224,12 @@ class Checkpoints:
     def _is_intact(self, step: int) -> bool:
         folder = self.folder / str(step)
         try:
-            return (folder / DIGESTS).read_bytes() == _digests(folder).encode()
+            return (folder / DIGESTS).read_bytes() == _digests(folder)
         except OSError:
             return False
 
 
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by their paths."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {f"state{keystr(path)}": leaf for path, leaf in leaves}
-
-
-def _contents(tree: Any) -> str:
-    """A line for each array of a tree: its path, shape and dtype."""
-    return "".join(f"{name} {leaf.shape} {leaf.dtype}\n" for name, leaf in _named(tree).items())
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _stored(leaf: Any) -> jax.Array:
-    """The array that is written for a leaf: Orbax knows no keys."""
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _restored(array: jax.Array, leaf: Any) -> jax.Array:
-    """The leaf that an array was written for."""
-    return jax.random.wrap_key_data(array, dtype=leaf.dtype) if _is_key(leaf) else array
-
-
-def _target(leaf: Any) -> jax.ShapeDtypeStruct:
-    """The shape, dtype and sharding of the array to restore for a leaf."""
-    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    stored = jax.eval_shape(_stored, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
-    return jax.ShapeDtypeStruct(stored.shape, stored.dtype, sharding=sharding)
-
-
-def _digests(folder: Path) -> str:
+def _digests(folder: Path) -> bytes:
     """A line for each file under ``folder``, in the format of sha256sum."""
     lines = []
     for path in sorted(folder.rglob("*")):
@@ -289,4 +237,4 @@ def _digests(folder: Path) -> str:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
-    return "".join(lines)
+    return "".join(lines).encode()

@@ -127,7 +127,7 @@ class TrainConfig:
 
     model: str | None = _text(
         None,
-        "The network: a name of `jaxcnn models`, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
+        "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
         "dense:10', or module:function.",
     )
     epochs: int = _whole(8, "Passes over the training images.", 1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import jax
-import numpy as np
-
+from jaxcnn.convolve import install
 from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
 from jaxcnn.train import report
@@ -60,12 +59,13 @@ class Loop:
 
     def execute(self) -> Result:
         """Trains until the end or an interruption."""
-        state, info = self._restored()
+        warnings: list[str] = []
+        state, info = self._restored(warnings.append)
         step = int(state.step)
         self.best, self.stale = info["best"], info["stale"]
         self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}
         self.start = self.saved_at = time.perf_counter()
-        self.log = MetricsLog(self.run, self.order, self.trainer, self.emit, step)
+        self.log = MetricsLog(self.run, self.order, self.emit, step)
         self.feed = make_feed(self.trainer, self.data.train, self.order)
         self.emit(
             Started(
@@ -77,25 +77,35 @@ class Loop:
                 self.order.steps,
             )
         )
+        for text in warnings:
+            self.emit(Warned(text))
         if not step:
             self.save(state, 0)  # an interrupt before the first step can be resumed
+        # XLA partitions lax's convolutions wrongly along the rows of images.
+        spatial = self.trainer.place.mesh.shape["spatial"] > 1
         try:
-            state, step = self._epochs(state, step)
+            with install() if spatial else nullcontext():
+                if not any_process(self.interrupted())[0]:
+                    state, step = self._epochs(state, step)
+                return self._end(state, step)
         finally:
             self.feed.close()
-        return self._end(state, step)
 
-    def _restored(self) -> tuple[TrainState, dict[str, Any]]:
+    def _restored(self, warn: Callable[[str], None]) -> tuple[TrainState, dict[str, Any]]:
         fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
-        if not self.checkpoints.steps():
+        if not on_first_process(self.checkpoints.steps):
             on_first_process(lambda: self.run.rewind_metrics(0))
             return self.trainer.init(), fresh
 
-        def warn(text: str) -> None:
-            self.emit(Warned(text))
-
         state, info = self.checkpoints.restore(self.trainer.abstract(), warn=warn)
-        on_first_process(lambda: self.run.rewind_metrics(int(state.step)))
+        step = int(state.step)
+        if step > self.order.steps:
+            raise InputError(
+                f"the checkpoint in {self.checkpoints.folder} has done {step} steps, but the "
+                f"settings in {self.run.folder / 'config.json'} have only {self.order.steps}; "
+                f"restore the settings"
+            )
+        on_first_process(lambda: self.run.rewind_metrics(step))
         return state, info
 
     def _epochs(self, state: TrainState, step: int) -> tuple[TrainState, int]:
@@ -145,7 +155,8 @@ class Loop:
 
     def _diverged(self, state: TrainState, bad: Bad) -> DivergedError:
         """Keeps the last good state, and says what happened after it."""
-        step = int(state.step)  # the state has stayed where it was before the bad step
+        state = state._replace(step=~state.step)  # it has stayed as it was before the bad step
+        step = int(state.step)
         split, order, place = self.data.train, self.order, self.trainer.place
         rows = place.rows(order.batch_size)
         chosen = order.indices(step)[rows]
@@ -157,10 +168,9 @@ class Loop:
         batch = Batch(*(place.put_rows(how, part, order.batch_size) for how, part in parts))
         layers = list(largest_by_layer(self.trainer.gradients(state, batch)).items())[:3]
         self.save(state, step)
-        rate = float(self.trainer.learning_rates(np.array([step]))[0])
         return DivergedError(
             f"the loss is {bad.loss:g} and its gradient's norm {bad.gradient_norm:g} in step "
-            f"{step + 1}, at learning rate {rate:.3g}; largest gradients: "
+            f"{step + 1}, at learning rate {bad.learning_rate:.3g}; largest gradients: "
             f"{', '.join(f'{name} {value:.3g}' for name, value in layers)}; the state before it is "
             f"kept in {self.run.folder}. Use a smaller learning_rate"
             + (", or clip=1" if self.config.clip is None else "")
@@ -200,13 +210,13 @@ class Loop:
         if finished:
             chosen = state
             if self.config.patience is not None:
-                best = self.checkpoints.best()
+                best = on_first_process(self.checkpoints.best)
                 chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
             variables = self.trainer.evaluated(chosen)
             found = evaluate(self.trainer, variables, self.data.test)
             self.log.tested(int(chosen.step), found)
             if self.run.model is not None:
-                trained_module(self.trainer, chosen, self.run.model)
+                trained_module(self.run.model, variables)
         result = Result(
             folder=self.run.folder,
             step=step,
@@ -219,9 +229,12 @@ class Loop:
             test_loss=None if found is None else found.loss,
             test_accuracy=None if found is None else found.accuracy,
         )
-        if jax.process_index() == 0:
+
+        def write() -> None:
             report.draw(self.run, state, self.data.test, found)
             summary = asdict(result) | {"folder": self.run.folder.name} | environment()
             self.run.write("summary.json", json.dumps(summary, indent=2) + "\n")
+
+        on_first_process(write)
         self.emit(result)
         return result

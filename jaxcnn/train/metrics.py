@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxcnn.train.events import Event
     from jaxcnn.train.feed import Feed
     from jaxcnn.train.run import Run
-    from jaxcnn.train.step import StepMetrics, Trainer
+    from jaxcnn.train.step import StepMetrics
     from jaxcnn.train.tasks import Evaluation
 
 REPORT_SECONDS = 0.2
@@ -28,19 +28,18 @@ REPORT_STEPS = 16
 
 
 class Bad(NamedTuple):
-    """The loss and gradient norm of a step that was not finite."""
+    """The metrics of a step that was not finite."""
 
     loss: float
+    learning_rate: float
     gradient_norm: float
 
 
 class MetricsLog:
     """Writes and reports the metrics of steps, without waiting for the device at every step."""
 
-    def __init__(
-        self, run: Run, order: Order, trainer: Trainer, emit: Callable[[Event], None], step: int
-    ) -> None:
-        self.run, self.order, self.trainer, self.emit = run, order, trainer, emit
+    def __init__(self, run: Run, order: Order, emit: Callable[[Event], None], step: int) -> None:
+        self.run, self.order, self.emit = run, order, emit
         self.step = step
         self.pending: list[StepMetrics] = []
         self.writes = jax.process_index() == 0
@@ -67,13 +66,12 @@ class MetricsLog:
         """Writes and reports what is pending; returns the first step that is not finite."""
         if not self.pending:
             return None
-        losses, accuracies, norms, finite = (
+        losses, accuracies, rates, norms, finite = (
             np.concatenate(parts)
             for parts in zip(*(map(np.asarray, each) for each in self.pending), strict=True)
         )
         self.pending.clear()
         good = len(finite) if finite.all() else int(finite.argmin())
-        rates = np.asarray(self.trainer.learning_rates(np.arange(self.step, self.step + good)))
         lines = [
             {
                 "split": "train",
@@ -94,7 +92,7 @@ class MetricsLog:
         waiting = (feed.waiting_seconds - self.waited) / elapsed
         self._restart(feed.compile_seconds, feed.waiting_seconds)
         if good < len(finite):
-            return Bad(float(losses[good]), float(norms[good]))
+            return Bad(float(losses[good]), float(rates[good]), float(norms[good]))
         self.emit(
             Progress(
                 step=self.step,

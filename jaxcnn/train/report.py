@@ -13,7 +13,6 @@ from jaxcnn.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from jaxcnn.data import Images
     from jaxcnn.train.run import Run
@@ -52,7 +51,8 @@ def draw(run: Run, state: TrainState, test: Images, found: Evaluation | None) ->
 
 
 def _save(run: Run, name: str, figure: Figure) -> None:
-    with atomic_write(run.folder / f"{name}.png") as path:
+    name = f"{name}.png"
+    with run.writes(name), atomic_write(run.folder / name) as path:
         figure.savefig(path, dpi=120, format="png")
 
 
@@ -142,7 +142,7 @@ def mistakes(images: Images, probabilities: np.ndarray, classes: Sequence[str]) 
     pixels = images.read(chosen) if len(chosen) else ()
     for axes, i, image in zip(grid, chosen, pixels, strict=False):
         axes.imshow(_shown(image), cmap="gray", vmin=0, vmax=255)
-        label, guess = _short(classes[images.labels[i]]), _short(classes[guesses[i]])
+        label, guess = (_short(classes[int(n)]) for n in (images.labels[i], guesses[i]))
         lines = f"{label} taken for {guess}"
         if len(lines) > 22:
             lines = f"{label}\ntaken for {guess}"
@@ -180,9 +180,9 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         axes.set_xticks(range(number), names, rotation=90 if long else 0)
         axes.set_yticks(range(number), names)
         for i, j in np.argwhere(counts > 0):
-            color = "white" if shares[i, j] > 0.25 else "black"
+            color = "white" if shares[i, j] > 0.4 else "black"
             size = 8 if number <= 12 else 5
-            axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=size)
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=size)
     return figure
 
 

@@ -32,10 +32,10 @@ from jaxcnn.train.config import TrainConfig
 from jaxcnn.train.evaluate import evaluate, log_probabilities
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
-from jaxcnn.train.step import ImageFormat, Trainer
+from jaxcnn.train.step import ImageFormat, Trainer, trained_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jaxcnn.train.tasks import Evaluation
 
@@ -55,10 +55,10 @@ class DataRecord:
     source: str | None
     name: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, ...]
+    image_shape: tuple[int, int, int]
     digest: str
     resize: Resize | None
-    splits: dict[str, Any] | None
+    splits: Mapping[str, Any] | None
     counts: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -92,10 +92,10 @@ class DataRecord:
             for name in ("classes", "image_shape", "counts", "mean", "std"):
                 found[name] = tuple(found[name])
             if found["resize"] is not None:
-                size = tuple(found["resize"].pop("size"))
-                found["resize"] = Resize(size, **found["resize"])
+                height, width = found["resize"].pop("size")
+                found["resize"] = Resize((height, width), **found["resize"])
             return cls(**{entry.name: found.pop(entry.name) for entry in fields(cls)})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"it is not the record of a run's data: {error!r}") from None
 
 
@@ -133,8 +133,8 @@ class Run:
         require_new(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.write("data.json", self.data.to_json())
-            self.write("config.json", self.config.to_json())  # last: it makes the folder a run
+            _write(self.folder / "data.json", self.data.to_json())
+            _write(self.folder / "config.json", self.config.to_json())  # it makes it a run
         except OSError as error:
             raise InputError(
                 f"{self.folder} cannot be written ({error.strerror}); name another folder"
@@ -227,6 +227,10 @@ class Run:
         found = np.exp(log_probabilities(*self._trained, split).astype(np.float64))
         return found if batch is pixels else found[0]
 
+    def trained(self, module: nnx.Module) -> None:
+        """Gives ``module`` the weights of :meth:`evaluate`, in place."""
+        trained_module(module, self._trained[1])
+
     def evaluate(self, images: Images) -> Evaluation:
         """The measures of labelled images, by the best state if the run can stop early, and by the
         newest one otherwise."""
@@ -246,14 +250,34 @@ class Run:
         return trainer, trainer.evaluated(state)
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file of the folder atomically."""
-        with atomic_write(self.folder / name) as path:
-            path.write_text(text)
+        """Writes a file of the folder atomically.
+
+        Raises:
+          InputError: (a ValueError) if it cannot be written.
+        """
+        with self.writes(name):
+            _write(self.folder / name, text)
 
     def append_metrics(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Appends lines to ``metrics.jsonl``."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        """Appends lines to ``metrics.jsonl``.
+
+        Raises:
+          InputError: (a ValueError) if they cannot be written.
+        """
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        with self.writes("metrics.jsonl"), (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(text)
+
+    @contextmanager
+    def writes(self, name: str) -> Iterator[None]:
+        """Turns an error of the file system into one line on a file of the folder."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.folder / name} cannot be written ({error.strerror}); the run can be "
+                f"resumed from its newest checkpoint, if its folder is there"
+            ) from None
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``, without a last line that a crash left incomplete.
@@ -295,9 +319,10 @@ class Run:
     def summary(self) -> dict[str, Any] | None:
         """The content of ``summary.json``, if there is one that can be read."""
         try:
-            return json.loads((self.folder / "summary.json").read_text())
+            found = json.loads((self.folder / "summary.json").read_text())
         except (OSError, ValueError):
             return None
+        return found if isinstance(found, dict) else None
 
 
 def require_new(folder: Path) -> None:
@@ -307,17 +332,34 @@ def require_new(folder: Path) -> None:
       InputError: (a ValueError) that says whether there is a run to resume.
     """
     try:
-        free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        free = not folder.exists() or (folder.is_dir() and all(map(_is_rest, folder.iterdir())))
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); name another") from None
     if free:
         return
     try:
-        Run.open(folder).checkpoints.newest()
+        checkpoints = Run.open(folder).checkpoints
+        if checkpoints.steps():
+            checkpoints.newest()
         advice = f"resume it with --resume {folder}, or name another folder"
     except InputError:
         advice = "it holds no run to resume, so name another folder"
     raise InputError(f"{folder} exists already; {advice}")
+
+
+def _is_rest(path: Path) -> bool:
+    """Whether a file was left by a process killed while it created a run."""
+    if path.name != "data.json":
+        return path.name.startswith(".") and path.name.endswith((".data.json", ".config.json"))
+    try:
+        return bool(DataRecord.from_json(path.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
 
 
 def builder(

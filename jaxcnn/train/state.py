@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
     a state and its settings are the whole of a run.
     """
 
-    step: jax.Array  # (), int32: the steps done
+    step: jax.Array  # (), int32: the steps done; ~step after a loss or gradient that is not finite
     params: Any  # the parameters, nnx.Param
     rest: Any  # the other variables: statistics of BatchNorm, keys of Dropout
     opt_state: optax.OptState
@@ -75,7 +75,7 @@ def make_network(build: Callable[[], nnx.Module], dtype: Any) -> Network:
     if dtype != jnp.float32:
         for _, layer in nnx.iter_modules(module):
             if vars(layer).get("dtype", dtype) is None:
-                layer.dtype = dtype
+                layer.dtype = dtype  # type: ignore[attr-defined]
     return Network(build, split(module, train=True)[0], split(module, train=False)[0])
 
 

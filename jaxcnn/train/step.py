@@ -13,14 +13,12 @@ from jax import lax
 
 from jaxcnn.data import augment
 from jaxcnn.train.optim import make_optimizer, make_schedule
-from jaxcnn.train.state import Network, TrainState, blend, cast, make_network, split
+from jaxcnn.train.state import Network, TrainState, blend, cast, make_network
 from jaxcnn.train.tasks import Sums, sums, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-    import numpy as np
 
     from jaxcnn.train.config import TrainConfig
     from jaxcnn.train.mesh import Placement
@@ -44,8 +42,9 @@ class StepMetrics(NamedTuple):
 
     loss: jax.Array  # (): mean over the batch, in nats
     accuracy: jax.Array  # ()
+    learning_rate: jax.Array  # ()
     gradient_norm: jax.Array  # (): global norm, before clipping
-    finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is unchanged
+    finite: jax.Array  # (), bool: whether loss and gradient are; if not, the state is stopped
 
 
 class Batch(NamedTuple):
@@ -119,11 +118,6 @@ class Trainer:
             opt_state = self.optimizer.init(params)
         return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state, average)
 
-    def learning_rates(self, steps: np.ndarray) -> jax.Array:
-        """The learning rate of each step: (n,) -> (n,)."""
-        with _optax_promotion():
-            return jax.vmap(lambda step: jnp.asarray(self.schedule(step), jnp.float32))(steps)
-
     def module(self, state: TrainState) -> nnx.Module:
         """The trained module, in evaluation mode."""
         return nnx.merge(self.network.inference, *self.evaluated(state))
@@ -163,13 +157,17 @@ class Trainer:
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(found.loss) & jnp.isfinite(norm)
         with _optax_promotion():
+            rate = jnp.asarray(self.schedule(state.step), jnp.float32)
             updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
             params: Any = optax.apply_updates(state.params, updates)
             average = self._averaged(state, params, rest)
         new = TrainState(state.step + 1, params, rest, opt_state, average)
-        # A state that a NaN reached would be lost: it stays as it was before the step.
-        new = jax.tree.map(partial(_choose, finite), new, state)
-        return new, StepMetrics(found.loss / total, found.correct / total, norm, finite)
+        # A state that a NaN reached would be lost: it stays as it was before the step. Its step
+        # becomes negative, so that the steps that were started already leave it alone as well.
+        finite &= state.step >= 0
+        stopped = state._replace(step=jnp.minimum(state.step, ~state.step))
+        new = jax.tree.map(partial(_choose, finite), new, stopped)
+        return new, StepMetrics(found.loss / total, found.correct / total, rate, norm, finite)
 
     def _averaged(self, state: TrainState, params: Any, rest: Any) -> Any:
         if not self.config.ema:
@@ -244,10 +242,9 @@ class Trainer:
         return lax.with_sharding_constraint(images, self.place.images)
 
 
-def trained_module(trainer: Trainer, state: TrainState, module: nnx.Module) -> None:
-    """Gives ``module`` the trained arrays, in place."""
-    params, rest = trainer.evaluated(state)
-    nnx.update(module, params, rest)
+def trained_module(module: nnx.Module, variables: tuple[Any, Any]) -> None:
+    """Gives ``module`` the trained arrays, in place, on one device of this process."""
+    nnx.update(module, *jax.tree.map(lambda leaf: leaf.addressable_data(0), variables))
     module.eval()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.extra import requires_extra
-from jaxcnn.train.events import Event, Progress, Result, Saved, Started, Validated
+from jaxcnn.train.events import Event, Progress, Result, Started, Validated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jaxcnn.train.events import Callback
+
+FLUSH_SECONDS = 5
+"""Seconds after which events are in the file."""
 
 
 def tensorboard(folder: Path | str) -> Callback:
@@ -37,7 +40,13 @@ def tensorboard(folder: Path | str) -> Callback:
         nonlocal writer
         match event:
             case Started():  # not before: the run folder must be new when the run begins
-                writer = SummaryWriter(str(folder), purge_step=event.step + 1)
+                writer = SummaryWriter(
+                    str(folder),
+                    purge_step=event.step + 1,
+                    flush_secs=FLUSH_SECONDS,
+                    # Files are named after the second; a run resumed in it must have another.
+                    filename_suffix=f".{event.step}",
+                )
             case Progress():
                 names = ("loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second")
                 for name in names:
@@ -45,8 +54,6 @@ def tensorboard(folder: Path | str) -> Callback:
             case Validated():
                 writer.add_scalar("validation/loss", event.loss, event.step)
                 writer.add_scalar("validation/accuracy", event.accuracy, event.step)
-            case Saved():
-                writer.flush()
             case Result() if writer is not None:  # None if the run was complete before
                 if event.test_loss is not None:
                     writer.add_scalar("test/loss", event.test_loss, event.step)

@@ -74,6 +74,14 @@ def test_the_measure_is_that_of_the_training_images(shape, count, high):
     np.testing.assert_allclose(deviation, expected, rtol=0, atol=np.sqrt(tolerance))
 
 
+def test_a_constant_channel_has_a_deviation_that_may_be_divided_by():
+    images = np.full((9, 4, 4, 2), 51, np.uint8)
+    mean, deviation = Dataset.from_arrays(images, np.arange(9) % 3).measure()
+    # The sum over the 256 counted values has one rounding each.
+    np.testing.assert_allclose(mean, 0.2, rtol=256 * np.finfo(float).eps)
+    assert deviation == (1 / 255, 1 / 255)
+
+
 def test_the_measure_does_not_depend_on_the_size_of_its_chunks(monkeypatch):
     data = Dataset.from_arrays(drawn_images(40, (4, 4, 3)), np.arange(40) % 2)
     whole = data.measure()

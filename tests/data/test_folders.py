@@ -183,11 +183,12 @@ def test_the_digest_of_a_folder_changes_with_anything_in_it(folder):
     assert len(seen) == 6
 
 
-def test_progress_counts_every_picture_twice(folder):
+def test_progress_counts_every_picture_when_checked_and_when_read(folder):
     steps = []
     open_dataset(folder, progress=lambda *step: steps.append(step))
     assert steps[:COUNT] == [("checking pictures", done, COUNT) for done in range(1, COUNT + 1)]
-    assert sum(what == "reading pictures" for what, _, _ in steps) == COUNT
+    assert [step for step in steps[COUNT:] if step[0] != "reading pictures"] == []
+    assert sum(done for _, done, _ in steps[COUNT:]) == COUNT
 
 
 def test_pictures_to_evaluate_have_the_labels_of_the_given_classes(folder):

@@ -51,6 +51,7 @@ def test_images_are_uint8_of_one_to_four_channels_with_a_label_from_0_each(
         (np.linspace(-1, 1, 144).reshape(3, 8, 6, 1), np.zeros(3, int)),
         (np.linspace(0, 255, 144).reshape(3, 8, 6, 1), np.zeros(3, int)),
         (np.linspace(-2.1, 2.6, 144).reshape(3, 8, 6, 1), np.zeros(3, int)),
+        (np.full((3, 8, 6, 1), [[[[np.nan]]]] * 2 + [[[[1.0]]]], "float16"), np.zeros(3, int)),
         (np.arange(144).reshape(3, 8, 6, 1), np.zeros(3, int)),
         (np.linspace(0, 65535, 144).astype(np.uint16).reshape(3, 8, 6, 1), np.zeros(3, int)),
         (np.eye(12, dtype=bool).reshape(3, 8, 6, 1), np.zeros(3, int)),
@@ -64,7 +65,7 @@ def test_images_are_uint8_of_one_to_four_channels_with_a_label_from_0_each(
 )
 def test_following_the_advice_makes_valid_images_of_the_full_range(images, labels):
     given = images
-    for _ in range(2):
+    for _ in range(3):
         try:
             Images(images, labels)
             break
@@ -77,7 +78,7 @@ def test_following_the_advice_makes_valid_images_of_the_full_range(images, label
         else:
             labels = eval(code, names)
     made = Images(images, labels)
-    if np.min(given) != np.max(given):
+    if np.min(given) < np.max(given):
         assert (made.images.min(), made.images.max()) in ((0, 255), (0, 143))
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.data import Images, batches, open_dataset
+from jaxcnn.extra import MissingExtraError
 from tests.cases import many
 from tests.data.drawn import drawn_images, save_folder
 
@@ -71,6 +72,12 @@ def test_a_picture_that_vanished_is_one_error_with_its_path(pictures, workers):
         list(batches(pictures, indices, 0, 9, workers=workers))
     assert path in str(error.value)
     assert not multiprocessing.active_children()
+
+
+def test_processes_need_an_extra_that_the_error_names(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", None)
+    with pytest.raises(MissingExtraError, match=r"grain; type: pip install 'jaxcnn\[stream\]'"):
+        batches(FEW, indices, 0, 1, workers=1)
 
 
 KILLED = """

@@ -187,6 +187,83 @@ def test_building_a_stack_does_not_change_its_modules():
     assert int(drop.rngs.count[...]) == count + 1
 
 
+VECTORS = ["batchnorm", "relu", "global_avg", "batchnorm", "dense:4:gelu", "dropout:0.5", "dense:2"]
+FLAT = ["max:k2:floor", "batchnorm", "flatten", "batchnorm", "dropout:0.5", "dense:3:nobias"]
+
+
+@pytest.mark.parametrize("words", [VECTORS, FLAT, ["global_max", "batchnorm", "dense:2"]])
+@given(st.lists(st.integers(2, 7), min_size=1, max_size=2), st.integers(1, 3))
+def test_the_parameters_in_a_plan_add_up_for_every_kind_of_word(words, sizes, channels):
+    stack = nnx.eval_shape(lambda: _build((*sizes, channels), words))
+    leaves = jax.tree.leaves(nnx.state(stack, nnx.Param))
+    plan = stack.plan()
+    assert plan.parameters == sum(math.prod(leaf.shape) for leaf in leaves)
+    assert plan.output == stack.output_shape
+    assert not any("param" in note for note in plan.notes)
+    assert sum("norm" in row.name for row in plan.rows) == words.count("batchnorm")
+    assert sum("dense" in row.name for row in plan.rows) == sum("dense" in w for w in words)
+
+
+def test_words_compute_what_flax_and_numpy_compute():
+    stack = _build((5, 4, 3), ["batchnorm", "global_avg", "dense:4:tanh", "flatten", "relu"])
+    x = jnp.linspace(-1, 3, 120).reshape(2, 5, 4, 3)
+    flat = np.asarray(x, np.float64).reshape(-1, 3)
+    normal = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+    dense = stack.layers[2]
+    vector = normal.reshape(2, 20, 3).mean(1)
+    want = np.maximum(np.tanh(vector @ np.asarray(dense.kernel) + np.asarray(dense.bias)), 0)
+    # Means of 40 numbers of size 3, whose variance is a difference of such means.
+    np.testing.assert_allclose(stack(x), want, atol=100 * np.finfo(np.float32).eps)
+    norm = stack.layers[0]
+    np.testing.assert_allclose(norm.mean, 0.1 * flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.var, 0.9 + 0.1 * flat.var(0), rtol=1e-5)
+    peak = _build((5, 4, 3), ["global_max"])(x)
+    np.testing.assert_array_equal(peak, np.asarray(x).max((1, 2)))
+
+
+def test_training_and_evaluation_reach_the_state_of_words():
+    stack = _build((6, 2), ["batchnorm", "dropout:0.5", "flatten", "dense:3"])
+    x = jnp.linspace(-1, 1, 48).reshape(4, 6, 2)
+    norm, drop = stack.layers[0], stack.layers[1]
+    # Building computed no step.
+    np.testing.assert_array_equal([norm.mean, norm.var], [[0, 0], [1, 1]])
+    assert int(drop.rngs.count[...]) == 0
+    stack.eval()
+    one, again = stack(x), stack(x)
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_allclose(one[:1], stack(x[:1]), rtol=1e-5, atol=1e-6)
+    assert int(drop.rngs.count[...]) == 0
+    np.testing.assert_array_equal(norm.mean, [0, 0])
+    stack.train()
+    assert (np.asarray(stack(x)) != np.asarray(stack(x))).any()
+    assert int(drop.rngs.count[...]) == 2
+    assert (np.asarray(norm.var) != 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", None])
+@pytest.mark.parametrize("words", [VECTORS, FLAT])
+def test_every_word_computes_in_the_dtype_of_the_stack_and_keeps_float32_statistics(dtype, words):
+    stack = Stack((4, 4, 3), words, dtype=dtype, rngs=nnx.Rngs(0))
+    x = jnp.linspace(-1, 1, 96, dtype=dtype or "float32").reshape(2, 4, 4, 3)
+    for train in (True, False):
+        stack.train() if train else stack.eval()
+        assert stack(x).dtype == (dtype or "float32")
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(stack, nnx.BatchStat))} == {
+        np.dtype("float32")
+    }
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(stack, nnx.Param))} == {
+        np.dtype("float32")
+    }
+
+
+def test_words_with_state_need_their_streams_of_random_numbers():
+    for word in ("batchnorm", "dropout:0.5"):
+        with pytest.raises(TypeError, match=r"rngs must be flax.nnx.Rngs.* got None"):
+            Stack((4, 1), [word])
+    with pytest.raises(InputError, match=r"rngs has no stream dropout; use nnx.Rngs\(0\), or add"):
+        Stack((4, 1), ["dropout:0.5"], rngs=nnx.Rngs(params=0))
+
+
 def test_the_dtypes_of_a_stack_apply_to_its_words():
     stack = Stack((4, 1), ["conv:2:k2"], dtype="bfloat16", param_dtype="float16", rngs=nnx.Rngs(0))
     assert stack.layers[0].kernel.dtype == "float16"

@@ -58,6 +58,43 @@ def test_the_layer_of_a_word_has_the_channels_and_axes_of_the_input():
 
 
 @pytest.mark.parametrize(
+    ("word", "options"),
+    [
+        ("dense:128", {"out_features": 128}),
+        ("dense:8:relu:nobias", {"out_features": 8, "activation": "relu", "use_bias": False}),
+        ("dropout:0.5", {"rate": 0.5}),
+        ("dropout:0", {"rate": 0.0}),
+        *((word, {}) for word in ("batchnorm", "flatten", "global_avg", "global_max", "silu")),
+    ],
+)
+def test_a_word_of_another_kind_has_its_options(word, options):
+    found = parse(word)
+    assert (found.kind, found.options) == (word.partition(":")[0], options)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("dense", "out_features is missing; write it as dense:128:relu"),
+        ("dense:relu", "out_features is missing; write it as dense:128:relu"),
+        ("dense:8:k3", "'k3' is not understood; write it as dense:128:relu"),
+        ("dense:8:relu:tanh", "'tanh' sets activation a second time; write it as dense:128"),
+        ("dropout", "its rate is missing; write it as dropout:0.5"),
+        ("dropout:1", "rate 1 must be below 1, the share set to zero; write it as dropout:0.5"),
+        ("dropout:-1", "its rate is -1; write it as dropout:0.5"),
+        ("dropout:0.5:0.5", "its rate is 0.5:0.5; write it as dropout:0.5"),
+        ("batchnorm:8", "'8' is not understood; write it as batchnorm alone"),
+        ("relu:6", "'6' is not understood; write it as relu alone"),
+        ("linear", "'linear' is not a kind of layer; the kinds are conv, max, avg, dense"),
+    ],
+)
+def test_a_wrong_word_of_another_kind_is_refused_with_its_form(word, message):
+    with pytest.raises(InputError) as caught:
+        parse(word)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
     ("word", "why"),
     [
         ("", "'' is not a kind of layer"),

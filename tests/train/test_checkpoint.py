@@ -46,7 +46,7 @@ def arrays(draw):
 
 
 def trees():
-    """A tree with at least one number, and with nodes that have no leaves."""
+    """A tree with a number and an empty array, and with nodes that have no leaves."""
     nodes = st.recursive(
         st.one_of(arrays(), st.none(), st.just(())),
         lambda inner: st.one_of(
@@ -58,7 +58,8 @@ def trees():
         ),
         max_leaves=8,
     )
-    return st.builds(Pair, nodes, st.integers(0, 9).map(jnp.int32))
+    last = st.integers(0, 9).map(lambda i: (jnp.int32(i), jnp.zeros((0, i))))
+    return st.builds(Pair, nodes, last)
 
 
 @given(trees())

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import hashlib
 import itertools
 import os
 import shutil
@@ -17,7 +18,7 @@ from jaxcnn.train.checkpoint import Checkpoints
 from tests.train.states import assert_holds, error_of, flip, saved, state_of
 
 CHANGES = [(os, name) for name in ("mkdir", "rename", "replace", "unlink", "rmdir")]
-CHANGES += [(Path, "write_text")]
+CHANGES += [(Path, "write_bytes"), (Path, "write_text")]
 """Functions by which a save changes what is on the disk; TensorStore has its own."""
 
 
@@ -38,6 +39,7 @@ def intercept(monkeypatch, before):
 
 def with_older_ones(folder):
     saved(folder, 1, 2, 3)
+    (folder / ".1.best").touch()  # as a kill would leave it
 
 
 def with_a_damaged_one(folder):
@@ -45,8 +47,18 @@ def with_a_damaged_one(folder):
     flip(folder / "4" / "SHA256SUMS")
 
 
-@pytest.mark.parametrize("prepare", [with_older_ones, with_a_damaged_one])
-def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path, monkeypatch, prepare):
+def is_whole(folder):
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    digests = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    return digests == {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "SHA256SUMS"
+    }
+
+
+@pytest.mark.parametrize(("prepare", "before"), [(with_older_ones, 1), (with_a_damaged_one, 3)])
+def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path, monkeypatch, prepare, before):
     folder, copies = tmp_path / "checkpoint", []
     prepare(folder)
 
@@ -62,15 +74,16 @@ def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path, monkeypatch, p
     seen = set()
     for copied in copies:
         checkpoints = Checkpoints(copied)
-        newest, best = int(checkpoints.newest().name), checkpoints.best()
-        assert newest in (3, 4)
-        assert best in checkpoints.steps()
+        newest, steps, best = checkpoints.newest(), checkpoints.steps(), checkpoints.best()
+        assert newest.name in "34"
+        assert best == (4 if 4 in steps else before)
+        damaged = newest.name == "3" and 4 in steps
+        assert all(is_whole(copied / str(step)) for step in steps[: -1 if damaged else None])
         listed = tuple(sorted(path.name for path in copied.iterdir()))
         if listed in seen:
             continue
         seen.add(listed)
-        damaged = checkpoints.steps()[-1] != newest
-        assert_holds(checkpoints, newest, ["4 is damaged"] * damaged)
+        assert_holds(checkpoints, int(newest.name), ["4 is damaged"] * damaged)
         if not damaged:
             assert_holds(checkpoints, best, step=best)
         saved(copied, 5, best=5)
@@ -130,9 +143,10 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tiny_disk, capfd):
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_is_one_line_and_loses_nothing(tiny_disk, capfd, caplog):
     checkpoints = saved(tiny_disk / "checkpoint", 1)
-    large = state_of(2) | {"large": jax.random.normal(jax.random.key(0), (100_000,))}
+    large = {"large": list(jax.random.normal(jax.random.key(0), (9, 20_000)))}
     line = error_of(checkpoints.save, 2, large, {})
     assert "No space left on device; remedy that and resume: the newest is of step 1" in line
     assert_holds(checkpoints, 1)
@@ -145,6 +159,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tiny_disk, capfd):
     assert_holds(checkpoints, 2)
     gc.collect()
     assert capfd.readouterr().err == ""
+    assert not caplog.records
 
 
 def test_a_run_folder_that_is_gone_is_one_line(tmp_path):

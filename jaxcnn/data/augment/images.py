@@ -100,6 +100,7 @@ def color(key: jax.Array, images: jax.Array, strength: float) -> jax.Array:
     Array([[0.5, 0.5],
            [0.5, 0.5]], dtype=float32)
     """
+    require_floats(images)
     low, high = 1 - strength, 1 + strength
     factors = jax.random.uniform(key, (3, len(images), 1, 1, 1), minval=low, maxval=high)
     x = jnp.clip(images.astype(jnp.float32) * factors[0], 0, 1)
@@ -202,8 +203,8 @@ def angles(key: jax.Array, images: jax.Array, degrees: float) -> jax.Array:
 
 def factors(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
     """Factors of size (N,), for :func:`warp`."""
-    bounds = {"minval": math.log(low), "maxval": math.log(high)}
-    return jnp.exp(jax.random.uniform(key, (len(images),), **bounds))
+    draws = jax.random.uniform(key, (len(images),), minval=math.log(low), maxval=math.log(high))
+    return jnp.exp(draws)
 
 
 def moves(key: jax.Array, images: jax.Array, alpha: float, sigma: float) -> jax.Array:
@@ -261,12 +262,21 @@ def warp(
     return _sample(images, y, x, "constant")
 
 
+def require_floats(images: jax.Array) -> None:
+    """Refuses images that are not floats; TypeError."""
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(
+            f"images must be floats in 0..1, got {images.dtype}; use images.astype('float32') / 255"
+        )
+
+
 def _cells(cells: int) -> jax.Array:
     return jnp.arange(cells, dtype=jnp.float32)
 
 
 def _sample(images: jax.Array, rows: jax.Array, columns: jax.Array, mode: str) -> jax.Array:
     """The images (N, H, W, C) at the places (rows, columns), which broadcast to (N, H, W)."""
+    require_floats(images)
     at = [jnp.broadcast_to(places, images.shape[:3]) for places in (rows, columns)]
 
     def channel(image: jax.Array, *at: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.data.augment.images import boxes
+from jaxcnn.data.augment.images import boxes, require_floats
 
 
 def mixup(
@@ -72,6 +72,12 @@ def blend(
     images: jax.Array, targets: jax.Array, cells: jax.Array, weights: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Images and targets, mixed with those before them by weights (N, H, W, 1) and (N,)."""
+    require_floats(images)
+    if not jnp.issubdtype(targets.dtype, jnp.floating):
+        raise TypeError(
+            f"targets must be probabilities (N, classes), got {targets.dtype}; use "
+            f"jax.nn.one_hot(targets, classes)"
+        )
     # A roll moves one image between neighbouring shards of the batch; a permutation moves most.
     mixed = (
         weight * each.astype(jnp.float32) + (1 - weight) * jnp.roll(each, 1, 0).astype(jnp.float32)

@@ -283,7 +283,7 @@ def _views(word: str, step: Augmentation) -> list[Callable[[jax.Array], jax.Arra
     return [partial(_shifted, by=each, most=most) for each in by]
 
 
-def _shifted(images: jax.Array, by: tuple[int, int], most: int) -> jax.Array:
+def _shifted(images: jax.Array, by: tuple[int, ...], most: int) -> jax.Array:
     return of_images.shift_by(images, jnp.broadcast_to(jnp.array(by), (len(images), 2)), most)
 
 

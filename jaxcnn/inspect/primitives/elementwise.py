@@ -50,7 +50,13 @@ def elementwise(op: Operation) -> list[Value]:
     maps = [value for value in dependent if not value.is_statistic]
     constants = [value for value in values if value.is_constant]
     if not maps:
-        return [_of_statistics(op, values, dependent)]
+        if not normalization.is_division_by_learnt_deviation(op, constants):
+            return [_of_statistics(op, values, dependent)]
+        # The input of this normalisation is a pooled map, not a statistic of a map.
+        maps = dependent = [
+            replace(materialize(op, value), is_statistic=False, subtracted_mean=value.weights)
+            for value in dependent
+        ]
     if not _may_normalize(name, maps):
         maps = [absorb_statistics(op, value) for value in maps]
     statistics = [value for value in dependent if value.is_statistic]

@@ -26,9 +26,14 @@ def is_division_by_deviation(
     op: Operation, x: Value, constants: Sequence[Value], statistics: Sequence[Value]
 ) -> bool:
     """Whether an operation divides x by its own deviation, or by a learnt one."""
-    return any(_divides_by(op, value) for value in constants) or any(
+    return is_division_by_learnt_deviation(op, constants) or any(
         _divides_by(op, value) and _is_statistic_of(value, x) for value in statistics
     )
+
+
+def is_division_by_learnt_deviation(op: Operation, constants: Sequence[Value]) -> bool:
+    """Whether an operation divides by a learnt deviation."""
+    return any(_divides_by(op, value) for value in constants)
 
 
 def _divides_by(op: Operation, value: Value) -> bool:
