@@ -19,7 +19,6 @@ from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import (
-    ends_together,
     on_every_process,
     on_first_process,
     require_same,
@@ -28,6 +27,7 @@ from jaxcnn.train.run import DataRecord, Run, builder, require_new
 from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_output
 from jaxcnn.train.step import Trainer
+from jaxcnn.train.together import ends_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

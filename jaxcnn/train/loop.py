@@ -16,7 +16,7 @@ from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.events import Compiled, Event, Result, Saved, Started, Validated, Warned
 from jaxcnn.train.feed import make_feed
 from jaxcnn.train.metrics import MetricsLog
-from jaxcnn.train.processes import any_process, on_first_process
+from jaxcnn.train.processes import SharedError, any_process, on_first_process
 from jaxcnn.train.state import count_parameters, largest_by_layer
 from jaxcnn.train.step import Batch, trained_module
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jaxcnn.train.step import Trainer
 
 
-class DivergedError(InputError):
+class DivergedError(SharedError):
     """The loss or its gradient became NaN or infinite; the state before it is kept."""
 
 

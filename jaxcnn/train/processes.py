@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import hashlib
 import json
 import os
 import re
 import socket
-import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -21,7 +18,7 @@ from jax.experimental.multihost_utils import broadcast_one_to_all, process_allga
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -34,6 +31,10 @@ HEARTBEAT_SECONDS = 30
 """Seconds without a sign of life after which JAX ends the other processes."""
 
 
+class SharedError(InputError):
+    """An error that all processes of a run raise."""
+
+
 def on_first_process(function: Callable[[], T]) -> T:
     """Calls ``function`` in the first process; all processes get its result, or its error.
 
@@ -43,7 +44,7 @@ def on_first_process(function: Callable[[], T]) -> T:
       function: a function whose result is JSON.
 
     Raises:
-      InputError: (a ValueError) in all processes, if ``function`` raises an OSError or a
+      SharedError: (an InputError) in all processes, if ``function`` raises an OSError or a
         ValueError; a single process gets the error itself.
 
     >>> on_first_process(lambda: [1, 2])
@@ -59,7 +60,7 @@ def on_first_process(function: Callable[[], T]) -> T:
             answer = {"error": reason(error)}
     answer = _sent(answer, 0)
     if "error" in answer:
-        raise InputError(answer["error"])
+        raise SharedError(answer["error"])
     return answer["result"]
 
 
@@ -120,37 +121,6 @@ def require_same(texts: Mapping[str, str]) -> None:
                 f"the {name} of process {listed} are not those of process 0; start all processes "
                 f"with the same"
             )
-
-
-@contextmanager
-def ends_together() -> Iterator[None]:
-    """Ends this process at once if the block fails while other processes take part in it.
-
-    The others wait in a collective operation, which fails when this process ends; at its end, JAX
-    would wait for them.
-
-    Raises:
-      InputError: (a ValueError) if a collective operation fails, as when another process ends.
-    """
-    if jax.process_count() == 1:
-        yield
-        return
-    try:
-        yield
-    except BaseException as error:
-        atexit.register(_leave)
-        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise InputError(
-                f"another process of the run has ended or cannot be reached "
-                f"({reason(error)[:100]}); see its error, then resume the run"
-            ) from None
-        raise
-
-
-def _leave() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def reason(error: BaseException) -> str:
