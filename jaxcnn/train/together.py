@@ -38,8 +38,9 @@ _runs = count()
 def ends_together() -> Iterator[None]:
     """Ends all processes, with one line each, if one of them ends or raises inside the block.
 
-    All must enter the block. A :class:`SharedError` ends none of them. The process in which an error is raised may handle it, but ends at its
-    exit without JAX's own end, which would wait for the others.
+    All must enter the block. A :class:`SharedError` ends none of them. The process in which another
+    error is raised may handle it, but ends at its exit without JAX's own end, which would wait for
+    the others.
     """
     if jax.process_count() == 1:
         yield
