@@ -38,13 +38,13 @@ EIGHT_DEVICES = {
 """The environment of a process with eight CPU devices, even on a machine with an accelerator."""
 
 
-def run_on_eight_devices(module):
-    """Runs the module's ``on_eight_devices`` in a child process with eight virtual devices.
+def run_on_eight_devices(module, function="on_eight_devices"):
+    """Runs the module's ``function`` in a child process with eight virtual devices.
 
     The function must print the number of devices, which proves that it ran.
     """
     done = subprocess.run(
-        [sys.executable, "-c", f"from {module} import on_eight_devices; on_eight_devices()"],
+        [sys.executable, "-c", f"from {module} import {function}; {function}()"],
         cwd=Path(__file__).parents[1],
         env=os.environ | EIGHT_DEVICES,
         capture_output=True,

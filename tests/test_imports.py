@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
     "models": ANYONE | {"geometry", "nn"},
     "data": ANYONE | {"geometry", "extra"},
-    "train": ANYONE | {"geometry", "models", "data", "environment", "files", "extra"},
+    "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
     "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
     "cli": ANYONE

@@ -1,8 +1,9 @@
 """Applies the choice to every convolution and pool that this process compiles.
 
-lax's own primitives keep their derivative and batching rules; only their lowering for CPUs is
-replaced. The gradients that lax's rules emit (base dilation, batch groups, exchanged dimensions)
-are canonical problems too, and each gets its own choice.
+lax's own primitives keep their derivative and batching rules; only their lowering is replaced: for
+CPUs by the choice, for other platforms by lax's own without XLA's known faults. The gradients that
+lax's rules emit (base dilation, batch groups, exchanged dimensions) are canonical problems too, and
+each gets its own choice.
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ if TYPE_CHECKING:
 
     from jax.extend.core import Primitive
 
-_OURS: dict[Primitive, Any] = {LAX: partial(lower.lower_conv, "cpu"), **pool_lowerings.RULES}
-_LAXS: dict[Primitive, Any] = {LAX: lower.LAX_RULES["cpu"], **pool_lowerings.LAX_RULES}
+    Rules = dict[tuple[Primitive, str | None], Any]
+
+_OURS: Rules = {(LAX, name): partial(lower.lower_lax, r) for name, r in lower.LAX_RULES.items()}
+_OURS[LAX, "cpu"] = partial(lower.lower_conv, "cpu")
+_OURS |= {(primitive, "cpu"): rule for primitive, rule in pool_lowerings.RULES.items()}
+_LAXS: Rules = {(LAX, name): rule for name, rule in lower.LAX_RULES.items()}
+_LAXS |= {(primitive, "cpu"): rule for primitive, rule in pool_lowerings.LAX_RULES.items()}
 _in_place = _LAXS
 
 
 class Installed:
     """The result of :func:`install`: a context manager that restores the previous lowerings."""
 
-    def __init__(self, before: dict[Primitive, Any]) -> None:
+    def __init__(self, before: Rules) -> None:
         self._before = before
 
     def __enter__(self) -> Installed:
@@ -49,8 +55,9 @@ def install() -> Installed:
 
     This includes the convolutions of Flax, Equinox, Haiku and Keras, ``lax.conv_general_dilated``
     itself, and their gradients. JAX discards all programs that it has compiled before
-    (:func:`jax.clear_caches`) and compiles them again. Other platforms keep lax's lowering.
-    Importing jaxcnn does not install.
+    (:func:`jax.clear_caches`) and compiles them again. Other platforms keep lax's algorithm;
+    there, too, XLA's faults in programs that several devices share are avoided. Importing jaxcnn
+    does not install.
 
     Returns:
       A context manager that restores the previous state on exit.
@@ -69,11 +76,11 @@ def uninstall() -> None:
     _register(_LAXS)
 
 
-def _register(rules: dict[Primitive, Any]) -> dict[Primitive, Any]:
+def _register(rules: Rules) -> Rules:
     """Register these rules and return the previous ones."""
     global _in_place
     before, _in_place = _in_place, rules
-    for primitive, rule in rules.items():
-        register_lowering(primitive, rule, platform="cpu")
+    for (primitive, platform), rule in rules.items():
+        register_lowering(primitive, rule, platform=platform)
     jax.clear_caches()
     return before

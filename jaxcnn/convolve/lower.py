@@ -64,7 +64,7 @@ def lower_conv(
     x_type, kernel_type = operand_types(context)
     operation = describe(x_type, kernel_type, params)
     if operation is None or operation.problem.is_empty or is_partitioned(context):
-        return _lower_by_lax(rule, context, x, kernel, **params)
+        return lower_lax(rule, context, x, kernel, **params)
     problem, excluded = operation.problem, excluded_in(context, platform, algorithm)
     if platform == "cuda" and not _is_used(algorithm, operation, excluded):
         instead = nvidia.program(operation, params)
@@ -74,7 +74,7 @@ def lower_conv(
     name = named_or_chosen(problem, algorithm, excluded, layout)
     # On CPUs batch groups become feature groups: lax is up to a hundred times slower with them.
     if name == "direct" and (operation.batch_groups == 1 or platform != "cpu"):
-        return _lower_by_lax(rule, context, x, kernel, **params)
+        return lower_lax(rule, context, x, kernel, **params)
     in_layout = program_in_layout(name, operation) if name in layout.exempt else None
     if in_layout is not None:
         return lower_program(in_layout, context, x, kernel)
@@ -114,7 +114,7 @@ def _is_used(algorithm: str | None, operation: Operation, excluded: frozenset[st
     return not ALGORITHMS[algorithm].unsupported_reason(problem)
 
 
-def _lower_by_lax(
+def lower_lax(
     rule: Any,
     context: Context,
     x: Any,
@@ -147,5 +147,5 @@ def _lower_by_lax(
 def register() -> None:
     """Register the lowerings of our two primitives, on every platform that lax has rules for."""
     for platform, rule in LAX_RULES.items():
-        register_lowering(direct_p, partial(_lower_by_lax, rule), platform=platform)
+        register_lowering(direct_p, partial(lower_lax, rule), platform=platform)
         register_lowering(conv_p, partial(lower_conv, platform), platform=platform)

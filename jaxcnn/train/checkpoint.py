@@ -26,7 +26,7 @@ import jax
 from jaxcnn.errors import InputError
 from jaxcnn.files import atomic_write
 from jaxcnn.train import arrays
-from jaxcnn.train.processes import on_first_process, reason
+from jaxcnn.train.processes import SharedError, on_first_process, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,8 @@ class Checkpoints:
                 shutil.rmtree(self._new(step), ignore_errors=True)
             newest = max(self.steps(), default=None)
             left = "start again" if newest is None else f"resume: the newest is of step {newest}"
-            raise InputError(
+            kind = SharedError if isinstance(error, SharedError) else InputError
+            raise kind(
                 f"the checkpoint of step {step} cannot be written to {self.folder}: "
                 f"{reason(error)}; remedy that and {left}"
             ) from None

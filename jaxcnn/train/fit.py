@@ -19,11 +19,16 @@ from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
 from jaxcnn.train.mesh import place
-from jaxcnn.train.processes import on_first_process
+from jaxcnn.train.processes import (
+    on_every_process,
+    on_first_process,
+    require_same,
+)
 from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
+from jaxcnn.train.together import ends_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,17 +67,24 @@ def fit(
     _check_callbacks(callbacks)
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
-    path = Path(on_first_process(lambda: str(default_folder())) if folder is None else folder)
-    on_first_process(lambda: require_new(path))
-    source, opened = _opened(data, config, callbacks)
+    path = Path(on_first_process(lambda: str(_new(folder))))
+    source, opened = on_every_process(lambda: _opened(data, config, callbacks))
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
         config = replace(config, model=_model_name(model, config, opened.image_shape))
         record = DataRecord.of(opened, source)
-        trainer, order = _trainer(config, record, module)
+        require_same({"settings": config.to_json(), "data": record.digest})
+        trainer, order = on_every_process(lambda: _trainer(config, record, module))
         run = Run.create(path, config, record, module)
-        with run.locked():
+        with run.locked(), ends_together():
             return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+
+
+def _new(folder: Path | str | None) -> Path:
+    """The folder of a new run."""
+    path = default_folder() if folder is None else Path(folder)
+    require_new(path)
+    return path
 
 
 def resume(
@@ -97,7 +109,7 @@ def resume(
       InputError: (a ValueError) as :func:`fit`, or if the data is not that of the run.
     """
     _check_callbacks(callbacks)
-    run = Run.open(folder, model)
+    run = on_every_process(lambda: Run.open(folder, model))
     for name in settings:
         if name not in {entry.name for entry in fields(TrainConfig)}:
             raise TypeError(f"resume has no argument {name!r}")
@@ -114,10 +126,12 @@ def resume(
             for callback in callbacks:
                 callback(result)
             return result
-        data = reopen(run, data, "resume(folder, data=data)", _reading(callbacks))
-        with interruption() as interrupted:
+        call, given = "resume(folder, data=data)", data
+        opened = on_every_process(lambda: reopen(run, given, call, _reading(callbacks)))
+        require_same({"settings": run.config.to_json()})
+        with interruption() as interrupted, ends_together():
             trainer, order = _trainer(run.config, run.data, model)
-            return Loop(run, data, trainer, order, callbacks, interrupted).execute()
+            return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
 
 
 def _opened(
@@ -188,13 +202,17 @@ def _trainer(
 
 def _finished(run: Run) -> Result | None:
     """The result of a run that is complete already."""
-    summary = run.summary()
-    if not summary or not summary.get("finished") or run.checkpoints.steps() == []:
-        return None
-    names = {entry.name for entry in fields(Result)}
-    found: dict[str, Any] = {name: value for name, value in summary.items() if name in names}
-    found["folder"] = run.folder
-    return Result(**found) if set(found) == names else None  # else the end is done again
+    names = {entry.name for entry in fields(Result)} - {"folder"}
+
+    def found() -> dict[str, Any] | None:
+        summary = run.summary()
+        if not summary or not summary.get("finished") or not run.checkpoints.steps():
+            return None
+        # Without all of them the end is done again.
+        return {name: summary[name] for name in names} if names <= set(summary) else None
+
+    values = on_first_process(found)
+    return None if values is None else Result(folder=run.folder, **values)
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:

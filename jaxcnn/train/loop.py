@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import jax
-
+from jaxcnn.convolve import install
 from jaxcnn.environment import environment
 from jaxcnn.errors import InputError
 from jaxcnn.train import report
@@ -16,7 +16,7 @@ from jaxcnn.train.evaluate import evaluate
 from jaxcnn.train.events import Compiled, Event, Result, Saved, Started, Validated, Warned
 from jaxcnn.train.feed import make_feed
 from jaxcnn.train.metrics import MetricsLog
-from jaxcnn.train.processes import any_process, on_first_process
+from jaxcnn.train.processes import SharedError, any_process, on_first_process
 from jaxcnn.train.state import count_parameters, largest_by_layer
 from jaxcnn.train.step import Batch, trained_module
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jaxcnn.train.step import Trainer
 
 
-class DivergedError(InputError):
+class DivergedError(SharedError):
     """The loss or its gradient became NaN or infinite; the state before it is kept."""
 
 
@@ -81,16 +81,19 @@ class Loop:
             self.emit(Warned(text))
         if not step:
             self.save(state, 0)  # an interrupt before the first step can be resumed
+        # XLA partitions lax's convolutions wrongly along the rows of images.
+        spatial = self.trainer.place.mesh.shape["spatial"] > 1
         try:
-            if not any_process(self.interrupted())[0]:
-                state, step = self._epochs(state, step)
+            with install() if spatial else nullcontext():
+                if not any_process(self.interrupted())[0]:
+                    state, step = self._epochs(state, step)
+                return self._end(state, step)
         finally:
             self.feed.close()
-        return self._end(state, step)
 
     def _restored(self, warn: Callable[[str], None]) -> tuple[TrainState, dict[str, Any]]:
         fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
-        if not self.checkpoints.steps():
+        if not on_first_process(self.checkpoints.steps):
             on_first_process(lambda: self.run.rewind_metrics(0))
             return self.trainer.init(), fresh
 
@@ -206,7 +209,7 @@ class Loop:
         finished = step == self.order.steps or self._is_stale()
         chosen, found = state, None
         if finished and self.config.patience is not None:
-            best = self.checkpoints.best()
+            best = on_first_process(self.checkpoints.best)
             chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
         variables = self.trainer.evaluated(chosen)
         if finished:
@@ -226,9 +229,12 @@ class Loop:
             test_loss=None if found is None else found.loss,
             test_accuracy=None if found is None else found.accuracy,
         )
-        if jax.process_index() == 0:
+
+        def write() -> None:
             report.draw(self.run, state, self.data.test, found)
             summary = asdict(result) | {"folder": self.run.folder.name} | environment()
             self.run.write("summary.json", json.dumps(summary, indent=2) + "\n")
+
+        on_first_process(write)
         self.emit(result)
         return result

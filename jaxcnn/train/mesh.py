@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from jax.sharding import Mesh
 
 AXES = ("data", "spatial")
@@ -57,11 +58,15 @@ class Placement:
         found = [index[0].indices(batch_size) for index in indices.values() if index]
         return slice(min(f[0] for f in found), max(f[1] for f in found))
 
-    def put(self, sharding: NamedSharding, array: np.ndarray) -> jax.Array:
+    def put(self, sharding: NamedSharding, array: jax.Array | np.ndarray) -> jax.Array:
         """An array that every process has whole, on the devices."""
         if jax.process_count() == 1:
             return jax.device_put(array, sharding)
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            data = self.put(sharding, jax.random.key_data(array))
+            return jax.random.wrap_key_data(data, dtype=array.dtype)
+        whole = np.asarray(array)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
     def put_rows(self, sharding: NamedSharding, rows: np.ndarray, batch_size: int) -> jax.Array:
         """A batch of which this process has its own :meth:`rows`, on the devices."""

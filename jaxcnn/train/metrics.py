@@ -57,7 +57,7 @@ class MetricsLog:
         self.pending.append(metrics)
 
     def resume_clock(self) -> None:
-        """Leaves the time since the last report, of validation or a checkpoint, out of the speed."""
+        """Leaves the time since the last report out of the speed: validation, a checkpoint."""
         self.last = time.perf_counter()
 
     def is_due(self, step: int) -> bool:

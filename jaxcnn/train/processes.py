@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from jax.experimental.multihost_utils import broadcast_one_to_all, process_allga
 from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -25,6 +26,13 @@ BLOCK = 1024  # bytes: answers of any length up to this share a compiled program
 
 JOIN_SECONDS = 300
 """Seconds in which the processes of a run must find each other."""
+
+HEARTBEAT_SECONDS = 30
+"""Seconds without a sign of life after which JAX ends the other processes."""
+
+
+class SharedError(InputError):
+    """An error that all processes of a run raise."""
 
 
 def on_first_process(function: Callable[[], T]) -> T:
@@ -36,7 +44,7 @@ def on_first_process(function: Callable[[], T]) -> T:
       function: a function whose result is JSON.
 
     Raises:
-      InputError: (a ValueError) in all processes, if ``function`` raises an OSError or a
+      SharedError: (an InputError) in all processes, if ``function`` raises an OSError or a
         ValueError; a single process gets the error itself.
 
     >>> on_first_process(lambda: [1, 2])
@@ -50,16 +58,72 @@ def on_first_process(function: Callable[[], T]) -> T:
             answer = {"result": function()}
         except (OSError, ValueError) as error:
             answer = {"error": reason(error)}
-    text = json.dumps(answer).encode()
-    blocks = int(broadcast_one_to_all(np.int32(-(-len(text) // BLOCK))))
-    padded = np.frombuffer(text.ljust(blocks * BLOCK)[: blocks * BLOCK], np.uint8)
-    answer = json.loads(bytes(broadcast_one_to_all(padded)))
+    answer = _sent(answer, 0)
     if "error" in answer:
-        raise InputError(answer["error"])
+        raise SharedError(answer["error"])
     return answer["result"]
 
 
-def reason(error: Exception) -> str:
+def _sent(answer: Any, source: int) -> Any:
+    """The answer of process ``source``, JSON, in all processes."""
+    text, sends = json.dumps(answer).encode(), jax.process_index() == source
+    blocks = int(broadcast_one_to_all(np.int32(-(-len(text) // BLOCK)), is_source=sends))
+    padded = np.frombuffer(text.ljust(blocks * BLOCK)[: blocks * BLOCK], np.uint8)
+    return json.loads(bytes(broadcast_one_to_all(padded, is_source=sends)))
+
+
+def on_every_process(function: Callable[[], T]) -> T:
+    """Calls ``function`` in all processes; if it fails in one, all get an error.
+
+    Raises:
+      InputError: (a ValueError) if it failed in another process; the process in which it failed
+        gets the error itself.
+
+    >>> on_every_process(lambda: 3)
+    3
+    """
+    if jax.process_count() == 1:
+        return function()
+    error, result = None, None
+    try:
+        result = function()
+    except BaseException as raised:  # Ctrl-C, too: the others must not wait for this process
+        error = raised
+    failed = np.flatnonzero(process_allgather(np.array(error is not None)))
+    if len(failed):
+        first = int(failed[0])
+        words = _sent("" if error is None else reason(error), first)
+        raise error or InputError(f"in process {first}: {words}")
+    return result  # type: ignore[return-value]  # nothing was raised
+
+
+def require_same(texts: Mapping[str, str]) -> None:
+    """Raises in all processes if a text is not the same in all of them.
+
+    Args:
+      texts: what must be the same, by the name of what it describes.
+
+    Raises:
+      InputError: (a ValueError) with the name and the processes that differ.
+
+    >>> require_same({"settings": "{}"})
+    """
+    if jax.process_count() == 1:
+        return
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts.values()]
+    own = np.frombuffer(b"".join(digests), np.uint8).reshape(len(texts), -1)
+    found = np.asarray(process_allgather(own))
+    for place, name in enumerate(texts):
+        other = np.flatnonzero((found[:, place] != found[0, place]).any(axis=-1))
+        if len(other):
+            listed = ", ".join(map(str, other))
+            raise InputError(
+                f"the {name} of process {listed} are not those of process 0; start all processes "
+                f"with the same"
+            )
+
+
+def reason(error: BaseException) -> str:
     """The reason why a file cannot be written, in a few words, or else the error's first line.
 
     >>> reason(ValueError("INTERNAL: a long text: No space left on device [os_error_code='28']"))
@@ -67,7 +131,7 @@ def reason(error: Exception) -> str:
     """
     known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EIO)
     reasons = (os.strerror(number) for number in known)
-    text = str(error)  # TensorStore raises ValueErrors
+    text = str(error) or type(error).__name__  # TensorStore raises ValueErrors
     return next((words for words in reasons if words in text), text.partition("\n")[0])
 
 
@@ -113,8 +177,13 @@ def join(
             )
         _reach(coordinator, wait=process > 0)
     try:
+        jax.config.update("jax_enable_preemption_service", False)  # `interruption` takes SIGTERM
         jax.distributed.initialize(
-            coordinator, processes, process, initialization_timeout=JOIN_SECONDS
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError:
         raise InputError(

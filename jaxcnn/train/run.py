@@ -13,14 +13,13 @@ mistakes.png     misclassified test images
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -37,7 +36,6 @@ from jaxcnn.train.step import ImageFormat, Trainer, trained_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from jaxcnn.train.tasks import Evaluation
 
@@ -186,13 +184,24 @@ class Run:
         """The run's checkpoints."""
         return Checkpoints(self.folder / "checkpoint")
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Keeps other runs of this program from working on the run at the same time.
+
+        What a killed process left half-written is removed.
 
         Raises:
           InputError: (a ValueError) if another process does.
         """
-        return lock(self.folder / ".lock") if jax.process_index() == 0 else nullcontext()
+        with ExitStack() as stack:
+            on_first_process(lambda: self._occupy(stack))
+            yield
+
+    def _occupy(self, stack: ExitStack) -> None:
+        """Takes the lock until ``stack`` ends, and removes what a killed process left unfinished."""
+        stack.enter_context(lock(self.folder / ".lock"))
+        for path in self.folder.glob(".[0-9]*.*"):  # see `atomic_write`
+            path.unlink()
 
     def build(self) -> Callable[[], nnx.Module]:
         """The function that makes the run's network.

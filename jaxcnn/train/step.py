@@ -103,7 +103,8 @@ class Trainer:
     def init(self) -> TrainState:
         """The state before the first step, on the devices."""
         # Copies, because the steps donate the state, and the arrays may be a person's module's.
-        return jax.device_put(self._state(*_copy(self.network.variables())), self.place.replicated)
+        state = self._state(*_copy(self.network.variables()))
+        return jax.tree.map(partial(self.place.put, self.place.replicated), state)
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
@@ -202,7 +203,7 @@ class Trainer:
     ) -> tuple[tuple[Sums, Any], Any]:
         targets = targets_of(batch.labels, self.classes, self.config.label_smoothing)
         images, targets = self.augment(key, self._constrain(batch.images), targets)
-        x = self._shown(images)
+        x = self._constrain(self._shown(images))
 
         def loss(params: Any) -> tuple[jax.Array, tuple[Sums, Any]]:
             y, changed = self.network.train(cast(params, self.compute), rest, x)
@@ -238,8 +239,8 @@ class Trainer:
 
 
 def trained_module(module: nnx.Module, variables: tuple[Any, Any]) -> None:
-    """Gives ``module`` the trained arrays, in place."""
-    nnx.update(module, *variables)
+    """Gives ``module`` the trained arrays, in place, on one device of this process."""
+    nnx.update(module, *jax.tree.map(lambda leaf: leaf.addressable_data(0), variables))
     module.eval()
 
 

@@ -24,6 +24,7 @@ from jaxcnn.train import (
     resume,
 )
 from jaxcnn.train.fit import DataRecord
+from jaxcnn.train.state import split
 from tests.train.conftest import KINDS
 from tests.train.runs import (
     assert_same_end,
@@ -154,6 +155,15 @@ def test_predictions_are_probabilities_by_the_final_state(finished, data):
         run.evaluate(Images(few, np.array([0, CLASSES, 1])))
     with pytest.raises(ValueError, match=r"not those of the run, \(N, 8, 6, 3\)"):
         run.evaluate(Images(few[:, 1:], np.zeros(3, int)))
+
+
+def test_an_interrupted_fit_leaves_its_module_as_far_as_it_came(data, tmp_path):
+    module = net()
+    fit(module, data, CONFIG, folder=tmp_path, callbacks=[stop(4, signal.SIGINT)])
+    (state, _), (_, params, rest) = state_of(tmp_path), split(module, train=False)
+    assert int(state.step) == 4
+    for got, want in zip(arrays_of((params, rest)), arrays_of(state[1:3]), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_early_stopping_ends_after_its_patience_with_the_best_state(whole, data):
