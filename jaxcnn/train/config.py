@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcnn.data import augment
 from jaxcnn.data.order import INT32
+from jaxcnn.data.pictures import RESIZES
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, integer, is_sequence
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("adamw", "sgd", "muon", "adadelta")
 SCHEDULES = ("onecycle", "cosine", "constant", "steps")
 DTYPES = ("float32", "bfloat16")
-RESIZES = ("crop", "stretch")
 
 
 @dataclass(frozen=True)
