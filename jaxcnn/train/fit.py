@@ -63,15 +63,16 @@ def fit(
       DivergedError: (an InputError) if the loss or the gradient is not finite.
       TypeError: if an argument has the wrong type.
     """
-    config = TrainConfig() if config is None else config
+    settings = TrainConfig() if config is None else config
     _check_callbacks(callbacks)
-    if not isinstance(config, TrainConfig):
-        raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    if not isinstance(settings, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, got {type(settings).__name__}")
     path = Path(on_first_process(lambda: str(_new(folder))))
-    source, opened = on_every_process(lambda: _opened(data, config, callbacks))
+    source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        config = replace(config, model=_model_name(model, config, opened.image_shape))
+        name = _model_name(model, settings, opened.image_shape)
+        config = replace(settings, model=name)
         record = DataRecord.of(opened, source)
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))

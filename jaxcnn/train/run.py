@@ -198,7 +198,7 @@ class Run:
             yield
 
     def _occupy(self, stack: ExitStack) -> None:
-        """Takes the lock until ``stack`` ends, and removes what a kill left unfinished."""
+        """Takes the lock until ``stack`` ends, and removes what a killed process left."""
         stack.enter_context(lock(self.folder / ".lock"))
         for path in self.folder.glob(".[0-9]*.*"):  # see `atomic_write`
             path.unlink()
