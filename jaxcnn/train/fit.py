@@ -24,7 +24,8 @@ from jaxcnn.train.processes import (
     on_first_process,
     require_same,
 )
-from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
+from jaxcnn.train.record import DataRecord
+from jaxcnn.train.run import Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
@@ -72,7 +73,7 @@ def fit(
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
         name = _model_name(model, settings, opened.image_shape)
-        config = replace(settings, model=name)
+        config = replace(settings, model=name).resolved()
         record = DataRecord.of(opened, source)
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
@@ -193,7 +194,7 @@ def _trainer(
     config: TrainConfig, record: DataRecord, model: nnx.Module | None
 ) -> tuple[Trainer, Order]:
     order = Order(record.counts[0], config.batch_size, config.epochs, config.seed)
-    where = place(config.mesh, config.batch_size, record.image_shape[0])
+    where = place(config.mesh, config.batch_size, record.image_shape[0], config.accumulate)
     build = builder(config, record, model, "resume(folder, model=model)")
     classes = len(record.classes)
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)

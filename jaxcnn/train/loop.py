@@ -173,8 +173,8 @@ class Loop:
             f"the loss is {bad.loss:g} and its gradient's norm {bad.gradient_norm:g} in step "
             f"{step + 1}, at learning rate {bad.learning_rate:.3g}; largest gradients: "
             f"{', '.join(f'{name} {value:.3g}' for name, value in layers)}; the state before it is "
-            f"kept in {self.run.folder}. Use a smaller learning_rate"
-            + (", or clip=1" if self.config.clip is None else "")
+            f"kept in {self.run.folder}. Start a new run with a smaller learning_rate"
+            + (", or with clip=1" if self.config.clip is None else "")
         )
 
     def _validate(self, state: TrainState, step: int, epoch: int) -> None:
@@ -194,6 +194,15 @@ class Loop:
         self.saved_at = time.perf_counter()
         self.emit(Saved(step))
 
+    def _best(self, state: TrainState) -> TrainState:
+        """The best state, or ``state`` if that is damaged."""
+        best = on_first_process(self.checkpoints.best)
+        try:
+            return self.checkpoints.restore(self.trainer.abstract(), step=best)[0]
+        except InputError as error:
+            self.emit(Warned(f"{error}; the last state is tested instead of the best"))
+            return state
+
     def _times(self) -> dict[str, float]:
         """The seconds of training, compilation and waiting, with those of earlier processes."""
         compiling = self.feed.compile_seconds
@@ -209,8 +218,7 @@ class Loop:
         finished = step == self.order.steps or self._is_stale()
         chosen, found = state, None
         if finished and self.config.patience is not None:
-            best = on_first_process(self.checkpoints.best)
-            chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
+            chosen = self._best(state)
         variables = self.trainer.evaluated(chosen)
         if finished:
             found = evaluate(self.trainer, variables, self.data.test)
