@@ -70,11 +70,11 @@ def fit(
         raise TypeError(f"config must be a TrainConfig, got {type(settings).__name__}")
     path = Path(on_first_process(lambda: str(_new(folder))))
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
+    record = DataRecord.of(opened, source)
+    name = _model_name(model, settings, opened.image_shape)
+    config = replace(settings, model=name).resolved()
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        name = _model_name(model, settings, opened.image_shape)
-        config = replace(settings, model=name).resolved()
-        record = DataRecord.of(opened, source)
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
         run = Run.create(path, config, record, module)

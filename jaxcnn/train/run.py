@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -301,8 +302,10 @@ class Run:
 
 
 def default_folder() -> Path:
-    """``runs/`` and the time of day."""
-    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    """``runs/`` and the time of day, with a number behind it if that exists already."""
+    now = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    numbered = (now.with_name(f"{now.name}-{number}") for number in count(2))
+    return next(path for path in chain([now], numbered) if not path.exists())
 
 
 def require_new(folder: Path) -> None:
