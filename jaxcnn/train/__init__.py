@@ -22,6 +22,7 @@ with requires_extra("jaxcnn.train"):
     )
     from jaxcnn.train.fit import fit, resume
     from jaxcnn.train.loop import DivergedError
+    from jaxcnn.train.printing import print_events
     from jaxcnn.train.run import Run
     from jaxcnn.train.tasks import Evaluation
 
@@ -41,6 +42,7 @@ __all__ = [
     "Validated",
     "Warned",
     "fit",
+    "print_events",
     "recipe",
     "resume",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,10 @@ def fit(
     settings = TrainConfig() if config is None else config
     _check_callbacks(callbacks)
     if not isinstance(settings, TrainConfig):
-        raise TypeError(f"config must be a TrainConfig, got {type(settings).__name__}")
+        raise TypeError(
+            f"config must be a TrainConfig, got {type(settings).__name__}; use "
+            f"Dataset.from_arrays(images, labels) as data for arrays"
+        )
     path = Path(on_first_process(lambda: str(_new(folder))))
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     record = DataRecord.of(opened, source)
@@ -79,7 +83,8 @@ def fit(
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
         run = Run.create(path, config, record, module)
         with run.locked(), ends_together():
-            return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+            result = Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+    return _heard(result, callbacks)
 
 
 def _new(folder: Path | str | None) -> Path:
@@ -184,8 +189,10 @@ def _model_name(
         return None
     if model is not None and not isinstance(model, str):
         raise TypeError(
-            f"model must be a Flax NNX module or a name, got {type(model).__name__}; call it to "
-            f"make a module, if it is a class or a function"
+            f"model must be a Flax NNX module or a name, got {type(model).__name__}; use "
+            f"Model(..., rngs=nnx.Rngs(0)) for a class, nnx.bridge.ToNNX(module, "
+            f"rngs=nnx.Rngs(0)).lazy_init(x) for a Linen module, and a subclass of nnx.Module that "
+            f"calls it for anything else"
         )
     return model or config.model or models.default_name(image_shape)
 
@@ -215,6 +222,17 @@ def _finished(run: Run) -> Result | None:
 
     values = on_first_process(found)
     return None if values is None else Result(folder=run.folder, **values)
+
+
+def _heard(result: Result, callbacks: Sequence[Callback]) -> Result:
+    """The result; warns of an interruption if no callback has heard of it."""
+    if not result.finished and not callbacks:
+        warnings.warn(
+            f"the run was interrupted after step {result.step}; continue with "
+            f"jaxcnn.train.resume({str(result.folder)!r})",
+            stacklevel=3,
+        )
+    return result
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:

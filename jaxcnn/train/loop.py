@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -77,7 +78,7 @@ class Loop:
                 self.order.steps,
             )
         )
-        for text in warnings:
+        for text in (*warnings, *_few_steps(self.order)):
             self.emit(Warned(text))
         if not step:
             self.save(state, 0)  # an interrupt before the first step can be resumed
@@ -246,3 +247,19 @@ class Loop:
         on_first_process(write)
         self.emit(result)
         return result
+
+
+FEW_STEPS = 100
+"""A run of fewer steps hardly learns; it is said."""
+
+
+def _few_steps(order: Order) -> tuple[str, ...]:
+    """A line on a run of few steps, and on a batch size that gives more."""
+    if order.steps >= FEW_STEPS:
+        return ()
+    smaller = 2 ** int(math.log2(max(1, order.epochs * order.count // (2 * FEW_STEPS))))
+    line = (
+        f"the run has only {order.steps} steps, for {order.epochs} epochs of {order.count} images "
+        f"in batches of {order.batch_size}; use more epochs"
+    )
+    return (line + (f", or batch_size {smaller}" if smaller < order.batch_size else ""),)

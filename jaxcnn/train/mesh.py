@@ -119,7 +119,7 @@ def place(text: str | None, batch_size: int, height: int, accumulate: int = 1) -
             larger = -(-value // axis) * axis * accumulate
             raise InputError(
                 f"mesh data={data},spatial={spatial}: {axis} does not divide {name} {value}; use "
-                f"{_most(axis, value)} devices there"
+                f"{_most(axis, value)} there"
                 + (f", or a batch_size of {larger}" if name == of_batch else "")
             )
     larger = -(-part // len(devices)) * len(devices) * accumulate

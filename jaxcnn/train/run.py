@@ -176,6 +176,12 @@ class Run:
           InputError: (a ValueError) if the images have another shape, or if there is no intact
             checkpoint.
         """
+        if not hasattr(images, "dtype"):
+            raise TypeError(
+                f"images must be an array, got {type(images).__name__}; use "
+                f"jaxcnn.data.read_picture(path, run.data.image_shape, run.resize) for a file, and "
+                f"np.stack(arrays) for a list of them"
+            )
         pixels = np.asarray(images)
         batch = pixels[None] if pixels.ndim == len(self.data.image_shape) else pixels
         self._require_shape(batch.shape)
@@ -194,6 +200,11 @@ class Run:
           InputError: (a ValueError) if the images have another shape, if a label has no class, or
             if there is no intact checkpoint.
         """
+        if not isinstance(images, Images):
+            raise TypeError(
+                f"images must be jaxcnn.data.Images, got {type(images).__name__}; use "
+                f"dataset.test, or Images(images, labels) for arrays"
+            )
         self._require_shape(images.images.shape)
         most = int(images.labels.argmax())
         if images.labels[most] >= len(self.data.classes):
@@ -324,7 +335,10 @@ def require_new(folder: Path) -> None:
         checkpoints = Run.open(folder).checkpoints
         if checkpoints.steps():
             checkpoints.newest()
-        advice = f"resume it with --resume {folder}, or name another folder"
+        advice = (
+            f"continue it with `jaxcnn train --resume {folder}` or "
+            f"jaxcnn.train.resume({str(folder)!r}), or name another folder"
+        )
     except InputError:
         advice = "it holds no run to resume, so name another folder"
     raise InputError(f"{folder} exists already; {advice}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -53,8 +53,8 @@ class Evaluation:
 
     loss: float
     accuracy: float
-    confusion: np.ndarray
-    probabilities: np.ndarray
+    confusion: np.ndarray = field(repr=False)
+    probabilities: np.ndarray = field(repr=False)
 
     @property
     def count(self) -> int:

@@ -40,12 +40,12 @@ def test_a_folder_that_holds_something_is_not_overwritten(finished, data, tmp_pa
         folder.write_text("")
     elif how == "a run":
         shutil.copytree(finished.folder, folder)
-        advice = "resume it with --resume"
+        advice = "continue it with `jaxcnn train --resume"
     else:
         folder.mkdir()
         if how == "stopped at once":
             Run.create(folder, CONFIG, DataRecord.of(data, None))
-            advice = "resume it with --resume"
+            advice = "continue it with `jaxcnn train --resume"
         else:
             (folder / how).write_text(config)
     before = every_file(tmp_path)

@@ -1,6 +1,7 @@
 """Whole runs: what they leave behind, their results, and what callbacks hear."""
 
 import json
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from jaxcnn.train import (
     Result,
     Run,
     Saved,
+    Warned,
     fit,
+    print_events,
     resume,
 )
 from jaxcnn.train.record import DataRecord
@@ -202,6 +205,7 @@ def test_callbacks_hear_everything_in_order(data, tmp_path):
     ]
     assert words == [
         "Started 0",
+        "Warned",
         "Saved 0",
         "Compiled",
         "Saved 2",
@@ -226,7 +230,7 @@ def test_callbacks_hear_everything_in_order(data, tmp_path):
         ({"config": {}}, "^config must be a TrainConfig, got dict"),
         ({"data": np.zeros((4, 8, 6, 3))}, r"^data must be .*got ndarray; use .*from_arrays"),
         ({"data": Images(np.zeros((4, *SHAPE), np.uint8), np.arange(4))}, "^data must be .*Images"),
-        ({"model": net}, "^model must be a Flax NNX module or a name, got function; call it"),
+        ({"model": net}, "^model must be a Flax NNX module or a name, got function; use Model"),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_named_before_a_folder_is_made(
@@ -258,3 +262,38 @@ def test_a_path_named_like_a_published_data_set_is_a_path(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"/mnist is no data set"):
         fit(net(), Path("mnist"), CONFIG, folder="run")
+
+
+def test_a_run_of_few_steps_is_warned_of_with_a_batch_size_that_gives_more(data, tmp_path):
+    heard = []
+    fit(net(), data, CONFIG, folder=tmp_path, callbacks=[heard.append])
+    (warning,) = [event for event in heard if isinstance(event, Warned)]
+    assert warning.text.startswith("the run has only 6 steps")
+    assert warning.text.endswith("or batch_size 1")
+
+
+class Interrupting(Net):
+    """A network that sends Ctrl-C when it is traced for the first time."""
+
+    sent = False
+
+    def __call__(self, x):
+        if not Interrupting.sent:
+            Interrupting.sent = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__call__(x)
+
+
+def test_an_interrupted_run_warns_where_no_callback_hears_of_it(data, tmp_path):
+    words = r"interrupted after step 0; continue with jaxcnn\.train\.resume\('"
+    with pytest.warns(UserWarning, match=words):
+        result = fit(Interrupting(nnx.Rngs(0)), data, CONFIG, folder=tmp_path)
+    assert not result.finished
+
+
+def test_printed_events_are_lines_of_what_matters(data, tmp_path, capsys):
+    result = fit(net(), data, CONFIG, folder=tmp_path, callbacks=[print_events])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "174 parameters, 6 steps"
+    assert [line.split(":")[0] for line in lines[1:-1]] == ["warning", "epoch 1", "epoch 2"]
+    assert lines[-1].startswith(f"test accuracy {result.test_accuracy:.2%}, loss ")
