@@ -147,7 +147,7 @@ def compiled(case: Case, devices: int) -> dict[str, Any]:
         place=where,
     )
 
-    def array(shape: tuple[int, ...], dtype: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    def array(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     batch = Batch(
@@ -158,7 +158,7 @@ def compiled(case: Case, devices: int) -> dict[str, Any]:
     start = time.perf_counter()
     lowered = trainer.run_batch.lower(trainer.abstract(), batch)
     cost: Any = lowered.cost_analysis()
-    program = lowered.compile().as_text()
+    program = lowered.compile().as_text() or ""
     return {
         "operations": cost["flops"] / devices,
         "collectives": collectives(program),

@@ -62,19 +62,19 @@ def fit(
       DivergedError: (an InputError) if the loss or the gradient is not finite.
       TypeError: if an argument has the wrong type.
     """
-    config = TrainConfig() if config is None else config
+    given = TrainConfig() if config is None else config
     _check_callbacks(callbacks)
-    if not isinstance(config, TrainConfig):
-        raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    if not isinstance(given, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, got {type(given).__name__}")
     path = Path(on_first_process(lambda: str(_new(folder))))
-    source, opened = on_every_process(lambda: _opened(data, config, callbacks))
+    source, opened = on_every_process(lambda: _opened(data, given, callbacks))
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        config = replace(config, model=_model_name(model, config, opened.image_shape))
+        settings = replace(given, model=_model_name(model, given, opened.image_shape))
         record = DataRecord.of(opened, source)
-        require_same({"settings": config.to_json(), "data": record.digest})
-        trainer, order = on_every_process(lambda: _trainer(config, record, module))
-        run = Run.create(path, config, record, module)
+        require_same({"settings": settings.to_json(), "data": record.digest})
+        trainer, order = on_every_process(lambda: _trainer(settings, record, module))
+        run = Run.create(path, settings, record, module)
         with run.locked(), ends_together():
             return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
 

@@ -64,7 +64,7 @@ class Placement:
             return jax.device_put(array, sharding)
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = self.put(sharding, jax.random.key_data(array))
-            return jax.random.wrap_key_data(data, dtype=array.dtype)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
         whole = np.asarray(array)
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
