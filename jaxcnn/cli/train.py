@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -118,7 +117,7 @@ def train(
     from jaxcnn.train.config import parse_settings
     from jaxcnn.train.config import recipe as recipe_of
     from jaxcnn.train.processes import join
-    from jaxcnn.train.run import Run, require_new
+    from jaxcnn.train.run import Run, default_folder, require_new
 
     values = parse_settings(given)
     with format_advice(as_options):
@@ -129,7 +128,7 @@ def train(
         require_new(out)
     if joining:
         join(coordinator, processes, process)
-    folder = resume or out or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = resume or out or default_folder()
     if resume is not None:
         begin = partial(resume_run, folder, **values)
     else:

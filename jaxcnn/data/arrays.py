@@ -48,8 +48,16 @@ def read_npz(path: str | Path) -> Parts:
     (('cat', 'dog'), (8, 8, 1))
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise InputError(
+                f"{path}: is a .npy file of one array; save images and labels with np.savez(path, "
+                f"images=images, labels=labels)"
+            )
+        with file:
             arrays = {name: file[name] for name in file.files}
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as .npz ({error})") from None
     found = {}

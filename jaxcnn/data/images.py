@@ -133,7 +133,9 @@ def _check_labels(labels: object, count: int) -> None:
         use = "labels[:, 0]" if labels.shape[1] == 1 else "labels.argmax(-1)"
         raise InputError(f"labels of shape {labels.shape} are not (N,); use {use}")
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {labels.dtype}; use labels.astype(np.int32)")
+        numbers = labels.dtype.kind in "bf"
+        use = "labels.astype(np.int32)" if numbers else "np.unique(labels, return_inverse=True)[1]"
+        raise TypeError(f"labels must be integers, got {labels.dtype}; use {use}")
     if labels.shape != (count,):
         raise InputError(
             f"labels of shape {labels.shape} do not fit the {count} images; use one for each"

@@ -83,10 +83,13 @@ class Order:
         return (np.arange(self.batch_size) < left).astype(np.float32)
 
     def _epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            if len(self._orders) > 1:
-                self._orders.pop(min(self._orders))
+        found = self._orders.get(epoch)
+        if found is None:
             # RandomState is the one generator whose draws NumPy promises never to change.
             bits = np.random.MT19937(np.random.SeedSequence([self.seed, epoch]))
-            self._orders[epoch] = np.random.RandomState(bits).permutation(self.count)
-        return self._orders[epoch]
+            found = np.random.RandomState(bits).permutation(self.count)
+            # Batches are read in several threads, so another may have removed either.
+            while len(self._orders) > 1:
+                self._orders.pop(min(self._orders, default=epoch), None)
+            self._orders[epoch] = found
+        return found

@@ -29,7 +29,8 @@ class Setting:
       help: one line for the command line and the documentation.
       check: (name, value) -> the value as it is stored; raises InputError or TypeError.
       parse: the value that a text of the command line means.
-      moves: whether a resumed run may change it, because no number of the run depends on it.
+      moves: whether a resumed run may change it, because the run's numbers depend on it by no more
+        than the rounding of sums.
     """
 
     help: str

@@ -20,14 +20,12 @@ AHEAD = 2
 """Batches that are computed while an earlier one is fetched."""
 
 
-def evaluate(trainer: Trainer, variables: Any, images: Images, *, workers: int = 0) -> Evaluation:
+def evaluate(trainer: Trainer, variables: Any, images: Images) -> Evaluation:
     """The measures of a split; ``variables`` are parameters and other variables."""
-    return measure(log_probabilities(trainer, variables, images, workers=workers), images.labels)
+    return measure(log_probabilities(trainer, variables, images), images.labels)
 
 
-def log_probabilities(
-    trainer: Trainer, variables: Any, images: Images, *, workers: int = 0
-) -> np.ndarray:
+def log_probabilities(trainer: Trainer, variables: Any, images: Images) -> np.ndarray:
     """The log-probability of each class: (N, classes), float32."""
     place, count = trainer.place, len(images)
     size = _batch_size(trainer, images)
@@ -39,7 +37,7 @@ def log_probabilities(
 
     pending: list[Any] = []
     found: list[np.ndarray] = []
-    for pixels, _ in batches(images, indices, 0, -(-count // size), workers=workers):
+    for pixels, _ in batches(images, indices, 0, -(-count // size)):
         batch = place.put_rows(place.images, pixels, size)
         pending.append(trainer.predict(*variables, batch))
         if len(pending) > AHEAD:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
 from jaxcnn.errors import InputError
+from jaxcnn.geometry.check import is_sequence
 from jaxcnn.train.config import TrainConfig, setting_of
 from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
@@ -23,9 +23,9 @@ from jaxcnn.train.processes import (
     on_first_process,
     require_same,
 )
-from jaxcnn.train.run import DataRecord, Run, builder, require_new
+from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
-from jaxcnn.train.state import check_output
+from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
 from jaxcnn.train.together import ends_together
 
@@ -62,27 +62,27 @@ def fit(
       DivergedError: (an InputError) if the loss or the gradient is not finite.
       TypeError: if an argument has the wrong type.
     """
-    given = TrainConfig() if config is None else config
+    settings = TrainConfig() if config is None else config
     _check_callbacks(callbacks)
-    if not isinstance(given, TrainConfig):
-        raise TypeError(f"config must be a TrainConfig, got {type(given).__name__}")
+    if not isinstance(settings, TrainConfig):
+        raise TypeError(f"config must be a TrainConfig, got {type(settings).__name__}")
     path = Path(on_first_process(lambda: str(_new(folder))))
-    source, opened = on_every_process(lambda: _opened(data, given, callbacks))
+    source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        settings = replace(given, model=_model_name(model, given, opened.image_shape))
+        name = _model_name(model, settings, opened.image_shape)
+        config = replace(settings, model=name)
         record = DataRecord.of(opened, source)
-        require_same({"settings": settings.to_json(), "data": record.digest})
-        trainer, order = on_every_process(lambda: _trainer(settings, record, module))
-        run = Run.create(path, settings, record, module)
+        require_same({"settings": config.to_json(), "data": record.digest})
+        trainer, order = on_every_process(lambda: _trainer(config, record, module))
+        run = Run.create(path, config, record, module)
         with run.locked(), ends_together():
             return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
 
 
 def _new(folder: Path | str | None) -> Path:
     """The folder of a new run."""
-    now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path("runs") / now if folder is None else Path(folder)
+    path = default_folder() if folder is None else Path(folder)
     require_new(path)
     return path
 
@@ -139,13 +139,28 @@ def _opened(
 ) -> tuple[str | None, Dataset]:
     """The source of a data set, None for arrays, and the data set."""
     if isinstance(data, Dataset):
+        _check_shape(data, config)
         return None, data
     if not isinstance(data, str | Path):
         raise TypeError(
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    return str(data), open_source(str(data), config, _reading(callbacks))
+    # A path is a path, also if its last name is that of a published data set.
+    source = str(data.absolute()) if isinstance(data, Path) else data
+    return source, open_source(source, config, _reading(callbacks))
+
+
+def _check_shape(data: Dataset, config: TrainConfig) -> None:
+    """Raises if the settings ask for other images than those of a data set that is open already."""
+    height, width, channels = data.image_shape
+    found = {"image_size": (height, width), "channels": channels}
+    for name, value in found.items():
+        if getattr(config, name) not in (None, value):
+            raise InputError(
+                f"{name} {getattr(config, name)} is not that of the data set, {value}; leave it "
+                f"out, or give it to jaxcnn.data.open_dataset"
+            )
 
 
 def _reading(callbacks: Sequence[Callback]) -> Callable[[str, int, int], None]:
@@ -179,7 +194,7 @@ def _trainer(
     build = builder(config, record, model, "resume(folder, model=model)")
     classes = len(record.classes)
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)
-    check_output(trainer.network, record.image_shape, classes)
+    check_network(trainer.network, record.image_shape, classes)
     return trainer, order
 
 
@@ -199,6 +214,8 @@ def _finished(run: Run) -> Result | None:
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if not is_sequence(callbacks):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}; use [callback]")
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks must be functions of an event, got {callback!r}")

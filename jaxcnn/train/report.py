@@ -73,7 +73,9 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
             if lines:
                 x = [line["step"] for line in lines]
                 axes.plot(x, values(lines), mark, label=split, ms=6)
-        axes.set(xlabel="step", ylabel=label, yscale="log")
+        axes.set(xlabel="step", ylabel=label)
+        if any((np.asarray(line.get_ydata()) > 0).any() for line in axes.lines):
+            axes.set_yscale("log")  # a run without errors has nothing to draw on it
         axes.grid(alpha=0.3)
     if metrics:
         right.legend()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,12 +188,20 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Keeps other runs of this program from working on the run at the same time.
 
+        What a killed process left half-written is removed.
+
         Raises:
           InputError: (a ValueError) if another process does.
         """
         with ExitStack() as stack:
-            on_first_process(lambda: stack.enter_context(lock(self.folder / ".lock")))
+            on_first_process(lambda: self._occupy(stack))
             yield
+
+    def _occupy(self, stack: ExitStack) -> None:
+        """Takes the lock until ``stack`` ends, and removes what a killed process left."""
+        stack.enter_context(lock(self.folder / ".lock"))
+        for path in self.folder.glob(".[0-9]*.*"):  # see `atomic_write`
+            path.unlink()
 
     def build(self) -> Callable[[], nnx.Module]:
         """The function that makes the run's network.
@@ -216,12 +225,7 @@ class Run:
         """
         pixels = np.asarray(images)
         batch = pixels[None] if pixels.ndim == len(self.data.image_shape) else pixels
-        if batch.shape[1:] != self.data.image_shape:
-            raise InputError(
-                f"images of shape {pixels.shape} are not those of the run, "
-                f"(N, {', '.join(map(str, self.data.image_shape))}); resize them, or use "
-                f"jaxcnn.data.read_picture(path, image_shape, resize) for files"
-            )
+        self._require_shape(batch.shape)
         split = Images(batch, np.zeros(len(batch), np.int32))
         found = np.exp(log_probabilities(*self._trained, split).astype(np.float64))
         return found if batch is pixels else found[0]
@@ -232,8 +236,28 @@ class Run:
 
     def evaluate(self, images: Images) -> Evaluation:
         """The measures of labelled images, by the best state if the run can stop early, and by the
-        newest one otherwise."""
+        newest one otherwise.
+
+        Raises:
+          InputError: (a ValueError) if the images have another shape, if a label has no class, or
+            if there is no intact checkpoint.
+        """
+        self._require_shape(images.images.shape)
+        most = int(images.labels.argmax())
+        if images.labels[most] >= len(self.data.classes):
+            raise InputError(
+                f"label {images.labels[most]} at index {most} is not below the number of the run's "
+                f"classes, {len(self.data.classes)}; leave such images out"
+            )
         return evaluate(*self._trained, images)
+
+    def _require_shape(self, shape: tuple[int, ...]) -> None:
+        if shape[1:] != self.data.image_shape:
+            raise InputError(
+                f"images of shape {shape} are not those of the run, "
+                f"(N, {', '.join(map(str, self.data.image_shape))}); resize them, or use "
+                f"jaxcnn.data.read_picture(path, image_shape, resize) for files"
+            )
 
     @cached_property
     def _trained(self) -> tuple[Trainer, Any]:
@@ -322,6 +346,11 @@ class Run:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+
+def default_folder() -> Path:
+    """``runs/`` and the time of day."""
+    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
 def require_new(folder: Path) -> None:

@@ -85,7 +85,8 @@ def split(module: nnx.Module, *, train: bool) -> tuple[nnx.GraphDef, nnx.State, 
     Values that layers record with ``sow`` are left out: they are not part of the network.
     """
     module.train() if train else module.eval()
-    graph, params, _, rest = nnx.split(module, nnx.Param, nnx.Intermediate, ...)
+    nnx.pop(module, nnx.Intermediate)
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
     return graph, params, rest
 
 
@@ -124,23 +125,36 @@ def count_parameters(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def check_output(network: Network, image_shape: tuple[int, ...], classes: int) -> None:
-    """Raises if the network does not turn images (N, H, W, C) into (N, classes).
+def check_network(network: Network, image_shape: tuple[int, ...], classes: int) -> None:
+    """Raises if the network cannot be trained to turn images (N, H, W, C) into (N, classes).
 
     Axes of size 1 between the two are allowed, as those of a last convolution.
 
     Raises:
-      InputError: (a ValueError) with the shape it gives.
+      InputError: (a ValueError) with the shape it gives, the error it raises in training or
+        evaluation, or the parameters that are no floats.
     """
     params, rest = jax.eval_shape(network.variables)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    whole = [f"{_path(path)} ({leaf.dtype})" for path, leaf in leaves if not _is_floating(leaf)]
+    if whole:
+        raise InputError(
+            f"model has parameters that are no floats: {', '.join(whole)}; make them nnx.Variable, "
+            f"which is not trained"
+        )
     x = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
+    mode = "training"
     try:
+        jax.eval_shape(network.train, params, rest, x)
+        mode = "evaluation"
         y = jax.eval_shape(network.infer, params, rest, x)
     except InputError:
         raise
     except Exception as error:  # of any kind, from a person's module
+        first = str(error).partition("\n")[0]
         raise InputError(
-            f"model does not accept images of shape {x.shape}: {type(error).__name__}: {error}"
+            f"model does not accept images of shape {x.shape} in {mode}: {type(error).__name__}: "
+            f"{first}"
         ) from error
     shape = getattr(y, "shape", None)
     if shape is None or shape[:1] != (2,) or [n for n in shape[1:] if n != 1] != [classes]:

@@ -118,10 +118,6 @@ class Trainer:
             opt_state = self.optimizer.init(params)
         return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state, average)
 
-    def module(self, state: TrainState) -> nnx.Module:
-        """The trained module, in evaluation mode."""
-        return nnx.merge(self.network.inference, *self.evaluated(state))
-
     def evaluated(self, state: TrainState) -> tuple[Any, Any]:
         """The parameters and variables that predict: the averages, if there are any."""
         return state.average if self.config.ema else (state.params, state.rest)

@@ -107,7 +107,7 @@ def test_the_faults_of_all_arrays_of_an_npz_file_are_one_error(tmp_path):
     assert "test: images of shape (4, 5, 5, 7)" in str(error.value)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "pickle", "names", "missing"])
+@pytest.mark.parametrize("damage", ["truncate", "pickle", "names", "npy", "missing"])
 def test_a_damaged_npz_file_is_refused_with_its_path(tmp_path, damage):
     path = tmp_path / "few.npz"
     images = drawn_images(4, (5, 5, 1))
@@ -118,9 +118,16 @@ def test_a_damaged_npz_file_is_refused_with_its_path(tmp_path, damage):
         np.savez(path, images=images, labels=np.array([0, "x", None, 3], object))
     elif damage == "names":
         np.savez(path, pictures=images)
+    elif damage == "npy":
+        with path.open("wb") as file:
+            np.save(file, images)
     else:
         path.unlink()
-    expected = {"pickle": "allow_pickle", "names": "has the arrays pictures.*np.savez"}
+    expected = {
+        "pickle": "allow_pickle",
+        "names": "has the arrays pictures.*np.savez",
+        "npy": "is a .npy file.*np.savez",
+    }
     with pytest.raises(ValueError, match=rf"few\.npz.*{expected.get(damage, '')}"):
         open_dataset(path)
 

@@ -59,6 +59,7 @@ def test_images_are_uint8_of_one_to_four_channels_with_a_label_from_0_each(
         (np.ones((3, 8, 6, 1), np.uint8), np.zeros((3, 1), int)),
         (np.ones((3, 8, 6, 1), np.uint8), np.arange(1, 4) * 1.0),
         (np.ones((3, 8, 6, 1), np.uint8), np.arange(-1, 2)),
+        (np.ones((3, 8, 6, 1), np.uint8), np.array(["cat", "dog", "cat"])),
         (np.ones((3, 8, 6, 1), np.uint8).tolist(), np.arange(3)),
         (np.ones((3, 8, 6, 1), np.uint8), [0, 1, 2]),
     ],

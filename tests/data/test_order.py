@@ -1,5 +1,8 @@
 """The order of training: every example equally often, wherever training continues."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,3 +72,16 @@ def test_more_steps_than_an_int32_counts_are_refused_with_the_epochs_that_fit():
     with pytest.raises(InputError, match="use 2147483647 or fewer"):
         Order(count=1, batch_size=1, epochs=INT32 + 1)
     assert Order(count=1, batch_size=1, epochs=INT32).steps == INT32
+
+
+def test_threads_that_read_ahead_get_the_same_batches():
+    """Few examples: every batch spans epochs that another thread has not begun, or has left."""
+    order, alone = (Order(count=3, batch_size=40, epochs=3_000) for _ in range(2))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(order.indices, range(order.steps)))
+    finally:
+        sys.setswitchinterval(before)
+    assert np.array_equal(found, [alone.indices(step) for step in range(order.steps)])

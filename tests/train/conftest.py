@@ -18,11 +18,17 @@ KINDS = {
 }
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder of compiled programs, and the finished runs of each kind."""
+    return tmp_path_factory.mktemp("compiled"), {}
+
+
 @pytest.fixture(scope="module")
-def small_runs(tmp_path_factory):
+def small_runs(made):
     """Runs that compile each program once, which takes most of their time, and draw nothing."""
     settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_compilation_cache_dir": str(made[0]),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
@@ -51,14 +57,13 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, data):
+def whole(made, tmp_path_factory, data):
     """The result of a kind of run that was never interrupted, and reported when it pleased."""
-    folder = tmp_path_factory.mktemp("runs")
-    found = {}
+    found = made[1]
 
     def of(kind):
         if kind not in found:
-            found[kind] = fit(net(), data, KINDS[kind], folder=folder / kind)
+            found[kind] = fit(net(), data, KINDS[kind], folder=tmp_path_factory.mktemp(kind))
         return found[kind]
 
     return of

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,7 @@ def test_a_start_that_was_killed_can_be_repeated(finished, data, tmp_path):
     (tmp_path / "data.json").write_text(DataRecord.of(data, None).to_json())
     (tmp_path / ".17.config.json").write_text("{")
     fit(net(), data, CONFIG, folder=tmp_path)
+    assert not list(tmp_path.glob(".[0-9]*"))
     assert_same_end(tmp_path, finished.folder)
 
 
@@ -75,7 +77,7 @@ def test_a_second_process_on_a_run_is_refused(finished, data, tmp_path):
     assert_same_end(tmp_path, finished.folder)
 
 
-@pytest.mark.parametrize("at", [Started, Progress, Saved, Validated])
+@pytest.mark.parametrize("at", [Saved, Validated])
 def test_a_run_whose_folder_is_removed_ends_with_one_line(data, tmp_path, at):
     def remove(event):
         if isinstance(event, at):
@@ -85,6 +87,23 @@ def test_a_run_whose_folder_is_removed_ends_with_one_line(data, tmp_path, at):
         fit(net(), data, CONFIG, folder=tmp_path, callbacks=[remove])
     assert "\n" not in str(error.value)
     assert not tmp_path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_run_whose_disk_is_full_ends_with_one_line_and_can_be_resumed(finished, data, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+
+    def fill(event):
+        if isinstance(event, Validated) and not path.is_symlink():
+            path.rename(tmp_path / "before")
+            path.symlink_to("/dev/full")
+
+    with pytest.raises(ValueError, match=r"metrics\.jsonl cannot be written \(No space") as error:
+        fit(net(), data, CONFIG, folder=tmp_path, callbacks=[fill])
+    assert "\n" not in str(error.value)
+    (tmp_path / "before").rename(path)
+    resume(tmp_path, model=net(), data=data)
+    assert_same_end(tmp_path, finished.folder)
 
 
 @pytest.mark.parametrize("lines", [None, b"", b"five\n", b"\xff\n", b"5\n", b'{"a": 1}\n', "mixed"])

@@ -3,6 +3,7 @@
 import json
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from flax import nnx
 
 from jaxcnn.data import Images
 from jaxcnn.data.order import Order
+from jaxcnn.errors import InputError
 from jaxcnn.train import (
     Compiled,
     DivergedError,
@@ -147,6 +149,11 @@ def test_predictions_are_probabilities_by_the_final_state(finished, data):
             run.predict(np.zeros(shape, np.uint8))
     with pytest.raises(TypeError, match="images must be uint8"):
         run.predict(np.zeros(SHAPE, np.float32))
+    few = np.zeros((3, *SHAPE), np.uint8)
+    with pytest.raises(ValueError, match=f"label {CLASSES} at index 1 is not below"):
+        run.evaluate(Images(few, np.array([0, CLASSES, 1])))
+    with pytest.raises(ValueError, match=r"not those of the run, \(N, 8, 6, 3\)"):
+        run.evaluate(Images(few[:, 1:], np.zeros(3, int)))
 
 
 def test_early_stopping_ends_after_its_patience_with_the_best_state(whole, data):
@@ -205,6 +212,7 @@ def test_callbacks_hear_everything_in_order(data, tmp_path):
     ("arguments", "error"),
     [
         ({"callbacks": [3]}, "^callbacks must be functions of an event, got 3"),
+        ({"callbacks": print}, r"^callbacks must be a list of functions, .*; use \[callback\]"),
         ({"config": {}}, "^config must be a TrainConfig, got dict"),
         ({"data": np.zeros((4, 8, 6, 3))}, r"^data must be .*got ndarray; use .*from_arrays"),
         ({"data": Images(np.zeros((4, *SHAPE), np.uint8), np.arange(4))}, "^data must be .*Images"),
@@ -218,3 +226,16 @@ def test_an_argument_of_the_wrong_type_is_named_before_a_folder_is_made(
     with pytest.raises(TypeError, match=error):
         fit(**given)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"image_size": (9, 6)}, {"channels": 1}])
+def test_settings_of_images_that_a_data_set_does_not_have_are_refused(data, tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^{name} .* is not that of the data set"):
+        fit(net(), data, replace(CONFIG, **wrong), folder=tmp_path / "run")
+
+
+def test_a_path_named_like_a_published_data_set_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"/mnist is no data set"):
+        fit(net(), Path("mnist"), CONFIG, folder="run")

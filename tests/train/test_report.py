@@ -1,6 +1,7 @@
 """Pictures of a run: PNG files for any classes, channels and sizes, and what they show."""
 
 import io
+import warnings
 
 import numpy as np
 import PIL.Image
@@ -110,6 +111,12 @@ def test_curves_of_a_run_before_its_first_step_and_after_its_last():
     lines = [*train, {"split": "validation", **other}, {"split": "test", **other}]
     assert [len(axes.lines) for axes in report.curves(lines).axes] == [3, 3]
     assert pixels_of(report.curves([])).size
+
+
+def test_curves_without_an_error_are_drawn_without_a_warning():
+    lines = [{"split": "train", "step": step, "loss": 0.5, "accuracy": 1.0} for step in (1, 2)]
+    with warnings.catch_warnings(action="error"):
+        assert pixels_of(report.curves(lines)).size
 
 
 def test_there_is_no_first_kernel_without_convolutions():

@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxcnn.errors import InputError
 from jaxcnn.testing.tolerance import gamma
-from jaxcnn.train.state import check_output, make_network, split
+from jaxcnn.train.state import check_network, make_network, split
 from tests.train.small import (
     CLASSES,
     CONFIG,
@@ -202,9 +202,6 @@ def test_dropout_draws_anew_in_every_step_of_training_and_never_in_evaluation(da
     images = batch.images
     one, other = (trainer.predict(state.params, state.rest, images) for _ in range(2))
     np.testing.assert_array_equal(one, other)
-    module = trainer.module(state)
-    assert module.drop.deterministic
-    assert module.norm.use_running_average
 
 
 def test_test_augmentation_averages_the_probabilities_of_the_views(data):
@@ -228,8 +225,15 @@ class Sowing(nnx.Module):
         return y
 
 
-def test_values_that_a_module_sows_are_not_part_of_the_state(data):
-    trainer = small_trainer(PLAIN, Sowing)
+def called():
+    module = Sowing()
+    module(jnp.ones((1, *SHAPE)))
+    return module
+
+
+@pytest.mark.parametrize("build", [Sowing, called])
+def test_values_that_a_module_sows_are_not_part_of_the_state(data, build):
+    trainer = small_trainer(PLAIN, build)
     state, _ = trainer.run_batch(trainer.init(), batch_of(trainer, data))
     state, _ = trainer.run_batch(state, batch_of(trainer, data))
     assert arrays_of(state.rest) == []
@@ -252,16 +256,38 @@ def test_the_initial_state_has_copies_of_the_modules_arrays(data):
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((params, rest)))
 
 
+class Dropping(nnx.Module):
+    """A network that cannot be trained: its Dropout has no keys."""
+
+    def __init__(self):
+        self.drop = nnx.Dropout(0.5)
+
+    def __call__(self, x):
+        return self.drop(x).mean((1, 2))
+
+
+class Counting(nnx.Module):
+    """A network with a parameter that has no gradient."""
+
+    def __init__(self):
+        self.calls = nnx.Param(jnp.int32(0))
+
+    def __call__(self, x):
+        return x.mean((1, 2))
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
         (lambda: nnx.Linear(3, CLASSES, rngs=nnx.Rngs(0)), r"\(2, 8, 6, 4\), but must give"),
         (lambda: nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), "does not accept images"),
+        (Dropping, r"in training: ValueError: .*no `rngs` argument"),
+        (Counting, r"no floats: calls \(int32\); make them nnx.Variable"),
     ],
 )
-def test_a_network_that_does_not_give_a_number_for_each_class_is_refused(module, words):
+def test_a_network_that_cannot_be_trained_is_refused(module, words):
     with pytest.raises(InputError, match=words):
-        check_output(make_network(module, jnp.float32), SHAPE, CLASSES)
+        check_network(make_network(module, jnp.float32), SHAPE, CLASSES)
 
 
 @pytest.mark.parametrize("wrong", [lambda: jnp.ones(3), lambda: nnx.Rngs(0)])
