@@ -27,13 +27,17 @@ Data = Annotated[
         show_default="the run's own test images",
     ),
 ]
+Best = Annotated[
+    bool,
+    typer.Option("--best", help="Use the checkpoint with the best validation, not the newest."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")]
 
 MOST = 20
 """Lines of a list of classes or confusions, where there are too many for a whole table."""
 
 
-def evaluate(run: Folder, data: Data = None, as_json: Json = False) -> None:
+def evaluate(run: Folder, data: Data = None, best: Best = False, as_json: Json = False) -> None:
     """Print accuracy, precision and recall of a trained network.
 
     Rows of the confusion table are labels, and columns predictions.
@@ -45,7 +49,7 @@ def evaluate(run: Folder, data: Data = None, as_json: Json = False) -> None:
     from jaxcnn.train import Run
     from jaxcnn.train.source import reopen
 
-    opened = Run.open(run)
+    opened = Run.open(run, best=best or None)
     kept = opened.data
     with ReadingBar(Console(stderr=True)) as reading:
         if data is None:

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from jaxcnn.cli.evaluate import Best, Folder
 from jaxcnn.cli.tables import aligned
 from jaxcnn.errors import InputError
 
-Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="Pictures, or folders of pictures.", show_default=False),
@@ -20,7 +20,9 @@ Top = Annotated[int, typer.Option("--top", min=1, help="Classes shown for each p
 Json = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
 
 
-def predict(run: Folder, files: Files, top: Top = 3, as_json: Json = False) -> None:
+def predict(
+    run: Folder, files: Files, top: Top = 3, best: Best = False, as_json: Json = False
+) -> None:
     """Print the most probable classes of pictures, a line for each.
 
     The pictures are converted and resized as those of the run. If one cannot be read, nothing is
@@ -34,7 +36,7 @@ def predict(run: Folder, files: Files, top: Top = 3, as_json: Json = False) -> N
     from jaxcnn.data.faults import refuse
     from jaxcnn.train import Run
 
-    opened = Run.open(run)
+    opened = Run.open(run, best=best or None)
     data = opened.data
     pictures, faults = [], []
     paths = _pictures(files, faults)

@@ -48,32 +48,38 @@ def fetch(path: Path, address: str, size: int, sha256: str, progress: Progress) 
       InputError: (a ValueError) if the file cannot be downloaded (the message says where to put it
         by hand), or is not as published.
     """
+    remedy = "delete it, and it is downloaded again"
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _download(path, address, size, sha256, progress)
         except (OSError, HTTPException) as error:
             if path.exists():  # another process was faster
-                return _checked(path, sha256)
+                return checked(path, sha256, remedy)
             reason = error.reason if isinstance(error, URLError) else error
             raise InputError(
                 f"{path.name} ({size:,} bytes) is not in {path.parent}, and {address} cannot be "
                 f"downloaded ({reason}). Try again to go on where it stopped, or download the file "
                 f"elsewhere and put it into {path.parent}"
             ) from None
-    return _checked(path, sha256)
+    return checked(path, sha256, remedy)
 
 
-def _checked(path: Path, sha256: str) -> bytes:
+def checked(path: Path, sha256: str, remedy: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+      InputError: (a ValueError) if it cannot be read, or has another digest; ends with ``remedy``.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise InputError(
             f"{path} is damaged or altered: its {len(content)} bytes have SHA-256 "
-            f"{digest[:16]}..., not {sha256[:16]}...; delete it, and it is downloaded again"
+            f"{digest[:16]}..., not {sha256[:16]}...; {remedy}"
         )
     return content
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 """The ends of the names of pictures, in lower case."""
 
+RESIZES = ("crop", "stretch")
+"""How pictures are brought to one size: see :class:`Resize`."""
+
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _TRANSPARENT = ("LA", "PA", "RGBA", "RGBa")
 _KNOWN = ("1", "L", "P", "RGB", *_TRANSPARENT)
@@ -56,7 +59,7 @@ class Resize:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", per_axis("image_size", self.size, 2, least=1))
-        choice("resize", self.how, ("crop", "stretch"))
+        choice("resize", self.how, RESIZES)
 
     def __str__(self) -> str:
         how = "scaled to cover it and cut at the centre" if self.how == "crop" else "stretched"

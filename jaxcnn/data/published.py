@@ -6,16 +6,14 @@ those of TensorFlow Datasets (``url_checksums``).
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxcnn.data.cifar import read_cifar
-from jaxcnn.data.download import default_folder, fetch
+from jaxcnn.data.download import checked, default_folder, fetch
 from jaxcnn.data.idx import read_idx
 from jaxcnn.data.parts import Parts, checked_parts
-from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +124,12 @@ def read_published(name: str, folder: Path | None, progress: Progress) -> Parts:
     """
     published = PUBLISHED[name]
     if published.address is None:
-        return _split(name, published, lambda file: _own(MNIST_FOLDER / file, published))
+        remedy = "reinstall jaxcnn to restore it"
+        return _split(
+            name,
+            published,
+            lambda file: checked(MNIST_FOLDER / file, published.files[file][1], remedy),
+        )
     address, home = published.address, (folder or default_folder()) / name
     return _split(
         name,
@@ -150,20 +153,3 @@ def _split(name: str, published: Published, content_of: Callable[[str], bytes]) 
         "test": test,
     }
     return checked_parts(name, classes, splits)
-
-
-def _own(path: Path, published: Published) -> bytes:
-    """The bytes of a file of the package, checked."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}); reinstall jaxcnn to restore it"
-        ) from None
-    digest, (_, expected) = hashlib.sha256(content).hexdigest(), published.files[path.name]
-    if digest != expected:
-        raise InputError(
-            f"{path} is damaged or altered: its {len(content)} bytes have SHA-256 "
-            f"{digest[:16]}..., not {expected[:16]}...; reinstall jaxcnn to restore it"
-        )
-    return content

@@ -13,7 +13,7 @@ from jaxcnn.data.dataset import Dataset
 from jaxcnn.data.folders import open_folder, open_folder_images
 from jaxcnn.data.idx_folder import has_idx, read_idx_folder
 from jaxcnn.data.images import Images
-from jaxcnn.data.pictures import Resize, fit_arrays
+from jaxcnn.data.pictures import RESIZES, Resize, fit_arrays
 from jaxcnn.data.published import PUBLISHED, read_published
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice
@@ -76,7 +76,7 @@ def open_dataset(
     >>> len(mnist.train), len(mnist.validation), len(mnist.test), mnist.image_shape
     (55000, 5000, 10000, (28, 28, 1))
     """
-    choice("resize", resize, ("crop", "stretch"))
+    choice("resize", resize, RESIZES)
     fitted = None if image_size is None else Resize(image_size, resize)
     shares = {"validation": validation_share, "test": test_share}
     parts = _parts(where, folder, progress)

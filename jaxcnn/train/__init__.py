@@ -9,6 +9,7 @@ from jaxcnn.extra import requires_extra
 with requires_extra("jaxcnn.train"):
     from jaxcnn.train.config import TrainConfig, recipe
     from jaxcnn.train.events import (
+        Callback,
         Compiled,
         Event,
         Progress,
@@ -25,6 +26,7 @@ with requires_extra("jaxcnn.train"):
     from jaxcnn.train.tasks import Evaluation
 
 __all__ = [
+    "Callback",
     "Compiled",
     "DivergedError",
     "Evaluation",

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from jaxcnn.data import augment
 from jaxcnn.data.order import INT32
+from jaxcnn.data.pictures import RESIZES
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice, integer, is_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-OPTIMIZERS = ("adamw", "sgd", "muon", "adadelta")
+OPTIMIZERS = {
+    "adamw": (4e-3, 0.1),
+    "sgd": (0.1, 4e-3),
+    "muon": (0.02, 0.02),
+    "adadelta": (1.0, 4e-4),
+}
+"""Each optimizer's learning rate and weight decay; in a step, all remove the same share."""
+
 SCHEDULES = ("onecycle", "cosine", "constant", "steps")
 DTYPES = ("float32", "bfloat16")
-RESIZES = ("crop", "stretch")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,11 @@ def _image_size(help_text: str) -> Any:
     return _setting(None, Setting(help_text, check, parse))
 
 
+def _listed(which: int) -> str:
+    """The defaults of a setting that depends on the optimizer, as text."""
+    return ", ".join(f"{name} {values[which]:g}" for name, values in OPTIMIZERS.items())
+
+
 def _optional(setting: Any) -> Any:
     """The setting with None as its default, which switches it off."""
     return field(default=None, metadata=setting.metadata)
@@ -134,10 +146,19 @@ class TrainConfig:
     epochs: int = _whole(8, "Passes over the training images.", 1)
     batch_size: int = _whole(128, "Images in a step.", 1)
     accumulate: int = _whole(1, "Parts of a batch, computed one after another to save memory.", 1)
-    optimizer: str = _choice("adamw", "The optimizer", OPTIMIZERS)
-    learning_rate: float = _number(4e-3, "The peak of the learning rate.", 0)
+    optimizer: str = _choice("adamw", "The optimizer", tuple(OPTIMIZERS))
+    learning_rate: float | None = _optional(
+        _number(1.0, f"The peak of the learning rate; default: {_listed(0)}.", 0)
+    )
     momentum: float = _number(0.9, "The momentum of sgd and muon.", 0, 1)
-    weight_decay: float = _number(0.1, "Weight decay of kernels; norms and biases have none.", 0)
+    weight_decay: float | None = _optional(
+        _number(
+            1.0,
+            "Share of a kernel that a step removes, times the learning rate; norms and biases keep "
+            f"theirs; default: {_listed(1)}.",
+            0,
+        )
+    )
     schedule: str = _choice("onecycle", "The course of the learning rate", SCHEDULES)
     warmup: float = _number(
         0.2, "Share of the steps in which the learning rate rises; 0 for none.", 0, 1
@@ -196,6 +217,19 @@ class TrainConfig:
                 f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}; use "
                 f"{nearest}"
             )
+
+    def resolved(self) -> TrainConfig:
+        """The settings with the optimizer's own learning rate and weight decay if they are None.
+
+        >>> TrainConfig(optimizer="sgd").resolved().learning_rate
+        0.1
+        """
+        rate, decay = OPTIMIZERS[self.optimizer]
+        return replace(
+            self,
+            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+            weight_decay=decay if self.weight_decay is None else self.weight_decay,
+        )
 
     def to_json(self) -> str:
         """The settings as JSON text."""

@@ -130,7 +130,8 @@ class StreamFeed(_Compiler):
     def _from(self, first: int) -> Iterator[Batch]:
         place, order = self.trainer.place, self.order
         indices = _OwnRows(order, self.rows)
-        workers = self.trainer.config.workers
+        # Processes would each get a copy of images that are in memory.
+        workers = 0 if self.split.in_memory else self.trainer.config.workers
         stream = batches(self.split, indices, first, order.steps, workers=workers)
         for step, (pixels, labels) in enumerate(stream, first):
             weights = order.weights(step)[self.rows]

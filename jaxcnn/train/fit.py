@@ -11,6 +11,7 @@ from flax import nnx
 from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
+from jaxcnn.data.published import PUBLISHED
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
 from jaxcnn.train.config import TrainConfig, setting_of
@@ -23,7 +24,8 @@ from jaxcnn.train.processes import (
     on_first_process,
     require_same,
 )
-from jaxcnn.train.run import DataRecord, Run, builder, default_folder, require_new
+from jaxcnn.train.record import DataRecord
+from jaxcnn.train.run import Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
@@ -68,11 +70,11 @@ def fit(
         raise TypeError(f"config must be a TrainConfig, got {type(settings).__name__}")
     path = Path(on_first_process(lambda: str(_new(folder))))
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
+    record = DataRecord.of(opened, source)
+    name = _model_name(model, settings, opened.image_shape)
+    config = replace(settings, model=name).resolved()
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
-        name = _model_name(model, settings, opened.image_shape)
-        config = replace(settings, model=name)
-        record = DataRecord.of(opened, source)
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
         run = Run.create(path, config, record, module)
@@ -146,8 +148,10 @@ def _opened(
             f"data must be a Dataset, a name or a path, got {type(data).__name__}; use "
             f"jaxcnn.data.Dataset.from_arrays(images, labels) for arrays"
         )
-    # A path is a path, also if its last name is that of a published data set.
-    source = str(data.absolute()) if isinstance(data, Path) else data
+    # Absolute, so that the run can be resumed and evaluated from any folder, and so that a path
+    # that is called mnist is not taken for the published data set.
+    is_path = isinstance(data, Path) or (data not in PUBLISHED and Path(data).exists())
+    source = str(Path(data).absolute()) if is_path else str(data)
     return source, open_source(source, config, _reading(callbacks))
 
 
@@ -190,7 +194,7 @@ def _trainer(
     config: TrainConfig, record: DataRecord, model: nnx.Module | None
 ) -> tuple[Trainer, Order]:
     order = Order(record.counts[0], config.batch_size, config.epochs, config.seed)
-    where = place(config.mesh, config.batch_size, record.image_shape[0])
+    where = place(config.mesh, config.batch_size, record.image_shape[0], config.accumulate)
     build = builder(config, record, model, "resume(folder, model=model)")
     classes = len(record.classes)
     trainer = Trainer(config, build, record.image_format, classes, order.steps, where)

@@ -128,6 +128,7 @@ class Loop:
                     self._validate(state, step, epoch)
                 if stop or late or step == end or self._is_saving(step):
                     self.save(state, step)
+                self.log.resume_clock()
                 if stop:
                     return state, step
         return state, step
@@ -172,8 +173,8 @@ class Loop:
             f"the loss is {bad.loss:g} and its gradient's norm {bad.gradient_norm:g} in step "
             f"{step + 1}, at learning rate {bad.learning_rate:.3g}; largest gradients: "
             f"{', '.join(f'{name} {value:.3g}' for name, value in layers)}; the state before it is "
-            f"kept in {self.run.folder}. Use a smaller learning_rate"
-            + (", or clip=1" if self.config.clip is None else "")
+            f"kept in {self.run.folder}. Start a new run with a smaller learning_rate"
+            + (", or with clip=1" if self.config.clip is None else "")
         )
 
     def _validate(self, state: TrainState, step: int, epoch: int) -> None:
@@ -193,6 +194,15 @@ class Loop:
         self.saved_at = time.perf_counter()
         self.emit(Saved(step))
 
+    def _best(self, state: TrainState) -> TrainState:
+        """The best state, or ``state`` if that is damaged."""
+        best = on_first_process(self.checkpoints.best)
+        try:
+            return self.checkpoints.restore(self.trainer.abstract(), step=best)[0]
+        except InputError as error:
+            self.emit(Warned(f"{error}; the last state is tested instead of the best"))
+            return state
+
     def _times(self) -> dict[str, float]:
         """The seconds of training, compilation and waiting, with those of earlier processes."""
         compiling = self.feed.compile_seconds
@@ -206,17 +216,15 @@ class Loop:
     def _end(self, state: TrainState, step: int) -> Result:
         times = self._times()
         finished = step == self.order.steps or self._is_stale()
-        found = None
+        chosen, found = state, None
+        if finished and self.config.patience is not None:
+            chosen = self._best(state)
+        variables = self.trainer.evaluated(chosen)
         if finished:
-            chosen = state
-            if self.config.patience is not None:
-                best = on_first_process(self.checkpoints.best)
-                chosen, _ = self.checkpoints.restore(self.trainer.abstract(), step=best)
-            variables = self.trainer.evaluated(chosen)
             found = evaluate(self.trainer, variables, self.data.test)
             self.log.tested(int(chosen.step), found)
-            if self.run.model is not None:
-                trained_module(self.run.model, variables)
+        if self.run.model is not None:
+            trained_module(self.run.model, variables)
         result = Result(
             folder=self.run.folder,
             step=step,

@@ -81,8 +81,10 @@ class Placement:
         return jax.make_array_from_callback((batch_size, *rows.shape[1:]), sharding, part)
 
 
-def place(text: str | None, batch_size: int, height: int) -> Placement:
+def place(text: str | None, batch_size: int, height: int, accumulate: int = 1) -> Placement:
     """The placement for batches of ``batch_size`` images of ``height`` rows.
+
+    A batch is computed in ``accumulate`` parts, and each part is split over ``data``.
 
     Args:
       text: devices on each axis, such as ``data=4,spatial=2``; None for as many devices on ``data``
@@ -96,16 +98,14 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
     ('data', 'spatial')
     """
     devices = jax.devices()
-    if text is None:
-        sizes = {"data": _most(len(devices), batch_size), "spatial": 1}
-    else:
-        sizes = _sizes(text)
+    part = batch_size // accumulate
+    most = _most(len(devices), part)
+    sizes = {"data": most, "spatial": 1} if text is None else _sizes(text)
     data, spatial = sizes["data"], sizes["spatial"]
     wanted = data * spatial
     if wanted > len(devices):
         raise InputError(
-            f"mesh {text} needs {wanted} devices, but JAX finds {len(devices)}; use "
-            f"data={_most(len(devices), batch_size)}"
+            f"mesh {text} needs {wanted} devices, but JAX finds {len(devices)}; use data={most}"
         )
     if jax.process_count() > 1 and wanted != len(devices):
         raise InputError(
@@ -113,25 +113,28 @@ def place(text: str | None, batch_size: int, height: int) -> Placement:
             f"{jax.process_count()} processes; use a batch_size that {len(devices)} divides, or a "
             f"mesh of {len(devices)} devices"
         )
-    for name, value, axis in (("batch_size", batch_size, data), ("height", height, spatial)):
+    of_batch = "batch_size" + (f"/accumulate {batch_size}/{accumulate} =" if accumulate > 1 else "")
+    for name, value, axis in ((of_batch, part, data), ("height", height, spatial)):
         if value % axis:
+            larger = -(-value // axis) * axis * accumulate
             raise InputError(
                 f"mesh data={data},spatial={spatial}: {axis} does not divide {name} {value}; use "
                 f"{_most(axis, value)} devices there"
-                + (f", or a batch_size of {-(-value // axis) * axis}" if axis is data else "")
+                + (f", or a batch_size of {larger}" if name == of_batch else "")
             )
-    note = _note(sizes, len(devices), batch_size if text is None else None)
+    larger = -(-part // len(devices)) * len(devices) * accumulate
+    note = _note(sizes, len(devices), larger if text is None else None)
     return Placement(_mesh(devices[:wanted], data, spatial), note)
 
 
-def _note(sizes: dict[str, int], found: int, batch_size: int | None) -> str:
-    """A line on the devices in use; ``batch_size`` if it decided their number."""
+def _note(sizes: dict[str, int], found: int, larger: int | None) -> str:
+    """A line on the devices in use; ``larger`` is a batch_size that would use all of them."""
     used = sizes["data"] * sizes["spatial"]
     if found == 1:
         return "1 device"
     note = f"{used} of {found} devices: " + ", ".join(f"{k}={v}" for k, v in sizes.items())
-    if batch_size is not None and used < found:
-        note += f" (batch_size {-(-batch_size // found) * found} would use all)"
+    if larger is not None and used < found:
+        note += f" (batch_size {larger} would use all)"
     return note
 
 

@@ -56,6 +56,10 @@ class MetricsLog:
             self._restart(feed.compile_seconds, feed.waiting_seconds)
         self.pending.append(metrics)
 
+    def resume_clock(self) -> None:
+        """Leaves the time since the last report out of the speed: validation, a checkpoint."""
+        self.last = time.perf_counter()
+
     def is_due(self, step: int) -> bool:
         """Whether it is time for a report after ``step`` steps."""
         if jax.process_count() > 1:
@@ -114,7 +118,6 @@ class MetricsLog:
         """Writes the measures of the validation split."""
         self.validation_accuracy = found.accuracy
         self._write("validation", step, found)
-        self.last = time.perf_counter()
 
     def tested(self, step: int, found: Evaluation) -> None:
         """Writes the measures of the test split."""

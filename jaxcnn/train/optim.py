@@ -23,7 +23,7 @@ def make_schedule(config: TrainConfig, steps: int) -> optax.Schedule:
     quarters of the run (He et al., arXiv:1512.03385). ``warmup`` is the share of the steps in which
     the rate rises, linearly but for ``onecycle``.
     """
-    peak = config.learning_rate
+    peak = config.resolved().learning_rate or 0.0
     if config.schedule == "onecycle":
         return optax.cosine_onecycle_schedule(steps, peak, pct_start=config.warmup)
     rising = round(config.warmup * steps)
@@ -38,7 +38,9 @@ def make_schedule(config: TrainConfig, steps: int) -> optax.Schedule:
         after = optax.constant_schedule(peak)
     if not rising:
         return after
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, rising), after], [rising])
+    first = peak / (rising + 1)  # not 0, with which a step would be lost
+    rise = optax.linear_schedule(first, peak, rising)
+    return optax.join_schedules([rise, after], [rising])
 
 
 def make_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
@@ -53,7 +55,7 @@ def make_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.Gradi
     the other parameters by Adam).
     """
     clip = () if config.clip is None else (optax.clip_by_global_norm(config.clip),)
-    decay: dict[str, Any] = {"weight_decay": config.weight_decay}
+    decay: dict[str, Any] = {"weight_decay": config.resolved().weight_decay}
     if config.optimizer == "muon":
         made = muon(
             schedule,

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from flax import nnx
 
 from jaxcnn import models
-from jaxcnn.data import Dataset, Images, Resize
+from jaxcnn.data import Images, Resize
 from jaxcnn.errors import InputError
 from jaxcnn.files import atomic_write, lock
 from jaxcnn.train.checkpoint import Checkpoints
@@ -32,71 +33,13 @@ from jaxcnn.train.config import TrainConfig
 from jaxcnn.train.evaluate import evaluate, log_probabilities
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
-from jaxcnn.train.step import ImageFormat, Trainer, trained_module
+from jaxcnn.train.record import DataRecord
+from jaxcnn.train.step import Trainer, trained_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from jaxcnn.train.tasks import Evaluation
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """What a run keeps of its data.
-
-    Attributes:
-      source: the name or path with which :func:`jaxcnn.data.open_dataset` opens it; None for
-        arrays.
-      name, classes, image_shape, digest, resize, splits: those of :class:`jaxcnn.data.Dataset`.
-      counts: images for training, validation and test.
-      mean, std: of each channel over the training images, in units of 255.
-    """
-
-    source: str | None
-    name: str
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    digest: str
-    resize: Resize | None
-    splits: Mapping[str, Any] | None
-    counts: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, data: Dataset, source: str | None) -> DataRecord:
-        """The record of a data set; measures mean and deviation."""
-        mean, std = data.measure()
-        counts = (len(data.train), len(data.validation), len(data.test))
-        kept = (data.name, data.classes, data.image_shape, data.digest, data.resize, data.splits)
-        return cls(source, *kept, counts, mean, std)
-
-    @property
-    def image_format(self) -> ImageFormat:
-        """The images as the training step needs them."""
-        return ImageFormat(self.image_shape, self.mean, self.std)
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(asdict(self), indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> DataRecord:
-        """The record in the text of :meth:`to_json`.
-
-        Raises:
-          InputError: if the text is not such a record.
-        """
-        try:
-            found = json.loads(text)
-            for name in ("classes", "image_shape", "counts", "mean", "std"):
-                found[name] = tuple(found[name])
-            if found["resize"] is not None:
-                height, width = found["resize"].pop("size")
-                found["resize"] = Resize((height, width), **found["resize"])
-            return cls(**{entry.name: found.pop(entry.name) for entry in fields(cls)})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"it is not the record of a run's data: {error!r}") from None
 
 
 @dataclass(frozen=True)
@@ -108,12 +51,14 @@ class Run:
       config: the settings.
       data: the record of the data.
       model: the module, if it was given in Python instead of by name.
+      best: whether the best state predicts; see :meth:`open`.
     """
 
     folder: Path
     config: TrainConfig
     data: DataRecord
     model: nnx.Module | None = None
+    best: bool | None = None
 
     @classmethod
     def create(
@@ -141,12 +86,20 @@ class Run:
             ) from None
 
     @classmethod
-    def open(cls, folder: Path | str, model: nnx.Module | None = None) -> Run:
+    def open(
+        cls,
+        folder: Path | str,
+        model: nnx.Module | None = None,
+        *,
+        best: bool | None = None,
+    ) -> Run:
         """Opens the folder of an earlier run.
 
         Args:
           folder: the folder.
           model: a module with the structure of the trained one, if it was given in Python.
+          best: whether to predict by the state with the best validation accuracy rather than by the
+            newest; None: if the run can stop early.
 
         Raises:
           InputError: (a ValueError) if it holds no readable run.
@@ -168,7 +121,7 @@ class Run:
                 f"{folder / 'config.json'}: {error}; restore the file, or start a new run"
             ) from None
         try:
-            return cls(folder, found, DataRecord.from_json(texts[1]), model)
+            return cls(folder, found, DataRecord.from_json(texts[1]), model, best)
         except InputError as error:
             raise InputError(
                 f"{folder / 'data.json'}: {error}; restore the file, or start a new run"
@@ -235,8 +188,7 @@ class Run:
         trained_module(module, self._trained[1])
 
     def evaluate(self, images: Images) -> Evaluation:
-        """The measures of labelled images, by the best state if the run can stop early, and by the
-        newest one otherwise.
+        """The measures of labelled images, by the newest state or the best; see :meth:`open`.
 
         Raises:
           InputError: (a ValueError) if the images have another shape, if a label has no class, or
@@ -268,7 +220,8 @@ class Run:
             config, self.build(), data.image_format, len(data.classes), steps=1, place=where
         )
         checkpoints = self.checkpoints
-        step = checkpoints.best() if config.patience is not None else None
+        best = config.patience is not None if self.best is None else self.best
+        step = checkpoints.best() if best else None
         state, _ = checkpoints.restore(trainer.abstract(), step=step)
         return trainer, trainer.evaluated(state)
 
@@ -349,8 +302,10 @@ class Run:
 
 
 def default_folder() -> Path:
-    """``runs/`` and the time of day."""
-    return Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    """``runs/`` and the time of day, with a number behind it if that exists already."""
+    now = Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    numbered = (now.with_name(f"{now.name}-{number}") for number in count(2))
+    return next(path for path in chain([now], numbered) if not path.exists())
 
 
 def require_new(folder: Path) -> None:

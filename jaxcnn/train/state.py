@@ -43,8 +43,8 @@ class Network(NamedTuple):
     inference: nnx.GraphDef
 
     def variables(self) -> tuple[nnx.State, nnx.State]:
-        """The initial parameters, and the other variables."""
-        return split(self.build(), train=True)[1:]
+        """The initial parameters, and the other variables; floats of 16 bits become float32."""
+        return jax.tree.map(_widened, split(self.build(), train=True)[1:])
 
     def train(self, params: Any, rest: Any, x: jax.Array) -> tuple[jax.Array, Any]:
         """The output of a batch in training mode, and the variables that it changed."""
@@ -162,6 +162,10 @@ def check_network(network: Network, image_shape: tuple[int, ...], classes: int) 
             f"model turns images {x.shape} into {shape}, but must give a number for each of the "
             f"{classes} classes, (2, {classes})"
         )
+
+
+def _widened(leaf: jax.Array) -> jax.Array:
+    return leaf.astype(jnp.float32) if _is_floating(leaf) and leaf.dtype.itemsize < 4 else leaf
 
 
 def _is_floating(leaf: Any) -> bool:

@@ -18,7 +18,7 @@ from jaxcnn.train import (
     fit,
     resume,
 )
-from jaxcnn.train.fit import DataRecord
+from jaxcnn.train.record import DataRecord
 from tests.train.runs import (
     assert_same_end,
     assert_same_result,

@@ -23,7 +23,8 @@ from jaxcnn.train import (
     fit,
     resume,
 )
-from jaxcnn.train.fit import DataRecord
+from jaxcnn.train.record import DataRecord
+from jaxcnn.train.state import split
 from tests.train.conftest import KINDS
 from tests.train.runs import (
     assert_same_end,
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("small_runs", "report_every_step")
 
 def test_a_run_leaves_settings_data_metrics_checkpoints_and_a_summary(finished, data):
     run = Run.open(finished.folder)
-    assert run.config == CONFIG
+    assert run.config == CONFIG.resolved()
     assert run.data == DataRecord.of(data, None)
     lines = lines_of(finished.folder)
     assert [line["step"] for line in lines if line["split"] == "train"] == list(range(1, 7))
@@ -92,15 +93,15 @@ def test_the_seed_decides_every_number_of_a_run(finished, data, tmp_path):
 def test_a_run_that_diverges_says_where_and_keeps_the_last_good_state(data, tmp_path):
     config = replace(CONFIG, optimizer="sgd", learning_rate=1e30, schedule="constant", clip=None)
     words = (
-        r"in step 3, at learning rate 1e\+30; largest gradients: .*(conv|norm|out)\.\w+ nan.*clip=1"
+        r"in step 2, at learning rate 1e\+30; largest gradients: .*(conv|norm|out)\.\w+ nan.*clip=1"
     )
     with pytest.raises(DivergedError, match=words) as error:
         fit(net(), data, config, folder=tmp_path)
     assert "\n" not in str(error.value)
-    assert int(state_of(tmp_path)[0].step) == 2
+    assert int(state_of(tmp_path)[0].step) == 1
     assert all(np.isfinite(leaf).all() for leaf in arrays_of(state_of(tmp_path)[0].params))
     assert Run.open(tmp_path, net()).evaluate(data.test).accuracy >= 0
-    with pytest.raises(DivergedError, match="in step 3"):  # and again, from where it was
+    with pytest.raises(DivergedError, match="in step 2"):  # and again, from where it was
         resume(tmp_path, model=net(), data=data)
 
 
@@ -154,6 +155,15 @@ def test_predictions_are_probabilities_by_the_final_state(finished, data):
         run.evaluate(Images(few, np.array([0, CLASSES, 1])))
     with pytest.raises(ValueError, match=r"not those of the run, \(N, 8, 6, 3\)"):
         run.evaluate(Images(few[:, 1:], np.zeros(3, int)))
+
+
+def test_an_interrupted_fit_leaves_its_module_as_far_as_it_came(data, tmp_path):
+    module = net()
+    fit(module, data, CONFIG, folder=tmp_path, callbacks=[stop(4, signal.SIGINT)])
+    (state, _), (_, params, rest) = state_of(tmp_path), split(module, train=False)
+    assert int(state.step) == 4
+    for got, want in zip(arrays_of((params, rest)), arrays_of(state[1:3]), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_early_stopping_ends_after_its_patience_with_the_best_state(whole, data):
@@ -233,6 +243,15 @@ def test_settings_of_images_that_a_data_set_does_not_have_are_refused(data, tmp_
     (name,) = wrong
     with pytest.raises(InputError, match=f"^{name} .* is not that of the data set"):
         fit(net(), data, replace(CONFIG, **wrong), folder=tmp_path / "run")
+
+
+def test_a_run_is_resumed_and_finds_its_images_from_any_folder(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("few.npz", images=data.train.images, labels=data.train.labels)
+    fit(net(), "few.npz", CONFIG, folder="run", callbacks=[stop(0, signal.SIGINT)])
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir("other")
+    assert resume("../run", model=net()).finished
 
 
 def test_a_path_named_like_a_published_data_set_is_a_path(tmp_path, monkeypatch):

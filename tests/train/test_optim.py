@@ -89,6 +89,25 @@ def test_a_gradient_longer_than_clip_is_scaled_to_it():
         )
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_has_a_rate_and_a_decay_of_its_own_that_remove_the_same_share(optimizer):
+    config = TrainConfig(optimizer=optimizer).resolved()
+    assert config.learning_rate * config.weight_decay == pytest.approx(4e-4)
+    chosen = replace(config, learning_rate=0.5, weight_decay=0.0)
+    assert chosen.resolved() == chosen
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 0.9])
+def test_no_step_is_lost_to_a_rate_of_zero(schedule, steps, warmup):
+    config = TrainConfig(learning_rate=0.5, schedule=schedule, warmup=warmup)
+    made = make_schedule(config, steps)
+    with jax.numpy_dtype_promotion("standard"):
+        found = [float(made(step)) for step in range(steps)]
+    assert all(0 < rate <= 0.5 * (1 + 1e-6) for rate in found)
+
+
 def test_sgd_is_nesterovs_momentum():
     config = replace(TrainConfig(), optimizer="sgd", momentum=0.9, weight_decay=0.0)
     optimizer = make_optimizer(config, lambda _: 0.1)

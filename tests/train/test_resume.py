@@ -23,7 +23,7 @@ from jaxcnn.train import (
     fit,
     resume,
 )
-from jaxcnn.train.fit import DataRecord
+from jaxcnn.train.record import DataRecord
 from tests.cases import few
 from tests.train.conftest import KINDS
 from tests.train.runs import StopError, assert_same_end, assert_same_result, state_of, stop
