@@ -42,9 +42,9 @@ def net(seed=0):
     return Net(nnx.Rngs(seed))
 
 
-def small_trainer(config=CONFIG, build=net, steps=10, mesh=None):
-    image_format = ImageFormat(SHAPE, (0.5,) * 3, (0.25,) * 3)
-    where = place(mesh, config.batch_size, SHAPE[0])
+def small_trainer(config=CONFIG, build=net, steps=10, mesh=None, shape=SHAPE):
+    image_format = ImageFormat(shape, (0.5,) * 3, (0.25,) * 3)
+    where = place(mesh, config.batch_size, shape[0])
     return Trainer(config, build, image_format, CLASSES, steps, where)
 
 
