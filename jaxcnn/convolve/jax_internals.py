@@ -1,6 +1,7 @@
-"""Access to JAX internals: the only file that uses unstable parts of JAX.
+"""Access to JAX internals, which primitives of our own need.
 
-``jax.interpreters``, ``jax._src`` and ``jaxlib.mlir`` are imported only here. JAX's public API
+``jax.interpreters``, ``jax._src`` and ``jaxlib.mlir`` are imported only here, but for the store
+that the processes of a run share (``jaxcnn/train/together.py``). JAX's public API
 (``jax.extend.core.Primitive``) defines a primitive, but not its differentiation, batching and
 lowering rules, and it does not describe the program that is being lowered. The rules of lax's own
 primitives, which ours reuse, are in tables without a public name.

@@ -177,6 +177,7 @@ def both(name, folder, devices=1):
         assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run_each_with_its_rows_and_stop_and_go_on_together(tmp_path):
     both("rows_and_runs", tmp_path)
     one, other = (json.loads((tmp_path / f"said{i}.json").read_text()) for i in range(2))
