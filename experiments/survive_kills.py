@@ -126,7 +126,7 @@ def train(folder: Path, kind: str, log: Path) -> None:
         if isinstance(event, Started | Compiled):
             phases[0] = COMPILING if isinstance(event, Started) else "training"
             write()
-        if isinstance(event, Warned):
+        if isinstance(event, Warned) and "damaged" in event.text:
             os.write(out, f"WARNED {event.text}\n".encode())
 
     if (folder / "config.json").exists():
@@ -246,7 +246,7 @@ def check(child: Child, wanted: dict[str, Any]) -> list[str]:
 
 
 def warned(child: Child) -> list[str]:
-    """The warnings that a process gave: there is no reason for one."""
+    """The damaged checkpoints that a process warned of: there must be none."""
     return [line for line in child.lines() if line.startswith("WARNED")]
 
 
