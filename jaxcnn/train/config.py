@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from jaxcnn.data import augment
 from jaxcnn.data.order import INT32
 from jaxcnn.data.pictures import RESIZES
-from jaxcnn.errors import InputError
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import choice, integer, is_sequence
+from jaxcnn.keywords import suggest_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,14 +58,23 @@ def _whole(default: int, help_text: str, least: int, *, most: int = INT32, **mor
 
 
 def _number(
-    default: float, help_text: str, least: float, below: float = math.inf, **more: Any
+    default: float,
+    help_text: str,
+    least: float,
+    below: float = math.inf,
+    *,
+    above: bool = False,
+    **more: Any,
 ) -> Any:
+    """A number from ``least``, or above it, and below ``below``."""
+    lower = f"{'above' if above else 'at least'} {least:g}"
+    upper = "finite" if below == math.inf else f"below {below:g}"
+
     def check(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number, got {value!r}")
-        if not least <= value < below:
-            limit = "finite" if below == math.inf else f"below {below:g}"
-            raise InputError(f"{name} must be {limit} and at least {least:g}, got {value:g}")
+        if not least <= value < below or (above and value == least):
+            raise InputError(f"{name} must be {lower} and {upper}, got {value:g}")
         return float(value)
 
     return _setting(default, Setting(help_text, check, float, **more))
@@ -72,6 +82,11 @@ def _number(
 
 def _choice(default: str, help_text: str, choices: tuple[str, ...]) -> Any:
     def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(
+                f"{name} must be a name, one of {', '.join(choices)}, got an object of type "
+                f"{type(value).__name__}"
+            )
         return choice(name, value, choices)
 
     return _setting(default, Setting(f"{help_text}: {', '.join(choices)}.", check, str))
@@ -124,6 +139,7 @@ def _setting(default: Any, setting: Setting) -> Any:
     return field(default=default, metadata={"setting": setting})
 
 
+@suggest_keywords
 @dataclass(frozen=True)
 class TrainConfig:
     """The settings of a run; the defaults train the digits network on MNIST.
@@ -132,7 +148,7 @@ class TrainConfig:
 
     Raises:
       InputError: (a ValueError) if a value is out of range.
-      TypeError: if a value has the wrong type.
+      TypeError: if a value has the wrong type, or if there is no such setting.
 
     >>> TrainConfig(epochs=2, optimizer="sgd", learning_rate=0.1).momentum
     0.9
@@ -164,7 +180,9 @@ class TrainConfig:
         0.2, "Share of the steps in which the learning rate rises; 0 for none.", 0, 1
     )
     clip: float | None = _optional(
-        _number(1.0, "Largest global norm of the gradient; a longer one is scaled down.", 1e-12)
+        _number(
+            1.0, "Largest global norm of the gradient; a longer one is scaled down.", 0, above=True
+        )
     )
     label_smoothing: float = _number(0.0, "Probability spread over the other classes.", 0, 1)
     ema: float = _number(
@@ -185,9 +203,15 @@ class TrainConfig:
     resize: str = _choice("crop", "How images are resized", RESIZES)
     channels: int | None = _optional(_whole(1, "Channels of an image: 1, 3 or 4.", 1, most=4))
     validation_share: float = _number(
-        0.1, "Share of the images for validation, where the data has no such split.", 0.0, 1
+        0.1,
+        "Share of the images for validation, where the data has no such split; above 0, below 1.",
+        0,
+        1,
+        above=True,
     )
-    test_share: float = _number(0.1, "Share of the images for the test, likewise.", 0.0, 1)
+    test_share: float = _number(
+        0.1, "Share of the images for the test, likewise.", 0, 1, above=True
+    )
     mesh: str | None = _text(
         None, "Devices on each axis, as in data=4,spatial=2; default: all on data.", moves=True
     )
@@ -214,8 +238,8 @@ class TrainConfig:
             parts = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
             nearest = min(parts, key=lambda n: abs(n - self.accumulate))
             raise InputError(
-                f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}; use "
-                f"{nearest}"
+                f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}.",
+                Advice("accumulate", (nearest,)),
             )
 
     def resolved(self) -> TrainConfig:
@@ -272,8 +296,12 @@ def setting_of(name: str) -> Setting:
     return SETTINGS[name]
 
 
-def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
+def parse_settings(texts: Mapping[str, str], spell: Callable[[str], str] = str) -> dict[str, Any]:
     """Settings from texts, as on the command line.
+
+    Args:
+      texts: by the names of settings.
+      spell: writes such a name in an error.
 
     Raises:
       InputError: (a ValueError) if a text is not a value of its setting.
@@ -289,11 +317,14 @@ def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
             found[name] = None
             continue
         try:
-            found[name] = setting.check(name, setting.parse(text))
-        except InputError:
-            raise
-        except (TypeError, ValueError):
-            raise InputError(f"{name} {text!r} is not understood. {setting.help}") from None
+            value = setting.parse(text)
+        except ValueError:
+            kind = {int: "an integer", float: "a number"}.get(setting.parse, "a size such as 64x64")  # type: ignore[arg-type]
+            raise InputError(f"{spell(name)} must be {kind}, got {text!r}") from None
+        try:
+            found[name] = setting.check(spell(name), value)
+        except TypeError as error:
+            raise InputError(str(error)) from None
     return found
 
 
