@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from jaxcnn.cli.advice import as_options
 from jaxcnn.errors import InputError, format_advice
+from jaxcnn.geometry.check import choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,14 +122,14 @@ def train(
     # Imported here, because JAX takes a second to import; other commands should not wait for it.
     from jaxcnn.data.stream import require_workers
     from jaxcnn.train import fit
-    from jaxcnn.train.config import parse_settings
+    from jaxcnn.train.config import RECIPES, parse_settings
     from jaxcnn.train.config import recipe as recipe_of
     from jaxcnn.train.processes import join
     from jaxcnn.train.run import Run, default_folder, require_new
 
     with format_advice(as_options):
         values = parse_settings(given, _option)
-        config = recipe_of(recipe or "quick")
+        config = recipe_of(choice("--recipe", recipe or "quick", tuple(RECIPES)))
     run = None if resume is None else Run.open(resume)
     if run is not None:
         config = run.config
