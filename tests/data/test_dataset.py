@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jaxcnn.data import Dataset, Images
@@ -157,6 +157,9 @@ def test_a_class_without_training_images_is_noted():
     st.integers(0, 10**9),
     st.sampled_from(["train", "test"]),
 )
+@example([0, 0, 1], 12, "train")
+@example([0, 0, 1], 13, "train")
+@example([0, 0, 1], 13, "test")
 def test_labels_are_numbers_of_classes_unless_most_of_those_have_no_image(few, large, split):
     """By the definition: more than 10, and more than there are, are absent."""
     labels = {"train": np.array(few), "validation": np.array(few), "test": np.array(few)}

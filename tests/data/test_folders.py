@@ -219,6 +219,12 @@ def test_arrays_to_evaluate_must_have_known_labels_and_the_size(tmp_path):
         open_images(path, "abcde", (6, 5, 1), None)
     with pytest.raises(ValueError, match=r"images of \(6, 5, 1\), not \(8, 8, 1\)"):
         open_images(path, "abcdef", (8, 8, 1), None)
+    np.savez(path, images=drawn_images(2, (6, 5)), labels=np.array([0, 2**31 - 1]))
+    with pytest.raises(ValueError, match="labels up to 2147483647, but there are 2 classes: a, b"):
+        open_images(path, "ab", (6, 5, 1), None)
+    np.savez(path, images=drawn_images(2, (6, 5)), labels=np.array([0, 2]), classes=["b", "a"])
+    with pytest.raises(ValueError, match="labels up to 2, but there are 2 classes: b, a"):
+        open_images(path, "abc", (6, 5, 1), None)
     np.savez(path, images=drawn_images(6, (6, 5)), labels=np.arange(6) % 2, classes=["a", "z"])
     with pytest.raises(
         ValueError, match="has the classes a, z, but z are none of the classes a, b"
