@@ -7,6 +7,7 @@ Exit codes:
     2    a usage error, impossible sizes, an unusable file, a wrong result in ``bench``, or a
          missing package of an extra
     130  stopped by Ctrl-C
+    143  stopped by SIGTERM
 """
 
 from __future__ import annotations

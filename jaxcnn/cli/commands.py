@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from jaxcnn.cli.predict import predict
 from jaxcnn.cli.size import size
 from jaxcnn.cli.train import train, train_command
 from jaxcnn.errors import InputError
+from jaxcnn.keywords import ANSWERS
 
 
 class _Commands(TyperGroup):
@@ -80,8 +82,20 @@ def run() -> None:
 def _message(error: Exception) -> str | None:
     """What to print of an error; None if it is a bug."""
     if isinstance(error, ClickException):
+        if hasattr(error, "possibilities") and (option := getattr(error, "option_name", None)):
+            return f"No such option: {option}{_meant(error)}"
         return " ".join(error.format_message().split())  # type: ignore[attr-defined]
     return str(error) if isinstance(error, InputError | OSError) else None
+
+
+def _meant(error: Any) -> str:
+    """The options that an unknown option may mean, as a question."""
+    options = [each for parameter in error.ctx.command.params for each in parameter.opts]
+    word = error.option_name.lstrip("-").replace("-", "_")
+    synonyms = [f"--{each.replace('_', '-')}" for each in ANSWERS.get(word, ())]
+    known = [each for each in synonyms if each in options]
+    known = known or get_close_matches(error.option_name, options, cutoff=0.7)
+    return f"; did you mean {' or '.join(known)}?" if known else ""
 
 
 def _no_device() -> str | None:

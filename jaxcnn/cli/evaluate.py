@@ -50,6 +50,7 @@ def evaluate(run: Folder, data: Data = None, best: Best = False, as_json: Json =
     from jaxcnn.train.source import reopen
 
     opened = Run.open(run, best=best or None)
+    opened.checkpoints.newest()  # raises before minutes of reading if there is none
     kept = opened.data
     with ReadingBar(Console(stderr=True)) as reading:
         if data is None:

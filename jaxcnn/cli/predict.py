@@ -37,6 +37,7 @@ def predict(
     from jaxcnn.train import Run
 
     opened = Run.open(run, best=best or None)
+    opened.checkpoints.newest()  # raises before minutes of reading if there is none
     data = opened.data
     pictures, faults = [], []
     paths = _pictures(files, faults)

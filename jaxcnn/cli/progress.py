@@ -106,12 +106,13 @@ class Display:
             case Progress():
                 self.training.progress(event)
             case Validated():
-                if (line := self.training.validated(event)) and not self.console.is_terminal:
-                    self.say(line)
+                self.say(self.training.validated(event))
             case Warned():
                 self.say(f"warning: {event.text}")
             case Result():
                 self.training.bar.stop()
+                if event.finished and self.training.task is None:
+                    self.say(f"{event.folder} is finished already; a new run needs another folder")
                 self.say(_ending(event))
 
     def _started(self, event: Started) -> None:
@@ -207,5 +208,6 @@ def _ending(result: Result) -> str:
     return (
         f"test accuracy {result.test_accuracy:.2%}, loss {result.test_loss:.4f}, after "
         f"{result.step} steps in {result.seconds:.0f} s and {result.compile_seconds:.0f} s of "
-        f"compilation{early}; run folder {result.folder}"
+        f"compilation{early}; run folder {result.folder}\n"
+        f"next: jaxcnn evaluate {result.folder}, or jaxcnn predict {result.folder} FILE..."
     )

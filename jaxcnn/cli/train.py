@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import signal
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +15,12 @@ from typer.core import TyperCommand
 
 from jaxcnn.cli.advice import as_options
 from jaxcnn.errors import InputError, format_advice
+from jaxcnn.geometry.check import choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jaxcnn.train import Result
+    from jaxcnn.train import Result, Run, TrainConfig
 
 Data = Annotated[
     str | None,
@@ -36,7 +39,12 @@ Out = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", metavar="RUN", help="Continue this run.", show_default=False),
+    typer.Option(
+        "--resume",
+        metavar="RUN",
+        help="Continue this run; DATA is then where its images are now, if they were moved.",
+        show_default=False,
+    ),
 ]
 TensorBoard = Annotated[
     bool,
@@ -106,34 +114,62 @@ def train(
     given = {name: text for name, text in settings.items() if text is not None}
     joining = distributed or any(v is not None for v in (coordinator, processes, process))
     if resume is not None:
-        kept = {"DATA": data, "--recipe": recipe, "--out": out}
+        kept = {"--recipe": recipe, "--out": out}
         _check_resume([name for name, value in kept.items() if value is not None], given)
     elif joining and out is None:
         raise InputError("several processes need one run folder; name it with --out")
 
     # Imported here, because JAX takes a second to import; other commands should not wait for it.
+    from jaxcnn.data.stream import require_workers
     from jaxcnn.train import fit
-    from jaxcnn.train import resume as resume_run
-    from jaxcnn.train.config import parse_settings
+    from jaxcnn.train.config import RECIPES, parse_settings
     from jaxcnn.train.config import recipe as recipe_of
     from jaxcnn.train.processes import join
     from jaxcnn.train.run import Run, default_folder, require_new
 
-    values = parse_settings(given)
     with format_advice(as_options):
-        config = replace(recipe_of(recipe or "quick"), **values)
-    if resume is not None:
-        Run.open(resume)
+        values = parse_settings(given, _option)
+        config = recipe_of(choice("--recipe", recipe or "quick", tuple(RECIPES)))
+    run = None if resume is None else Run.open(resume)
+    if run is not None:
+        config = run.config
     elif out is not None:
         require_new(out)
+    config = _changed(config, values)
+    require_workers(config.workers)
     if joining:
         join(coordinator, processes, process)
     folder = resume or out or default_folder()
-    if resume is not None:
-        begin = partial(resume_run, folder, **values)
+    if run is not None:
+        begin = partial(_resume, replace(run, config=config), data, values)
     else:
         begin = partial(fit, None, data or "mnist", config, folder=folder)
     _execute(begin, folder, tensorboard)
+
+
+def _changed(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """The settings with other values; an error on several of them names them as options."""
+    from jaxcnn.train.config import SETTINGS
+
+    try:
+        return replace(config, **values)
+    except InputError as error:
+        words = rf"\b({'|'.join(SETTINGS)})\b"
+        message = error.format(as_options)
+        raise InputError(re.sub(words, lambda found: _option(found[0]), message)) from None
+
+
+def _resume(run: Run, data: str | None, values: Mapping[str, Any], callbacks: list[Any]) -> Result:
+    """Continues a run; ``data`` is where its data is now, or None if it is where it was."""
+    from jaxcnn.train import Reading, resume
+    from jaxcnn.train.source import moved
+
+    def reading(what: str, done: int, total: int) -> None:
+        for callback in callbacks:
+            callback(Reading(what, done, total))
+
+    opened = None if data is None else moved(run, data, reading)
+    return resume(run.folder, data=opened, callbacks=callbacks, **values)
 
 
 def _check_resume(kept: list[str], given: Mapping[str, str]) -> None:
@@ -144,8 +180,8 @@ def _check_resume(kept: list[str], given: Mapping[str, str]) -> None:
     if kept:
         moving = ", ".join(_option(name) for name, setting in SETTINGS.items() if setting.moves)
         raise InputError(
-            f"--resume takes data and settings from the run; leave out {', '.join(kept)} (it may "
-            f"change {moving})"
+            f"--resume takes the settings from the run; leave out {', '.join(kept)} (it may change "
+            f"{moving})"
         )
 
 
@@ -155,6 +191,7 @@ def _execute(begin: Callable[..., Result], folder: Path, tensorboard: bool) -> N
 
     from jaxcnn.cli.progress import Display
     from jaxcnn.environment import device_name
+    from jaxcnn.train import interruption
     from jaxcnn.train.tensorboard import tensorboard as to_tensorboard
 
     with Display(silent=jax.process_index() > 0) as display:
@@ -164,7 +201,7 @@ def _execute(begin: Callable[..., Result], folder: Path, tensorboard: bool) -> N
         display.say(f"jaxcnn on {device_name()}, run folder {folder}")
         result = begin(callbacks=callbacks)
     if not result.finished:
-        raise typer.Exit(130)  # as a shell has it for Ctrl-C
+        raise typer.Exit(128 + (interruption.received or signal.SIGINT))  # as a shell has it
 
 
 def train_command() -> Any:

@@ -59,6 +59,11 @@ def read_npz(path: str | Path) -> Parts:
     except InputError:
         raise
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        if isinstance(error, ValueError) and not zipfile.is_zipfile(path):
+            raise InputError(
+                f"{path}: is no .npz file; write it with np.savez(path, images=images, "
+                f"labels=labels)"
+            ) from None
         raise InputError(f"{path}: cannot be read as .npz ({error})") from None
     found = {}
     for split, pairs in _NAMES.items():

@@ -13,6 +13,7 @@ import numpy as np
 from jaxcnn.data.faults import refuse
 from jaxcnn.data.images import Images
 from jaxcnn.data.splits import SPLITS, draw_splits, drawn_note
+from jaxcnn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from jaxcnn.data.pictures import Resize
 
 _CHUNK = 2**24  # bytes of images that are measured at a time
+_MOST_ABSENT = 10  # numbers below the largest label that no training image needs to have
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images in three splits, and what was done to them.
 
@@ -55,9 +57,7 @@ class Dataset:
     def __post_init__(self) -> None:
         faults, classes = [], self.classes
         if len(classes) < 2:
-            faults.append(
-                f"{len(classes)} class is too few to learn from: {classes}; use 2 or more"
-            )
+            faults.append(f"there must be 2 or more classes to tell apart, got {list(classes)}")
         if len(set(classes)) < len(classes):
             faults.append(f"two classes have the same name: {classes}")
         for split in SPLITS:
@@ -74,6 +74,12 @@ class Dataset:
                     f"{wrong[0]}"
                 )
         refuse(self.name, faults)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, split)):,} {split}" for split in SPLITS)
+        names = ", ".join(map(repr, self.classes[:3])) + (", ..." if len(self.classes) > 3 else "")
+        shape = "x".join(map(str, self.image_shape))
+        return f"Dataset({self.name!r}: {counts}; {shape}; {len(self.classes):,} classes: {names})"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -128,13 +134,13 @@ class Dataset:
           name: for people.
 
         Raises:
-          InputError: (a ValueError) as :class:`Images` and :class:`Dataset`.
+          InputError: (a ValueError) as :class:`Images` and :class:`Dataset`, and if ``classes`` is
+            None and most numbers below the largest label have no training image.
           TypeError: as :class:`Images`.
 
         >>> images, labels = np.zeros((40, 8, 8, 3), np.uint8), np.arange(40) % 4
-        >>> data = Dataset.from_arrays(images, labels)
-        >>> len(data.train), len(data.validation), len(data.test), data.classes
-        (32, 4, 4, ('0', '1', '2', '3'))
+        >>> Dataset.from_arrays(images, labels)
+        Dataset('arrays': 32 train, 4 validation, 4 test; 8x8x3; 4 classes: '0', '1', '2', ...)
         """
         parts = {"train": Images(images, labels)}
         shares: dict[str, float] = {}
@@ -143,6 +149,7 @@ class Dataset:
                 parts[split] = Images(*given)
             else:
                 shares[split] = given
+        classes = tuple(_numbers(parts) if classes is None else classes)
         splits, notes = None, tuple[str, ...]()
         if shares:
             drawn = draw_splits(labels, range(len(labels)), shares, seed)
@@ -150,10 +157,6 @@ class Dataset:
                 parts[split] = Images(images[indices], labels[indices])
             splits = {split: indices.tolist() for split, indices in drawn.items()}
             notes = (drawn_note(drawn, seed),)
-        if classes is None:
-            most = max(int(part.labels.max()) for part in parts.values())
-            classes = [str(label) for label in range(most + 1)]
-        classes = tuple(classes)
         if absent := sorted(set(range(len(classes))) - set(parts["train"].labels.tolist())):
             named = ", ".join(classes[label] for label in absent)
             notes += (f"no training image for {len(absent)} of {len(classes)} classes: {named}",)
@@ -167,6 +170,25 @@ class Dataset:
             notes=notes,
             splits=splits,
         )
+
+
+def _numbers(parts: Mapping[str, Images]) -> list[str]:
+    """The labels from 0 to the largest, as names; refuses labels that are not numbers of classes.
+
+    Raises:
+      InputError: if most of them have no training image.
+    """
+    split = max(parts, key=lambda split: int(parts[split].labels.max()))
+    labels = parts[split].labels
+    index = int(labels.argmax())
+    count, known = int(labels[index]) + 1, len(np.unique(parts["train"].labels))
+    if count - known > max(_MOST_ABSENT, known):
+        raise InputError(
+            f"label {labels[index]} at index {index} of {split} means {count:,} classes, but the "
+            f"training images have only {known:,} different labels; correct it, renumber labels "
+            f"with np.unique(labels, return_inverse=True)[1], or name all classes with classes=..."
+        )
+    return [str(label) for label in range(count)]
 
 
 def _digest(classes: tuple[str, ...], parts: dict[str, Images]) -> str:

@@ -25,7 +25,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """Labelled images: one split of a data set.
 
@@ -39,6 +39,8 @@ class Images:
       TypeError: if an argument is not a NumPy array, or has another dtype.
 
     >>> few = Images(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]))
+    >>> few
+    Images(3 of 8x8x1, in memory)
     >>> len(few), few.image_shape, few.nbytes, few.read(np.array([2, 0])).shape
     (3, (8, 8, 1), 192, (2, 8, 8, 1))
     """
@@ -52,6 +54,10 @@ class Images:
         _check_shape(self.images.shape)
         _check_labels(self.labels, len(self))
         object.__setattr__(self, "labels", self.labels.astype(np.int32))
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.in_memory else "read on demand"
+        return f"Images({len(self):,} of {'x'.join(map(str, self.image_shape))}, {where})"
 
     def __len__(self) -> int:
         return self.images.shape[0]

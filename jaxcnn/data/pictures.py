@@ -67,14 +67,15 @@ class Resize:
 
 
 def read_picture(
-    path: str | Path, image_shape: tuple[int, int, int], resize: Resize | None
+    path: str | Path, image_shape: tuple[int, int, int], resize: Resize | str | None
 ) -> np.ndarray:
     """The picture in a file.
 
     Args:
       path: a file that Pillow can read.
       image_shape: (H, W, C) of the result, with C 1, 3 or 4.
-      resize: how the picture gets the size (H, W); None if it must have it.
+      resize: how the picture gets the size (H, W), ``"crop"`` or ``"stretch"``; None if it must
+        have it.
 
     Returns:
       (H, W, C), uint8.
@@ -82,13 +83,18 @@ def read_picture(
     Raises:
       InputError: (a ValueError) if the file cannot be read or decoded, or has another size and
         ``resize`` is None.
+      TypeError: if ``resize`` is anything else.
 
     >>> import tempfile, PIL.Image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     PIL.Image.new("RGB", (9, 7), "red").save(f"{folder}/red.png")
-    ...     read_picture(f"{folder}/red.png", (4, 4, 3), Resize((4, 4)))[0, 0].tolist()
+    ...     read_picture(f"{folder}/red.png", (4, 4, 3), "crop")[0, 0].tolist()
     [255, 0, 0]
     """
+    if isinstance(resize, str):
+        resize = Resize(image_shape[:2], resize)
+    elif not isinstance(resize, Resize | None):
+        raise TypeError(f"resize must be one of {', '.join(RESIZES)} or None, got {resize!r}")
     return pixels_of(decode(path, read_bytes(path)), image_shape, resize, path)
 
 
@@ -114,7 +120,9 @@ def decode(path: str | Path, content: bytes) -> Image:
     except images.DecompressionBombError as error:
         raise InputError(f"{path}: {error}") from None
     except images.UnidentifiedImageError:
-        raise InputError(f"{path}: {len(content)} bytes that are no picture") from None
+        raise InputError(
+            f"{path}: is no picture, or of a kind that Pillow does not know ({len(content)} bytes)"
+        ) from None
     except Exception as error:  # Pillow's decoders raise many kinds
         raise InputError(f"{path}: cannot be decoded ({error})") from None
     raise InputError(

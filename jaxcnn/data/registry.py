@@ -150,20 +150,18 @@ def open_images(
             f"{parts.name} has images of {images.shape[1:]}, not {image_shape}; resize them"
         )
     labels = np.concatenate([part.labels for part in chosen])
-    own = parts.classes or tuple(str(label) for label in range(int(labels.max()) + 1))
-    if parts.classes and (unknown := [name for name in own if name not in classes]):
+    own = parts.classes or classes
+    if unknown := [name for name in own if name not in classes]:
         raise InputError(
             f"{parts.name} has the classes {', '.join(own)}, but {', '.join(unknown)} are none of "
             f"the classes {', '.join(classes)}"
         )
-    if len(own) > len(classes):
+    if labels.max() >= len(own):
         raise InputError(
-            f"{parts.name} has labels up to {labels.max()}, but there are {len(classes)} classes: "
-            f"{', '.join(classes)}"
+            f"{parts.name} has labels up to {labels.max()}, but there are {len(own)} classes: "
+            f"{', '.join(own)}"
         )
-    if parts.classes:
-        labels = np.array([classes.index(name) for name in own])[labels]
-    return Images(images, labels)
+    return Images(images, np.array([classes.index(name) for name in own])[labels])
 
 
 def _parts(where: str | Path, folder: Path | None, progress: Progress) -> Parts | None:

@@ -36,6 +36,7 @@ def draw_splits(
 
     Raises:
       InputError: (a ValueError) if the shares do not fit, or if a split would be empty.
+      TypeError: if a share is not a number.
 
     >>> labels = np.repeat([0, 1], [10, 20])
     >>> drawn = draw_splits(labels, range(30), {"validation": 0.1, "test": 0.2}, 0)
@@ -47,7 +48,7 @@ def draw_splits(
             raise TypeError(f"the share of {split} must be a number, got {share!r}; use 0.1")
         if not 0 < share < 1:
             raise InputError(
-                f"the share of {split} must be above 0 and below 1, got {share}; use 0.1"
+                f"the share of {split} must be above 0 and below 1, got {share:g}; use 0.1"
             )
     if sum(shares.values()) >= 1:
         raise InputError(
@@ -71,8 +72,10 @@ def draw_splits(
     for split in shares:
         if not drawn[split]:
             raise InputError(
-                f"{len(labels)} images are too few to draw a {split} split: no class has enough; "
-                f"use 3 or more images in each class"
+                f"{len(labels)} images are too few to draw a {split} split: no class has "
+                f"{len(shares) + 1} or more; add images, or divide them yourself: pictures into "
+                f"folders train, val and test, arrays into x_train, y_train, x_val, y_val, x_test "
+                f"and y_test"
             )
     return {split: np.array(sorted(indices), np.int64) for split, indices in drawn.items()}
 

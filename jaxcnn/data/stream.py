@@ -98,10 +98,22 @@ def _by_threads(steps: _Steps) -> Iterator[Batch]:
         pool.shutdown(cancel_futures=True)
 
 
+def require_workers(workers: int) -> None:
+    """Raises unless this installation can read with as many worker processes.
+
+    Raises:
+      MissingExtraError: if that needs a package that is missing.
+    """
+    if workers:
+        with requires_extra("reading with worker processes"):
+            import grain  # noqa: F401, only to see that it is there
+
+
 def _by_processes(steps: _Steps, workers: int) -> Iterator[Batch]:
-    with requires_extra("reading with worker processes"):
-        import grain
-        from absl.flags import FLAGS
+    require_workers(workers)
+    import grain
+    from absl.flags import FLAGS
+
     if not FLAGS.is_parsed():  # grain 0.2.18 needs it: github.com/google/grain/issues/1355
         FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(

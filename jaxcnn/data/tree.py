@@ -77,7 +77,8 @@ def read_tree(root: Path) -> Tree:
         others += [Path(place, name).as_posix() for name in loose]
         if not classes[split]:
             has = "only pictures, and no folder for each class" if loose else "no class folders"
-            faults.append(f"{place}: the folder has {has}; put the pictures of each class into one")
+            inside = "" if place == "." else f"{place}: "
+            faults.append(f"{inside}the folder has {has}; put the pictures of each class into one")
     if named:
         others += [name for name in top if name not in named] + _loose(root)
     known = classes.get("train", classes.get("all", []))

@@ -12,7 +12,7 @@ from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.text import format_shape
 from jaxcnn.models.digits import digits_words
-from jaxcnn.models.loading import load_model
+from jaxcnn.models.loading import load_model, place_of
 from jaxcnn.models.residual import ResNet
 from jaxcnn.nn import Stack
 from jaxcnn.nn.text import KINDS
@@ -82,20 +82,20 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
     shape = tuple(integer(f"image_shape[{i}]", size, least=1) for i, size in enumerate(image_shape))
     classes = integer("classes", classes, least=2)
     words = name.replace("{classes}", str(classes)).split()
+    of_package = name in _MODELS or all(word.partition(":")[0] in KINDS for word in words)
+    theirs = len(words) == 1 and ":" in name and not of_package
+    model = load_model(name, image_shape=shape, classes=classes, rngs=rngs) if theirs else None
     with error_prefix(f"model {name}"):
         if name in _MODELS:
             model = _MODELS[name][0](shape, classes, rngs=rngs)
-        elif words and all(word.partition(":")[0] in KINDS for word in words):
+        elif words and of_package:
             model = Stack(shape, words, rngs=rngs)
-        elif len(words) == 1 and ":" in name:
-            model = load_model(name, image_shape=shape, classes=classes, rngs=rngs)
-            if not isinstance(model, nnx.Module):
-                raise InputError(
-                    f"the function returned a {type(model).__name__}; it must return a Flax NNX "
-                    f"module"
-                )
-        else:
+        elif not theirs:
             raise _unknown(words)
+        if not isinstance(model, nnx.Module):
+            raise InputError(
+                f"the function returned a {type(model).__name__}; it must return a Flax NNX module"
+            )
         _require_classes(model, shape, classes)
     return model
 
@@ -113,7 +113,8 @@ def _require_classes(model: nnx.Module, shape: tuple[int, ...], classes: int) ->
     except Exception as error:  # a person's model may raise anything
         first = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
-            f"does not accept images of shape {x.shape}, {type(error).__name__}: {first}"
+            f"does not accept images of shape {x.shape}, {type(error).__name__}{place_of(error)}: "
+            f"{first}"
         ) from error
     if not isinstance(found, jax.ShapeDtypeStruct):
         raise InputError(f"returns a {type(found).__name__}; it must return one array")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.data import augment
-from jaxcnn.data.order import INT32
 from jaxcnn.data.pictures import RESIZES
-from jaxcnn.errors import InputError
-from jaxcnn.geometry.check import choice, integer, is_sequence
+from jaxcnn.errors import Advice, InputError
+from jaxcnn.geometry.check import choice
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.train.setting import (
+    Setting,
+    augmentations,
+    free_text,
+    image_size,
+    number,
+    one_of,
+    optional,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,102 +36,12 @@ SCHEDULES = ("onecycle", "cosine", "constant", "steps")
 DTYPES = ("float32", "bfloat16")
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is known of a setting beside its type.
-
-    Attributes:
-      help: one line for the command line and the documentation.
-      check: (name, value) -> the value as it is stored; raises InputError or TypeError.
-      parse: the value that a text of the command line means.
-      moves: whether a resumed run may change it, because the run's numbers depend on it by no more
-        than the rounding of sums.
-    """
-
-    help: str
-    check: Callable[[str, Any], Any]
-    parse: Callable[[str], Any]
-    moves: bool = False
-
-
-def _whole(default: int, help_text: str, least: int, *, most: int = INT32, **more: Any) -> Any:
-    def check(name: str, value: Any) -> int:
-        value = integer(name, value, least=least)
-        if value > most:
-            raise InputError(f"{name} must be at most {most}, got {value}; use {most} or less")
-        return value
-
-    return _setting(default, Setting(help_text, check, int, **more))
-
-
-def _number(
-    default: float, help_text: str, least: float, below: float = math.inf, **more: Any
-) -> Any:
-    def check(name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        if not least <= value < below:
-            limit = "finite" if below == math.inf else f"below {below:g}"
-            raise InputError(f"{name} must be {limit} and at least {least:g}, got {value:g}")
-        return float(value)
-
-    return _setting(default, Setting(help_text, check, float, **more))
-
-
-def _choice(default: str, help_text: str, choices: tuple[str, ...]) -> Any:
-    def check(name: str, value: Any) -> str:
-        return choice(name, value, choices)
-
-    return _setting(default, Setting(f"{help_text}: {', '.join(choices)}.", check, str))
-
-
-def _text(default: str | None, help_text: str, **more: Any) -> Any:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise TypeError(f"{name} must be a text, got {value!r}")
-        return value
-
-    return _setting(default, Setting(help_text, check, str, **more))
-
-
-def _augmentations(default: tuple[str, ...], help_text: str) -> Any:
-    def check(name: str, value: Any) -> tuple[str, ...]:
-        if not is_sequence(value) or not all(isinstance(word, str) for word in value):
-            raise TypeError(f"{name} must list words such as 'shift:2', got {value!r}")
-        for word in value:
-            augment.parse(word)
-        return tuple(value)
-
-    return _setting(default, Setting(help_text, check, lambda text: tuple(text.split())))
-
-
-def _image_size(help_text: str) -> Any:
-    def check(name: str, value: Any) -> tuple[int, int]:
-        if not is_sequence(value) or len(value) != 2:
-            raise TypeError(f"{name} must be (height, width), got {value!r}; as in (64, 64)")
-        return tuple(integer(f"{name}[{i}]", v, least=1) for i, v in enumerate(value))  # type: ignore[return-value]
-
-    def parse(text: str) -> tuple[int, ...]:
-        sizes = tuple(map(int, text.split("x")))
-        return sizes * 2 if len(sizes) == 1 else sizes
-
-    return _setting(None, Setting(help_text, check, parse))
-
-
 def _listed(which: int) -> str:
     """The defaults of a setting that depends on the optimizer, as text."""
     return ", ".join(f"{name} {values[which]:g}" for name, values in OPTIMIZERS.items())
 
 
-def _optional(setting: Any) -> Any:
-    """The setting with None as its default, which switches it off."""
-    return field(default=None, metadata=setting.metadata)
-
-
-def _setting(default: Any, setting: Setting) -> Any:
-    return field(default=default, metadata={"setting": setting})
-
-
+@suggest_keywords
 @dataclass(frozen=True)
 class TrainConfig:
     """The settings of a run; the defaults train the digits network on MNIST.
@@ -132,76 +50,80 @@ class TrainConfig:
 
     Raises:
       InputError: (a ValueError) if a value is out of range.
-      TypeError: if a value has the wrong type.
+      TypeError: if a value has the wrong type, or if there is no such setting.
 
     >>> TrainConfig(epochs=2, optimizer="sgd", learning_rate=0.1).momentum
     0.9
     """
 
-    model: str | None = _text(
+    model: str | None = free_text(
         None,
         "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
         "dense:10', or module:function.",
     )
-    epochs: int = _whole(8, "Passes over the training images.", 1)
-    batch_size: int = _whole(128, "Images in a step.", 1)
-    accumulate: int = _whole(1, "Parts of a batch, computed one after another to save memory.", 1)
-    optimizer: str = _choice("adamw", "The optimizer", tuple(OPTIMIZERS))
-    learning_rate: float | None = _optional(
-        _number(1.0, f"The peak of the learning rate; default: {_listed(0)}.", 0)
+    epochs: int = whole(8, "Passes over the training images.", 1)
+    batch_size: int = whole(128, "Images in a step.", 1)
+    accumulate: int = whole(1, "Parts of a batch, computed one after another to save memory.", 1)
+    optimizer: str = one_of("adamw", "The optimizer", tuple(OPTIMIZERS))
+    learning_rate: float | None = optional(
+        number(1.0, f"The peak of the learning rate; default: {_listed(0)}.", 0)
     )
-    momentum: float = _number(0.9, "The momentum of sgd and muon.", 0, 1)
-    weight_decay: float | None = _optional(
-        _number(
+    momentum: float = number(0.9, "The momentum of sgd and muon.", 0, 1)
+    weight_decay: float | None = optional(
+        number(
             1.0,
             "Share of a kernel that a step removes, times the learning rate; norms and biases keep "
             f"theirs; default: {_listed(1)}.",
             0,
         )
     )
-    schedule: str = _choice("onecycle", "The course of the learning rate", SCHEDULES)
-    warmup: float = _number(
+    schedule: str = one_of("onecycle", "The course of the learning rate", SCHEDULES)
+    warmup: float = number(
         0.2, "Share of the steps in which the learning rate rises; 0 for none.", 0, 1
     )
-    clip: float | None = _optional(
-        _number(1.0, "Largest global norm of the gradient; a longer one is scaled down.", 1e-12)
+    clip: float | None = optional(
+        number(
+            1.0, "Largest global norm of the gradient; a longer one is scaled down.", 0, above=True
+        )
     )
-    label_smoothing: float = _number(0.0, "Probability spread over the other classes.", 0, 1)
-    ema: float = _number(
-        0.0, "Decay of an average of the weights, used to evaluate; 0: none.", 0, 1
-    )
-    dtype: str = _choice("float32", "The dtype of activations; weights are float32", DTYPES)
-    augment: tuple[str, ...] = _augmentations(
+    label_smoothing: float = number(0.0, "Probability spread over the other classes.", 0, 1)
+    ema: float = number(0.0, "Decay of an average of the weights, used to evaluate; 0: none.", 0, 1)
+    dtype: str = one_of("float32", "The dtype of activations; weights are float32", DTYPES)
+    augment: tuple[str, ...] = augmentations(
         ("shift:2",), "Random changes of the images, as in 'shift:2 flip rotate:15'."
     )
-    test_augment: tuple[str, ...] = _augmentations(
+    test_augment: tuple[str, ...] = augmentations(
         (), "Views whose predictions are averaged, as in 'flip shift:1'."
     )
-    patience: int | None = _optional(
-        _whole(1, "Epochs without a better validation before the run stops early.", 1)
+    patience: int | None = optional(
+        whole(1, "Epochs without a better validation before the run stops early.", 1)
     )
-    seed: int = _whole(0, "Seed of weights, order, augmentation and drawn splits.", 0)
-    image_size: tuple[int, int] | None = _image_size("Resize images to this size, as in 64x64.")
-    resize: str = _choice("crop", "How images are resized", RESIZES)
-    channels: int | None = _optional(_whole(1, "Channels of an image: 1, 3 or 4.", 1, most=4))
-    validation_share: float = _number(
-        0.1, "Share of the images for validation, where the data has no such split.", 0.0, 1
+    seed: int = whole(0, "Seed of weights, order, augmentation and drawn splits.", 0)
+    image_size: tuple[int, int] | None = image_size("Resize images to this size, as in 64x64.")
+    resize: str = one_of("crop", "How images are resized", RESIZES)
+    channels: int | None = optional(whole(1, "Channels of an image: 1, 3 or 4.", 1, most=4))
+    validation_share: float = number(
+        0.1,
+        "Share of the images for validation, where the data has no such split; above 0, below 1.",
+        0,
+        1,
+        above=True,
     )
-    test_share: float = _number(0.1, "Share of the images for the test, likewise.", 0.0, 1)
-    mesh: str | None = _text(
+    test_share: float = number(0.1, "Share of the images for the test, likewise.", 0, 1, above=True)
+    mesh: str | None = free_text(
         None, "Devices on each axis, as in data=4,spatial=2; default: all on data.", moves=True
     )
-    memory: float = _number(
+    memory: float = number(
         2.0, "GiB of images kept on the device; larger data is streamed.", 0, moves=True
     )
-    workers: int = _whole(
+    workers: int = whole(
         0, "Processes that read streamed images, by grain; 0: threads.", 0, moves=True
     )
-    save_minutes: float = _number(
+    save_minutes: float = number(
         10.0, "Minutes between checkpoints; the end of an epoch is always saved.", 0.0, moves=True
     )
-    save_steps: int | None = _optional(
-        _whole(1, "Steps between checkpoints, beside the minutes.", 1, moves=True)
+    save_steps: int | None = optional(
+        whole(1, "Steps between checkpoints, beside the minutes.", 1, moves=True)
     )
 
     def __post_init__(self) -> None:
@@ -214,8 +136,8 @@ class TrainConfig:
             parts = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
             nearest = min(parts, key=lambda n: abs(n - self.accumulate))
             raise InputError(
-                f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}; use "
-                f"{nearest}"
+                f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}.",
+                Advice("accumulate", (nearest,)),
             )
 
     def resolved(self) -> TrainConfig:
@@ -272,8 +194,12 @@ def setting_of(name: str) -> Setting:
     return SETTINGS[name]
 
 
-def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
+def parse_settings(texts: Mapping[str, str], spell: Callable[[str], str] = str) -> dict[str, Any]:
     """Settings from texts, as on the command line.
+
+    Args:
+      texts: by the names of settings.
+      spell: writes such a name in an error.
 
     Raises:
       InputError: (a ValueError) if a text is not a value of its setting.
@@ -289,11 +215,14 @@ def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
             found[name] = None
             continue
         try:
-            found[name] = setting.check(name, setting.parse(text))
-        except InputError:
-            raise
-        except (TypeError, ValueError):
-            raise InputError(f"{name} {text!r} is not understood. {setting.help}") from None
+            value = setting.parse(text)
+        except ValueError:
+            kind = {int: "an integer", float: "a number"}.get(setting.parse, "a size such as 64x64")  # type: ignore[arg-type]
+            raise InputError(f"{spell(name)} must be {kind}, got {text!r}") from None
+        try:
+            found[name] = setting.check(spell(name), value)
+        except TypeError as error:
+            raise InputError(str(error)) from None
     return found
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+received: int | None = None
+"""The last signal that set a flag in this process, for its exit code."""
+
 
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
@@ -24,7 +27,9 @@ def interruption() -> Iterator[Callable[[], bool]]:
         yield flag.is_set
         return
 
-    def on_first(_number: int, _frame: object) -> None:
+    def on_first(number: int, _frame: object) -> None:
+        global received  # a process has one exit code
+        received = number
         flag.set()
         restore()
 

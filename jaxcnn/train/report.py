@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from jaxcnn.files import atomic_write
 
@@ -76,10 +77,19 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
         axes.set(xlabel="step", ylabel=label)
         if any((np.asarray(line.get_ydata()) > 0).any() for line in axes.lines):
             axes.set_yscale("log")  # a run without errors has nothing to draw on it
+            axes.yaxis.set_major_formatter(_Plain())
+            axes.yaxis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.5)))
         axes.grid(alpha=0.3)
     if metrics:
         right.legend()
     return figure
+
+
+class _Plain(LogFormatter):
+    """Ticks of a logarithmic axis as plain numbers, as many as there is room for."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _loss(lines: Sequence[dict[str, Any]]) -> np.ndarray:

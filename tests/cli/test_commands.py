@@ -66,7 +66,7 @@ def test_size_with_floor_prints_the_cells_dropped(capfd):
         ("plan -i 28 max:k2", ["layer 1 (max:k2): needs an input (*spatial, channels)", "(28,)"]),
         ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
         ("plan nowhere:net max:k2", ["nowhere:net names a model; leave the other words out"]),
-        ("lint nowhere -i 7x7x1", ["'nowhere' does not name a function"]),
+        ("lint nowhere -i 7x7x1", ["model nowhere: it does not name a function"]),
         ("plan -i big", ["input 'big' is not a shape", "224x224x3"]),
         (
             "plan -i 7x7x1 conv:6:k3:s3",

@@ -20,7 +20,7 @@ def test_evaluate_prints_the_accuracy_and_loss_of_the_end_of_training(capfd, tra
     ended = call(capfd, "evaluate", folder)
     assert (ended.code, ended.err) == (0, "")
     measures = ended.out.splitlines()[0].rpartition(",")[0]
-    assert out.splitlines()[-1].startswith(f"test {measures}, after")
+    assert out.splitlines()[-2].startswith(f"test {measures}, after")
     assert all(name in ended.out for name in CLASSES)
 
 
@@ -62,6 +62,15 @@ def test_changed_images_are_refused(capfd, trained, pictures):
 def test_what_is_not_there_is_one_line(capfd, trained):
     assert "nowhere is not a run folder" in refused(capfd, "evaluate", "nowhere")
     assert "nowhere is no data set" in refused(capfd, "evaluate", trained[0], "nowhere")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_run_without_a_checkpoint_is_refused_before_pictures_are_read(
+    capfd, trained, tmp_path, command
+):
+    for name in ("config.json", "data.json"):
+        shutil.copy(trained[0] / name, tmp_path)
+    assert "no checkpoint to restore" in refused(capfd, command, tmp_path, tmp_path / "nowhere")
 
 
 @st.composite

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from jaxcnn.train import (
     recipe,
 )
 from jaxcnn.train.config import SETTINGS as ALL_SETTINGS
-from tests.cli.runs import SETTINGS, call, refused
+from tests.cli.runs import SETTINGS, call, refused, write_pictures
 
 
 def option(name):
@@ -77,8 +78,9 @@ def test_a_run_shows_device_data_network_compilation_epochs_and_result(trained):
     assert re.fullmatch(
         rf"test accuracy \S+%, loss \S+, after \d+ steps in \d+ s and \d+ s of compilation; "
         rf"run folder {re.escape(str(folder))}",
-        lines[-1],
+        lines[-2],
     )
+    assert lines[-1] == f"next: jaxcnn evaluate {folder}, or jaxcnn predict {folder} FILE..."
 
 
 def metrics(folder):
@@ -90,7 +92,9 @@ def test_resuming_a_finished_run_prints_its_result_again_and_changes_nothing(cap
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     ended = call(capfd, "train", "--resume", folder)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[-1] == out.splitlines()[-1]
+    *_, already, result, following = ended.out.splitlines()
+    assert already.startswith(f"{folder} is finished already")
+    assert [result, following] == out.splitlines()[-2:]
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert {path.name for path in after if after[path] != before.get(path)} <= {".lock"}
 
@@ -99,27 +103,44 @@ def test_event_files_are_in_the_run_folder(trained):
     assert list((trained[0] / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_ctrl_c_saves_the_run_which_resume_completes(capfd, pictures, tmp_path, monkeypatch):
-    folder = tmp_path / "run"
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_run_which_resume_completes_where_the_data_is_now(
+    capfd, pictures, tmp_path, monkeypatch, number, code
+):
+    folder, data, now = tmp_path / "run", tmp_path / "data", tmp_path / "elsewhere"
+    shutil.copytree(pictures, data)
 
     def interrupt(self, event):
         if isinstance(event, Validated) and event.epoch == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         show(self, event)
 
     show = Display.__call__
     monkeypatch.setattr(Display, "__call__", interrupt)
-    ended = call(capfd, "train", pictures, "--out", folder, "--epochs", "4", *SETTINGS)
-    assert (ended.code, ended.err) == (130, "")
+    ended = call(capfd, "train", data, "--out", folder, "--epochs", "4", *SETTINGS)
+    assert (ended.code, ended.err) == (code, "")
     last = ended.out.splitlines()[-1]
     assert re.fullmatch(
         rf"stopped after step \d+; continue with: jaxcnn train --resume {folder}", last
     )
-    ended = call(capfd, "train", "--resume", folder, "--save-steps", "3")
+    data.rename(now)
+    advice = rf"no longer at {data}; put them back, or say where .* train --resume {folder} DATA"
+    for words in (["train", "--resume", folder], ["evaluate", folder]):
+        ended = call(capfd, *words)
+        assert ended.code == 2
+        assert re.search(advice, ended.err)
+    (other := write_pictures(tmp_path / "other", seed=3)).rename(tmp_path / "more")
+    ended = call(capfd, "train", "--resume", folder, other.with_name("more"))
+    assert ended.code == 2
+    assert "is not that with which" in ended.err
+    monkeypatch.chdir(tmp_path)
+    ended = call(capfd, "train", "--resume", folder, "elsewhere", "--save-steps", "3")
     assert (ended.code, ended.err) == (0, "")
+    monkeypatch.chdir("/")
     assert "continues after step" in ended.out
     assert [line["split"] for line in metrics(folder)].count("validation") == 4
-    assert ended.out.splitlines()[-1].startswith("test accuracy")
+    assert ended.out.splitlines()[-2].startswith("test accuracy")
+    assert call(capfd, "evaluate", folder).code == 0
 
 
 def test_a_closed_pipe_does_not_end_a_run(pictures, tmp_path):
@@ -178,14 +199,25 @@ def test_a_full_disk_is_one_line_and_exit_code_2(capfd, pictures, tmp_path, monk
     ("words", "parts"),
     [
         ("--resume nowhere", ["nowhere is not a run folder"]),
-        ("mnist --resume r --seed 3 --workers 2", ["leave out DATA, --seed ", "--workers"]),
+        ("mnist --resume r --seed 3 --workers 2", ["leave out --seed ", "--workers"]),
         ("--resume r --out x --recipe best", ["leave out --recipe, --out "]),
         ("--out .", [". exists already", "name another folder"]),
-        ("--epochs 0", ["epochs must be an integer >= 1, got 0"]),
-        ("--epochs many", ["epochs 'many' is not understood"]),
-        ("--augment spin", ["spin"]),
-        ("--recipe quik", ["recipe must be one of", "Use --recipe quick"]),
+        ("--epochs 0", ["--epochs must be an integer >= 1, got 0"]),
+        ("--epochs many", ["--epochs must be an integer, got 'many'"]),
+        ("--optimizer adam", ["--optimizer must be one of", "Use --optimizer adamw."]),
+        ("--clip 0", ["--clip must be above 0"]),
+        ("--test-share 0", ["--test-share must be above 0 and below 1, got 0"]),
+        (
+            "--accumulate 3 --batch-size 8",
+            ["--accumulate 3 does not divide --batch-size 8. Use --accumulate 2."],
+        ),
+        ("--augment spin", ["--augment: augmentation must be one of", "got 'spin'"]),
+        ("--recipe quik", ["--recipe must be one of", "Use --recipe quick"]),
         ("--epoch 3", ["No such option: --epoch", "--epochs"]),
+        ("--lr 0.1", ["No such option: --lr; did you mean --learning-rate?"]),
+        ("--batchsize 8", ["No such option: --batchsize; did you mean --batch-size?"]),
+        ("--bs 8", ["did you mean --batch-size?"]),
+        ("--wd 0.1", ["did you mean --weight-decay?"]),
         ("--distributed", ["name it with --out"]),
         ("--process 1 --out x", ["process given without coordinator and processes"]),
         ("--coordinator here --processes 2 --process 0 --out x", ["'here' is not host:port"]),
@@ -201,6 +233,25 @@ def test_a_wrong_call_is_one_line_before_anything_is_read_or_written(
     line = refused(capfd, "train", *words.split())
     assert all(part in line for part in parts), line
     assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+def test_a_missing_extra_is_found_before_the_run_folder_is_made(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "grain", None)
+    line = refused(capfd, "train", "--workers", "2", "--out", "run")
+    assert "type: pip install 'jaxcnn[stream]'" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epoch_has_a_line_on_a_terminal_too():
+    display = Display()
+    display.console.file, display.console._force_terminal = io.StringIO(), True
+    display.training.bar.add_task("train", total=4, **display.training.shown)
+    display.training.task = 0
+    display(progress(step=4))
+    display(Validated(1, 4, 0.1, 0.75, True))
+    lines = display.console.file.getvalue().splitlines()
+    assert any(re.fullmatch(r"epoch 0/1  loss .* val 75\.00%  0 img/s", line) for line in lines)
 
 
 def progress(**changed):

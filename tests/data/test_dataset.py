@@ -1,10 +1,11 @@
 """Dataset: drawn splits, measurements, the digest, and faults of several splits."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jaxcnn.data import Dataset, Images
@@ -52,8 +53,13 @@ def test_a_share_that_leaves_a_split_empty_is_refused(share):
 
 
 def test_too_few_images_to_draw_a_split_are_refused():
-    with pytest.raises(ValueError, match=r"too few to draw a test split.*3 or more"):
-        Dataset.from_arrays(drawn_images(4, (4, 4, 1)), np.arange(4) % 2)
+    images, labels = drawn_images(4, (4, 4, 1)), np.arange(4) % 2
+    with pytest.raises(ValueError, match=r"too few to draw a test split.*3 or more.*yourself"):
+        Dataset.from_arrays(images, labels)
+    # The advice: one split less to draw needs one image less, and given splits need none.
+    assert len(Dataset.from_arrays(images, labels, validation=(images, labels)).test) == 2
+    given = (images[:2], labels[:2])
+    assert len(Dataset.from_arrays(*given, validation=given, test=given).train) == 2
 
 
 @many
@@ -143,3 +149,48 @@ def test_a_class_without_training_images_is_noted():
     images = drawn_images(20, (4, 4, 1))
     data = Dataset.from_arrays(images, np.arange(20) % 2 * 2)
     assert any(note.endswith("1 of 3 classes: 1") for note in data.notes)
+
+
+@many
+@given(
+    st.lists(st.integers(0, 60), min_size=3, max_size=30),
+    st.integers(0, 10**9),
+    st.sampled_from(["train", "test"]),
+)
+@example([0, 0, 1], 12, "train")
+@example([0, 0, 1], 13, "train")
+@example([0, 0, 1], 13, "test")
+def test_labels_are_numbers_of_classes_unless_most_of_those_have_no_image(few, large, split):
+    """By the definition: more than 10, and more than there are, are absent."""
+    labels = {"train": np.array(few), "validation": np.array(few), "test": np.array(few)}
+    labels[split][1] = large
+    images = drawn_images(len(few), (2, 2, 1))
+    most = max(max(each) for each in labels.values())
+    known = len(set(labels["train"].tolist()))
+    absent = most + 1 - known
+    options = {name: (images, labels[name]) for name in ("validation", "test")}
+    if most < 1:
+        return
+    if absent <= 10 or absent <= known:
+        data = Dataset.from_arrays(images, labels["train"], **options)
+        assert len(data.classes) == most + 1
+        assert any(f"no training image for {absent} of" in note for note in data.notes) == (
+            absent > 0
+        )
+        return
+    with pytest.raises(ValueError, match=f"label {most} at index .* only {known:,} diff") as error:
+        Dataset.from_arrays(images, labels["train"], **options)
+    found = re.search(r"index (\d+) of (\w+)", str(error.value))
+    assert labels[found[2]][int(found[1])] == most
+    if most < 100:
+        names = [str(label) for label in range(most + 1)]
+        assert Dataset.from_arrays(images, labels["train"], classes=names, **options)
+
+
+def test_a_data_set_is_shown_in_a_line_without_pixels():
+    for classes in (2, 300):
+        data = Dataset.from_arrays(drawn_images(900, (4, 3, 1)), np.arange(900) % classes)
+        for each in (data, data.train):
+            assert len(repr(each)) < 100
+            assert "4x3x1" in repr(each)
+        assert f"; {classes} classes: '0', '1'" in repr(data)

@@ -107,13 +107,15 @@ def test_the_faults_of_all_arrays_of_an_npz_file_are_one_error(tmp_path):
     assert "test: images of shape (4, 5, 5, 7)" in str(error.value)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "pickle", "names", "npy", "missing"])
+@pytest.mark.parametrize("damage", ["truncate", "text", "pickle", "names", "npy", "missing"])
 def test_a_damaged_npz_file_is_refused_with_its_path(tmp_path, damage):
     path = tmp_path / "few.npz"
     images = drawn_images(4, (5, 5, 1))
     np.savez(path, images=images, labels=np.arange(4))
     if damage == "truncate":
         path.write_bytes(path.read_bytes()[:-50])
+    elif damage == "text":
+        path.write_text("images and labels")
     elif damage == "pickle":
         np.savez(path, images=images, labels=np.array([0, "x", None, 3], object))
     elif damage == "names":
@@ -124,6 +126,7 @@ def test_a_damaged_npz_file_is_refused_with_its_path(tmp_path, damage):
     else:
         path.unlink()
     expected = {
+        "text": r"is no \.npz file.*np\.savez",
         "pickle": "allow_pickle",
         "names": "has the arrays pictures.*np.savez",
         "npy": "is a .npy file.*np.savez",

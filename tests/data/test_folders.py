@@ -126,7 +126,7 @@ def test_every_fault_of_a_folder_is_in_one_error(folder):
         lines,
         [
             "fox: the folder has no pictures",
-            "cat/000.png: 4 bytes that are no",
+            "cat/000.png: is no picture",
             "dog/001.png: cannot",
         ],
         strict=True,
@@ -154,7 +154,7 @@ def test_pictures_without_class_folders_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no class folders; put"):
         open_dataset(tmp_path)
     save_picture(tmp_path / "a.png", drawn_images(1, (6, 5, 1))[0])
-    with pytest.raises(ValueError, match="only pictures, and no folder for each class"):
+    with pytest.raises(ValueError, match="used: the folder has only pictures, and no folder for"):
         open_dataset(tmp_path)
 
 
@@ -219,6 +219,12 @@ def test_arrays_to_evaluate_must_have_known_labels_and_the_size(tmp_path):
         open_images(path, "abcde", (6, 5, 1), None)
     with pytest.raises(ValueError, match=r"images of \(6, 5, 1\), not \(8, 8, 1\)"):
         open_images(path, "abcdef", (8, 8, 1), None)
+    np.savez(path, images=drawn_images(2, (6, 5)), labels=np.array([0, 2**31 - 1]))
+    with pytest.raises(ValueError, match="labels up to 2147483647, but there are 2 classes: a, b"):
+        open_images(path, "ab", (6, 5, 1), None)
+    np.savez(path, images=drawn_images(2, (6, 5)), labels=np.array([0, 2]), classes=["b", "a"])
+    with pytest.raises(ValueError, match="labels up to 2, but there are 2 classes: b, a"):
+        open_images(path, "abc", (6, 5, 1), None)
     np.savez(path, images=drawn_images(6, (6, 5)), labels=np.arange(6) % 2, classes=["a", "z"])
     with pytest.raises(
         ValueError, match="has the classes a, z, but z are none of the classes a, b"

@@ -111,9 +111,13 @@ def test_crop_keeps_the_centre_and_stretch_keeps_the_edges(tmp_path):
 def test_a_resized_picture_and_a_resized_array_are_the_same(tmp_path):
     pixels, resize = drawn_images(1, (17, 23, 3))[0], Resize((6, 9))
     path = save_picture(tmp_path / "a.png", pixels)
-    assert np.array_equal(
-        read_picture(path, (6, 9, 3), resize), fit_arrays(pixels[None], None, resize)[0]
-    )
+    found = read_picture(path, (6, 9, 3), resize)
+    assert np.array_equal(found, fit_arrays(pixels[None], None, resize)[0])
+    assert np.array_equal(found, read_picture(path, (6, 9, 3), "crop"))
+    with pytest.raises(ValueError, match="resize must be one of 'crop', 'stretch', got 'cut'"):
+        read_picture(path, (6, 9, 3), "cut")
+    with pytest.raises(TypeError, match="resize must be one of crop, stretch or None, got 6"):
+        read_picture(path, (6, 9, 3), 6)
 
 
 def damaged(tmp_path):

@@ -49,6 +49,12 @@ def pair():
 def breaks():
     return nnx.Sequential(lambda x: x.reshape(7))
 
+def raises():
+    return helper()
+
+def helper():
+    return {}["no such thing"]
+
 def needs(depth):
     return depth
 """
@@ -176,7 +182,9 @@ def test_a_function_without_offers_is_called_alone(nets):
         ("nets:three", "gives (2, 3) for two images of 8x8x3, not one number for each of the 5"),
         ("nets:plain", "the function returned a function; it must return a Flax NNX module"),
         ("nets:pair", "returns a tuple; it must return one array"),
-        ("nets:breaks", "does not accept images of shape (2, 8, 8, 3), TypeError: cannot reshape"),
+        ("nets:breaks", "does not accept images of shape (2, 8, 8, 3), TypeError at "),
+        ("nets:absent", "has no absent; did you mean raises"),
+        ("nowhere_at_all:net", "or set PYTHONPATH to that folder; write module:function"),
         ("nets:needs", "needs depth, but is given image_shape, classes, rngs alone; give depth a"),
     ],
 )
@@ -184,7 +192,18 @@ def test_a_model_that_does_not_classify_is_refused_with_what_to_write(nets, name
     with pytest.raises(InputError) as caught:
         _build(name.replace("nets", nets))
     assert message in str(caught.value)
-    assert str(caught.value).startswith(f"model {name.replace('nets', nets)}: ")
+    name = name.replace("nets", nets)
+    assert str(caught.value).startswith(f"model {name}: ")
+    assert "net" not in name or str(caught.value).count(name) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "code"), [("breaks", "x.reshape(7)"), ("raises", '{}["no such thing"]')]
+)
+def test_an_error_in_the_code_of_a_model_is_refused_with_its_line(nets, function, code):
+    (line,) = (n for n, text in enumerate(NETS.splitlines(), 1) if code in text)
+    with pytest.raises(InputError, match=rf"Error at .*{nets}\.py:{line}: "):
+        _build(f"{nets}:{function}")
 
 
 def test_wrong_shapes_and_classes_are_refused():

@@ -1,7 +1,9 @@
 """Settings: checked, stored, parsed, and each with its explanation."""
 
 from dataclasses import fields, replace
+from functools import partial
 
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,13 +65,13 @@ WRONG = {
     "epochs": (0, "two", 1.5, 2**31),
     "batch_size": (0, None),
     "accumulate": (0, 3),  # 3 does not divide 128
-    "optimizer": ("adam2", 1),
+    "optimizer": ("adam2", 1, optax.sgd(0.1)),
     "learning_rate": (-1.0, float("nan"), float("inf"), "fast", True),
     "momentum": (1.0,),
     "weight_decay": (-0.1,),
     "schedule": ("zigzag",),
     "warmup": (1.0,),
-    "clip": (0.0,),
+    "clip": (0.0, -1.0),
     "label_smoothing": (1.0, -0.1),
     "ema": (1.0,),
     "dtype": ("float64",),
@@ -80,8 +82,8 @@ WRONG = {
     "image_size": (3, (0, 4), (1, 2, 3)),
     "resize": ("squash",),
     "channels": (0, 5),
-    "validation_share": (1.0,),
-    "test_share": (-0.5,),
+    "validation_share": (1.0, 0.0),
+    "test_share": (-0.5, 0.0),
     "mesh": ("", 4),
     "memory": (-1.0,),
     "workers": (-1,),
@@ -107,10 +109,40 @@ def test_a_text_without_settings_is_refused(text):
         TrainConfig.from_json(text)
 
 
-@pytest.mark.parametrize(("name", "text"), [("epochs", "ten"), ("image_size", "axb"), ("ema", "x")])
-def test_a_text_that_is_no_value_is_refused_with_the_explanation(name, text):
-    with pytest.raises(InputError, match=f"{name} '{text}' is not understood"):
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("epochs", "ten", "an integer, got 'ten'"),
+        ("image_size", "axb", "a size such as 64x64, got 'axb'"),
+        ("image_size", "1x2x3", r"\(height, width\)"),
+        ("ema", "x", "a number, got 'x'"),
+        ("mesh", "", "a text"),
+        ("clip", "0", "above 0 and finite, got 0"),
+        ("test_share", "0", "above 0 and below 1, got 0"),
+    ],
+)
+def test_a_text_that_is_no_value_is_refused_in_the_words_of_the_caller(name, text, kind):
+    with pytest.raises(InputError, match=f"^{name} must be {kind}"):
         parse_settings({name: text})
+    with pytest.raises(InputError, match=f"^the option {name} must be {kind}"):
+        parse_settings({name: text}, "the option {}".format)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("lr", "learning_rate"),
+        ("max_epochs", "epochs"),
+        ("bs", "batch_size"),
+        ("wd", "weight_decay"),
+        ("optimiser", "optimizer"),
+        ("num_workers", "workers"),
+    ],
+)
+def test_another_word_for_a_setting_is_answered_with_its_name(word, name):
+    for make in (TrainConfig, partial(replace, TrainConfig())):
+        with pytest.raises(TypeError, match=f"has no argument {word}; use {name}$"):
+            make(**{word: 1})
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -113,6 +113,22 @@ def test_curves_of_a_run_before_its_first_step_and_after_its_last():
     assert pixels_of(report.curves([])).size
 
 
+@given(st.floats(1e-4, 0.9), st.floats(1e-4, 0.9))
+def test_an_error_rate_has_ticks_in_plain_numbers(first, last):
+    lines = [
+        {"split": "validation", "step": step, "loss": rate, "accuracy": 1 - rate}
+        for step, rate in enumerate((first, last))
+    ]
+    figure = report.curves(lines)
+    pixels_of(figure)
+    for axes in figure.axes:
+        ticks = [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]
+        texts = [tick.label1.get_text() for tick in ticks]
+        assert any(texts)
+        for tick, text in zip(ticks, texts, strict=True):
+            assert not text or float(text) == pytest.approx(tick.get_loc())
+
+
 def test_curves_without_an_error_are_drawn_without_a_warning():
     lines = [{"split": "train", "step": step, "loss": 0.5, "accuracy": 1.0} for step in (1, 2)]
     with warnings.catch_warnings(action="error"):
