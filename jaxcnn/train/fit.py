@@ -12,10 +12,11 @@ from flax import nnx
 from jaxcnn import models
 from jaxcnn.data import Dataset
 from jaxcnn.data.order import Order
-from jaxcnn.data.published import PUBLISHED
+from jaxcnn.data.stream import require_workers
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
-from jaxcnn.train.config import TrainConfig, setting_of
+from jaxcnn.keywords import answer
+from jaxcnn.train.config import SETTINGS, TrainConfig, setting_of
 from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
 from jaxcnn.train.loop import Loop
@@ -27,7 +28,7 @@ from jaxcnn.train.processes import (
 )
 from jaxcnn.train.record import DataRecord
 from jaxcnn.train.run import Run, builder, default_folder, require_new
-from jaxcnn.train.source import open_source, reopen
+from jaxcnn.train.source import open_source, reopen, source_of
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
 from jaxcnn.train.together import ends_together
@@ -72,6 +73,7 @@ def fit(
             f"config must be a TrainConfig, got {type(settings).__name__}; use "
             f"Dataset.from_arrays(images, labels) as data for arrays"
         )
+    require_workers(settings.workers)
     path = Path(on_first_process(lambda: str(_new(folder))))
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     record = DataRecord.of(opened, source)
@@ -118,14 +120,16 @@ def resume(
     _check_callbacks(callbacks)
     run = on_every_process(lambda: Run.open(folder, model))
     for name in settings:
-        if name not in {entry.name for entry in fields(TrainConfig)}:
-            raise TypeError(f"resume has no argument {name!r}")
+        if name not in SETTINGS:
+            movable = tuple(each for each, setting in SETTINGS.items() if setting.moves)
+            raise TypeError(f"resume has no argument {answer(name, movable)}")
         if not setting_of(name).moves:
             raise InputError(
                 f"{name} is a setting of the run in {folder}, "
                 f"{getattr(run.config, name)!r}, and cannot change; leave it out"
             )
     run = replace(run, config=replace(run.config, **settings))
+    require_workers(run.config.workers)
     with run.locked():
         if (result := _finished(run)) is not None:
             if model is not None:
@@ -155,8 +159,7 @@ def _opened(
         )
     # Absolute, so that the run can be resumed and evaluated from any folder, and so that a path
     # that is called mnist is not taken for the published data set.
-    is_path = isinstance(data, Path) or (data not in PUBLISHED and Path(data).exists())
-    source = str(Path(data).absolute()) if is_path else str(data)
+    source = source_of(data)
     return source, open_source(source, config, _reading(callbacks))
 
 
