@@ -120,7 +120,7 @@ def train_torch(epochs: int, validated: Validated) -> int:
     from torch import nn
 
     def tensors(split: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        images = torch.from_numpy(split.images).permute(0, 3, 1, 2).float().div(255)
+        images = torch.tensor(split.images).permute(0, 3, 1, 2).float().div(255)
         images = images.contiguous(memory_format=torch.channels_last)
         return images, torch.from_numpy(split.labels).long()
 

@@ -369,6 +369,10 @@ def builder(
     name = config.model
     if name is None:
         raise InputError(f"the run's network was given in Python; pass it again: {call}")
-    return lambda: models.build(
-        name, data.image_shape, len(data.classes), rngs=nnx.Rngs(config.seed)
-    )
+
+    def build() -> nnx.Module:
+        return models.build(name, data.image_shape, len(data.classes), rngs=nnx.Rngs(config.seed))
+
+    # One program for all initial arrays is compiled faster than one for each. A person's function,
+    # module:function, may do what a traced one may not.
+    return nnx.jit(build) if name in models.names() or " " in name else build
