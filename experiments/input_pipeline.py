@@ -7,6 +7,10 @@ residual network on it for two epochs in three ways, one after another: all imag
 streamed by threads, and streamed by two worker processes (needs grain). Prints images per second
 and the share of the training time in which the loop waited for images; compilation is not counted.
 
+Result on two cores of an Intel Xeon (jax 0.10.2, 1,200 pictures, images of 64x64): 188 images per
+second on the device, 178 by threads (waiting 8 %, of which the first batch of a run is a part), 165
+by processes (14 %): on two cores the decoding takes its time from the training.
+
 Writes experiments/results/input_pipeline.json.
 """
 
