@@ -235,7 +235,7 @@ def main() -> None:
             )
     record = {"machine": asdict(machine), "rows": rows} | environment()
     with atomic_write(RESULT) as path:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+        path.write_text(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
