@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_SKIPPED = 4
 
+MOST_INPUTS = 2048
+"""Input channels with which a kernel gradient in bfloat16 never ended in a division by zero."""
+
 LONGEST_ROW = 64
 """Outputs that oneDNN sums in one piece; longer rows are split into pieces of any length."""
 
@@ -57,12 +60,22 @@ def _depthwise(convolution: Convolution) -> bool:
     return convolution.groups > 1 and convolution.group_channels == (1, 1)
 
 
+def _many_inputs(convolution: Convolution) -> bool:
+    return convolution.group_channels[0] > MOST_INPUTS
+
+
 def _strided_points_of_few_channels(convolution: Convolution) -> bool:
     return set(convolution.stride) != {1} and convolution.image.sizes[1] < 16
 
 
 FAULTS = (
     Fault(Kind.BACKWARD_WEIGHTS, ("jit_bf16:",), _depthwise, "wrong sums, and slow"),
+    Fault(
+        Kind.BACKWARD_WEIGHTS,
+        ("brgconv_bwd_w:",),
+        _many_inputs,
+        "division by zero, which ends the process (SIGFPE)",
+    ),
     Fault(
         Kind.BACKWARD_WEIGHTS,
         ("jit_1x1:",),

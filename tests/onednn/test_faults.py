@@ -1,6 +1,7 @@
 """oneDNN's known faults are avoided, and drawn problems find no others."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import jaxcnn
 from jaxcnn.convolve import Problem
 from jaxcnn.convolve.algorithms.kernels.onednn import DIRECTIONS
 from jaxcnn.onednn import faults
@@ -124,3 +126,11 @@ def test_chosen_implementations_sum_integers_exactly(name, dtype, data):
     got = jax.jit(lambda x, w: direction.emit(problem, x, w, numbers))(*given_arrays)
     spec = numbers.out_spec
     np.testing.assert_array_equal(jnp.transpose(got, (spec[0], *spec[2:], spec[1])), want)
+
+
+@pytest.mark.parametrize("channels", [2048, 2049, 5000])
+def test_a_kernel_gradient_of_many_channels_is_right(channels):
+    """With more than 2048, an implementation for bfloat16 divides by zero and ends the process."""
+    x, kernel = jnp.ones((channels, 3, 1), "bfloat16"), jnp.ones((2, 1, 1), "bfloat16")
+    y = jax.jit(partial(jaxcnn.conv, algorithm="onednn_backward_weights"))(x, kernel)
+    assert jnp.array_equal(y, jnp.full((channels, 2, 1), 2, "bfloat16"))
