@@ -252,12 +252,16 @@ class Loop:
 FEW_STEPS = 100
 """A run of fewer steps hardly learns; it is said."""
 
+LEAST_BATCH = 8
+"""The smallest batch that is advised: the statistics of BatchNorm need some images."""
+
 
 def _few_steps(order: Order) -> tuple[str, ...]:
     """A line on a run of few steps, and on a batch size that gives more."""
     if order.steps >= FEW_STEPS:
         return ()
-    smaller = 2 ** int(math.log2(max(1, order.epochs * order.count // (2 * FEW_STEPS))))
+    wanted = max(LEAST_BATCH, order.epochs * order.count // (2 * FEW_STEPS))
+    smaller = 2 ** int(math.log2(wanted))
     line = (
         f"the run has only {order.steps} steps, for {order.epochs} epochs of {order.count} images "
         f"in batches of {order.batch_size}; use more epochs"

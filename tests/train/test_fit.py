@@ -269,7 +269,7 @@ def test_a_run_of_few_steps_is_warned_of_with_a_batch_size_that_gives_more(data,
     fit(net(), data, CONFIG, folder=tmp_path, callbacks=[heard.append])
     (warning,) = [event for event in heard if isinstance(event, Warned)]
     assert warning.text.startswith("the run has only 6 steps")
-    assert warning.text.endswith("or batch_size 1")
+    assert warning.text.endswith("or batch_size 8")
 
 
 class Interrupting(Net):
