@@ -1,0 +1,24 @@
+"""The package's networks by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jaxcnn.models import digits, residual
+
+if TYPE_CHECKING:
+    from jaxcnn.models.published import Published
+
+NETWORKS: dict[str, Published] = {
+    network.name: network for family in (digits, residual) for network in family.NETWORKS
+}
+"""Every network of the package, in the order in which `jaxcnn models` lists them."""
+
+
+def names() -> tuple[str, ...]:
+    """The names of the package's networks.
+
+    >>> names()[:2]
+    ('digits', 'residual')
+    """
+    return tuple(NETWORKS)
