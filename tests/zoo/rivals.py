@@ -40,7 +40,7 @@ class Family:
     rivals: Mapping[str, Rival]
     stages: str | Callable[[nn.Module], list[str]]
     quick: str
-    sizes: tuple[tuple[int, ...], tuple[int, ...]] = ((64, 64, 3), (71, 65, 3))
+    sizes: tuple[tuple[int, ...], tuple[int, ...]] = ((32, 32, 3), (39, 33, 3))
 
     def stage_names(self, network: nn.Module) -> list[str]:
         """The names of the modules whose outputs are the stages' maps."""
