@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import nn, ops
+from jaxcnn.nn._conv_base import ConvBase
+from jaxcnn.nn.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,12 @@ PADDED = {
 }
 TRANSPOSED = {"stride": (2, 3), "padding": 1, "groups": 2, "output_padding": (1, 0)}
 MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
+
+
+def windowed_layers() -> list[str]:
+    """The names of the layers that slide a window: they have options such as stride."""
+    layers = {name: getattr(nn, name) for name in nn.__all__}
+    return [name for name, layer in layers.items() if issubclass(layer, ConvBase | Pool)]
 
 
 class Case(NamedTuple):

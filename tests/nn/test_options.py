@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jaxcnn import nn
 from jaxcnn.errors import InputError
 from tests.cases import many, scaled
+from tests.nn.layers import windowed_layers
 
 LAYERS = {
     "AvgPool": ("kernel_size",),
@@ -30,7 +31,7 @@ LAYERS = {
     "MinPool": ("kernel_size",),
     "SeparableConv": ("in_channels", "out_channels", "kernel_size"),
 }
-"""Every layer, with its required arguments."""
+"""Every layer with a window, with its required arguments."""
 
 
 def _build(name, axes=2, **options):
@@ -128,8 +129,7 @@ OF_POOLS = {"stride": None, "rounding": "ceil"}
 
 
 def test_every_layer_has_a_case_of_options():
-    chains = {"Stack", "Residual"}
-    assert set(LAYERS) == {n for n in nn.__all__ if inspect.isclass(getattr(nn, n))} - chains
+    assert set(LAYERS) == set(windowed_layers())
 
 
 @pytest.mark.parametrize("name", LAYERS)

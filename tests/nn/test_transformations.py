@@ -20,13 +20,24 @@ POOLS = ("AvgPool", "LpPool", "MaxPool", "MinPool")
 BLOCK = ("conv:4:k3:p1", jax.nn.gelu)
 LAYERS = {
     **{name: (lambda _, name=name: getattr(nn, name)((2, 2)), IMAGE) for name in POOLS},
+    # In training, an example alone has another result than in its batch.
+    "BatchNorm": (
+        lambda rngs: nnx.view(nn.BatchNorm(4, rngs=rngs), use_running_average=True),
+        IMAGE,
+    ),
     "CausalConv": (lambda rngs: nn.CausalConv(4, 6, 3, rngs=rngs), SOUND),
     "Conv": (lambda rngs: nn.Conv(4, 6, (3, 3), mask=np.ones((1, 1, 1, 1)), rngs=rngs), IMAGE),
+    "ConvNorm": (
+        lambda rngs: nn.ConvNorm(4, 6, (3, 3), norm=nn.LayerNorm, activation="relu", rngs=rngs),
+        IMAGE,
+    ),
     "ConvTranspose": (
         lambda rngs: nn.ConvTranspose(4, 6, (3, 3), activation=jax.nn.gelu, rngs=rngs),
         IMAGE,
     ),
+    "Dense": (lambda rngs: nn.Dense(4, 6, activation="relu", rngs=rngs), IMAGE),
     "DepthwiseConv": (lambda rngs: nn.DepthwiseConv(4, (3, 3), precision="high", rngs=rngs), IMAGE),
+    "LayerNorm": (lambda rngs: nn.LayerNorm(4, rngs=rngs), IMAGE),
     "LocalConv": (lambda rngs: nn.LocalConv((6, 8, 4), 6, (3, 3), rngs=rngs), IMAGE),
     "Residual": (
         lambda rngs: nn.Residual(nn.Conv(4, 4, (3, 3), padding=1, rngs=rngs), jax.nn.gelu),
@@ -36,6 +47,7 @@ LAYERS = {
         lambda rngs: nn.SeparableConv(4, 6, (3, 3), activation=nnx.PReLU(), rngs=rngs),
         IMAGE,
     ),
+    "SqueezeExcite": (lambda rngs: nn.Stack((6, 8, 4), [nn.SqueezeExcite(4, 2, rngs=rngs)]), IMAGE),
     "Stack": (
         lambda rngs: nn.Stack(
             (6, 8, 4),
@@ -45,6 +57,9 @@ LAYERS = {
         IMAGE,
     ),
 }
+NOT_DRAWN = (*POOLS, "BatchNorm", "LayerNorm")
+"""The layers without random parameters."""
+
 EACH = pytest.mark.parametrize("name", LAYERS)
 
 
@@ -114,7 +129,7 @@ def test_layers_with_equal_options_share_one_compiled_program(name):
     assert hash(one) == hash(other)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in POOLS])
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in NOT_DRAWN])
 def test_vmap_builds_and_runs_an_ensemble_of_layers(name):
     build, x = LAYERS[name]
     ensemble = nnx.split_rngs(splits=3)(nnx.vmap(build))(nnx.Rngs(0))
