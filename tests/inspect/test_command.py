@@ -171,7 +171,7 @@ def test_lint_of_a_persons_model_asks_for_the_shape_of_its_input(nets):
     assert "--input 224x224x3" in message
 
 
-def test_a_network_of_the_package_has_its_published_input(nets):
+def test_a_network_of_the_package_has_its_published_input():
     assert "input 32x32x3" in run("residual").output
     assert "9x9" in run("residual", "-i", "9x9x3").output
     assert "28x28x1" in run("digits", command=plan).output

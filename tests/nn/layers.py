@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn import nn, ops
-from jaxcnn.nn._conv_base import ConvBase
-from jaxcnn.nn.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +25,8 @@ TRANSPOSED = {"stride": (2, 3), "padding": 1, "groups": 2, "output_padding": (1,
 MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
 
 
-def windowed_layers() -> list[str]:
-    """The names of the layers that slide a window: they have options such as stride."""
-    layers = {name: getattr(nn, name) for name in nn.__all__}
-    return [name for name, layer in layers.items() if issubclass(layer, ConvBase | Pool)]
+ELSEWHERE = ("BatchNorm", "ConvNorm", "Dense", "LayerNorm", "Residual", "SqueezeExcite", "Stack")
+"""Chains, blocks and norms, whose values and options have tests in other files."""
 
 
 class Case(NamedTuple):
