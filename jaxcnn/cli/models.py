@@ -38,12 +38,12 @@ def models(json: Json = False) -> None:
         ]
         typer.echo(json_format.dumps(entries, indent=1))
         return
-    columns = ("network", "parameters", "multiply-adds", "input", "classes")
+    columns = ("network", "parameters", "billion multiply-adds", "input", "classes")
     rows = [
         (
             each.name,
             _count(each.parameters),
-            _count(each.multiply_adds),
+            _billions(each.multiply_adds),
             format_shape(each.input_shape),
             f"{each.classes:,}",
         )
@@ -60,3 +60,7 @@ def models(json: Json = False) -> None:
 
 def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
+
+
+def _billions(number: int | None) -> str:
+    return "" if number is None else f"{number / 1e9:.3f}"
