@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxcnn.models import digits, residual, resnet
+from jaxcnn.models import (
+    digits,
+    mobilenet_v2,
+    residual,
+    resnet,
+)
 
 if TYPE_CHECKING:
     from jaxcnn.models.published import Published
@@ -13,6 +18,7 @@ FAMILIES = (
     digits,
     residual,
     resnet,
+    mobilenet_v2,
 )
 
 NETWORKS: dict[str, Published] = {
