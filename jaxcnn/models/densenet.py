@@ -30,8 +30,8 @@ class DenseLayer(nnx.Module):
 
         x: (N, H, W, channels)      returns (N, H, W, channels + 32)
 
-    >>> layer = DenseLayer(8, rngs=nnx.Rngs(0))
-    >>> jax.eval_shape(layer, jnp.ones((2, 5, 5, 8))).shape
+    >>> x = jnp.ones((2, 5, 5, 8))
+    >>> nnx.eval_shape(lambda: DenseLayer(8, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 5, 40)
     """
 
@@ -52,8 +52,8 @@ class Transition(nnx.Module):
 
         x: (N, H, W, channels)      returns (N, floor(H/2), floor(W/2), channels // 2)
 
-    >>> layer = Transition(8, rngs=nnx.Rngs(0))
-    >>> jax.eval_shape(layer, jnp.ones((2, 5, 6, 8))).shape
+    >>> x = jnp.ones((2, 5, 6, 8))
+    >>> nnx.eval_shape(lambda: Transition(8, rngs=nnx.Rngs(0))(x)).shape
     (2, 2, 3, 4)
     """
 
@@ -69,8 +69,8 @@ class Transition(nnx.Module):
 class DenseStage(nnx.Module):
     """norm(block(transition(x))); the first stage has no transition, only the last has a norm.
 
-    >>> stage = DenseStage(8, 2, first=False, last=True, rngs=nnx.Rngs(0))
-    >>> jax.eval_shape(stage, jnp.ones((2, 6, 6, 8))).shape
+    >>> x = jnp.ones((2, 6, 6, 8))
+    >>> nnx.eval_shape(lambda: DenseStage(8, 2, first=False, last=True, rngs=nnx.Rngs(0))(x)).shape
     (2, 3, 3, 68)
     """
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxcnn.geometry import output_sizes
 from jaxcnn.models.network import Chain, Network, built, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import AvgPool, Conv, Dense
@@ -62,9 +63,8 @@ class LeNet5(Network):
         x: (N, H, W, C)      returns (N, classes)
         features=True        the maps after the three convolutions, two of them subsampled
 
-    The last layer is a dense one, where the paper has distances from drawn letters; and it has 10
-    outputs for digits. A map of the second convolution reads some maps of the first (``READS``);
-    its other weights are zero and stay so.
+    The last layer is dense, where the paper has distances from drawn letters. A map of the second
+    convolution reads some maps of the first (``READS``); its other weights have no effect.
 
     Args:
       input_shape: (H, W, C): H and W multiples of 4, 16 or more; the paper's are 32.
@@ -80,19 +80,13 @@ class LeNet5(Network):
     [(2, 12, 12, 6), (2, 4, 4, 16), (2, 1, 1, 120)]
     """
 
-    def __init__(
-        self, input_shape: Sequence[int], classes: int | None, *, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, input_shape: Sequence[int], classes: int | None, *, rngs: nnx.Rngs) -> None:
         *size, channels = input_shape
         mask = np.zeros((5, 5, 6, 16), bool)
         for out, reads in enumerate(READS):
             mask[..., reads, out] = True
-        last = tuple(((n - 4) // 2 - 4) // 2 for n in size)
-        if min(last) < 1 or any(n % 4 for n in size):
-            raise InputError(
-                f"LeNet-5 halves its maps exactly, which needs sizes that are multiples of 4, 16 "
-                f"or more, got {format_shape(size)}; use {format_shape(max(16, round(n / 4) * 4) for n in size)}"
-            )
+        for _ in range(2):
+            size = output_sizes(output_sizes(size, 5), 2, stride=2)
         conv1 = Conv(channels, 6, (5, 5), activation=squash, rngs=rngs)
         conv2 = Conv(6, 16, (5, 5), mask=mask, activation=squash, rngs=rngs)
         self.stem = Chain([])
@@ -100,9 +94,38 @@ class LeNet5(Network):
             [
                 Chain([conv1, Subsample(6, rngs=rngs)]),
                 Chain([conv2, Subsample(16, rngs=rngs)]),
-                Chain([Conv(16, 120, last, activation=squash, rngs=rngs)]),
+                Chain([Conv(16, 120, size, activation=squash, rngs=rngs)]),
             ]
         )
         dense = [Dense(120, 84, activation=squash, rngs=rngs)]
         dense += [] if classes is None else [Dense(84, classes, rngs=rngs)]
-        self.head = Chain([lambda x: x.reshape(x.shape[0], 120), *dense])
+        self.head = Chain([_flat, *dense])
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    return x.reshape(x.shape[0], -1)
+
+
+def lenet5(input_shape: Sequence[int], classes: int | None = 10, *, rngs: nnx.Rngs) -> LeNet5:
+    """:class:`LeNet5` by its name.
+
+    >>> lenet5((32, 32, 1), rngs=nnx.Rngs(0))(jnp.ones((2, 32, 32, 1))).shape
+    (2, 10)
+    """
+    shape = check_input(input_shape)
+    return built(LeNet5(shape, classes, rngs=rngs), shape)
+
+
+DEAD = 5 * 5 * (6 * 16 - sum(map(len, READS)))
+"""The weights of the second convolution that are zero."""
+
+NETWORKS = (
+    Published(
+        build=lenet5,
+        source="LeCun et al., 1998",
+        input_shape=(32, 32, 1),
+        classes=10,
+        # The paper has 60,000 without a dense layer of 84 inputs and 10 outputs.
+        parameters=60_000 + (84 + 1) * 10 + DEAD,
+    ),
+)
