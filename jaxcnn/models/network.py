@@ -61,6 +61,18 @@ class Network(nnx.Module):
         return tuple(maps) if features else self.head(y)
 
 
+def means(x: jax.Array) -> jax.Array:
+    """The mean of each channel.
+
+        x: (N, *spatial, C)      returns (N, C)
+
+    >>> import jax.numpy as jnp
+    >>> means(jnp.ones((2, 5, 5, 3))).shape
+    (2, 3)
+    """
+    return x.mean(tuple(range(1, x.ndim - 1)))
+
+
 class Classifier(nnx.Module):
     """The mean of each channel, then Dropout and one dense layer.
 
@@ -85,8 +97,8 @@ class Classifier(nnx.Module):
         self.dense = None if classes is None else Dense(channels, classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        means = x.mean(tuple(range(1, x.ndim - 1)))
-        return means if self.dense is None else self.dense(self.dropout(means))
+        y = means(x)
+        return y if self.dense is None else self.dense(self.dropout(y))
 
 
 def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:

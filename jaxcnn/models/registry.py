@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxcnn.models import digits, mobilenet_v2, residual
+from jaxcnn.models import digits, efficientnet, mobilenet_v2, mobilenet_v3, residual
 
 if TYPE_CHECKING:
     from jaxcnn.models.published import Published
@@ -13,6 +13,8 @@ FAMILIES = (
     digits,
     residual,
     mobilenet_v2,
+    mobilenet_v3,
+    efficientnet,
 )
 
 NETWORKS: dict[str, Published] = {
