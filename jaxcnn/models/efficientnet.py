@@ -173,8 +173,8 @@ TORCHVISION: Rules = (
     (r"\.layers\.", ".block."),
     (r"\.conv$", ".0"),
     (r"\.norm$", ".1"),
-    (r"\.squeeze$", ".fc1"),
-    (r"\.expand$", ".fc2"),
+    (r"\.squeeze$", ".fc1@4"),
+    (r"\.expand$", ".fc2@4"),
 )
 
 

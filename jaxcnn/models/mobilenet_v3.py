@@ -138,8 +138,8 @@ def _torchvision(depths: Sequence[Sequence[int]]) -> Rules:
         (r"\.layers\.", ".block."),
         (r"\.conv$", ".0"),
         (r"\.norm$", ".1"),
-        (r"\.squeeze$", ".fc1"),
-        (r"\.expand$", ".fc2"),
+        (r"\.squeeze$", ".fc1@4"),
+        (r"\.expand$", ".fc2@4"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 from flax import nnx
 
-from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.text import format_shape
 from jaxcnn.nn import Dense
@@ -115,6 +115,28 @@ def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:
     if not is_sequence(input_shape) or len(input_shape) != axes + 1:
         raise InputError(f"input_shape must be {form}, got {input_shape!r}")
     return tuple(integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
+
+
+def check_multiple(shape: tuple[int, ...], factor: int) -> None:
+    """Refuses an input whose sizes would be halved to fractions.
+
+    Raises:
+      InputError: if a size of the shape (*spatial, C) is not a multiple of ``factor``.
+
+    >>> check_multiple((224, 225, 3), 32)
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, by \
+which the network's strides divide it; use input_shape=(224, 224, 3) or (224, 256, 3)
+    """
+    *sizes, channels = shape
+    down = [max(factor, size // factor * factor) for size in sizes]
+    up = [-(-size // factor) * factor for size in sizes]
+    if up != sizes:
+        raise InputError(
+            f"input_shape {shape} has a size that is not a multiple of {factor}, by which the "
+            f"network's strides divide it; use",
+            Advice("input_shape", tuple(dict.fromkeys([(*down, channels), (*up, channels)]))),
+        )
 
 
 def built(model: ModelT, input_shape: tuple[int, ...]) -> ModelT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxcnn.models import digits, efficientnet, mobilenet_v2, mobilenet_v3, residual
+from jaxcnn.models import convnext, digits, efficientnet, mobilenet_v2, mobilenet_v3, residual
 
 if TYPE_CHECKING:
     from jaxcnn.models.published import Published
@@ -15,6 +15,7 @@ FAMILIES = (
     mobilenet_v2,
     mobilenet_v3,
     efficientnet,
+    convnext,
 )
 
 NETWORKS: dict[str, Published] = {
