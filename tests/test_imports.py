@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
-    "models": ANYONE | {"geometry", "ops", "nn"},
+    "models": ANYONE | {"geometry", "ops", "nn", "files", "extra"},
     "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},

@@ -12,5 +12,16 @@ from jaxcnn.models.loading import load_model
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import names
 from jaxcnn.models.residual import residual
+from jaxcnn.models.weights.load import load, save
 
-__all__ = ["Network", "build", "default_name", "digits", "load_model", "names", "residual"]
+__all__ = [
+    "Network",
+    "build",
+    "default_name",
+    "digits",
+    "load",
+    "load_model",
+    "names",
+    "residual",
+    "save",
+]
