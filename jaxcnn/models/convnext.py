@@ -6,10 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input, check_multiple, means
+from jaxcnn.models.network import (
+    Chain,
+    Classifier,
+    Network,
+    built,
+    check_input,
+    check_multiple,
+    means,
+)
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, Dense, LayerNorm
 
@@ -32,6 +39,7 @@ class LayerScale(nnx.Module):
 
     Source: Touvron et al., arXiv:2103.17239, section 2.
 
+    >>> import jax.numpy as jnp
     >>> LayerScale(3, rngs=nnx.Rngs(0))(jnp.ones((2, 5, 5, 3))).shape
     (2, 5, 5, 3)
     """
@@ -57,6 +65,7 @@ class ConvNeXtBlock(nnx.Module):
 
     Source: Liu et al., arXiv:2201.03545, figure 4.
 
+    >>> import jax.numpy as jnp
     >>> x = jnp.ones((2, 5, 5, 4))
     >>> nnx.eval_shape(lambda: ConvNeXtBlock(4, drop_rate=0.0, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 5, 4)

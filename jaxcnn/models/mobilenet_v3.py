@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import jax
 
-
 from jaxcnn.models.inverted import Block, block_of, multiple_of_8, stages_of
 from jaxcnn.models.network import Chain, Classifier, Network, built, check_input, means
 from jaxcnn.models.published import Published

@@ -110,7 +110,7 @@ def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:
     >>> check_input([224, 224, 3])
     (224, 224, 3)
     """
-    forms = {1: "(length, channels)", 2: "(height, width, channels)"}
+    forms = {0: "(features,)", 1: "(length, channels)", 2: "(height, width, channels)"}
     form = forms.get(axes, "(depth, height, width, channels)")
     if not is_sequence(input_shape) or len(input_shape) != axes + 1:
         raise InputError(f"input_shape must be {form}, got {input_shape!r}")
@@ -125,8 +125,8 @@ def check_multiple(shape: tuple[int, ...], factor: int) -> None:
 
     >>> check_multiple((224, 225, 3), 32)
     Traceback (most recent call last):
-    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, by \
-which the network's strides divide it; use input_shape=(224, 224, 3) or (224, 256, 3)
+    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, \
+by which the network's strides divide it. Use input_shape=(224, 224, 3) or (224, 256, 3).
     """
     *sizes, channels = shape
     down = [max(factor, size // factor * factor) for size in sizes]
@@ -134,7 +134,7 @@ which the network's strides divide it; use input_shape=(224, 224, 3) or (224, 25
     if up != sizes:
         raise InputError(
             f"input_shape {shape} has a size that is not a multiple of {factor}, by which the "
-            f"network's strides divide it; use",
+            f"network's strides divide it.",
             Advice("input_shape", tuple(dict.fromkeys([(*down, channels), (*up, channels)]))),
         )
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxcnn.models import convnext, digits, efficientnet, mobilenet_v2, mobilenet_v3, residual
+from jaxcnn.models import (
+    convnext,
+    dcgan,
+    digits,
+    efficientnet,
+    mobilenet_v2,
+    mobilenet_v3,
+    residual,
+    unet,
+)
 
 if TYPE_CHECKING:
     from jaxcnn.models.published import Published
@@ -16,6 +25,8 @@ FAMILIES = (
     mobilenet_v3,
     efficientnet,
     convnext,
+    unet,
+    dcgan,
 )
 
 NETWORKS: dict[str, Published] = {
