@@ -90,8 +90,8 @@ def dcgan(input_shape: Sequence[int], channels: int | None = 3, *, rngs: nnx.Rng
     """:class:`DCGAN` for inputs (features,); the paper has 100 features, uniform in (-1, 1).
 
     >>> import jax.numpy as jnp
-    >>> model = nnx.eval_shape(lambda: dcgan((100,), rngs=nnx.Rngs(0)))
-    >>> nnx.eval_shape(model, jnp.ones((2, 100))).shape
+    >>> x = jnp.ones((2, 100))
+    >>> nnx.eval_shape(lambda: dcgan((100,), rngs=nnx.Rngs(0))(x)).shape
     (2, 64, 64, 3)
     """
     shape = check_input(input_shape, 0)

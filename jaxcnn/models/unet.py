@@ -131,8 +131,8 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
 
     Source: Ronneberger et al., arXiv:1505.04597, figure 1.
 
-    >>> model = nnx.eval_shape(lambda: unet((32, 48, 1), rngs=nnx.Rngs(0)))
-    >>> nnx.eval_shape(model, jnp.ones((2, 32, 48, 1))).shape
+    >>> x = jnp.ones((2, 32, 48, 1))
+    >>> nnx.eval_shape(lambda: unet((32, 48, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 32, 48, 2)
     """
     shape = check_input(input_shape)
@@ -151,8 +151,8 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
 
     Source: Çiçek et al., arXiv:1606.06650, figure 2.
 
-    >>> model = nnx.eval_shape(lambda: unet_3d((8, 16, 16, 1), rngs=nnx.Rngs(0)))
-    >>> nnx.eval_shape(model, jnp.ones((2, 8, 16, 16, 1))).shape
+    >>> x = jnp.ones((2, 8, 16, 16, 1))
+    >>> nnx.eval_shape(lambda: unet_3d((8, 16, 16, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 8, 16, 16, 3)
     """
     shape = check_input(input_shape, 3)
