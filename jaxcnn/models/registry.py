@@ -12,6 +12,7 @@ from jaxcnn.models import (
     mobilenet_v2,
     mobilenet_v3,
     residual,
+    resnet,
     unet,
 )
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FAMILIES = (
     digits,
     residual,
+    resnet,
     mobilenet_v2,
     mobilenet_v3,
     efficientnet,
