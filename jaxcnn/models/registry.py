@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from jaxcnn.models import (
     convnext,
     dcgan,
+    densenet,
     digits,
     efficientnet,
+    lenet,
     mobilenet_v2,
     mobilenet_v3,
+    regnet,
     residual,
     resnet,
     unet,
+    vgg,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
 FAMILIES = (
     digits,
     residual,
+    lenet,
+    vgg,
     resnet,
+    densenet,
+    regnet,
     mobilenet_v2,
     mobilenet_v3,
     efficientnet,
