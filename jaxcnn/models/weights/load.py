@@ -99,10 +99,8 @@ def load(
 
     wanted = Wanted(name, make, shape, classes, network.classes, network.names)
     classes, found = wanted.find(read(path))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: make(shape, classes)))
     # Compiled as one program, in which nothing draws the numbers that the file replaces.
-    state = jax.jit(lambda values: replaced(nnx.state(make(shape, classes)), values))(found.values)
-    model = nnx.merge(graph, state)
+    model = nnx.jit(lambda values: _with(make(shape, classes), values))(found.values)
     model.origin = Origin(name, found.counts)
     return model
 
@@ -155,6 +153,11 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
         if place.count and (kept is None or place.path in kept):
             tensors[place.count] = np.array((kept or {}).get(place.path, 0), np.int64)
     write(path, tensors)
+
+
+def _with(model: nnx.Module, values: Mapping[str, Any]) -> nnx.Module:
+    nnx.update(model, replaced(nnx.state(model), values))
+    return model
 
 
 def replaced(state: nnx.State, values: Mapping[str, Any]) -> nnx.State:
