@@ -1,9 +1,7 @@
 """A file's weights come in and go out bit for bit; whatever has no place is in one error."""
 
-import json
 import re
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,12 +11,9 @@ from hypothesis import strategies as st
 
 from jaxcnn import models
 from jaxcnn.errors import InputError
-from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.files import read, write
 from jaxcnn.models.weights.match import MOST
-from jaxcnn.models.weights.names import COUNT as COUNTED
-from jaxcnn.models.weights.names import places, variables
-from tests.models.tiny import COUNT, PUBLISHED, Tiny, register, shapes, tensors, tiny
+from tests.models.tiny import COUNT, register, shapes, tensors, tiny
 
 
 @pytest.fixture(scope="module", autouse=True)

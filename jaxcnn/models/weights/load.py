@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -101,7 +100,7 @@ def load(
     classes, found = wanted.find(read(path))
     # Compiled as one program, in which nothing draws the numbers that the file replaces.
     model = nnx.jit(lambda values: _with(make(shape, classes), values))(found.values)
-    model.origin = Origin(name, found.counts)
+    model.origin = Origin(name, found.counts)  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
