@@ -138,10 +138,9 @@ def test_the_nearest_candidate_is_named_on_both_sides(folder):
     assert str(error.value).splitlines() == [
         f"{folder / 'a.safetensors'} does not fit tiny for 4x3x2 and 3 outputs by the names of "
         f"library, for 2 reasons:",
-        "  1. layer.bn1.weight (4,) is in the file alone; the nearest in tiny for 4x3x2 and 3 "
-        "outputs: bn1.weight (4,)",
-        "  2. bn1.weight (4,), the model's stem.norm.scale, is in tiny for 4x3x2 and 3 outputs "
-        "alone; the nearest in the file: layer.bn1.weight (4,)",
+        "  1. layer.bn1.weight (4,) is in the file alone; the nearest in tiny: bn1.weight (4,)",
+        "  2. bn1.weight (4,), the model's stem.norm.scale, is in tiny alone; the nearest in the "
+        "file: layer.bn1.weight (4,)",
     ]
 
 

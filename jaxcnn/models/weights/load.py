@@ -218,8 +218,10 @@ class Wanted:
             return [f"classes={classes} for a new head"] if head and without else []
 
         outputs = format_count(classes, "output")
-        what = f"{self.name} for {format_shape(shape)} and {outputs}"
-        return classes, match(model, found, self.rules, new=new, what=what, advice=advice)
+        size = f" for {format_shape(shape)} and {outputs}"
+        return classes, match(
+            model, found, self.rules, new=new, what=self.name, size=size, advice=advice
+        )
 
     def _shapes(self, input_shape: tuple[int, ...], classes: int) -> nnx.Module:
         return nnx.eval_shape(lambda: self.make(input_shape, classes))
