@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
-    "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
+    "bench": ANYONE | {"geometry", "convolve", "ops", "inspect", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
     | {"bench", "environment", "files", "extra"},

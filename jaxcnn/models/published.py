@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
 
     from flax import nnx
 
-Rules = tuple[tuple[str, str], ...]
-"""Regular expressions and replacements, applied in order to the path of a module."""
+Rules = tuple[tuple[str, "str | Callable[[re.Match[str]], str]"], ...]
+"""Regular expressions and replacements, applied in order to the path of a module.
+
+A replacement is a text or a function of the match, as in :func:`re.sub`: a function can count.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,5 +131,7 @@ NETWORKS = (
         source="small, for any images; after He et al., 2015",
         input_shape=(32, 32, 3),
         classes=10,
+        parameters=768_298,
+        multiply_adds=113_083_648,
     ),
 )

@@ -62,18 +62,18 @@ class ConvNorm(nnx.Module):
     ) -> None:
         with error_prefix(type(self).__name__):
             find_activation(activation)
-        self.conv = Conv(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            rounding=rounding,
-            use_bias=False,
-            rngs=rngs,
-        )
+            self.conv = Conv(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+                rounding=rounding,
+                use_bias=False,
+                rngs=rngs,
+            )
         self.norm = norm(out_channels, rngs=rngs)
         self.activation = activation
 
@@ -116,6 +116,8 @@ class SqueezeExcite(nnx.Module):
         with error_prefix(type(self).__name__):
             channels = integer("channels", channels, least=1)
             squeeze_channels = integer("squeeze_channels", squeeze_channels, least=1)
+            for option in (activation, gate):
+                find_activation(option)
         self.squeeze = Dense(channels, squeeze_channels, activation=activation, rngs=rngs)
         self.expand = Dense(squeeze_channels, channels, activation=gate, rngs=rngs)
 

@@ -59,8 +59,8 @@ class TrainConfig:
 
     model: str | None = free_text(
         None,
-        "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
-        "dense:10', or module:function.",
+        "The network: a name that `jaxcnn models` lists, layers such as 'conv:32:k3:p1:relu "
+        "max:k2 flatten dense:10', or module:function.",
     )
     weights: str | None = file_path(
         "A file of weights to begin with; the last layer is new if it is for other classes."
