@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jaxcnn.models import (
+    densenet,
     digits,
+    lenet,
     mobilenet_v2,
+    regnet,
     residual,
     resnet,
+    vgg,
 )
 
 if TYPE_CHECKING:
@@ -17,7 +21,11 @@ if TYPE_CHECKING:
 FAMILIES = (
     digits,
     residual,
+    lenet,
+    vgg,
     resnet,
+    densenet,
+    regnet,
     mobilenet_v2,
 )
 
