@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jaxcnn.models import (
+    convnext,
+    dcgan,
     densenet,
     digits,
+    efficientnet,
     lenet,
     mobilenet_v2,
+    mobilenet_v3,
     regnet,
     residual,
     resnet,
+    unet,
     vgg,
 )
 
@@ -27,6 +32,11 @@ FAMILIES = (
     densenet,
     regnet,
     mobilenet_v2,
+    mobilenet_v3,
+    efficientnet,
+    convnext,
+    unet,
+    dcgan,
 )
 
 NETWORKS: dict[str, Published] = {
