@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         conv,
         conv_transpose,
         depthwise_conv,
+        fold,
         global_avg_pool,
         global_lp_pool,
         global_max_pool,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         pixel_shuffle,
         pixel_unshuffle,
         separable_conv,
+        unfold,
     )
 
 __version__ = "0.1.0"
@@ -69,6 +71,7 @@ _OPS = (
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -86,6 +89,7 @@ _OPS = (
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "unfold",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (

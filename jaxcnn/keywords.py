@@ -57,7 +57,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("use_bias", "bias, an array or None"), "add_bias use_bias with_bias"),
     (("bias", "use_bias"), "b B bias bias_term"),
     (
-        ("x", "values", "input_shape"),
+        ("x", "values", "patches", "input_shape"),
         "X data image images input inputs lhs operand tensor value xs",
     ),
     (("kernel",), "W rhs w weight weights"),

@@ -187,6 +187,25 @@ def lp_pool(
     return {**arguments, "p": p}
 
 
+def fold(
+    image_shape: Sequence[int],
+    block_shape: Sequence[int],
+    *,
+    dilations: int | Sequence[int] = 1,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """Col2Im for :func:`jaxcnn.fold`, which describes how its columns become patches.
+
+    >>> fold((5, 5), (1, 5))["output_size"]
+    (5, 5)
+    """
+    arguments = max_pool(block_shape, dilations=dilations, pads=pads, strides=strides)
+    del arguments["rounding"]
+    axes = len(arguments["kernel_size"])
+    return {**arguments, "output_size": per_axis("image_shape", image_shape, axes, least=1)}
+
+
 def _padding(
     auto_pad: str, pads: Sequence[int] | None, axes: int
 ) -> str | tuple[tuple[int, int], ...]:
