@@ -47,7 +47,11 @@ CALLS = {
         *jaxcnn.max_pool_with_indices(x, 2), output_size=x.shape[1:3]
     ),
     "min_pool": lambda x: jaxcnn.min_pool(x, 3, stride=1, padding="SAME"),
-    "pad": lambda x: (jaxcnn.pad(x, 1), jaxcnn.pad(x, 2, padding_mode="reflect")),
+    "pad": lambda x: (
+        jaxcnn.pad(x, (1, -1), value=3),
+        jaxcnn.pad(x, 2, padding_mode="reflect"),
+        jaxcnn.pad(x, (1, -1), padding_mode="circular"),
+    ),
     "pixel_shuffle": lambda x: jaxcnn.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: jaxcnn.pixel_unshuffle(x, 2),
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),
