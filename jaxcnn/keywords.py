@@ -76,6 +76,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("bias_init",), "b_init bias_init bias_initializer"),
     (("algorithm",), "conv_general_dilated"),
     (("p",), "norm_type"),
+    (("index_order",), "storage_order"),
     (("output_size",), "output_shape target_shape"),
     (("input_shape",), "in_shape"),
     (("epochs",), "epoch max_epochs n_epochs nb_epoch num_epochs num_train_epochs"),
@@ -96,7 +97,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         (),
         "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
-        "kernel_constraint kernel_metadata kernel_regularizer preferred_element_type storage_order",
+        "kernel_constraint kernel_metadata kernel_regularizer preferred_element_type",
     ),
 )
 
