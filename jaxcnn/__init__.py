@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         conv,
         conv_transpose,
         depthwise_conv,
+        fold,
         global_avg_pool,
         global_lp_pool,
         global_max_pool,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         pixel_shuffle,
         pixel_unshuffle,
         separable_conv,
+        unfold,
         upsample,
     )
 
@@ -70,6 +72,7 @@ _OPS = (
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -88,6 +91,7 @@ _OPS = (
     "pixel_unshuffle",
     "separable_conv",
     "upsample",
+    "unfold",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (
