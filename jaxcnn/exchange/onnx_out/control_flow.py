@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxcnn.exchange.onnx_out.data_movement import sliced, squeezed
-from jaxcnn.exchange.onnx_out.reshape import reshaped
+from jaxcnn.exchange.onnx_out.data_movement import sliced, squeezed, stacked
 from jaxcnn.exchange.onnx_out.value import Value
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def scan(op: Operation) -> list[Value]:
         carry, outputs = found[:carried], found[carried:]
         each.append(outputs)
     each = each[::-1] if op.params["reverse"] else each
-    return [*carry, *(_stacked(op, list(outputs)) for outputs in zip(*each, strict=True))]
+    return [*carry, *(stacked(op, list(outputs), 0) for outputs in zip(*each, strict=True))]
 
 
 def _entry(op: Operation, x: Value, step: int) -> Value:
@@ -46,16 +45,6 @@ def _entry(op: Operation, x: Value, step: int) -> Value:
     rest = len(x.shape) - 1
     taken = sliced(op, x, (step, *(0,) * rest), (step + 1, *x.shape[1:]), (1,) * (rest + 1))
     return squeezed(op, taken, (0,))
-
-
-def _stacked(op: Operation, values: list[Value]) -> Value:
-    """The values along a new first axis."""
-    shape = (1, *values[0].shape)
-    rows = [op.whole(reshaped(op, value, shape)) for value in values]
-    axes = next((row.axes for row in rows if not row.is_constant), rows[0].axes)
-    name = op.node("Concat", *(op.tensor(row, axes) for row in rows), axis=axes.index(0))
-    shape = (len(values), *shape[1:])
-    return Value(shape, values[0].dtype, shape, axes, name)
 
 
 def cond(op: Operation) -> list[Value]:

@@ -25,7 +25,10 @@ def convolution(op: Operation) -> Value:
     if not jnp.issubdtype(op.dtype, jnp.floating) or not jnp.issubdtype(x.dtype, jnp.floating):
         op.refuse(f"of {x.dtype.name} has no rule for ONNX")
     layout = op.params["dimension_numbers"]
-    x, kernel = _cast(op, transposed(x, layout.lhs_spec)), _cast(op, transposed(kernel, layout.rhs_spec))
+    x, kernel = (
+        _cast(op, transposed(x, layout.lhs_spec)),
+        _cast(op, transposed(kernel, layout.rhs_spec)),
+    )
     # From here on x is (N, C, *spatial) and the kernel (K, C/groups, *spatial), as in ONNX.
     groups = op.params["feature_group_count"]
     if op.params["batch_group_count"] > 1:
@@ -107,9 +110,7 @@ def _conv_transpose(
     that no cell of x reaches: they are zero.
     """
     out_channels, depth, *filters = kernel.shape
-    by_group = np.reshape(
-        op.whole(kernel).array, (groups, out_channels // groups, depth, *filters)
-    )
+    by_group = np.reshape(op.whole(kernel).array, (groups, out_channels // groups, depth, *filters))
     flipped = np.flip(by_group, range(3, by_group.ndim)).swapaxes(1, 2)
     weights = kernel.with_array(flipped.reshape(groups * depth, -1, *filters))
     cuts = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.exchange.onnx_out.graph import END
 from jaxcnn.exchange.onnx_out.reshape import reshaped
-from jaxcnn.exchange.onnx_out.value import Value, carrier
+from jaxcnn.exchange.onnx_out.value import Value, carrier, constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,10 +109,18 @@ def dynamic_slice(op: Operation) -> Value:
     taken = op.params["slice_sizes"]
     starts: list[Any] = []
     for start, size, count in zip(given, x.shape, taken, strict=True):
-        whole = size == count
-        starts.append(0 if whole else min(max(int(start.scalar), 0), size - count))
+        starts.append(inside(op, int(start.scalar), size - count))
     limits = [start + count for start, count in zip(starts, taken, strict=True)]
     return sliced(op, x, starts, limits, (1,) * len(starts))
+
+
+def inside(op: Operation, start: int, most: Any) -> int:
+    """The start, moved to a place from 0 to ``most``, as JAX does."""
+    if isinstance(most, int):
+        return min(max(start, 0), most)
+    if start:
+        op.refuse(f"cuts the batch at {start}, and it may have fewer examples")
+    return start
 
 
 def split(op: Operation) -> list[Value]:
@@ -138,6 +146,21 @@ def concatenate(op: Operation) -> Value:
     axes = next((v.axes for v in values if not v.is_constant), values[0].axes)
     names = [op.tensor(value, axes) for value in values]
     return op.result(op.node("Concat", *names, axis=axes.index(op.params["dimension"])), axes)
+
+
+def stack(op: Operation) -> Value:
+    """``stack``."""
+    return stacked(op, op.values, op.params["axis"])
+
+
+def stacked(op: Operation, values: Sequence[Value], axis: int) -> Value:
+    """The values along a new axis."""
+    before, after = values[0].shape[:axis], values[0].shape[axis:]
+    rows = [op.whole(reshaped(op, value, (*before, 1, *after))) for value in values]
+    axes = next((row.axes for row in rows if not row.is_constant), rows[0].axes)
+    name = op.node("Concat", *(op.tensor(row, axes) for row in rows), axis=axes.index(axis))
+    shape = (*before, len(values), *after)
+    return Value(shape, values[0].dtype, shape, axes, name)
 
 
 def pad(op: Operation) -> Value:
@@ -192,8 +215,17 @@ def tile(op: Operation) -> Value:
     return op.result(op.node("Tile", op.tensor(x, x.axes), counts), x.axes)
 
 
+def iota(op: Operation) -> Value:
+    """``iota``: a constant that repeats along all axes but one."""
+    axis, size = op.params["dimension"], op.shape[op.params["dimension"]]
+    if not isinstance(size, int):
+        op.refuse("counts along the batch, whose size the file leaves open")
+    stored = tuple(size if dim == axis else 1 for dim in range(len(op.shape)))
+    return constant(np.arange(size, dtype=op.dtype).reshape(stored), "", op.shape)
+
+
 def dimension(op: Operation) -> Value:
-    """``dimension_as_value``: a size that depends on the batch, as a number."""
+    """``dim_as_value``: a size that depends on the batch, as a number."""
     size = op.node("Squeeze", op.graph.sizes([op.params["dim"]]), op.graph.ints([0]))
     return op.result(op.cast(size, np.dtype("int64"), op.dtype))
 
@@ -201,14 +233,16 @@ def dimension(op: Operation) -> Value:
 RULES = {
     "broadcast_in_dim": broadcast,
     "concatenate": concatenate,
-    "dimension_as_value": dimension,
+    "dim_as_value": dimension,
     "dynamic_slice": dynamic_slice,
+    "iota": iota,
     "pad": pad,
     "reshape": reshape,
     "rev": reverse,
     "slice": static_slice,
     "split": split,
     "squeeze": squeeze,
+    "stack": stack,
     "tile": tile,
     "transpose": transpose,
 }

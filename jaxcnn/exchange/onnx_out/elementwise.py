@@ -161,6 +161,8 @@ def convert(op: Operation) -> Value:
 def select(op: Operation) -> Value:
     """``select_n``: the number of the case, then the cases."""
     which, *cases = op.values
+    if which.scalar is not None:
+        return cases[int(which.scalar)]
     axes = _order(op.values)
     names = [_tensor(op, value, axes) for value in op.values]
     name = names[1]
@@ -169,7 +171,7 @@ def select(op: Operation) -> Value:
         if which.dtype != bool:
             chosen = op.node("Equal", chosen, op.number(number))
         name = op.node("Where", chosen, case, name)
-    return op.result(name, axes, _stored(op)) if len(cases) > 1 else cases[0]
+    return op.result(name, axes, _stored(op))
 
 
 def identity(op: Operation) -> list[Value]:
@@ -194,7 +196,7 @@ def reduce_precision(op: Operation) -> Value:
 RULES = {
     **dict.fromkeys((*_OPERATORS, *_COMPOSED, *_OF_BITS, "ne"), elementwise),
     **dict.fromkeys(("copy", "copy_p", "name", "jaxcnn_materialize"), identity),
-    **dict.fromkeys(("optimization_barrier", "sharding_constraint"), identity),
+    **dict.fromkeys(("optimization_barrier", "sharding_constraint", "stop_gradient"), identity),
     "convert_element_type": convert,
     "reduce_precision": reduce_precision,
     "select_n": select,

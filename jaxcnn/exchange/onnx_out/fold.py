@@ -62,21 +62,19 @@ def fold(graph: Graph, outputs: Collection[str]) -> None:
     graph.nodes = [node for node in graph.nodes if id(node) not in removed]
 
 
-def _cancelled(
-    graph: Graph, readers: dict[str, list[Node]], outputs: Collection[str]
-) -> list[int]:
+def _cancelled(graph: Graph, readers: dict[str, list[Node]], outputs: set[str]) -> list[int]:
     """The ids of products by a number that are divided by it: a mean that is a sum of a mean."""
     found = []
     for node in graph.nodes:
         after = readers.get(node.outputs[0], [])
-        if node.operator != "Mul" or len(after) != 1 or node.outputs[0] in outputs:
+        if node.operator != "Mul" or [each.operator for each in after] != ["Div"]:
             continue
         (division,) = after
+        if outputs.intersection((*node.outputs, *division.outputs)):
+            continue
         factor, divisor = (graph.arrays.get(each.inputs[1]) for each in (node, division))
         if (
-            division.operator == "Div"
-            and division.outputs[0] not in outputs
-            and factor is not None
+            factor is not None
             and divisor is not None
             and factor.size == divisor.size == 1
             and factor.item() == divisor.item()

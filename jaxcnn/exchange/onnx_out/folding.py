@@ -44,8 +44,6 @@ def computed(op: Operation) -> list[Value] | None:
         else:
             found = op.eqn.primitive.bind(*map(jnp.asarray, _spread(arrays)), **op.params)
         return [constant(np.asarray(found).astype(op.dtype), origin, op.shape)]
-    if op.name == "iota":
-        return _iota(op)
     shapes = [v.aval.shape for v in (*op.eqn.invars, *op.eqn.outvars)]
     if not all(isinstance(size, int) for shape in shapes for size in shape):
         return None
@@ -65,11 +63,3 @@ def _aligned(op: Operation) -> list[np.ndarray]:
 def _spread(arrays: list[np.ndarray]) -> list[np.ndarray]:
     """The inputs with one shape, the smallest to which all of them broadcast."""
     return list(np.broadcast_arrays(*arrays))
-
-
-def _iota(op: Operation) -> list[Value] | None:
-    axis, size = op.params["dimension"], op.shape[op.params["dimension"]]
-    if not isinstance(size, int):
-        op.refuse("counts along the batch, whose size the file leaves open")
-    stored = tuple(size if dim == axis else 1 for dim in range(len(op.shape)))
-    return [constant(np.arange(size, dtype=op.dtype).reshape(stored), "", op.shape)]

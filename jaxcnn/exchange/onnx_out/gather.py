@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.lax import GatherScatterMode
 
-from jaxcnn.exchange.onnx_out.data_movement import sliced, squeezed, transposed
+from jaxcnn.exchange.onnx_out.data_movement import inside, sliced, squeezed, transposed
 from jaxcnn.exchange.onnx_out.value import Value, constant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from jaxcnn.exchange.onnx_out.operation import Operation
 
 _INT64 = np.dtype("int64")
@@ -23,7 +26,9 @@ def gather(op: Operation) -> Value:
     numbers, sizes = op.params["dimension_numbers"], op.params["slice_sizes"]
     if len(indices.shape) == 1 and indices.is_constant:
         return _slice(op)
-    taken, cut = numbers.start_index_map, numbers.collapsed_slice_dims
+    taken, cut = list(numbers.start_index_map), numbers.collapsed_slice_dims
+    if indices.is_constant:
+        x, indices, taken = _cut(op, x, indices, taken)
     with_batch = numbers.operand_batching_dims
     rest = [axis for axis in range(len(x.shape)) if axis not in (*taken, *with_batch)]
     if sorted(taken) != sorted(cut) or any(sizes[axis] != x.shape[axis] for axis in rest):
@@ -33,12 +38,12 @@ def gather(op: Operation) -> Value:
         op.refuse("takes entries along the batch, whose size the file leaves open")
     # Axes of the result: those of the indices, and those of x that are taken whole.
     at = [axis for axis in range(len(op.shape)) if axis not in numbers.offset_dims]
-    indices, inside = _bounded(op, indices, bounds)
+    indices, valid = _bounded(op, indices, bounds)
     if len(taken) == 1 and not with_batch:
         (axis,) = taken
         x = op.whole(x)
         place = x.axes.index(axis)
-        name = op.node("Gather", op.tensor(x, x.axes), squeezed_last(op, indices), axis=place)
+        name = op.node("Gather", op.tensor(x, x.axes), _without_last(op, indices), axis=place)
         whole = dict(zip(rest, numbers.offset_dims, strict=True))
         axes = [at if each == axis else [whole[each]] for each in x.axes]
         found = op.result(name, [each for group in axes for each in group])
@@ -51,10 +56,10 @@ def gather(op: Operation) -> Value:
         name = op.node("GatherND", op.tensor(x), op.tensor(places), batch_dims=len(ordered))
         axes = [at[axis] for axis in (*ordered, *others)] + list(numbers.offset_dims)
         found = op.result(name, axes)
-    return found if inside is None else _filled(op, found, inside, at)
+    return found if valid is None else _filled(op, found, valid, at)
 
 
-def squeezed_last(op: Operation, indices: Value) -> str:
+def _without_last(op: Operation, indices: Value) -> str:
     """The tensor of indices (..., 1) without its last axis."""
     return op.tensor(op.whole(squeezed(op, indices, (len(indices.shape) - 1,))))
 
@@ -62,18 +67,38 @@ def squeezed_last(op: Operation, indices: Value) -> str:
 def _slice(op: Operation) -> Value:
     """A gather at one known place: a slice."""
     x, indices = op.values
-    numbers, sizes = op.params["dimension_numbers"], op.params["slice_sizes"]
-    starts = [0] * len(x.shape)
-    for axis, start in zip(numbers.start_index_map, np.asarray(indices.array), strict=True):
-        most = x.shape[axis] - sizes[axis]
-        found = min(max(int(start), 0), most) if isinstance(most, int) else int(start)
-        if found != start and op.params["mode"] == GatherScatterMode.FILL_OR_DROP:
+    numbers = op.params["dimension_numbers"]
+    starts = zip(numbers.start_index_map, op.whole(indices).array, strict=True)
+    return squeezed(op, _slices(op, x, dict(starts)), numbers.collapsed_slice_dims)
+
+
+def _cut(
+    op: Operation, x: Value, indices: Value, taken: list[int]
+) -> tuple[Value, Value, list[int]]:
+    """x with the slices that start at the same known place for all indices; what is left to take."""
+    columns = np.asarray(op.whole(indices).array)
+    cut = op.params["dimension_numbers"].collapsed_slice_dims
+    starts, left = {}, []
+    for number, axis in enumerate(taken):
+        column = columns[..., number]
+        if axis not in cut and (column == column.flat[0]).all():
+            starts[axis] = column.flat[0]
+        else:
+            left.append(number)
+    x = _slices(op, x, starts) if starts else x
+    return x, constant(columns[..., left]), [taken[number] for number in left]
+
+
+def _slices(op: Operation, x: Value, starts: Mapping[int, Any]) -> Value:
+    """The slice from these starts, as large as ``slice_sizes`` on their axes."""
+    first, limits = [0] * len(x.shape), list(x.shape)
+    for axis, start in starts.items():
+        size = op.params["slice_sizes"][axis]
+        first[axis] = inside(op, int(start), x.shape[axis] - size)
+        if first[axis] != start and op.params["mode"] == GatherScatterMode.FILL_OR_DROP:
             op.refuse("takes entries outside of the array")
-        starts[axis] = found
-    limits = [start + size for start, size in zip(starts, sizes, strict=True)]
-    return squeezed(
-        op, sliced(op, x, starts, limits, (1,) * len(starts)), numbers.collapsed_slice_dims
-    )
+        limits[axis] = first[axis] + size
+    return sliced(op, x, first, limits, (1,) * len(first))
 
 
 def _bounded(op: Operation, indices: Value, bounds: list[int]) -> tuple[Value, Value | None]:
@@ -85,20 +110,19 @@ def _bounded(op: Operation, indices: Value, bounds: list[int]) -> tuple[Value, V
         inside = ((given >= 0) & (given <= most)).all(-1)
         found = constant(given.clip(0, most))
         return found, None if not fills or inside.all() else constant(inside)
-    if op.params["mode"] == GatherScatterMode.PROMISE_IN_BOUNDS:
-        most = None
 
     def program(indices: jax.Array) -> tuple[jax.Array, jax.Array]:
-        within = (indices >= 0) & (indices <= np.array(bounds, indices.dtype))
-        return indices.clip(0, np.array(bounds, indices.dtype)), within.all(-1)
+        most = jnp.array(bounds, indices.dtype).reshape(*(1,) * (indices.ndim - 1), -1)
+        within = (indices >= 0) & (indices <= most)
+        return jnp.minimum(jnp.maximum(indices, 0), most), within.all(-1)
 
-    clipped, inside = traced(op, program, indices)
+    clipped, inside = _traced(op, program, indices)
     name = op.cast(clipped.name, clipped.dtype, _INT64)
     found = Value(clipped.shape, _INT64, clipped.stored, clipped.axes, name)
     return found, inside if fills else None
 
 
-def traced(op: Operation, program: object, *values: Value) -> list[Value]:
+def _traced(op: Operation, program: Callable[..., Any], *values: Value) -> list[Value]:
     """The outputs of a function of JAX for these values."""
     types = [jax.ShapeDtypeStruct(value.shape, value.dtype) for value in values]
     found = jax.make_jaxpr(program)(*types)
@@ -115,7 +139,7 @@ def _filled(op: Operation, found: Value, inside: Value, at: list[int]) -> Value:
         shown = jax.lax.broadcast_in_dim(inside, found.shape, at)
         return jax.lax.select(shown, found, jax.lax.full_like(found, fill))
 
-    return traced(op, program, found, inside)[0]
+    return _traced(op, program, found, inside)[0]
 
 
 def scatter(op: Operation) -> Value:
@@ -140,7 +164,7 @@ def scatter(op: Operation) -> Value:
         more = [(0, 0, 0)] * last + [(0, 1, 0)]
         return jax.lax.pad(x, np.zeros((), x.dtype), more), places[..., 0]
 
-    longer, places = traced(op, program, x, indices)
+    longer, places = _traced(op, program, x, indices)
     kind = {"scatter": "none"}.get(op.name, op.name.replace("-", "_").rpartition("_")[2])
     name = op.node(
         "ScatterElements",
@@ -156,5 +180,7 @@ def scatter(op: Operation) -> Value:
 
 RULES = {
     "gather": gather,
-    **dict.fromkeys(("scatter", "scatter-add", "scatter-max", "scatter-min", "scatter-mul"), scatter),
+    **dict.fromkeys(
+        ("scatter", "scatter-add", "scatter-max", "scatter-min", "scatter-mul"), scatter
+    ),
 }

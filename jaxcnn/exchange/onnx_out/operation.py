@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxcnn.errors import InputError
 from jaxcnn.exchange.onnx_out.value import Shape, Value, carrier
-from jaxcnn.inspect.equations import where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ class Operation:
       values: its inputs.
       graph: the graph to which nodes are added.
       run: the outputs of an inner program: ``run(jaxpr, constants, inputs)``.
+      place: file and line of the model's code.
       after: the path of the last parameter that an earlier equation used.
     """
 
@@ -33,6 +33,7 @@ class Operation:
     values: list[Value]
     graph: Graph
     run: Callable[[Any, Sequence[Any], Sequence[Value]], list[Value]]
+    place: str = ""
     after: str = ""
 
     @property
@@ -57,9 +58,8 @@ class Operation:
 
     def refuse(self, reason: str = "has no rule for ONNX") -> NoReturn:
         """Raises an error that names the primitive and its place in the model."""
-        stack = str(getattr(self.eqn.source_info, "name_stack", ""))
-        places = (where(self.eqn), stack, f"after {self.after}" if self.after else "")
-        place = ", ".join(filter(None, places))
+        places = filter(None, (self.place, f"after {self.after}" if self.after else ""))
+        place = ", ".join(places)
         at = f" ({place})" if place else ""
         raise InputError(
             f"{self.name}{at} {reason}; write the model without it, or export to .stablehlo"

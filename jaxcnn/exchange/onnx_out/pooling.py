@@ -30,6 +30,7 @@ def pool(op: Operation) -> Value:
     x = op.whole(op.values[0])
     fill = {"max": lowest, "min": highest, "sum": lambda _: 0}[kind](x.dtype)
     windows = _windows(op.params)
+    empty = kind != "sum" and any(map(_misses, windows, x.shape, op.params["base_dilation"]))
     # A pool of ONNX has at most the padding of its window, and no cells between cells.
     config = []
     for axis, (size, _, dilation, low, high) in enumerate(windows):
@@ -44,7 +45,8 @@ def pool(op: Operation) -> Value:
     order = _order(x, pooled)
     if not pooled:
         return x
-    if order is None or not jnp.issubdtype(x.dtype, jnp.floating):
+    # ONNX Runtime's maximum of no cell is a finite number.
+    if empty or order is None or not jnp.issubdtype(x.dtype, jnp.floating):
         config = [(low, high, 0) for *_, low, high in windows]
         return _by_taps(op, padded(op, x, config, fill), windows, kind)
     spatial = [windows[axis] for axis in order[2:]]
@@ -68,6 +70,17 @@ def _windows(params: dict[str, Any]) -> list[tuple[int, int, int, int, int]]:
         (int(size), int(stride), int(dilation), *map(int, pads))
         for size, stride, dilation, pads in each
     ]
+
+
+def _misses(window: tuple[int, int, int, int, int], size: Any, base: int) -> bool:
+    """Whether a window on this axis has no cell but padding."""
+    taps, stride, dilation, low, high = window
+    if not isinstance(size, int):
+        return False
+    last = (size - 1) * base
+    first = np.arange(0, last + 1 + low + high - dilation * (taps - 1), stride) - low
+    read = first[:, None] + dilation * np.arange(taps)
+    return not ((read >= 0) & (read <= last) & (read % base == 0)).any(1).all()
 
 
 def _order(x: Value, pooled: Sequence[int]) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from jaxcnn.exchange.onnx_out.folding import computed
 from jaxcnn.exchange.onnx_out.operation import Operation
 from jaxcnn.exchange.onnx_out.rules import RULES
 from jaxcnn.exchange.onnx_out.value import Value, constant
-from jaxcnn.inspect.equations import inner_of
+from jaxcnn.inspect.equations import inner_of, where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ class Walk:
 
     def __init__(self, graph: Graph, closed_over: Mapping[int, str]) -> None:
         self._graph, self._closed_over, self._after = graph, closed_over, ""
+        self._place = ""
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """The outputs of a program for these inputs."""
@@ -41,7 +42,10 @@ class Walk:
             known[variable] = constant(array, origin)
         known.update(zip(jaxpr.invars, inputs, strict=True))
         for eqn in jaxpr.eqns:
+            before = self._place
+            self._place = where(eqn) or before  # that of the call, for programs JAX keeps
             outputs = self._outputs(eqn, [value_of(atom) for atom in eqn.invars])
+            self._place = before
             known.update(zip(eqn.outvars, outputs, strict=True))
         return [value_of(atom) for atom in jaxpr.outvars]
 
@@ -51,9 +55,9 @@ class Walk:
         return op.tensor(op.whole(value))
 
     def _outputs(self, eqn: Any, values: list[Value]) -> list[Value]:
-        op = Operation(eqn, values, self._graph, self.run, self._after)
+        op = Operation(eqn, values, self._graph, self.run, self._place, self._after)
         self._after = next((v.origin for v in values[::-1] if v.origin), self._after)
-        if all(value.is_constant for value in values):
+        if values and all(value.is_constant for value in values):
             found = computed(op)
             if found is not None:
                 return found
