@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
+    "exchange": ANYONE | {"geometry", "convolve", "inspect", "files", "extra"},
     "models": ANYONE | {"geometry", "ops", "nn", "files", "extra"},
     "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "bench": ANYONE | {"geometry", "convolve", "ops", "inspect", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
-    | {"bench", "environment", "files", "extra"},
+    | {"exchange", "bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
