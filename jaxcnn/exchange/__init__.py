@@ -1,0 +1,4 @@
+"""Networks in and out: files of other frameworks.
+
+``onnx_in`` reads ONNX graphs as functions. Imports geometry, shapes and ops.
+"""
