@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.exchange.onnx_in.operators import OPERATORS
@@ -65,7 +66,7 @@ class Graph:
     nodes: tuple[Node, ...]
 
     def __call__(self, params: Mapping[str, Any], *inputs: Any) -> Any:
-        values: dict[str, Value | None] = {"": None, **self.constants}
+        values: dict[str, Any] = {"": None, **self.constants}
         values |= self._checked_params(params)
         values |= self._checked_inputs(inputs)
         for node in self.nodes:
@@ -98,7 +99,7 @@ class Graph:
 
     def _checked_input(self, about: Input, value: Any) -> Value:
         if about.name in self.settings:
-            if isinstance(value, jax.core.Tracer):
+            if isinstance(value, Tracer):
                 raise InputError(
                     f"input {about.name!r} must be known when the function is traced, because "
                     f"shapes depend on it; pass a NumPy array from outside of jax.jit"
@@ -122,8 +123,8 @@ def _shape_text(shape: tuple[int | str | None, ...]) -> str:
     return f"({', '.join('?' if size is None else str(size) for size in shape)})"
 
 
-def _compute(node: Node, inputs: Sequence[Value | None]) -> list[Value]:
-    """The outputs of a node."""
+def _compute(node: Node, inputs: Sequence[Any]) -> list[Value]:
+    """The outputs of a node; an input that is left out is None."""
     operator = OPERATORS[node.op_type]
     for position in operator.settings:
         given = inputs[position] if position < len(inputs) else None
@@ -142,7 +143,7 @@ def _compute(node: Node, inputs: Sequence[Value | None]) -> list[Value]:
         arrays = [channels_last(inputs[0]), *arrays] if maps else arrays
     found = operator.compute(node, *arrays)
     outputs = found if isinstance(found, tuple | list) else [found]
-    return [Maps(each) if maps else _as_value(each) for each in outputs]
+    return [Maps(each) if maps and each.ndim > 2 else _as_value(each) for each in outputs]
 
 
 def _as_value(found: Any) -> Value:

@@ -36,6 +36,11 @@ class Node:
         return f"{self.op_type} {self.name!r}"
 
 
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays, for operators without attributes, as :attr:`Operator.compute`."""
+    return lambda _, *arrays: function(*arrays)
+
+
 @dataclass(frozen=True)
 class Operator:
     """How the nodes of a type are computed.

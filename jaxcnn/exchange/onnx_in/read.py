@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn.errors import InputError
 from jaxcnn.exchange.onnx_in.graph import Graph, Input
 from jaxcnn.exchange.onnx_in.node import Node
 from jaxcnn.exchange.onnx_in.operators import OPERATORS
+from jaxcnn.exchange.onnx_in.values import DTYPES
 from jaxcnn.extra import requires_extra
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
 OLDEST = 7
 """The first version of ONNX's operators that broadcasts as NumPy does."""
@@ -177,8 +179,7 @@ def _attribute(onnx: Any, attribute: Any, path: Path) -> Any:
 
 
 def _array(onnx: Any, tensor: Any, path: Path) -> np.ndarray:
-    if tensor.data_type == onnx.TensorProto.STRING:
-        raise InputError(f"{path}: tensor {tensor.name!r} holds text, which is not supported")
+    _require_numbers(onnx, f"tensor {tensor.name!r}", tensor.data_type, path)
     try:
         return onnx.numpy_helper.to_array(tensor, base_dir=str(path.parent))
     except Exception as error:  # a damaged tensor may raise anything
@@ -187,14 +188,23 @@ def _array(onnx: Any, tensor: Any, path: Path) -> np.ndarray:
 
 def _input(onnx: Any, value: Any, path: Path) -> Input:
     kind = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or kind.elem_type == onnx.TensorProto.STRING:
-        raise InputError(f"{path}: input {value.name!r} is not an array of numbers")
+    if not value.type.HasField("tensor_type"):
+        raise InputError(f"{path}: input {value.name!r} is not an array")
+    _require_numbers(onnx, f"input {value.name!r}", kind.elem_type, path)
     sizes = (
         size.dim_value if size.HasField("dim_value") else size.dim_param or None
         for size in kind.shape.dim
     )
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    return Input(value.name, tuple(sizes) if kind.HasField("shape") else None, dtype)
+    shape = tuple(sizes) if kind.HasField("shape") else None
+    return Input(value.name, shape, DTYPES[kind.elem_type])
+
+
+def _require_numbers(onnx: Any, what: str, kind: int, path: Path) -> None:
+    if kind not in DTYPES:
+        name = onnx.TensorProto.DataType.Name(kind)
+        raise InputError(
+            f"{path}: {what} holds {name}; supported are {', '.join(map(str, DTYPES.values()))}"
+        )
 
 
 def _refuse_unsupported(nodes: Sequence[Node], model: Any, path: Path) -> None:

@@ -7,7 +7,6 @@ data or on parameters is a JAX array, or :class:`Maps`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,15 +15,34 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 Array = np.ndarray | jax.Array
+
+_NAMES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
+}
+DTYPES = {number: np.dtype(jnp.dtype(name)) for number, name in _NAMES.items()}
+"""The dtypes that are supported, by the number that ONNX gives them."""
 
 
 @dataclass(frozen=True)
 class Maps:
     """Feature maps (N, *spatial, C), which are (N, C, *spatial) in ONNX."""
 
-    array: jax.Array
+    array: Array
 
     @property
     def ndim(self) -> int:
@@ -50,7 +68,11 @@ def onnx_order(value: Value) -> Array:
 
 def channels_last(value: Value) -> jax.Array:
     """The array with the channels last."""
-    return value.array if isinstance(value, Maps) else jnp.moveaxis(jnp.asarray(value), 1, -1)
+    return (
+        jnp.asarray(value.array)
+        if isinstance(value, Maps)
+        else jnp.moveaxis(jnp.asarray(value), 1, -1)
+    )
 
 
 def namespace(*arrays: Any) -> ModuleType:

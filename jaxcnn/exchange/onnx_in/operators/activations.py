@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.exchange.onnx_in.node import Operator
+from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.values import layout_of, onnx_order
 from jaxcnn.shapes import widened
 
@@ -18,88 +18,53 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_in.values import Array, Value
 
 
-def relu(node: Node, x: Array) -> jax.Array:
-    return jax.nn.relu(x)
-
-
-def leaky_relu(node: Node, x: Array) -> jax.Array:
+def _leaky_relu(node: Node, x: Array) -> jax.Array:
     return jnp.where(x >= 0, x, x * jnp.asarray(node.get("alpha", 0.01), x.dtype))
 
 
-def prelu(node: Node, x: Array, slope: Array) -> jax.Array:
-    return jnp.where(x >= 0, x, x * slope)
-
-
-def elu(node: Node, x: Array) -> jax.Array:
+def _elu(node: Node, x: Array) -> jax.Array:
     return jax.nn.elu(x, jnp.asarray(node.get("alpha", 1.0), x.dtype))
 
 
-def celu(node: Node, x: Array) -> jax.Array:
+def _celu(node: Node, x: Array) -> jax.Array:
     return jax.nn.celu(x, jnp.asarray(node.get("alpha", 1.0), x.dtype))
 
 
-def selu(node: Node, x: Array) -> jax.Array:
+def _selu(node: Node, x: Array) -> jax.Array:
     alpha = jnp.asarray(node.get("alpha", 1.67326319217681884765625), x.dtype)
     gamma = jnp.asarray(node.get("gamma", 1.05070102214813232421875), x.dtype)
     return gamma * jax.nn.elu(x, alpha)
 
 
-def gelu(node: Node, x: Array) -> jax.Array:
+def _gelu(node: Node, x: Array) -> jax.Array:
     return jax.nn.gelu(x, approximate=node.get("approximate", "none") == "tanh")
 
 
-def sigmoid(node: Node, x: Array) -> jax.Array:
-    return jax.nn.sigmoid(x)
-
-
-def hard_sigmoid(node: Node, x: Array) -> jax.Array:
+def _hard_sigmoid(node: Node, x: Array) -> jax.Array:
     alpha, beta = node.get("alpha", 0.2), node.get("beta", 0.5)
     return jnp.clip(x * jnp.asarray(alpha, x.dtype) + jnp.asarray(beta, x.dtype), 0, 1)
 
 
-def hard_swish(node: Node, x: Array) -> jax.Array:
-    return jax.nn.hard_swish(x)
-
-
-def softplus(node: Node, x: Array) -> jax.Array:
-    return jax.nn.softplus(x)
-
-
-def softsign(node: Node, x: Array) -> jax.Array:
-    return jax.nn.soft_sign(x)
-
-
-def mish(node: Node, x: Array) -> jax.Array:
-    return jax.nn.mish(x)
-
-
-def swish(node: Node, x: Array) -> jax.Array:
+def _swish(node: Node, x: Array) -> jax.Array:
     return x * jax.nn.sigmoid(x * jnp.asarray(node.get("alpha", 1.0), x.dtype))
 
 
-def thresholded_relu(node: Node, x: Array) -> jax.Array:
+def _thresholded_relu(node: Node, x: Array) -> jax.Array:
     return jnp.where(x > node.get("alpha", 1.0), x, jnp.zeros((), x.dtype))
 
 
-def shrink(node: Node, x: Array) -> jax.Array:
+def _shrink(node: Node, x: Array) -> jax.Array:
     edge, bias = node.get("lambd", 0.5), jnp.asarray(node.get("bias", 0.0)).astype(x.dtype)
     zero = jnp.zeros((), x.dtype)
     return jnp.where(x < -edge, x + bias, jnp.where(x > edge, x - bias, zero))
 
 
-def softmax(node: Node, x: Value) -> Value:
+def _softmax(node: Node, x: Value) -> Value:
     return _along_axis(node, x, jax.nn.softmax)
 
 
-def log_softmax(node: Node, x: Value) -> Value:
+def _log_softmax(node: Node, x: Value) -> Value:
     return _along_axis(node, x, jax.nn.log_softmax)
-
-
-def hardmax(node: Node, x: Value) -> Value:
-    """1 at the first of the largest cells, 0 elsewhere."""
-    return _along_axis(
-        node, x, lambda a, axis: jax.nn.one_hot(jnp.argmax(a, axis), a.shape[axis], axis=axis)
-    )
 
 
 def _along_axis(node: Node, x: Value, compute: Callable[..., jax.Array]) -> Value:
@@ -118,24 +83,27 @@ def _narrowed(x: jax.Array, axis: int, compute: Callable[..., jax.Array]) -> jax
     return compute(widened(x), axis=axis).astype(x.dtype)
 
 
+_PLAIN = {
+    "HardSwish": jax.nn.hard_swish,
+    "Mish": jax.nn.mish,
+    "PRelu": lambda x, slope: jnp.where(x >= 0, x, x * slope),
+    "Relu": jax.nn.relu,
+    "Sigmoid": jax.nn.sigmoid,
+    "Softplus": jax.nn.softplus,
+    "Softsign": jax.nn.soft_sign,
+}
+
 OPERATORS = {
-    "Celu": Operator(celu, "broadcast"),
-    "Elu": Operator(elu, "broadcast"),
-    "Gelu": Operator(gelu, "broadcast", accepts={"approximate": ("none", "tanh")}),
-    "HardSigmoid": Operator(hard_sigmoid, "broadcast"),
-    "HardSwish": Operator(hard_swish, "broadcast"),
-    "Hardmax": Operator(hardmax, "values"),
-    "LeakyRelu": Operator(leaky_relu, "broadcast"),
-    "LogSoftmax": Operator(log_softmax, "values"),
-    "Mish": Operator(mish, "broadcast"),
-    "PRelu": Operator(prelu, "broadcast"),
-    "Relu": Operator(relu, "broadcast"),
-    "Selu": Operator(selu, "broadcast"),
-    "Shrink": Operator(shrink, "broadcast"),
-    "Sigmoid": Operator(sigmoid, "broadcast"),
-    "Softmax": Operator(softmax, "values"),
-    "Softplus": Operator(softplus, "broadcast"),
-    "Softsign": Operator(softsign, "broadcast"),
-    "Swish": Operator(swish, "broadcast"),
-    "ThresholdedRelu": Operator(thresholded_relu, "broadcast"),
+    **{name: Operator(plain(function), "broadcast") for name, function in _PLAIN.items()},
+    "Celu": Operator(_celu, "broadcast"),
+    "Elu": Operator(_elu, "broadcast"),
+    "Gelu": Operator(_gelu, "broadcast", accepts={"approximate": ("none", "tanh")}),
+    "HardSigmoid": Operator(_hard_sigmoid, "broadcast"),
+    "LeakyRelu": Operator(_leaky_relu, "broadcast"),
+    "LogSoftmax": Operator(_log_softmax, "values"),
+    "Selu": Operator(_selu, "broadcast"),
+    "Shrink": Operator(_shrink, "broadcast"),
+    "Softmax": Operator(_softmax, "values"),
+    "Swish": Operator(_swish, "broadcast"),
+    "ThresholdedRelu": Operator(_thresholded_relu, "broadcast"),
 }

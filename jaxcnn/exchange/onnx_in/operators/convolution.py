@@ -33,13 +33,15 @@ def window_attributes(node: Node, *names: str) -> dict[str, Any]:
 CONV = ("auto_pad", "dilations", "group", "pads", "strides")
 
 
-def conv(node: Node, x: jax.Array, weight: Array, bias: Array | None = None) -> jax.Array:
+def _conv(node: Node, x: jax.Array, weight: Array, bias: Array | None = None) -> jax.Array:
     kernel = kernel_from_torch(jnp.asarray(weight))
     attributes = window_attributes(node, *CONV)
     return convolve(x, kernel, bias, **conventions.conv(kernel.shape[:-2], **attributes))
 
 
-def conv_transpose(node: Node, x: jax.Array, weight: Array, bias: Array | None = None) -> jax.Array:
+def _conv_transpose(
+    node: Node, x: jax.Array, weight: Array, bias: Array | None = None
+) -> jax.Array:
     kernel = kernel_from_torch(jnp.asarray(weight))
     attributes = window_attributes(node, *CONV, "output_padding", "output_shape")
     arguments = conventions.conv_transpose(
@@ -51,6 +53,6 @@ def conv_transpose(node: Node, x: jax.Array, weight: Array, bias: Array | None =
 
 
 OPERATORS = {
-    "Conv": Operator(conv, "maps"),
-    "ConvTranspose": Operator(conv_transpose, "maps"),
+    "Conv": Operator(_conv, "maps"),
+    "ConvTranspose": Operator(_conv_transpose, "maps"),
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.exchange.onnx_in.node import Operator
+from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.values import namespace
 
 if TYPE_CHECKING:
@@ -59,28 +59,26 @@ _FUNCTIONS = {  # NumPy's names, and JAX's
 }
 
 
-def function(node: Node, *arrays: Array) -> Array:
+def _function(node: Node, *arrays: Array) -> Array:
     return getattr(namespace(*arrays), _FUNCTIONS[node.op_type])(*arrays)
 
 
-def reciprocal(node: Node, x: Array) -> Array:
-    return np.ones((), x.dtype) / x
-
-
-def div(node: Node, x: Array, y: Array) -> Array:
+def _div(x: Array, y: Array) -> Array:
     """The quotient; of integers rounded towards zero, as in C."""
-    if jnp.issubdtype(x.dtype, jnp.inexact) or x.dtype == object:
-        return x / y if x.dtype != object else x // y
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x / y
     quotient = x // y
+    if quotient.dtype == object:  # symbolic sizes, which are positive
+        return quotient
     inexact = quotient * y != x
     return quotient + (inexact & ((x < 0) != (y < 0))).astype(quotient.dtype)
 
 
-def mod(node: Node, x: Array, y: Array) -> Array:
+def _mod(node: Node, x: Array, y: Array) -> Array:
     return (namespace(x, y).fmod if node.get("fmod", 0) else namespace(x, y).mod)(x, y)
 
 
-def power(node: Node, x: Array, y: Array) -> Array:
+def _power(x: Array, y: Array) -> Array:
     """x**y in the dtype of x."""
     if isinstance(y, np.ndarray) and y.size == 1 and float(y.item()).is_integer():
         whole = int(y.item())
@@ -91,21 +89,21 @@ def power(node: Node, x: Array, y: Array) -> Array:
     return jnp.power(base, jnp.asarray(y).astype(base.dtype)).astype(x.dtype)
 
 
-def fold(node: Node, *arrays: Array) -> Array:
+def _fold(node: Node, *arrays: Array) -> Array:
     """Sum, Mean, Max and Min of any number of arrays."""
     names = {"Sum": "add", "Mean": "add", "Max": "maximum", "Min": "minimum"}
     total = reduce(getattr(namespace(*arrays), names[node.op_type]), arrays)
     return total / len(arrays) if node.op_type == "Mean" else total
 
 
-def is_inf(node: Node, x: Array) -> Array:
+def _is_inf(node: Node, x: Array) -> Array:
     found = namespace(x).isinf(x)
     if not node.get("detect_negative", 1):
         found = found & (x > 0)
     return found if node.get("detect_positive", 1) else found & (x < 0)
 
 
-def clip(node: Node, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+def _clip(node: Node, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
     """min(max(x, low), high); before opset 11 the bounds were attributes."""
     xp = namespace(x)
     low = node.get("min") if low is None else low
@@ -114,25 +112,17 @@ def clip(node: Node, x: Array, low: Array | None = None, high: Array | None = No
     return x if high is None else xp.minimum(x, xp.asarray(high, x.dtype))
 
 
-def erf(node: Node, x: Array) -> Array:
-    return jax.scipy.special.erf(jnp.asarray(x))
-
-
-def identity(node: Node, x: Any) -> Any:
-    return x
-
-
 _broadcast = partial(Operator, layout="broadcast")
 
 OPERATORS = {
-    **dict.fromkeys(_FUNCTIONS, _broadcast(function)),
-    **dict.fromkeys(("Max", "Mean", "Min", "Sum"), _broadcast(fold)),
-    "Clip": _broadcast(clip),
-    "Div": _broadcast(div),
-    "Erf": _broadcast(erf),
-    "Identity": Operator(identity, "values"),
-    "IsInf": _broadcast(is_inf),
-    "Mod": _broadcast(mod),
-    "Pow": _broadcast(power),
-    "Reciprocal": _broadcast(reciprocal),
+    **dict.fromkeys(_FUNCTIONS, _broadcast(_function)),
+    **dict.fromkeys(("Max", "Mean", "Min", "Sum"), _broadcast(_fold)),
+    "Clip": _broadcast(_clip),
+    "Div": _broadcast(plain(_div)),
+    "Erf": _broadcast(plain(lambda x: jax.scipy.special.erf(jnp.asarray(x)))),
+    "Identity": Operator(plain(lambda value: value), "values"),
+    "IsInf": _broadcast(_is_inf),
+    "Mod": _broadcast(_mod),
+    "Pow": _broadcast(plain(_power)),
+    "Reciprocal": _broadcast(plain(lambda x: np.ones((), x.dtype) / x)),
 }

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_in.values import Array
 
 
-def gather(node: Node, x: Array, indices: Array) -> Array:
+def _gather(node: Node, x: Array, indices: Array) -> Array:
     return namespace(x, indices).take(x, indices, node.get("axis", 0))
 
 
-def gather_elements(node: Node, x: Array, indices: Array) -> Array:
+def _gather_elements(node: Node, x: Array, indices: Array) -> Array:
     axis = node.get("axis", 0) % x.ndim
     # Each index array is smaller than x on the other axes, or as large.
     others = tuple(slice(n if axis != i else None) for i, n in enumerate(indices.shape))
     return jnp.take_along_axis(jnp.asarray(x)[others], jnp.asarray(indices), axis)
 
 
-def gather_nd(node: Node, x: Array, indices: Array) -> jax.Array:
+def _gather_nd(node: Node, x: Array, indices: Array) -> jax.Array:
     def pick(x: jax.Array, indices: jax.Array) -> jax.Array:
         return x[tuple(jnp.moveaxis(indices, -1, 0))]
 
@@ -36,12 +36,12 @@ def gather_nd(node: Node, x: Array, indices: Array) -> jax.Array:
     return pick(jnp.asarray(x), jnp.asarray(indices))
 
 
-def scatter_nd(node: Node, x: Array, indices: Array, updates: Array) -> jax.Array:
+def _scatter_nd(node: Node, x: Array, indices: Array, updates: Array) -> jax.Array:
     places = tuple(jnp.moveaxis(jnp.asarray(indices), -1, 0))
     return _write(node, x, places, updates)
 
 
-def scatter_elements(node: Node, x: Array, indices: Array, updates: Array) -> jax.Array:
+def _scatter_elements(node: Node, x: Array, indices: Array, updates: Array) -> jax.Array:
     axis = node.get("axis", 0) % x.ndim
     indices = jnp.asarray(indices)
     places = [
@@ -60,7 +60,7 @@ def _write(node: Node, x: Array, places: tuple[jax.Array, ...], updates: Array) 
     return getattr(cells, _WRITES[node.get("reduction", "none")])(jnp.asarray(updates))
 
 
-def top_k(node: Node, x: Array, k: np.ndarray) -> tuple[jax.Array, jax.Array]:
+def _top_k(node: Node, x: Array, k: np.ndarray) -> tuple[jax.Array, jax.Array]:
     axis = node.get("axis", -1) % x.ndim
     order = jnp.argsort(jnp.asarray(x), axis, descending=bool(node.get("largest", 1)))
     kept = jax.lax.slice_in_dim(order, 0, integers(k)[0], axis=axis)
@@ -70,10 +70,10 @@ def top_k(node: Node, x: Array, k: np.ndarray) -> tuple[jax.Array, jax.Array]:
 _REDUCTIONS = {"reduction": tuple(_WRITES)}
 
 OPERATORS = {
-    "Gather": Operator(gather),
-    "GatherElements": Operator(gather_elements),
-    "GatherND": Operator(gather_nd),
-    "ScatterElements": Operator(scatter_elements, accepts=_REDUCTIONS),
-    "ScatterND": Operator(scatter_nd, accepts=_REDUCTIONS),
-    "TopK": Operator(top_k, settings=(1,)),
+    "Gather": Operator(_gather),
+    "GatherElements": Operator(_gather_elements),
+    "GatherND": Operator(_gather_nd),
+    "ScatterElements": Operator(_scatter_elements, accepts=_REDUCTIONS),
+    "ScatterND": Operator(_scatter_nd, accepts=_REDUCTIONS),
+    "TopK": Operator(_top_k, settings=(1,)),
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_in.values import Array
 
 
-def batch_norm(
+def _batch_norm(
     node: Node, x: jax.Array, scale: Array, bias: Array, mean: Array, variance: Array
 ) -> tuple[jax.Array, ...]:
     """With training_mode, by the statistics of x; then also the new running ones."""
@@ -37,12 +37,12 @@ def batch_norm(
     return (y, *running)
 
 
-def instance_norm(node: Node, x: jax.Array, scale: Array, bias: Array) -> jax.Array:
+def _instance_norm(node: Node, x: jax.Array, scale: Array, bias: Array) -> jax.Array:
     moments = _moments(x, tuple(range(1, x.ndim - 1)))
     return _affine(x, _standardized(x, *moments, node.get("epsilon", 1e-5)), scale, bias)
 
 
-def group_norm(node: Node, x: jax.Array, scale: Array, bias: Array) -> jax.Array:
+def _group_norm(node: Node, x: jax.Array, scale: Array, bias: Array) -> jax.Array:
     """Before opset 21 scale and bias have an entry for each group, since then for each channel."""
     groups, channels = node.get("num_groups"), x.shape[-1]
     parts = x.reshape(*x.shape[:-1], groups, channels // groups)
@@ -53,7 +53,7 @@ def group_norm(node: Node, x: jax.Array, scale: Array, bias: Array) -> jax.Array
     return _affine(x, y, scale, bias)
 
 
-def layer_norm(
+def _layer_norm(
     node: Node, x: Array, scale: Array, bias: Array | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The result, the means, and the inverse standard deviations."""
@@ -64,7 +64,7 @@ def layer_norm(
     return (y if bias is None else y + with_rank(bias, x.ndim)), mean, inverse
 
 
-def rms_norm(node: Node, x: Array, scale: Array) -> jax.Array:
+def _rms_norm(node: Node, x: Array, scale: Array) -> jax.Array:
     x = jnp.asarray(x)
     axes = tuple(range(node.get("axis", -1) % x.ndim, x.ndim))
     wide = widened(x)
@@ -73,7 +73,7 @@ def rms_norm(node: Node, x: Array, scale: Array) -> jax.Array:
     return y.astype(x.dtype) * with_rank(scale, x.ndim)
 
 
-def lrn(node: Node, x: jax.Array) -> jax.Array:
+def _lrn(node: Node, x: jax.Array) -> jax.Array:
     """x / (bias + alpha/size * sum of the squares of ``size`` channels around)**beta."""
     size, wide = node.get("size"), widened(x)
     before, after = (size - 1) // 2, size // 2
@@ -84,7 +84,7 @@ def lrn(node: Node, x: jax.Array) -> jax.Array:
     return (wide / base ** node.get("beta", 0.75)).astype(x.dtype)
 
 
-def lp_norm(node: Node, x: Array) -> jax.Array:
+def _lp_norm(node: Node, x: Array) -> jax.Array:
     """x over its 1-norm or 2-norm along an axis; 0 where the norm is 0."""
     wide, axis = widened(jnp.asarray(x)), node.get("axis", -1)
     if node.get("p", 2) == 1:
@@ -96,7 +96,7 @@ def lp_norm(node: Node, x: Array) -> jax.Array:
     return (wide * scale).astype(x.dtype)
 
 
-def mean_variance_norm(node: Node, x: Array) -> jax.Array:
+def _mean_variance_norm(node: Node, x: Array) -> jax.Array:
     x = jnp.asarray(x)
     moments = _moments(x, tuple(axis % x.ndim for axis in node.get("axes", [0, 2, 3])))
     return _standardized(x, *moments, 1e-9).astype(x.dtype)
@@ -125,12 +125,12 @@ def _affine(x: jax.Array, y: jax.Array, scale: Array, bias: Array) -> jax.Array:
 
 
 OPERATORS = {
-    "BatchNormalization": Operator(batch_norm, "maps", accepts={"spatial": (1,)}),
-    "GroupNormalization": Operator(group_norm, "maps"),
-    "InstanceNormalization": Operator(instance_norm, "maps"),
-    "LRN": Operator(lrn, "maps"),
-    "LayerNormalization": Operator(layer_norm, accepts={"stash_type": (1,)}),
-    "LpNormalization": Operator(lp_norm, accepts={"p": (2, 1)}),
-    "MeanVarianceNormalization": Operator(mean_variance_norm),
-    "RMSNormalization": Operator(rms_norm, accepts={"stash_type": (1,)}),
+    "BatchNormalization": Operator(_batch_norm, "maps", accepts={"spatial": (1,)}),
+    "GroupNormalization": Operator(_group_norm, "maps"),
+    "InstanceNormalization": Operator(_instance_norm, "maps"),
+    "LRN": Operator(_lrn, "maps"),
+    "LayerNormalization": Operator(_layer_norm, accepts={"stash_type": (1,)}),
+    "LpNormalization": Operator(_lp_norm, accepts={"p": (2, 1)}),
+    "MeanVarianceNormalization": Operator(_mean_variance_norm),
+    "RMSNormalization": Operator(_rms_norm, accepts={"stash_type": (1,)}),
 }

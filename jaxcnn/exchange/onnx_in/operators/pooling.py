@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn import ops
-from jaxcnn.exchange.onnx_in.node import Operator
+from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.operators.convolution import window_attributes
-from jaxcnn.exchange.onnx_in.values import integers
+from jaxcnn.exchange.onnx_in.values import canonical, integers
 from jaxcnn.geometry import conventions
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from jaxcnn.exchange.onnx_in.node import Node
     from jaxcnn.exchange.onnx_in.values import Array
 
 POOL = ("auto_pad", "ceil_mode", "dilations", "pads", "strides")
 
 
-def max_pool(node: Node, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
+def _max_pool(node: Node, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
     arguments = conventions.onnx.max_pool(
         node.get("kernel_shape"), **window_attributes(node, *POOL)
     )
@@ -33,7 +33,8 @@ def max_pool(node: Node, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array
     sizes = x.shape[1:-1]
     if node.get("storage_order", 0):
         indices = _column_major(indices, sizes)
-    return values, indices + _first_cells(x.shape[0], sizes, x.shape[-1])
+    indices = indices + _first_cells(x.shape[0], sizes, x.shape[-1])
+    return values, indices.astype(canonical(np.int64))
 
 
 def _column_major(indices: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
@@ -52,29 +53,21 @@ def _first_cells(batch: int, sizes: tuple[int, ...], channels: int) -> jax.Array
     return maps * prod(sizes)
 
 
-def avg_pool(node: Node, x: jax.Array) -> jax.Array:
+def _avg_pool(node: Node, x: jax.Array) -> jax.Array:
     attributes = window_attributes(node, *POOL, "count_include_pad")
     return ops.avg_pool(x, **conventions.onnx.avg_pool(node.get("kernel_shape"), **attributes))
 
 
-def lp_pool(node: Node, x: jax.Array) -> jax.Array:
+def _lp_pool(node: Node, x: jax.Array) -> jax.Array:
     attributes = window_attributes(node, *POOL, "p")
     return ops.lp_pool(x, **conventions.onnx.lp_pool(node.get("kernel_shape"), **attributes))
 
 
-def global_avg_pool(node: Node, x: jax.Array) -> jax.Array:
-    return ops.global_avg_pool(x, keepdims=True)
-
-
-def global_max_pool(node: Node, x: jax.Array) -> jax.Array:
-    return ops.global_max_pool(x, keepdims=True)
-
-
-def global_lp_pool(node: Node, x: jax.Array) -> jax.Array:
+def _global_lp_pool(node: Node, x: jax.Array) -> jax.Array:
     return ops.global_lp_pool(x, node.get("p", 2), keepdims=True)
 
 
-def max_unpool(
+def _max_unpool(
     node: Node, x: jax.Array, indices: Array, output_shape: np.ndarray | None = None
 ) -> jax.Array:
     kernel = node.get("kernel_shape")
@@ -96,11 +89,11 @@ def max_unpool(
 
 
 OPERATORS = {
-    "AveragePool": Operator(avg_pool, "maps"),
-    "GlobalAveragePool": Operator(global_avg_pool, "maps"),
-    "GlobalLpPool": Operator(global_lp_pool, "maps"),
-    "GlobalMaxPool": Operator(global_max_pool, "maps"),
-    "LpPool": Operator(lp_pool, "maps"),
-    "MaxPool": Operator(max_pool, "maps"),
-    "MaxUnpool": Operator(max_unpool, "maps", settings=(2,)),
+    "AveragePool": Operator(_avg_pool, "maps"),
+    "GlobalAveragePool": Operator(plain(partial(ops.global_avg_pool, keepdims=True)), "maps"),
+    "GlobalLpPool": Operator(_global_lp_pool, "maps"),
+    "GlobalMaxPool": Operator(plain(partial(ops.global_max_pool, keepdims=True)), "maps"),
+    "LpPool": Operator(_lp_pool, "maps"),
+    "MaxPool": Operator(_max_pool, "maps"),
+    "MaxUnpool": Operator(_max_unpool, "maps", settings=(2,)),
 }

@@ -6,42 +6,45 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxcnn.exchange.onnx_in.node import Operator
-from jaxcnn.exchange.onnx_in.operators.constants import DTYPES
+from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.operators.convolution import CONV, window_attributes
 from jaxcnn.exchange.onnx_in.operators.matrix import matmul
+from jaxcnn.exchange.onnx_in.values import DTYPES
 from jaxcnn.geometry.conventions import onnx as conventions
 from jaxcnn.ops import conv as convolve
 from jaxcnn.ops import kernel_from_torch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from jaxcnn.exchange.onnx_in.node import Node
     from jaxcnn.exchange.onnx_in.values import Array
 
 
-def quantize(node: Node, x: Array, scale: Array, zero: Array | None = None) -> jax.Array:
+def _quantize(node: Node, x: Array, scale: Array, zero: Array | None = None) -> jax.Array:
     given = node.get("output_dtype", 0)
-    dtype = zero.dtype if zero is not None else np.dtype(DTYPES[given] if given else "uint8")
-    scale, zero = (_along(node, x, each) for each in (scale, zero))
-    return _saturated(jnp.asarray(x).astype(jnp.float32) / scale.astype(jnp.float32), zero, dtype)
+    dtype = DTYPES[given or 2] if zero is None else zero.dtype
+    real = jnp.asarray(x).astype(jnp.float32)
+    # The barrier keeps XLA from a product with the reciprocal, which is less exact.
+    divisor = jnp.broadcast_to(_along(node, x, scale).astype(jnp.float32), real.shape)
+    quotient = real / jax.lax.optimization_barrier(divisor)
+    return _saturated(quotient, zero if zero is None else _along(node, x, zero), dtype)
 
 
-def dequantize(node: Node, x: Array, scale: Array, zero: Array | None = None) -> jax.Array:
-    dtype = scale.dtype
-    scale, zero = (_along(node, x, each) for each in (scale, zero))
-    shifted = _less_zero(x, zero)
-    return (shifted.astype(jnp.float32) * scale.astype(jnp.float32)).astype(dtype)
+def _dequantize(node: Node, x: Array, scale: Array, zero: Array | None = None) -> jax.Array:
+    shifted = _less_zero(x, zero if zero is None else _along(node, x, zero))
+    factor = _along(node, x, scale).astype(jnp.float32)
+    return (shifted.astype(jnp.float32) * factor).astype(scale.dtype)
 
 
-def _along(node: Node, x: Array, array: Array | None) -> jax.Array | None:
+def _along(node: Node, x: Array, array: Array) -> jax.Array:
     """A scale or zero point in the shape in which it broadcasts with x.
 
     It is one number, one for each place on an axis, or one for each block of an axis.
     """
-    if array is None or array.size == 1:
-        return None if array is None else jnp.asarray(array).reshape((1,) * x.ndim)
+    if array.size == 1:
+        return jnp.asarray(array).reshape((1,) * x.ndim)
     axis = node.get("axis", 1) % x.ndim
     if array.ndim == 1:
         return jnp.asarray(array).reshape((-1,) + (1,) * (x.ndim - axis - 1))[(None,) * axis]
@@ -79,7 +82,7 @@ def _convolve(
     return convolve(_less_zero(x, zero), kernel, **arguments)
 
 
-def conv_integer(
+def _conv_integer(
     node: Node,
     x: jax.Array,
     weight: Array,
@@ -89,7 +92,7 @@ def conv_integer(
     return _convolve(node, x, weight, x_zero, weight_zero)
 
 
-def qlinear_conv(
+def _qlinear_conv(
     node: Node,
     x: jax.Array,
     x_scale: Array,
@@ -110,8 +113,8 @@ def qlinear_conv(
     return _saturated(total.astype(jnp.float32) * scale, zero, y_zero.dtype)
 
 
-def matmul_integer(
-    node: Node, a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
+def _matmul_integer(
+    a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
 ) -> jax.Array:
     if a_zero is not None and a_zero.ndim == 1:  # one for each row
         a_zero = a_zero[:, None]
@@ -119,11 +122,10 @@ def matmul_integer(
         None if z is None else jnp.asarray(z).reshape((1,) * (n.ndim - z.ndim) + z.shape)
         for z, n in ((a_zero, a), (b_zero, b))
     )
-    return matmul(node, _less_zero(a, next(zeros)), _less_zero(b, next(zeros)))
+    return matmul(_less_zero(a, next(zeros)), _less_zero(b, next(zeros)))
 
 
-def qlinear_matmul(
-    node: Node,
+def _qlinear_matmul(
     a: Array,
     a_scale: Array,
     a_zero: Array,
@@ -133,7 +135,7 @@ def qlinear_matmul(
     y_scale: Array,
     y_zero: Array,
 ) -> jax.Array:
-    total = matmul_integer(node, a, b, a_zero, b_zero)
+    total = _matmul_integer(a, b, a_zero, b_zero)
     rows = a_scale[:, None] if a_scale.ndim == 1 and a_scale.size > 1 else a_scale.reshape(())
     columns = b_scale if b_scale.size > 1 else b_scale.reshape(())
     scale = (rows * columns / y_scale.reshape(())).astype(jnp.float32)
@@ -142,24 +144,13 @@ def qlinear_matmul(
     return _saturated(total.astype(jnp.float32) * scale, zero, y_zero.dtype)
 
 
-def dynamic_quantize(node: Node, x: Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The range of x, with 0 in it, as uint8; the scale and the zero point."""
-    x = jnp.asarray(x)
-    low, high = jnp.minimum(x.min(), 0), jnp.maximum(x.max(), 0)
-    scale = (high - low) / 255
-    zero = jnp.clip(jnp.rint(-low / scale), 0, 255)
-    y = jnp.clip(jnp.rint(x / scale) + zero, 0, 255).astype(jnp.uint8)
-    return y, scale, zero.astype(jnp.uint8)
-
-
 _INTEGERS = {"output_dtype": (0, 2, 3, 4, 5, 6, 12)}
 
 OPERATORS = {
-    "ConvInteger": Operator(conv_integer, "maps"),
-    "DequantizeLinear": Operator(dequantize),
-    "DynamicQuantizeLinear": Operator(dynamic_quantize),
-    "MatMulInteger": Operator(matmul_integer),
-    "QLinearConv": Operator(qlinear_conv, "maps"),
-    "QLinearMatMul": Operator(qlinear_matmul),
-    "QuantizeLinear": Operator(quantize, accepts=_INTEGERS),
+    "ConvInteger": Operator(_conv_integer, "maps"),
+    "DequantizeLinear": Operator(_dequantize),
+    "MatMulInteger": Operator(plain(_matmul_integer)),
+    "QLinearConv": Operator(_qlinear_conv, "maps"),
+    "QLinearMatMul": Operator(plain(_qlinear_matmul)),
+    "QuantizeLinear": Operator(_quantize, accepts=_INTEGERS),
 }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def _extreme(name: str) -> Callable[..., Any]:
     """``max`` or ``min``; of no cells, the smallest or the largest number."""
 
-    def reduce(x: Array, **at: Any) -> Any:
+    def extreme(x: Array, **at: Any) -> Any:
         xp = namespace(x)
         if np.prod(x.shape):
             return getattr(xp, name)(x, **at)
@@ -41,7 +41,7 @@ def _extreme(name: str) -> Callable[..., Any]:
             limit = about.min if name == "max" else about.max
         return getattr(xp, name)(x, initial=np.asarray(limit, x.dtype), **at)
 
-    return reduce
+    return extreme
 
 
 def _sum(x: Array, **at: Any) -> Any:
@@ -70,7 +70,7 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def reduce(node: Node, x: Value, axes: np.ndarray | None = None) -> Value:
+def _reduce(node: Node, x: Value, axes: np.ndarray | None = None) -> Value:
     """The axes are an attribute in older opsets, an input since opset 13 or 18."""
     array, axis_of, back = layout_of(x)
     given = node.get("axes") if axes is None else integers(axes) if axes.size else None
@@ -85,7 +85,7 @@ def reduce(node: Node, x: Value, axes: np.ndarray | None = None) -> Value:
     return onnx_order(back(result)).squeeze(tuple(axis % array.ndim for axis in places))
 
 
-def arg_extreme(node: Node, x: Value) -> Value:
+def _arg_extreme(node: Node, x: Value) -> Value:
     array, axis_of, back = layout_of(x)
     axis, array = axis_of(node.get("axis", 0)), jnp.asarray(array)
     pick = jnp.argmax if node.op_type == "ArgMax" else jnp.argmin
@@ -99,7 +99,7 @@ def arg_extreme(node: Node, x: Value) -> Value:
     return onnx_order(result).squeeze(node.get("axis", 0) % array.ndim)
 
 
-def cumulative(node: Node, x: Array, axis: np.ndarray) -> jax.Array:
+def _cumulative(node: Node, x: Array, axis: np.ndarray) -> jax.Array:
     """CumSum and CumProd; ``exclusive`` leaves each cell out of its own result."""
     where = int(axis.item()) % x.ndim
     x = jnp.flip(x, where) if node.get("reverse", 0) else jnp.asarray(x)
@@ -115,9 +115,9 @@ def cumulative(node: Node, x: Array, axis: np.ndarray) -> jax.Array:
 
 
 OPERATORS = {
-    **dict.fromkeys(_REDUCTIONS, Operator(reduce, "values", settings=(1,))),
-    "ArgMax": Operator(arg_extreme, "values"),
-    "ArgMin": Operator(arg_extreme, "values"),
-    "CumProd": Operator(cumulative, settings=(1,)),
-    "CumSum": Operator(cumulative, settings=(1,)),
+    **dict.fromkeys(_REDUCTIONS, Operator(_reduce, "values", settings=(1,))),
+    "ArgMax": Operator(_arg_extreme, "values"),
+    "ArgMin": Operator(_arg_extreme, "values"),
+    "CumProd": Operator(_cumulative, settings=(1,)),
+    "CumSum": Operator(_cumulative, settings=(1,)),
 }

@@ -28,7 +28,7 @@ _COORDINATES = (
 )
 
 
-def resize(
+def _resize(
     node: Node,
     x: Value,
     roi: np.ndarray | None = None,
@@ -113,12 +113,12 @@ def _resample(node: Node, x: jax.Array, axis: int, places: np.ndarray, shrink: f
         weights = weights / weights.sum(1, keepdims=True)
     cells = np.clip(cells, 0, length - 1)
     along = (-1,) + (1,) * (x.ndim - axis - 1)
-    y = None
+    y = jnp.zeros((), x.dtype)
     for cell, weight in zip(cells.T, weights.T, strict=True):
         taken = jnp.take(x, cell, axis)
         if not (weight == 1).all():
             taken = taken * weight.astype(x.dtype).reshape((1,) * axis + along)
-        y = taken if y is None else y + taken
+        y = taken if y.ndim == 0 else y + taken
     if node.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         outside = ((places < 0) | (places > length - 1)).reshape((1,) * axis + along)
         y = jnp.where(outside, jnp.asarray(node.get("extrapolation_value", 0.0), x.dtype), y)
@@ -164,13 +164,13 @@ _MODES = {"mode": ("nearest", "linear", "cubic")}
 
 OPERATORS = {
     "Resize": Operator(
-        resize,
+        _resize,
         "values",
         settings=(1, 2, 3),
         accepts=_MODES | {"coordinate_transformation_mode": _COORDINATES},
     ),
     "Upsample": Operator(
-        lambda node, x, scales=None: resize(node, x, None, scales),
+        lambda node, x, scales=None: _resize(node, x, None, scales),
         "values",
         settings=(1,),
         accepts={"mode": ("nearest", "linear")},

@@ -7,10 +7,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn.errors import InputError
-from jaxcnn.exchange.onnx_in.node import Operator
+from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.values import (
     Maps,
     channels_last,
@@ -24,6 +23,7 @@ from jaxcnn.ops import pixel_shuffle, pixel_unshuffle
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
     from jaxcnn.exchange.onnx_in.node import Node
     from jaxcnn.exchange.onnx_in.values import Array, Value
@@ -32,30 +32,26 @@ _END = 2**31 - 1
 """From this number on, the end of a slice means the end of the axis."""
 
 
-def shape(node: Node, x: Value) -> np.ndarray:
+def _shape(node: Node, x: Value) -> np.ndarray:
     array, axis_of, _ = layout_of(x)
     sizes = [array.shape[axis_of(axis)] for axis in range(array.ndim)]
     return sizes_array(tuple(sizes[node.get("start", 0) : node.get("end", _END)]))
 
 
-def size(node: Node, x: Value) -> np.ndarray:
-    return sizes_array((prod(layout_of(x)[0].shape),)).reshape(())
-
-
-def reshape(node: Node, x: Array, target: np.ndarray | None = None) -> Array:
+def _reshape(node: Node, x: Array, target: np.ndarray | None = None) -> Array:
     sizes = node.get("shape") if target is None else integers(target) if target.size else ()
     if not node.get("allowzero", 0):
         sizes = [x.shape[i] if wanted == 0 else wanted for i, wanted in enumerate(sizes)]
     return x.reshape(tuple(sizes))
 
 
-def flatten(node: Node, x: Array) -> Array:
+def _flatten(node: Node, x: Array) -> Array:
     axis = node.get("axis", 1)
     axis += x.ndim if axis < 0 else 0
     return x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))
 
 
-def transpose(node: Node, x: Array) -> Array:
+def _transpose(node: Node, x: Array) -> Array:
     return x.transpose(node.get("perm"))
 
 
@@ -65,16 +61,16 @@ def _axes(node: Node, axes: np.ndarray | None, rank: int) -> tuple[int, ...] | N
     return None if given is None else tuple(axis % rank for axis in given)
 
 
-def squeeze(node: Node, x: Array, axes: np.ndarray | None = None) -> Array:
+def _squeeze(node: Node, x: Array, axes: np.ndarray | None = None) -> Array:
     return x.squeeze(_axes(node, axes, x.ndim))
 
 
-def unsqueeze(node: Node, x: Array, axes: np.ndarray | None = None) -> Array:
+def _unsqueeze(node: Node, x: Array, axes: np.ndarray | None = None) -> Array:
     count = len(node.get("axes") if axes is None else integers(axes))
     return namespace(x).expand_dims(x, _axes(node, axes, x.ndim + count) or ())
 
 
-def expand(node: Node, x: Array, target: np.ndarray) -> Array:
+def _expand(x: Array, target: np.ndarray) -> Array:
     wanted = integers(target) if target.size else ()
     rank = max(x.ndim, len(wanted))
     x = with_rank(x, rank)
@@ -83,11 +79,7 @@ def expand(node: Node, x: Array, target: np.ndarray) -> Array:
     return namespace(x).broadcast_to(x, tuple(sizes))
 
 
-def tile(node: Node, x: Array, repeats: np.ndarray) -> Array:
-    return namespace(x).tile(x, integers(repeats))
-
-
-def concat(node: Node, *values: Value) -> Value:
+def _concat(node: Node, *values: Value) -> Value:
     if any(isinstance(value, Maps) for value in values):
         values = tuple(Maps(channels_last(value)) for value in values)
     arrays = [layout_of(value)[0] for value in values]
@@ -95,7 +87,7 @@ def concat(node: Node, *values: Value) -> Value:
     return back(namespace(*arrays).concatenate(arrays, axis_of(node.get("axis"))))
 
 
-def split(node: Node, x: Value, parts: np.ndarray | None = None) -> list[Any]:
+def _split(node: Node, x: Value, parts: np.ndarray | None = None) -> list[Any]:
     array, axis_of, back = layout_of(x)
     axis = axis_of(node.get("axis", 0))
     length, count = array.shape[axis], len(node.outputs)
@@ -111,7 +103,7 @@ def split(node: Node, x: Value, parts: np.ndarray | None = None) -> list[Any]:
     return [back(array[(*before, slice(start, end))]) for start, end in pairwise(ends)]
 
 
-def slice_(
+def _slice(
     node: Node,
     x: Value,
     starts: np.ndarray | None = None,
@@ -133,7 +125,7 @@ def slice_(
     return back(array[tuple(cut)])
 
 
-def pad(
+def _pad(
     node: Node,
     x: Value,
     pads: np.ndarray | None = None,
@@ -160,19 +152,17 @@ def pad(
     return back(xp.pad(array[tuple(cut)], widths, constant_values=fill))
 
 
-def depth_to_space(node: Node, x: jax.Array) -> jax.Array:
+def _depth_to_space(node: Node, x: jax.Array) -> jax.Array:
     factor = (node.get("blocksize"),) * (x.ndim - 2)
     return pixel_shuffle(x, factor, order=node.get("mode", "DCR"))
 
 
-def space_to_depth(node: Node, x: jax.Array) -> jax.Array:
+def _space_to_depth(node: Node, x: jax.Array) -> jax.Array:
     factor = (node.get("blocksize"),) * (x.ndim - 2)
     return pixel_unshuffle(x, factor, order=node.get("mode", "DCR"))
 
 
-def dropout(
-    node: Node, x: Value, ratio: Any = None, training: np.ndarray | None = None
-) -> tuple[Value, Any]:
+def _dropout(x: Value, ratio: Any = None, training: np.ndarray | None = None) -> tuple[Value, Any]:
     """Nothing is dropped; the mask is True."""
     if training is not None and training.item() and (ratio is None or ratio.item()):
         raise InputError("training_mode drops cells at random, which is not supported")
@@ -181,25 +171,29 @@ def dropout(
 
 
 OPERATORS = {
-    "Concat": Operator(concat, "values"),
-    "DepthToSpace": Operator(depth_to_space, "maps"),
-    "Dropout": Operator(dropout, "values", settings=(1, 2)),
-    "Expand": Operator(expand, settings=(1,)),
-    "Flatten": Operator(flatten),
+    "Concat": Operator(_concat, "values"),
+    "DepthToSpace": Operator(_depth_to_space, "maps"),
+    "Dropout": Operator(plain(_dropout), "values", settings=(1, 2)),
+    "Expand": Operator(plain(_expand), settings=(1,)),
+    "Flatten": Operator(_flatten),
     "Pad": Operator(
-        pad,
+        _pad,
         "values",
         settings=(1, 3),
         accepts={"mode": ("constant", "reflect", "edge", "wrap")},
     ),
-    "Reshape": Operator(reshape, settings=(1,)),
-    "Shape": Operator(shape, "values"),
-    "Size": Operator(size, "values"),
-    "Slice": Operator(slice_, "values", settings=(1, 2, 3, 4)),
-    "SpaceToDepth": Operator(space_to_depth, "maps"),
-    "Split": Operator(split, "values", settings=(1,)),
-    "Squeeze": Operator(squeeze, settings=(1,)),
-    "Tile": Operator(tile, settings=(1,)),
-    "Transpose": Operator(transpose),
-    "Unsqueeze": Operator(unsqueeze, settings=(1,)),
+    "Reshape": Operator(_reshape, settings=(1,)),
+    "Shape": Operator(_shape, "values"),
+    "Size": Operator(
+        plain(lambda x: sizes_array((prod(layout_of(x)[0].shape),)).reshape(())), "values"
+    ),
+    "Slice": Operator(_slice, "values", settings=(1, 2, 3, 4)),
+    "SpaceToDepth": Operator(_space_to_depth, "maps"),
+    "Split": Operator(_split, "values", settings=(1,)),
+    "Squeeze": Operator(_squeeze, settings=(1,)),
+    "Tile": Operator(
+        plain(lambda x, repeats: namespace(x).tile(x, integers(repeats))), settings=(1,)
+    ),
+    "Transpose": Operator(_transpose),
+    "Unsqueeze": Operator(_unsqueeze, settings=(1,)),
 }
