@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         pixel_shuffle,
         pixel_unshuffle,
         separable_conv,
+        upsample,
     )
 
 __version__ = "0.1.0"
@@ -86,6 +87,7 @@ _OPS = (
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "upsample",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (

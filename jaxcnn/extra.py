@@ -17,6 +17,7 @@ PACKAGES = {
     "orbax": "train",
     "PIL": "train",
     "rich": "train",
+    "safetensors": "weights",
     "tensorboardX": "tensorboard",
     "typer": "train",
 }

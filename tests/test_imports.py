@@ -30,11 +30,11 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
-    "models": ANYONE | {"geometry", "nn"},
+    "models": ANYONE | {"geometry", "ops", "nn", "files", "extra"},
     "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
-    "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
+    "bench": ANYONE | {"geometry", "convolve", "ops", "inspect", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
     | {"bench", "environment", "files", "extra"},

@@ -101,6 +101,16 @@ FOREIGN = {
         ops.max_pool,
         "X=x ceil_mode=rounding kernel_shape=kernel_size pads=padding",
     ),
+    "torch.nn.Upsample": (
+        nn.Upsample,
+        "size=output_size mode=method align_corners=coordinates",
+    ),
+    "keras.layers.UpSampling2D": (nn.Upsample, "size=output_size interpolation=method"),
+    "ONNX's Resize": (
+        ops.upsample,
+        "X=x scales=scale_factor sizes=output_size mode=method nearest_mode=method "
+        "coordinate_transformation_mode=coordinates",
+    ),
     "ONNX's DepthToSpace": (ops.pixel_shuffle, "input=x blocksize=factor mode=order"),
     "other words in layers": (
         nn.Conv,

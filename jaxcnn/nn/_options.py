@@ -195,6 +195,20 @@ def pool_options(
     )
 
 
+def one_or_each(name: str, value: Any) -> int | tuple[int, ...]:
+    """An integer for all spatial axes, or a tuple with one for each.
+
+    >>> one_or_each("output_size", [3, 4]), one_or_each("output_size", 3)
+    ((3, 4), 3)
+    """
+    value = without_arrays(value)
+    if not is_sequence(value):
+        return integer(name, value, least=1)
+    if not value:
+        raise InputError(f"{name} () lists no axis; use one entry for each spatial axis")
+    return per_axis(name, value, len(value), least=1)
+
+
 def without_arrays(value: Any) -> Any:
     """``value`` with arrays and lists converted to tuples of Python numbers."""
     # Convert a whole array at once: while JAX traces, an entry of a concrete JAX array is traced.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flax import nnx
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import jax
 
     from jaxcnn.geometry import Padding
+
+
+Result = TypeVar("Result")
 
 
 class Pool(nnx.Module):
@@ -60,7 +63,7 @@ class Pool(nnx.Module):
     def rounding(self) -> str:
         return self.options.rounding
 
-    def _pool(self, pool: Callable[..., jax.Array], x: jax.Array) -> jax.Array:
+    def _pool(self, pool: Callable[..., Result], x: jax.Array) -> Result:
         options = self.options
         return pool(
             x,

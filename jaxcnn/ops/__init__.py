@@ -26,6 +26,7 @@ from jaxcnn.ops.pool import avg_pool, lp_pool, max_pool, min_pool
 from jaxcnn.ops.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
 from jaxcnn.ops.unpool import max_pool_with_indices, max_unpool
+from jaxcnn.ops.upsample import upsample
 
 __all__ = [
     "adaptive_avg_pool",
@@ -55,4 +56,5 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "upsample",
 ]

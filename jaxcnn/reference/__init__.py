@@ -22,6 +22,7 @@ from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
 from jaxcnn.reference.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.reference.separable import depthwise_conv, separable_conv
 from jaxcnn.reference.unpool import max_pool_with_indices, max_unpool
+from jaxcnn.reference.upsample import upsample
 
 __all__ = [
     "adaptive_avg_pool",
@@ -47,4 +48,5 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "upsample",
 ]

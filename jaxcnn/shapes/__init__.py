@@ -54,18 +54,22 @@ from jaxcnn.shapes.separable import (
     separable_shapes,
 )
 from jaxcnn.shapes.unpool import UnpoolShapes, max_pool_with_indices, max_unpool, unpool_shapes
+from jaxcnn.shapes.upsample import Factor, Resized, UpsampleShapes, upsample, upsample_shapes
 
 __all__ = [
     "BinShapes",
     "Bins",
     "ConvShapes",
     "Edge",
+    "Factor",
     "OperationShapes",
     "PoolShapes",
+    "Resized",
     "SeparableShapes",
     "Sharding",
     "ShuffleShapes",
     "UnpoolShapes",
+    "UpsampleShapes",
     "WindowShapes",
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -107,5 +111,7 @@ __all__ = [
     "sum_dtype",
     "unpool_shapes",
     "unshuffle_shapes",
+    "upsample",
+    "upsample_shapes",
     "widened",
 ]

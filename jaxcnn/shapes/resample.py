@@ -44,17 +44,8 @@ def blur_shapes(
     >>> blur_shapes((8, 28, 28, 3)).output
     (8, 14, 14, 3)
     """
-    if rounding == "ceil":
-        raise InputError(
-            'rounding "ceil" reads beyond the padding, where there are no cells to blur; use '
-            '"floor", or more padding'
-        )
+    require_blur(padding_mode, rounding)
     batch, spatial, channels = split_by(x, "kernel_size", kernel_size)
-    if padding_mode == "partial":
-        raise InputError(
-            'padding_mode "partial" counts taps, whose weights differ here; use '
-            'padding_mode="replicate"'
-        )
     windows = place_windows(
         spatial,
         kernel_size,
@@ -64,6 +55,20 @@ def blur_shapes(
         check=partial(check_padding_mode, padding_mode),
     )
     return PoolShapes(batch, windows, channels)
+
+
+def require_blur(padding_mode: str, rounding: str) -> None:
+    """Raises an InputError for options of other windows that a blur cannot have."""
+    if rounding == "ceil":
+        raise InputError(
+            'rounding "ceil" reads beyond the padding, where there are no cells to blur; use '
+            '"floor", or more padding'
+        )
+    if padding_mode == "partial":
+        raise InputError(
+            'padding_mode "partial" counts taps, whose weights differ here; use '
+            'padding_mode="replicate"'
+        )
 
 
 def binomial(kernel_size: int) -> tuple[float, ...]:

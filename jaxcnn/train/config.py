@@ -58,8 +58,8 @@ class TrainConfig:
 
     model: str | None = free_text(
         None,
-        "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
-        "dense:10', or module:function.",
+        "The network: a name that `jaxcnn models` lists, layers such as 'conv:32:k3:p1:relu "
+        "max:k2 flatten dense:10', or module:function.",
     )
     epochs: int = whole(8, "Passes over the training images.", 1)
     batch_size: int = whole(128, "Images in a step.", 1)

@@ -17,7 +17,7 @@ from jaxcnn import nn
 from jaxcnn.nn.activations import ACTIVATIONS, find_activation
 from jaxcnn.testing import assert_lowers, conv_problems, pool_problems
 from tests.cases import few
-from tests.nn.layers import CONVOLUTIONS, IMAGE, MASK
+from tests.nn.layers import CONVOLUTIONS, ELSEWHERE, IMAGE, MASK
 
 EACH = pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 
@@ -68,10 +68,59 @@ POOLS = [
 ]
 
 
+PLAIN = {
+    "AdaptiveAvgPool": (jaxcnn.adaptive_avg_pool, {"output_size": (3, 2)}),
+    "AdaptiveMaxPool": (jaxcnn.adaptive_max_pool, {"output_size": 2}),
+    "BlurPool": (
+        jaxcnn.blur_pool,
+        {"kernel_size": 5, "stride": (1, 3), "padding": 1, "padding_mode": "replicate"}
+        | {"rounding": "floor"},
+    ),
+    "GlobalAvgPool": (jaxcnn.global_avg_pool, {"rank": 3, "keepdims": True}),
+    "GlobalLpPool": (jaxcnn.global_lp_pool, {"p": 3, "rank": 3, "keepdims": True}),
+    "GlobalMaxPool": (jaxcnn.global_max_pool, {"rank": 3, "keepdims": True}),
+    "MaxPoolWithIndices": (
+        jaxcnn.max_pool_with_indices,
+        {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2, "rounding": "ceil"},
+    ),
+    "PixelShuffle": (jaxcnn.pixel_shuffle, {"factor": 2, "order": "DCR"}),
+    "PixelUnshuffle": (jaxcnn.pixel_unshuffle, {"factor": (2, 4), "order": "DCR"}),
+    "Upsample": (
+        jaxcnn.upsample,
+        {"scale_factor": 1.3, "method": "linear", "coordinates": "asymmetric"}
+        | {"rounding": "floor"},
+    ),
+}
+"""Layers without parameters: the operation, and arguments that each change its result."""
+
+
 def test_every_layer_has_a_case_of_values():
     classes = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
     pools = {layer.__name__ for layer, *_ in POOLS}
-    assert classes == {*CONVOLUTIONS, *pools, "Stack", "Residual"}
+    assert classes == {*CONVOLUTIONS, *pools, *PLAIN, "MaxUnpool", *ELSEWHERE}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_layer_without_parameters_is_its_operation_with_the_same_arguments(name):
+    operation, arguments = PLAIN[name]
+    x = jnp.linspace(-1, 1, 2 * 6 * 8 * 4).reshape(2, 6, 8, 4)
+    got, want = getattr(nn, name)(**arguments)(x), operation(x, **arguments)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+@few
+@given(pool_problems(kinds=("max",), roundings=("exact", "floor")))
+def test_an_unpooling_layer_undoes_its_pool(problem):
+    x = problem.arrays()[0]
+    pool = nn.MaxPoolWithIndices(problem.kernel_size, **problem.kwargs)
+    values, indices = pool(x)
+    options = {key: problem.kwargs[key] for key in ("stride", "padding", "dilation")}
+    unpool = nn.MaxUnpool(problem.kernel_size, **options)
+    y = unpool(values, indices, output_size=problem.size)
+    np.testing.assert_array_equal(y, jaxcnn.max_unpool(values, indices, output_size=problem.size))
+    smallest = unpool(values, indices)
+    again = jax.eval_shape(pool, smallest)[0]
+    assert again.shape == values.shape
 
 
 @pytest.mark.parametrize(("layer", "pool", "more"), POOLS)

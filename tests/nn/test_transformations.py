@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from inspect import signature
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +17,54 @@ from jaxcnn import nn
 
 IMAGE = jnp.linspace(-1, 1, 2 * 6 * 8 * 4).reshape(2, 6, 8, 4)
 SOUND = jnp.linspace(-1, 1, 2 * 9 * 4).reshape(2, 9, 4)
-POOLS = ("AvgPool", "LpPool", "MaxPool", "MinPool")
+POOLS = ("AvgPool", "BlurPool", "LpPool", "MaxPool", "MinPool")
+GLOBAL = ("GlobalAvgPool", "GlobalLpPool", "GlobalMaxPool")
+
+
+class MaxPoolWithIndices(nn.MaxPoolWithIndices):
+    """The sum of the values and the indices, which is one array."""
+
+    def __call__(self, x):
+        return sum(super().__call__(x))
+
+
+class MaxUnpool(nn.MaxUnpool):
+    """An unpooling into cells that differ."""
+
+    def __call__(self, x):
+        cells = jnp.arange(x[0].size, dtype="int32").reshape(x.shape[1:])
+        return super().__call__(x, jnp.broadcast_to(cells, x.shape))
+
+
 BLOCK = ("conv:4:k3:p1", jax.nn.gelu)
 LAYERS = {
     **{name: (lambda _, name=name: getattr(nn, name)((2, 2)), IMAGE) for name in POOLS},
+    # In training, an example alone has another result than in its batch.
+    "BatchNorm": (
+        lambda _: nnx.view(nn.BatchNorm(4, rngs=nnx.Rngs(0)), use_running_average=True),
+        IMAGE,
+    ),
+    **{name: (lambda _, name=name: getattr(nn, name)(), IMAGE) for name in GLOBAL},
+    "AdaptiveAvgPool": (lambda _: nn.AdaptiveAvgPool((2, 3)), IMAGE),
+    "AdaptiveMaxPool": (lambda _: nn.AdaptiveMaxPool((2, 3)), IMAGE),
+    "MaxPoolWithIndices": (lambda _: MaxPoolWithIndices((2, 2)), IMAGE),
+    "MaxUnpool": (lambda _: MaxUnpool((2, 2)), IMAGE),
+    "PixelShuffle": (lambda _: nn.PixelShuffle((2, 2)), IMAGE),
+    "PixelUnshuffle": (lambda _: nn.PixelUnshuffle((2, 2)), IMAGE),
+    "Upsample": (lambda _: nn.Upsample((1.5, 2), method="linear"), IMAGE),
     "CausalConv": (lambda rngs: nn.CausalConv(4, 6, 3, rngs=rngs), SOUND),
     "Conv": (lambda rngs: nn.Conv(4, 6, (3, 3), mask=np.ones((1, 1, 1, 1)), rngs=rngs), IMAGE),
+    "ConvNorm": (
+        lambda rngs: nn.ConvNorm(4, 6, (3, 3), norm=nn.LayerNorm, activation="relu", rngs=rngs),
+        IMAGE,
+    ),
     "ConvTranspose": (
         lambda rngs: nn.ConvTranspose(4, 6, (3, 3), activation=jax.nn.gelu, rngs=rngs),
         IMAGE,
     ),
+    "Dense": (lambda rngs: nn.Dense(4, 6, activation="relu", rngs=rngs), IMAGE),
     "DepthwiseConv": (lambda rngs: nn.DepthwiseConv(4, (3, 3), precision="high", rngs=rngs), IMAGE),
+    "LayerNorm": (lambda _: nn.LayerNorm(4, rngs=nnx.Rngs(0)), IMAGE),
     "LocalConv": (lambda rngs: nn.LocalConv((6, 8, 4), 6, (3, 3), rngs=rngs), IMAGE),
     "Residual": (
         lambda rngs: nn.Residual(nn.Conv(4, 4, (3, 3), padding=1, rngs=rngs), jax.nn.gelu),
@@ -36,6 +74,7 @@ LAYERS = {
         lambda rngs: nn.SeparableConv(4, 6, (3, 3), activation=nnx.PReLU(), rngs=rngs),
         IMAGE,
     ),
+    "SqueezeExcite": (lambda rngs: nn.Stack((6, 8, 4), [nn.SqueezeExcite(4, 2, rngs=rngs)]), IMAGE),
     "Stack": (
         lambda rngs: nn.Stack(
             (6, 8, 4),
@@ -45,6 +84,7 @@ LAYERS = {
         IMAGE,
     ),
 }
+DRAWN = [name for name, (build, _) in LAYERS.items() if "rngs" in signature(build).parameters]
 EACH = pytest.mark.parametrize("name", LAYERS)
 
 
@@ -114,7 +154,7 @@ def test_layers_with_equal_options_share_one_compiled_program(name):
     assert hash(one) == hash(other)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in POOLS])
+@pytest.mark.parametrize("name", DRAWN)
 def test_vmap_builds_and_runs_an_ensemble_of_layers(name):
     build, x = LAYERS[name]
     ensemble = nnx.split_rngs(splits=3)(nnx.vmap(build))(nnx.Rngs(0))

@@ -45,6 +45,7 @@ CALLS = {
     "pixel_shuffle": ([X], {"factor": 2}, [(8, 16, 16, 1)]),
     "pixel_unshuffle": ([X], {"factor": 2}, [(8, 4, 4, 16)]),
     "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),
+    "upsample": ([X], {"output_size": (16, 12), "method": "linear"}, [(8, 16, 12, 4)]),
 }
 BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
 """The arrays with a batch axis, if it is not only the first."""

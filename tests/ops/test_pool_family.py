@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcnn import ops, reference
 from jaxcnn.ops import adaptive, pool, resample, unpool
 from jaxcnn.reference import adaptive as reference_adaptive
 from jaxcnn.reference import pool as reference_pool
@@ -50,10 +51,11 @@ FAMILY = {
     "blur_pool": (resample, reference_resample, lambda f, x: f(x, kernel_size=(3, 2))),
     "pixel_shuffle": (resample, reference_resample, lambda f, x: f(x, (2, 1))),
     "pixel_unshuffle": (resample, reference_resample, lambda f, x: f(x, (2, 2))),
+    "upsample": (ops, reference, lambda f, x: f(x, (2, 0.75), method="linear")),
 }
 each = pytest.mark.parametrize("name", FAMILY)
 INTEGERS = sorted(set(FAMILY) - {name for name in FAMILY if "avg" in name or "lp" in name})
-INTEGERS.remove("blur_pool")
+INTEGERS = [name for name in INTEGERS if name not in ("blur_pool", "upsample")]
 
 
 def call_of(name):
@@ -185,6 +187,15 @@ REFUSED = [
     ("pixel_shuffle", (ONES, 0), {}, ValueError, ["factor", ">= 1", "0"]),
     ("pixel_unshuffle", (ONES, 3), {}, ValueError, ["width 4", "factor 3", "3 or 6"]),
     ("pixel_unshuffle", ([1], 3), {}, TypeError, ["x", "list", "jnp.asarray"]),
+    ("upsample", (ONES,), {}, ValueError, ["scale_factor or output_size", "neither"]),
+    ("upsample", (ONES, 2), {"output_size": 9}, ValueError, ["scale_factor", "both"]),
+    ("upsample", (ONES, 1.6), {}, ValueError, ["6 times scale_factor 1.6", '"floor" for 9']),
+    ("upsample", (ONES, 0.1), {"rounding": "floor"}, ValueError, ["height 6", "no output"]),
+    ("upsample", (ONES, 0), {}, ValueError, ["scale_factor", "> 0, got 0", "use 2"]),
+    ("upsample", (ONES, (1, 2j)), {}, TypeError, ["scale_factor[1]", "2j", "complex"]),
+    ("upsample", (ONES, 2), {"method": "bilinear"}, ValueError, ['method="linear"']),
+    ("upsample", (ONES, 2), {"coordinates": "half"}, ValueError, ['coordinates="half_pixel"']),
+    ("upsample", (ONES, 2), {"rounding": "ceil"}, ValueError, ["ceil", "floor"]),
 ]
 
 

@@ -117,6 +117,10 @@ def cases(n):
                 [(1, 2, 2), (1, 2, 1), (1, 2, n)],
             ],
         ),
+        "upsample": [
+            ([(1, 1, 2, 1)], lambda f, x: f(x, side)),
+            ([(1, 2, 1)], lambda f, x: f(x, output_size=(n,), method="linear")),
+        ],
     }
 
 

@@ -47,6 +47,11 @@ CALLS = {
     "pixel_shuffle": lambda x: jaxcnn.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: jaxcnn.pixel_unshuffle(x, 2),
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),
+    "upsample": lambda x: (
+        jaxcnn.upsample(x, 3),
+        jaxcnn.upsample(x, (2, 3), method="linear"),
+        jaxcnn.upsample(x, output_size=tuple(2 * n for n in x.shape[1:3]), method="linear"),
+    ),
 }
 KNOWN = {"causal_conv_state", "local_conv"}
 """Exceptions: sizes are a plain argument, or the kernel has weights for each position."""

@@ -187,6 +187,42 @@ def lp_pool(
     return {**arguments, "p": p}
 
 
+def upsample(
+    *,
+    scales: Sequence[float] | None = None,
+    sizes: Sequence[int] | None = None,
+    mode: str = "nearest",
+    coordinate_transformation_mode: str = "half_pixel",
+    nearest_mode: str = "round_prefer_floor",
+) -> Arguments:
+    """Resize for :func:`jaxcnn.upsample`, with scales or sizes of the spatial axes alone.
+
+    pytorch_half_pixel is half_pixel, except for an output of one cell. With align_corners, the last
+    cell is at size - 1, as in ONNX Runtime; if scales give a fraction of a cell, ONNX's node tests
+    place it beyond.
+
+    >>> upsample(scales=(2.0, 3.0))["method"], upsample(sizes=(4, 4), mode="linear")["output_size"]
+    ('round_prefer_floor', (4, 4))
+    """
+    if (scales is None) == (sizes is None):
+        raise InputError("Resize takes scales or sizes; give one of them")
+    coordinates = {name: name for name in ("half_pixel", "align_corners", "asymmetric")}
+    if sizes is None or 1 not in sizes:
+        coordinates["pytorch_half_pixel"] = "half_pixel"
+    choice("coordinate_transformation_mode", coordinate_transformation_mode, tuple(coordinates))
+    choice("mode", mode, ("nearest", "linear"))
+    methods = {name: name for name in ("round_prefer_floor", "floor", "ceil")}
+    methods["round_prefer_ceil"] = "nearest"
+    choice("nearest_mode", nearest_mode, tuple(methods))
+    given = {"output_size": tuple(sizes)} if sizes is not None else {"scale_factor": scales}
+    return {
+        **given,
+        "method": "linear" if mode == "linear" else methods[nearest_mode],
+        "coordinates": coordinates[coordinate_transformation_mode],
+        "rounding": "floor",
+    }
+
+
 def _padding(
     auto_pad: str, pads: Sequence[int] | None, axes: int
 ) -> str | tuple[tuple[int, int], ...]:

@@ -135,6 +135,29 @@ def avg_pool(
     return {**arguments, "count_include_pad": bool(count_include_pad)}
 
 
+def upsample(
+    *,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Arguments:
+    """torch.nn.Upsample and torch.nn.functional.interpolate for :func:`jaxcnn.upsample`.
+
+    >>> upsample(scale_factor=2, mode="bilinear", align_corners=True)
+    {'scale_factor': 2, 'method': 'linear', 'coordinates': 'align_corners', 'rounding': 'floor'}
+    """
+    methods = {"nearest": "floor", "nearest-exact": "nearest"}
+    methods |= dict.fromkeys(("linear", "bilinear", "trilinear"), "linear")
+    coordinates = "asymmetric" if mode == "nearest" else "half_pixel"
+    return {
+        **({"scale_factor": scale_factor} if size is None else {"output_size": size}),
+        "method": methods[choice("mode", mode, tuple(methods))],
+        "coordinates": "align_corners" if align_corners else coordinates,
+        "rounding": "floor",
+    }
+
+
 def lp_pool(
     norm_type: float,
     kernel_size: Sequence[int],
