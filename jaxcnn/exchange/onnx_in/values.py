@@ -80,7 +80,7 @@ def namespace(*arrays: Any) -> ModuleType:
     return np if all(isinstance(each, np.ndarray) for each in arrays) else jnp
 
 
-def with_rank(array: Array, rank: int) -> Array:
+def with_rank(array: Any, rank: int) -> Any:
     """The array with axes of size 1 in front, so that it has this rank."""
     return array.reshape((1,) * (rank - array.ndim) + array.shape)
 

@@ -45,7 +45,7 @@ def _hard_sigmoid(node: Node, x: Array) -> jax.Array:
     return jnp.clip(x * jnp.asarray(alpha, x.dtype) + jnp.asarray(beta, x.dtype), 0, 1)
 
 
-def _swish(node: Node, x: Array) -> jax.Array:
+def _swish(node: Node, x: Array) -> Array:
     return x * jax.nn.sigmoid(x * jnp.asarray(node.get("alpha", 1.0), x.dtype))
 
 

@@ -33,14 +33,14 @@ def window_attributes(node: Node, *names: str) -> dict[str, Any]:
 CONV = ("auto_pad", "dilations", "group", "pads", "strides")
 
 
-def _conv(node: Node, x: jax.Array, weight: Array, bias: Array | None = None) -> jax.Array:
+def _conv(node: Node, x: jax.Array, weight: Array, bias: jax.Array | None = None) -> jax.Array:
     kernel = kernel_from_torch(jnp.asarray(weight))
     attributes = window_attributes(node, *CONV)
     return convolve(x, kernel, bias, **conventions.conv(kernel.shape[:-2], **attributes))
 
 
 def _conv_transpose(
-    node: Node, x: jax.Array, weight: Array, bias: Array | None = None
+    node: Node, x: jax.Array, weight: Array, bias: jax.Array | None = None
 ) -> jax.Array:
     kernel = kernel_from_torch(jnp.asarray(weight))
     attributes = window_attributes(node, *CONV, "output_padding", "output_shape")
