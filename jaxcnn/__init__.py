@@ -10,9 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, shapes, testing, train
+    from jaxcnn import (
+        convolve,
+        data,
+        exchange,
+        geometry,
+        inspect,
+        nn,
+        ops,
+        reference,
+        shapes,
+        testing,
+        train,
+    )
     from jaxcnn.convolve import conv_general_dilated, explain, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
+    from jaxcnn.exchange import export
     from jaxcnn.inspect import lint
     from jaxcnn.ops import (
         adaptive_avg_pool,
@@ -50,6 +63,7 @@ __version__ = "0.1.0"
 _MODULES = (
     "convolve",
     "data",
+    "exchange",
     "geometry",
     "inspect",
     "nn",
@@ -91,7 +105,7 @@ _OPS = (
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (
-    {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"}
+    {"InputError": "jaxcnn.errors", "export": "jaxcnn.exchange", "lint": "jaxcnn.inspect"}
     | dict.fromkeys(_CONVOLVE, "jaxcnn.convolve")
     | dict.fromkeys(_OPS, "jaxcnn.ops")
 )

@@ -80,7 +80,7 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
             f"dtype {dtype} becomes {jax.dtypes.canonicalize_dtype(dtype)} in JAX; set "
             f"JAX_ENABLE_X64=1, or use {jax.dtypes.canonicalize_dtype(dtype)}"
         )
-    call, arrays, weights = _split(model)
+    call, arrays, weights = split_model(model)
     reasons = []
     for batched in (True, False):
         x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
@@ -89,15 +89,15 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
         except Exception as error:  # the model may raise anything
             reasons.append(f"given {x.shape}, {_first_line(error)}")
             continue
-        return Program(jaxpr, weights, batched, {} if weights else _closed_over(model))
+        return Program(jaxpr, weights, batched, {} if weights else closed_over(model))
     raise InputError(
         f"the model does not accept an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
         f"of one example, as the model expects it"
     )
 
 
-def _split(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
-    """A function of (arrays, x), the arrays, and their names."""
+def split_model(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
+    """A function of (arrays, x), the arrays, and their names; a Flax module in evaluation mode."""
     if isinstance(model, nnx.Module):
         definition, state = nnx.split(model)
         leaves, tree = jax.tree_util.tree_flatten(state)
@@ -141,7 +141,7 @@ def learnt_of(path: str, array: Any) -> bool | None:
     return True if "params" in parts else False if "batch_stats" in parts else None
 
 
-def _closed_over(function: Any) -> dict[int, str]:
+def closed_over(function: Any) -> dict[int, str]:
     """The paths of the arrays that a function closes over, by their ``id``."""
     found: dict[int, str] = {}
     waiting, met = [function], set()
