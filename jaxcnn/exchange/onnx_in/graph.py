@@ -27,13 +27,12 @@ class Input:
 
     Attributes:
       name: the input's name.
-      shape: its sizes in ONNX's order; a name or None for a size that may vary. None if the file
-        does not give the number of axes.
+      shape: its sizes in ONNX's order; a name or None for a size that may vary.
       dtype: its dtype.
     """
 
     name: str
-    shape: tuple[int | str | None, ...] | None
+    shape: tuple[int | str | None, ...]
     dtype: np.dtype
 
 
@@ -106,7 +105,7 @@ class Graph:
                 )
             return np.asarray(value)
         array = jnp.asarray(value)
-        if about.shape is not None and array.ndim != len(about.shape):
+        if array.ndim != len(about.shape):
             raise InputError(
                 f"input {about.name!r} must have {len(about.shape)} axes, as in "
                 f"{_shape_text(about.shape)}; got shape {array.shape}"
@@ -147,7 +146,10 @@ def _compute(node: Node, inputs: Sequence[Any]) -> list[Value]:
 
 
 def _as_value(found: Any) -> Value:
-    return np.asarray(found) if isinstance(found, np.generic) else found
+    """An entry of a NumPy array, which may be a symbolic size, as an array again."""
+    if isinstance(found, Maps | np.ndarray | jax.Array):
+        return found
+    return np.array(found, getattr(found, "dtype", object))
 
 
 @contextmanager

@@ -53,8 +53,8 @@ def from_onnx(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, jax.Array]
 
     Source: https://onnx.ai/onnx/operators, opsets 7 to 28.
 
-    >>> import onnx, tempfile
-    >>> text = "<ir_version: 8, opset_import: ['': 17]> g (float[n, 2] x) => (float[n, 2] y) "
+    >>> import numpy as np, onnx, tempfile
+    >>> text = '<ir_version: 8, opset_import: ["": 17]> net (float[n, 2] x) => (float[n, 2] y)'
     >>> model = onnx.parser.parse_model(text + "<float[2] bias = {1, 2}> { y = Add(x, bias) }")
     >>> with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
     ...     onnx.save(model, file.name)
@@ -195,8 +195,7 @@ def _input(onnx: Any, value: Any, path: Path) -> Input:
         size.dim_value if size.HasField("dim_value") else size.dim_param or None
         for size in kind.shape.dim
     )
-    shape = tuple(sizes) if kind.HasField("shape") else None
-    return Input(value.name, shape, DTYPES[kind.elem_type])
+    return Input(value.name, tuple(sizes), DTYPES[kind.elem_type])
 
 
 def _require_numbers(onnx: Any, what: str, kind: int, path: Path) -> None:
