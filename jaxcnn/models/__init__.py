@@ -2,10 +2,12 @@
 
 ``build.py`` makes a network of a name, of layers in words, or of a function of the caller's;
 ``registry.py`` lists the package's networks, one file a family; ``network.py`` is the form that
-most of them have; ``weights`` reads and writes their weights under other libraries' names. Imports
-operations, layers and geometry.
+most of them have; ``weights`` reads and writes their weights under other libraries' names;
+``from_onnx`` reads any convolutional ONNX graph. Imports operations, layers, geometry and the
+exchange with other formats.
 """
 
+from jaxcnn.exchange.onnx_in import from_onnx
 from jaxcnn.models.build import build, default_name
 from jaxcnn.models.digits import digits
 from jaxcnn.models.loading import load_model
@@ -19,6 +21,7 @@ __all__ = [
     "build",
     "default_name",
     "digits",
+    "from_onnx",
     "load",
     "load_model",
     "names",
