@@ -68,6 +68,7 @@ _MODULES = (
     "exchange",
     "geometry",
     "inspect",
+    "models",
     "nn",
     "ops",
     "reference",
