@@ -13,7 +13,7 @@ def model_of(nodes, inputs, outputs, initializers=None, opset=18, dtype="float32
     ``inputs`` maps names to shapes, ``outputs`` names to their numbers of axes, and ``initializers`` maps names to
     arrays. A node's name is that of its first output.
     """
-    text = '<ir_version: 8, opset_import: ["": 18]> g () => () {' + nodes + '}'
+    text = '<ir_version: 8, opset_import: ["": 18]> g () => () {' + nodes + "}"
     graph = onnx.parser.parse_model(text).graph
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     graph.input.extend(
