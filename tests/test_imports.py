@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "bench": ANYONE | {"geometry", "convolve", "ops", "inspect", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
-    | {"bench", "environment", "files", "extra"},
+    | {"exchange", "bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

@@ -11,8 +11,8 @@ import numpy as np
 from jax import export
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.check import choice, integer
-from jaxcnn.inspect.program import closed_over, split_model
+from jaxcnn.geometry.check import choice
+from jaxcnn.inspect.program import checked, closed_over, first_line, split_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,16 +58,7 @@ def source_of(
       InputError: if the model does not accept such images, or not every number of them.
     """
     layout = choice("layout", layout, LAYOUTS)
-    shape = tuple(integer("input_shape", size, least=1) for size in input_shape)
-    if not callable(model):
-        raise InputError(
-            f"model of type {type(model).__name__} cannot be called; use a Flax NNX module or a "
-            f"function of one array"
-        )
-    try:
-        dtype = jnp.dtype(dtype)
-    except TypeError:
-        raise InputError(f"dtype {dtype!r} is not a dtype; use one such as float32") from None
+    shape, dtype = checked(model, input_shape, dtype)
     inner, arrays, weights = split_model(model)
     batched = _with_batch(inner, arrays, shape, dtype)
     trees: list[Any] = []
@@ -91,7 +82,7 @@ def source_of(
     except Exception as error:  # the model may raise anything
         raise InputError(
             f"the model accepts {sizes}, but not with a number of images that is left open: "
-            f"{_first_line(error)}; let its shapes follow from x.shape"
+            f"{first_line(error)}; let its shapes follow from x.shape"
         ) from None
     paths = tuple(weight.name for weight in weights)
     others = {} if weights else closed_over(model)
@@ -110,7 +101,7 @@ def _with_batch(
             jax.eval_shape(function, arrays, images)
         except Exception as error:  # the model may raise anything
             given = shape if reasons else images.shape
-            reasons.append(f"given {given}, {_first_line(error)}")
+            reasons.append(f"given {given}, {first_line(error)}")
             continue
         return function
     raise InputError(
@@ -122,8 +113,3 @@ def _with_batch(
 def _name(path: Sequence[Any]) -> str:
     keys = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
     return ".".join(f"output{key}" if isinstance(key, int) else str(key) for key in keys)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

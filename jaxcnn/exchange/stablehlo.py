@@ -35,6 +35,7 @@ def runner(path: Path) -> Callable[[np.ndarray], Sequence[Any]]:
     exported = export.deserialize(bytearray(path.read_bytes()))
 
     def run(images: np.ndarray) -> Sequence[Any]:
-        return [np.asarray(output) for output in exported.call(images).values()]
+        outputs: Any = exported.call(images)
+        return [np.asarray(output) for output in outputs.values()]
 
     return run

@@ -5,6 +5,7 @@ The images follow from a seed, so that a file needs to keep the outputs alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def images_of(shape: Sequence[int], dtype: Any) -> np.ndarray:
     draws = np.random.default_rng(SEED)
     if jnp.issubdtype(dtype, jnp.floating):
         return draws.standard_normal(tuple(shape)).astype(dtype)
-    if dtype == bool:
+    if np.dtype(dtype).kind == "b":
         return draws.integers(0, 2, tuple(shape)).astype(bool)
     most = min(np.iinfo(dtype).max, 255)
     return draws.integers(0, most, tuple(shape), endpoint=True).astype(dtype)
@@ -114,27 +115,30 @@ def _tolerances(
     change of an output is allowed: one for each of two programs. n is the largest number of entries
     of a parameter, or of an image, that one number can be summed from.
     """
-    sizes = [np.size(array) // (np.shape(array) or (1,))[-1] for array in source.arrays]
-    terms = max([1, *sizes, *([] if sizes else [images[0].size])])
-    error = _DEVIATIONS * np.sqrt(terms)
+    sizes = [math.prod(array.shape[:-1]) for array in source.arrays] or [images[0].size]
+    error = _DEVIATIONS * math.sqrt(max(sizes))
     draws = np.random.default_rng(SEED + 1)
 
     def near(array: Any) -> Any:
         if not jnp.issubdtype(array.dtype, jnp.floating):
             return array
         sign = draws.choice(np.float32([-1, 1]), np.shape(array))
-        unit = float(jnp.finfo(array.dtype).eps) / 2
-        return (np.asarray(array) * (1 + sign * error * unit)).astype(array.dtype)
+        change = sign * error * _unit_roundoff(array.dtype)
+        return (np.asarray(array) * (1 + change)).astype(array.dtype)
 
-    most = [0.0] * len(outputs)
+    most = [0.0 for _ in outputs]
     for _ in range(_DRAWS):
         found = run([near(array) for array in source.arrays], near(images))
         for i, (got, want) in enumerate(zip(found, outputs, strict=True)):
             if jnp.issubdtype(want.dtype, jnp.floating):
                 one, other = (np.asarray(array, np.float64) for array in (got, want))
                 finite = np.isfinite(one) & np.isfinite(other)
-                change = np.max(np.abs(one - other), initial=0, where=finite)
-                size = np.max(np.abs(other), initial=0, where=finite)
-                unit = float(jnp.finfo(want.dtype).eps) / 2
-                most[i] = max(most[i], 2 * float(change), 2 * _DEVIATIONS * unit * float(size))
+                change = float(np.abs(one - other)[finite].max(initial=0))
+                size = float(np.abs(other)[finite].max(initial=0))
+                least = _DEVIATIONS * _unit_roundoff(want.dtype) * size
+                most[i] = max(most[i], 2 * change, 2 * least)
     return tuple(most)
+
+
+def _unit_roundoff(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) / 2

@@ -162,7 +162,7 @@ def reshapes(draw):
     shapes = []
     for _ in range(2):
         cuts = sorted(draw(st.sets(st.integers(1, len(factors)), max_size=4)) | {len(factors)})
-        shape = [int(np.prod(factors[a:b])) for a, b in zip([0, *cuts], cuts)]
+        shape = [int(np.prod(factors[a:b])) for a, b in zip([0, *cuts[:-1]], cuts, strict=True)]
         for _ in range(draw(st.integers(0, 2))):
             shape.insert(draw(st.integers(0, len(shape))), 1)
         shapes.append(tuple(shape))

@@ -1,6 +1,5 @@
 """Convolutions and pools with every setting that lax has, as ONNX."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

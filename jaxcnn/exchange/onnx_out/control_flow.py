@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jaxcnn.exchange.onnx_out.data_movement import sliced, squeezed, stacked
-from jaxcnn.exchange.onnx_out.value import Value
 
 if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_out.operation import Operation
+    from jaxcnn.exchange.onnx_out.value import Value
 
 MOST_STEPS = 64
 """The steps of the longest loop that is written out."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.exchange.onnx_out.data_movement import padded, transposed
-from jaxcnn.exchange.onnx_out.elementwise import carrier
 from jaxcnn.exchange.onnx_out.reshape import reshaped
-from jaxcnn.exchange.onnx_out.value import Value
+from jaxcnn.exchange.onnx_out.value import carrier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxcnn.exchange.onnx_out.operation import Operation
+    from jaxcnn.exchange.onnx_out.value import Value
 
 
 def convolution(op: Operation) -> Value:
@@ -39,7 +39,7 @@ def convolution(op: Operation) -> Value:
         x, kernel = (reshaped(op, value, (*value.shape, 1)) for value in (x, kernel))
         pads, strides, spread, dilations = [(0, 0)], (1,), (1,), (1,)
     else:
-        pads = [tuple(map(int, pair)) for pair in op.params["padding"]]
+        pads = [(int(low), int(high)) for low, high in op.params["padding"]]
         strides, spread, dilations = (
             tuple(op.params[name]) for name in ("window_strides", "lhs_dilation", "rhs_dilation")
         )
@@ -111,7 +111,7 @@ def _conv_transpose(
     """
     out_channels, depth, *filters = kernel.shape
     by_group = np.reshape(op.whole(kernel).array, (groups, out_channels // groups, depth, *filters))
-    flipped = np.flip(by_group, range(3, by_group.ndim)).swapaxes(1, 2)
+    flipped = np.flip(by_group, tuple(range(3, by_group.ndim))).swapaxes(1, 2)
     weights = kernel.with_array(flipped.reshape(groups * depth, -1, *filters))
     cuts = [
         tuple(dilation * (taps - 1) - pad for pad in pair)

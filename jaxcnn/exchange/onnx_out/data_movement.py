@@ -104,12 +104,13 @@ def sliced(
 def dynamic_slice(op: Operation) -> Value:
     """``dynamic_slice`` with starts that are known."""
     x, *given = op.values
-    if any(start.scalar is None for start in given):
-        op.refuse("cuts where the input says")
     taken = op.params["slice_sizes"]
-    starts: list[Any] = []
-    for start, size, count in zip(given, x.shape, taken, strict=True):
-        starts.append(inside(op, int(start.scalar), size - count))
+    starts: list[int] = []
+    for value, size, count in zip(given, x.shape, taken, strict=True):
+        start = 0 if size == count else value.scalar
+        if start is None:
+            op.refuse("cuts where the input says")
+        starts.append(inside(op, int(start), size - count))
     limits = [start + count for start, count in zip(starts, taken, strict=True)]
     return sliced(op, x, starts, limits, (1,) * len(starts))
 
@@ -166,7 +167,7 @@ def stacked(op: Operation, values: Sequence[Value], axis: int) -> Value:
 def pad(op: Operation) -> Value:
     """``pad``: cells between cells, cells at the ends, then cells cut off at the ends."""
     x, fill = op.values
-    config = [tuple(map(int, each)) for each in op.params["padding_config"]]
+    config = [(int(low), int(high), int(step)) for low, high, step in op.params["padding_config"]]
     if fill.scalar is None:
         op.refuse("fills with a number that depends on the input")
     return padded(op, x, config, fill.scalar)

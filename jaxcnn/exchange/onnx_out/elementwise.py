@@ -15,17 +15,53 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_out.operation import Operation
 
 _OPERATORS = {
-    **{"abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "add_any": "Add"},
-    **{"asin": "Asin", "asinh": "Asinh", "atan": "Atan", "atanh": "Atanh", "ceil": "Ceil"},
-    **{"cos": "Cos", "cosh": "Cosh", "div": "Div", "eq": "Equal", "erf": "Erf", "exp": "Exp"},
-    **{"floor": "Floor", "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual"},
-    **{"log": "Log", "logistic": "Sigmoid", "lt": "Less", "max": "Max", "min": "Min"},
-    **{"mul": "Mul", "neg": "Neg", "pow": "Pow", "sign": "Sign", "sin": "Sin", "sinh": "Sinh"},
-    **{"sqrt": "Sqrt", "sub": "Sub", "tan": "Tan", "tanh": "Tanh"},
+    "abs": "Abs",
+    "acos": "Acos",
+    "acosh": "Acosh",
+    "add": "Add",
+    "add_any": "Add",
+    "asin": "Asin",
+    "asinh": "Asinh",
+    "atan": "Atan",
+    "atanh": "Atanh",
+    "ceil": "Ceil",
+    "cos": "Cos",
+    "cosh": "Cosh",
+    "div": "Div",
+    "eq": "Equal",
+    "erf": "Erf",
+    "exp": "Exp",
+    "floor": "Floor",
+    "ge": "GreaterOrEqual",
+    "gt": "Greater",
+    "le": "LessOrEqual",
+    "log": "Log",
+    "logistic": "Sigmoid",
+    "lt": "Less",
+    "max": "Max",
+    "min": "Min",
+    "mul": "Mul",
+    "neg": "Neg",
+    "pow": "Pow",
+    "sign": "Sign",
+    "sin": "Sin",
+    "sinh": "Sinh",
+    "sqrt": "Sqrt",
+    "sub": "Sub",
+    "tan": "Tan",
+    "tanh": "Tanh",
 }
 _OF_BOOLEANS = {
-    **{"and": "And", "or": "Or", "xor": "Xor", "not": "Not", "eq": "Equal", "ne": "Xor"},
-    **{"max": "Or", "min": "And", "mul": "And", "add": "Or"},
+    "and": "And",
+    "or": "Or",
+    "xor": "Xor",
+    "not": "Not",
+    "eq": "Equal",
+    "ne": "Xor",
+    "max": "Or",
+    "min": "And",
+    "mul": "And",
+    "add": "Or",
 }
 _OF_BITS = {"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}
 _SMALL = ("int8", "int16", "uint8", "uint16", "uint32")
@@ -37,7 +73,7 @@ def elementwise(op: Operation) -> Value:
     names = [_tensor(op, value, axes) for value in op.values]
     stored = _stored(op)
     dtype = op.values[0].dtype
-    if dtype == bool:
+    if dtype.kind == "b":
         if op.name not in _OF_BOOLEANS:
             op.refuse("of booleans has no rule for ONNX")
         return op.result(op.node(_OF_BOOLEANS[op.name], *names), axes, stored)
@@ -45,7 +81,7 @@ def elementwise(op: Operation) -> Value:
         return op.result(op.node(_OF_BITS[op.name], *names), axes, stored)
     # ONNX Runtime computes with few integers; the larger ones hold every value of the small ones.
     wide = np.dtype("int64" if dtype == np.uint32 else "int32") if dtype.name in _SMALL else dtype
-    names = [op.cast(name, value.dtype, wide) for name, value in zip(names, op.values)]
+    names = [op.cast(name, value.dtype, wide) for name, value in zip(names, op.values, strict=True)]
     name = (
         _COMPOSED[op.name](op, *names)
         if op.name in _COMPOSED
@@ -79,7 +115,7 @@ def _stored(op: Operation) -> tuple[Any, ...]:
     found = [1] * rank
     for value in op.values:
         if len(value.shape) == rank:
-            found = [a if b == 1 else b for a, b in zip(found, value.stored)]
+            found = [a if b == 1 else b for a, b in zip(found, value.stored, strict=True)]
     return tuple(found)
 
 
@@ -168,7 +204,7 @@ def select(op: Operation) -> Value:
     name = names[1]
     for number, case in enumerate(names[2:], 1):
         chosen = names[0]
-        if which.dtype != bool:
+        if which.dtype.kind != "b":
             chosen = op.node("Equal", chosen, op.number(number))
         name = op.node("Where", chosen, case, name)
     return op.result(name, axes, _stored(op))

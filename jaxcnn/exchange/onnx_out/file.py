@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from jaxcnn import __version__
 from jaxcnn.errors import InputError
@@ -18,6 +17,8 @@ from jaxcnn.extra import requires_extra
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from jaxcnn.exchange.source import Source
 
@@ -57,7 +58,6 @@ def write(graph: Graph, source: Source, metadata: Mapping[str, str], path: Path)
       InputError: if it is larger than an ONNX file can be.
     """
     with requires_extra("jaxcnn.export"):
-        import onnx
         from onnx import helper, numpy_helper
 
     def info(name: str, type_: Any) -> Any:
@@ -105,9 +105,19 @@ def _attribute(key: str, value: Any) -> Any:
 
 
 _TYPES = {
-    **{"float16": "FLOAT16", "bfloat16": "BFLOAT16", "float32": "FLOAT", "float64": "DOUBLE"},
-    **{"bool": "BOOL", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64"},
-    **{"uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64"},
+    "float16": "FLOAT16",
+    "bfloat16": "BFLOAT16",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "bool": "BOOL",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
 }
 
 

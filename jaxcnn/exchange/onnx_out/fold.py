@@ -11,7 +11,7 @@ they come from. The new numbers are computed in float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,14 @@ class _Affine:
             self.term = self.term + (number if operator == "Add" else -number)
 
 
+class _Step(NamedTuple):
+    """A node behind a convolution, the name of its constant, and the constant by channel."""
+
+    node: Node
+    other: str
+    number: np.ndarray
+
+
 def fold(graph: Graph, outputs: Collection[str]) -> None:
     """Folds what follows convolutions into them; ``outputs`` are the tensors of the outputs."""
     outputs = set(outputs)
@@ -56,8 +64,8 @@ def fold(graph: Graph, outputs: Collection[str]) -> None:
         chain = _chain(graph, conv, readers, outputs)
         if chain:
             _absorb(graph, conv, chain)
-            conv.outputs = chain[-1].outputs
-            removed.update(map(id, chain))
+            conv.outputs = chain[-1].node.outputs
+            removed.update(id(step.node) for step in chain)
     removed.update(_cancelled(graph, readers, outputs))
     graph.nodes = [node for node in graph.nodes if id(node) not in removed]
 
@@ -86,21 +94,22 @@ def _cancelled(graph: Graph, readers: dict[str, list[Node]], outputs: set[str]) 
 
 def _chain(
     graph: Graph, conv: Node, readers: dict[str, list[Node]], outputs: Collection[str]
-) -> list[Node]:
+) -> list[_Step]:
     """The nodes behind a convolution, one behind the other, that are affine in each channel."""
     rank, channels = graph.arrays[conv.inputs[1]].ndim, _channels(graph, conv)
-    found, name = [], conv.outputs[0]
+    found: list[_Step] = []
+    name = conv.outputs[0]
     while name not in outputs and len(readers.get(name, ())) == 1:
         (node,) = readers[name]
         if node.operator not in _AFFINE or node.inputs[0] == node.inputs[1]:
             break
         other = node.inputs[1 - node.inputs.index(name)]
         array = graph.arrays.get(other)
-        if array is None or _by_channel(array, rank, channels) is None:
+        number = None if array is None else _by_channel(array, rank, channels)
+        is_divisor = node.operator == "Div" and (node.inputs[1] == name or not np.all(number))
+        if number is None or is_divisor:
             break
-        if node.operator == "Div" and (node.inputs[1] == name or not np.all(array)):
-            break
-        found.append(node)
+        found.append(_Step(node, other, number))
         name = node.outputs[0]
     return found
 
@@ -121,21 +130,15 @@ def _by_channel(array: np.ndarray, rank: int, channels: int) -> np.ndarray | Non
     return None
 
 
-def _absorb(graph: Graph, conv: Node, chain: Sequence[Node]) -> None:
-    weights = graph.arrays[conv.inputs[1]]
+def _absorb(graph: Graph, conv: Node, chain: Sequence[_Step]) -> None:
+    x, name, *biases = conv.inputs
+    weights = graph.arrays[name]
     channels = _channels(graph, conv)
     affine = _Affine(np.ones(channels), np.zeros(channels))
-    if len(conv.inputs) > 2:
-        affine.term = graph.arrays[conv.inputs[2]].astype(np.float64)
-    name = conv.outputs[0]
-    origin = ""
-    for node in chain:
-        first = node.inputs.index(name)
-        other = node.inputs[1 - first]
-        number = _by_channel(graph.arrays[other], weights.ndim, channels)
-        assert number is not None
-        affine.then(node.operator, number, is_first=first == 1)
-        origin, name = other, node.outputs[0]
+    for bias in biases:
+        affine.term = graph.arrays[bias].astype(np.float64)
+    for node, other, number in chain:
+        affine.then(node.operator, number, is_first=node.inputs[0] == other)
     wide = weights.astype(np.float64)
     if conv.operator == "Conv":
         scaled = wide * affine.factor.reshape(-1, *(1,) * (wide.ndim - 1))
@@ -144,14 +147,14 @@ def _absorb(graph: Graph, conv: Node, chain: Sequence[Node]) -> None:
         by_group = wide.reshape(groups, -1, *wide.shape[1:])
         factor = affine.factor.reshape(groups, 1, -1, *(1,) * (wide.ndim - 2))
         scaled = (by_group * factor).reshape(wide.shape)
-    kernel = graph.array(scaled.astype(weights.dtype), conv.inputs[1])
-    bias = graph.array(affine.term.astype(weights.dtype), _bias_name(conv, origin))
-    conv.inputs = (conv.inputs[0], kernel, bias)
+    kernel = graph.array(scaled.astype(weights.dtype), name)
+    bias = graph.array(affine.term.astype(weights.dtype), _bias_name(name, chain[-1].other))
+    conv.inputs = (x, kernel, bias)
 
 
-def _bias_name(conv: Node, added: str) -> str:
+def _bias_name(kernel: str, added: str) -> str:
     """The path of the added parameter, or the one beside the kernel's."""
     if not added.startswith("constant"):
         return added
-    module, dot, _ = conv.inputs[1].rpartition(".")
+    module, dot, _ = kernel.rpartition(".")
     return f"{module}{dot}bias"

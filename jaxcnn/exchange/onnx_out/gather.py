@@ -75,7 +75,7 @@ def _slice(op: Operation) -> Value:
 def _cut(
     op: Operation, x: Value, indices: Value, taken: list[int]
 ) -> tuple[Value, Value, list[int]]:
-    """x with the slices that start at the same known place for all indices; what is left to take."""
+    """x with the slices whose start is the same for all indices, and what is left to take."""
     columns = np.asarray(op.whole(indices).array)
     cut = op.params["dimension_numbers"].collapsed_slice_dims
     starts, left = {}, []

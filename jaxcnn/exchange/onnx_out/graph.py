@@ -82,9 +82,9 @@ class Graph:
 
     def target(self, dims: Sequence[Any]) -> str:
         """Like :meth:`sizes`, for Reshape, which finds one unknown size by itself."""
-        known = [isinstance(dim, int) for dim in dims]
-        if known.count(False) == 1:
-            return self.ints(dim if is_known else -1 for dim, is_known in zip(dims, known))
+        found = [dim if isinstance(dim, int) else -1 for dim in dims]
+        if found.count(-1) == 1:
+            return self.ints(found)
         return self.sizes(dims)
 
     def _size(self, dim: Any) -> str:

@@ -1,4 +1,4 @@
-"""Pools: maxima, minima and sums over windows, jaxcnn's and lax's, which have the same parameters."""
+"""Pools: maxima, minima and sums over windows; lax's and ours have the same parameters."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def _windows(params: dict[str, Any]) -> list[tuple[int, int, int, int, int]]:
     names = ("window_dimensions", "window_strides", "window_dilation")
     each = zip(*(params[name] for name in names), params["padding"], strict=True)
     return [
-        (int(size), int(stride), int(dilation), *map(int, pads))
-        for size, stride, dilation, pads in each
+        (int(size), int(stride), int(dilation), int(low), int(high))
+        for size, stride, dilation, (low, high) in each
     ]
 
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from jaxcnn.exchange.onnx_out.data_movement import transposed
 from jaxcnn.exchange.onnx_out.reshape import reshaped
-from jaxcnn.exchange.onnx_out.value import Value
 
 if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_out.operation import Operation
+    from jaxcnn.exchange.onnx_out.value import Value
 
 
 def dot_general(op: Operation) -> Value:

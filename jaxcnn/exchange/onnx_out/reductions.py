@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.exchange.onnx_out.value import Value
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxcnn.exchange.onnx_out.operation import Operation
+    from jaxcnn.exchange.onnx_out.value import Value
 
 _OPERATORS = {
     "reduce_max": "ReduceMax",
@@ -45,7 +44,7 @@ def arg_extremum(op: Operation) -> Value:
 def cumulative_sum(op: Operation) -> Value:
     """``cumsum``."""
     x = op.whole(op.values[0])
-    axis = op.graph.array(np.int64(x.axes.index(op.params["axis"])), "axis")
+    axis = op.graph.array(np.array(x.axes.index(op.params["axis"])), "axis")
     backwards = int(op.params["reverse"])
     return op.result(op.node("CumSum", op.tensor(x, x.axes), axis, reverse=backwards), x.axes)
 

@@ -2,9 +2,9 @@
 
 Two differences between them make most transpositions and broadcasts unnecessary:
 
-- The axes of a tensor may be in another order. Axis i of the tensor is axis ``axes[i]`` of the value:
-  a map (N, H, W, C) is held as (N, C, H, W), with ``axes == (0, 3, 1, 2)``, as ONNX's convolutions
-  need it. Elementwise operators keep the order.
+- The axes of a tensor may be in another order. Axis i of the tensor is axis ``axes[i]`` of the
+  value: a map (N, H, W, C) is held as (N, C, H, W), with ``axes == (0, 3, 1, 2)``, as ONNX's
+  convolutions need it. Elementwise operators keep the order.
 - An axis along which the value repeats one entry has size 1 in ``stored``; ONNX's elementwise
   operators broadcast it.
 """
