@@ -10,8 +10,8 @@ import onnxruntime
 def model_of(nodes, inputs, outputs, initializers=None, opset=18, dtype="float32"):
     """A model of nodes in ONNX's text, such as ``y = Relu(x)``.
 
-    ``inputs`` maps names to shapes, ``outputs`` names to their numbers of axes, and ``initializers`` maps names to
-    arrays. A node's name is that of its first output.
+    ``inputs`` maps names to shapes, ``outputs`` names to their numbers of axes, and
+    ``initializers`` names to arrays. A node's name is that of its first output.
     """
     text = '<ir_version: 8, opset_import: ["": 18]> g () => () {' + nodes + "}"
     graph = onnx.parser.parse_model(text).graph
