@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,10 +43,13 @@ def example_shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split("x")))
 
 
-def resolve(name: str, input_shape: str | None) -> tuple[Callable[..., Any], tuple[int, ...]]:
+def resolve(
+    name: str, input_shape: str | None, *, arrays: bool = False
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """The model of the package with this name, or that of ``module:function``, and its input.
 
-    A model of the package has the published number of classes; its arrays are only shapes.
+    A model of the package has the published number of classes; its arrays are only shapes,
+    unless ``arrays``.
 
     Raises:
       InputError: if there is no such model, or if a person's model comes without ``input_shape``.
@@ -61,7 +65,8 @@ def resolve(name: str, input_shape: str | None) -> tuple[Callable[..., Any], tup
         shape = shape or network.input_shape
         with error_prefix(name):
             build, classes = network.build, network.classes
-            return nnx.eval_shape(lambda: build(shape, classes, rngs=nnx.Rngs(0))), shape
+            make = nnx.jit if arrays else partial(partial, nnx.eval_shape)
+            return make(lambda: build(shape, classes, rngs=nnx.Rngs(0)))(), shape
     if ":" not in name:
         raise InputError(_unknown(name, tuple(NETWORKS)))
     if shape is None:
