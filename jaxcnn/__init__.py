@@ -10,9 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, shapes, testing, train
+    from jaxcnn import (
+        convolve,
+        data,
+        exchange,
+        geometry,
+        inspect,
+        nn,
+        ops,
+        reference,
+        shapes,
+        testing,
+        train,
+    )
     from jaxcnn.convolve import conv_general_dilated, explain, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
+    from jaxcnn.exchange import export
     from jaxcnn.inspect import lint
     from jaxcnn.ops import (
         adaptive_avg_pool,
@@ -25,6 +38,7 @@ if TYPE_CHECKING:
         conv,
         conv_transpose,
         depthwise_conv,
+        fold,
         global_avg_pool,
         global_lp_pool,
         global_max_pool,
@@ -42,6 +56,7 @@ if TYPE_CHECKING:
         pixel_shuffle,
         pixel_unshuffle,
         separable_conv,
+        unfold,
         upsample,
     )
 
@@ -50,8 +65,10 @@ __version__ = "0.1.0"
 _MODULES = (
     "convolve",
     "data",
+    "exchange",
     "geometry",
     "inspect",
+    "models",
     "nn",
     "ops",
     "reference",
@@ -70,6 +87,7 @@ _OPS = (
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -88,10 +106,11 @@ _OPS = (
     "pixel_unshuffle",
     "separable_conv",
     "upsample",
+    "unfold",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (
-    {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"}
+    {"InputError": "jaxcnn.errors", "export": "jaxcnn.exchange", "lint": "jaxcnn.inspect"}
     | dict.fromkeys(_CONVOLVE, "jaxcnn.convolve")
     | dict.fromkeys(_OPS, "jaxcnn.ops")
 )

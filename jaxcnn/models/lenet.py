@@ -40,14 +40,14 @@ class Subsample(nnx.Module):
 
         x: (N, H, W, channels)      returns (N, H/2, W/2, channels)
 
-    >>> Subsample(4, rngs=nnx.Rngs(0))(jnp.ones((2, 6, 6, 4))).shape
+    >>> Subsample(4)(jnp.ones((2, 6, 6, 4))).shape
     (2, 3, 3, 4)
     """
 
-    def __init__(self, channels: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, channels: int) -> None:
         self.pool = AvgPool((2, 2), stride=2)
-        self.scale = nnx.Param(nnx.initializers.ones(rngs.params(), (channels,)))
-        self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (channels,)))
+        self.scale = nnx.Param(jnp.ones((channels,), "float32"))
+        self.bias = nnx.Param(jnp.zeros((channels,), "float32"))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = self.pool(x)
@@ -92,8 +92,8 @@ class LeNet5(Network):
         self.stem = Chain([])
         self.stages = nnx.List(
             [
-                Chain([conv1, Subsample(6, rngs=rngs)]),
-                Chain([conv2, Subsample(16, rngs=rngs)]),
+                Chain([conv1, Subsample(6)]),
+                Chain([conv2, Subsample(16)]),
                 Chain([Conv(16, 120, size, activation=squash, rngs=rngs)]),
             ]
         )

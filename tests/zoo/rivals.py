@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import timm
+import torch
 import torchvision
 import transformers
 from torch import nn
 
+from jaxcnn.models import vgg
 from tests.zoo.dcgan import Generator
 from tests.zoo.lenet import LeNet5
 from tests.zoo.unet import UNet, UNet3D
@@ -53,8 +55,15 @@ class Family:
         return [name for name, _ in network.named_modules() if re.fullmatch(self.stages, name)]
 
 
+vgg.HIDDEN = 64
+"""Not 4096, whose 0.1e9 weights are most of the time and memory; that number is in the published
+number of parameters."""
+
+
 def _torchvision(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    return torchvision.models.get_model(name, weights=None, num_classes=classes)
+    with torch.device("meta"):  # the weights are drawn by the tests
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+    return network.to_empty(device="cpu")
 
 
 def _timm(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -115,6 +124,19 @@ def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     return Generator(shape[0], classes)
 
 
+def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+        network.classifier[0] = nn.Linear(512 * 7 * 7, vgg.HIDDEN)
+        network.classifier[3] = nn.Linear(vgg.HIDDEN, vgg.HIDDEN)
+        network.classifier[6] = nn.Linear(vgg.HIDDEN, classes)
+    return network.to_empty(device="cpu")
+
+
+def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
+
+
 def _before_pools(network: nn.Module) -> list[str]:
     """VGG's layers before the pools, and its last pool."""
     pools = [i for i, layer in enumerate(network.features) if isinstance(layer, nn.MaxPool2d)]
@@ -129,7 +151,7 @@ FAMILIES = {
         sizes=((32, 32, 1), (28, 36, 3)),
     ),
     r"vgg\w+": Family(
-        rivals={"torchvision": _torchvision, "timm": _timm},
+        rivals={"torchvision": _vgg, "timm": _timm_vgg},
         stages=_before_pools,
         quick="vgg11_bn",
         sizes=((32, 32, 3), (39, 65, 3)),

@@ -23,6 +23,7 @@ from tests.zoo.parity import (
     computed_by_torch,
     computed_by_us,
     distances,
+    empty,
     give,
     logits,
     randomise,
@@ -64,17 +65,10 @@ def _pair(name: str, shape: tuple[int, ...], library: str):
     theirs = FAMILY_OF[name].rivals[library](name, shape, CLASSES)
     randomise(theirs)
     published = NETWORKS[name]
-    ours = nnx.eval_shape(lambda: published.build(shape, CLASSES, rngs=nnx.Rngs(0)))
-    ours = nnx.merge(nnx.graphdef(ours), jax.tree.map(_zeros, nnx.state(ours)))
     rules = published.names.get(library, ())
+    ours = empty(lambda: published.build(shape, CLASSES, rngs=nnx.Rngs(0)))
     give(theirs.state_dict(), ours, rules)
     return ours, theirs, rules
-
-
-def _zeros(leaf):
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(0)
-    return jax.numpy.zeros(leaf.shape, leaf.dtype)
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -99,11 +98,9 @@ def load(
 
     wanted = Wanted(name, make, shape, classes, network.classes, network.names)
     classes, found = wanted.find(read(path))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: make(shape, classes)))
     # Compiled as one program, in which nothing draws the numbers that the file replaces.
-    state = jax.jit(lambda values: replaced(nnx.state(make(shape, classes)), values))(found.values)
-    model = nnx.merge(graph, state)
-    model.origin = Origin(name, found.counts)
+    model = nnx.jit(lambda values: _with(make(shape, classes), values))(found.values)
+    model.origin = Origin(name, found.counts)  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
@@ -157,6 +154,11 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
     write(path, tensors)
 
 
+def _with(model: nnx.Module, values: Mapping[str, Any]) -> nnx.Module:
+    nnx.update(model, replaced(nnx.state(model), values))
+    return model
+
+
 def replaced(state: nnx.State, values: Mapping[str, Any]) -> nnx.State:
     """The state with other values for the variables whose dotted paths ``values`` has."""
     return nnx.from_flat_state(
@@ -199,13 +201,14 @@ class Wanted:
         shape, classes = self.input_shape, self.classes or self.usual
         model = self._shapes(shape, classes)
         found = recognize(model, file, self.rules)
-        head, there = self._size(found, model, classes, shape, classes + 1)
-        heads = {key for key, place in self._places(model, found).items() if place.path in head}
-        without = not heads & set(found.tensors)
-        new: tuple[str, ...] = ()
-        if self.classes is None and there is not None:
-            classes, model = there, self._shapes(shape, there)
-        elif self.classes is not None and (without or there not in (None, classes)):
+        expected, there = self._places(model, found), found.tensors
+        head, size, new = (), None, ()
+        if any(key not in there or there[key].shape != expected[key].shape for key in expected):
+            head, size = self._size(found, model, classes, shape, classes + 1)
+        without = not any(expected[key].path in head for key in there if key in expected)
+        if self.classes is None and size is not None:
+            classes, model = size, self._shapes(shape, size)
+        elif self.classes is not None and (without or size not in (None, classes)):
             new = head
 
         def advice() -> list[Advice | str]:
@@ -215,9 +218,10 @@ class Wanted:
                 return [self.channels((*shape[:-1], channels))]
             return [f"classes={classes} for a new head"] if head and without else []
 
-        outputs = format_count(classes, "output")
-        what = f"{self.name} for {format_shape(shape)} and {outputs}"
-        return classes, match(model, found, self.rules, new=new, what=what, advice=advice)
+        built = f" for {format_shape(shape)} and {format_count(classes, 'output')}"
+        return classes, match(
+            model, found, self.rules, new=new, what=self.name, size=built, advice=advice
+        )
 
     def _shapes(self, input_shape: tuple[int, ...], classes: int) -> nnx.Module:
         return nnx.eval_shape(lambda: self.make(input_shape, classes))
