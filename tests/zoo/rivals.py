@@ -99,6 +99,19 @@ def _lenet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     return LeNet5(shape, classes)
 
 
+def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+        network.classifier[0] = nn.Linear(512 * 7 * 7, vgg.HIDDEN)
+        network.classifier[3] = nn.Linear(vgg.HIDDEN, vgg.HIDDEN)
+        network.classifier[6] = nn.Linear(vgg.HIDDEN, classes)
+    return network.to_empty(device="cpu")
+
+
+def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
+
+
 def _timm_mobilenet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
     return timm.create_model("mobilenetv2_100", num_classes=classes)
 
@@ -122,19 +135,6 @@ def _unet_3d(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     return Generator(shape[0], classes)
-
-
-def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    with torch.device("meta"):
-        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
-        network.classifier[0] = nn.Linear(512 * 7 * 7, vgg.HIDDEN)
-        network.classifier[3] = nn.Linear(vgg.HIDDEN, vgg.HIDDEN)
-        network.classifier[6] = nn.Linear(vgg.HIDDEN, classes)
-    return network.to_empty(device="cpu")
-
-
-def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
 
 
 def _before_pools(network: nn.Module) -> list[str]:
