@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         causal_conv_state,
         causal_conv_stream,
         conv,
+        conv_integer,
         conv_transpose,
         depthwise_conv,
         fold,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         pad,
         pixel_shuffle,
         pixel_unshuffle,
+        quantized_conv,
         separable_conv,
         unfold,
     )
@@ -69,6 +71,7 @@ _OPS = (
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "depthwise_conv",
     "fold",
@@ -88,6 +91,7 @@ _OPS = (
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
     "unfold",
 )
