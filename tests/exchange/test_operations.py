@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-import jaxcnn
+from jaxcnn.exchange import stablehlo
+from jaxcnn.exchange.source import source_of
 from tests.exchange.operations import BY_RANK, NAMES, SIZES, of_images
 from tests.exchange.programs import assert_reproduced, whole_numbers
 from tests.exchange.test_stablehlo import in_another_process
@@ -36,7 +37,7 @@ def test_a_program_of_all_operations_runs_without_jaxcnn(tmp_path):
         return {str(i): sum(y.astype("float32").sum() for y in ys) for i, ys in enumerate(found)}
 
     path = tmp_path / "all.stablehlo"
-    jaxcnn.export(function, (8, 8, 4), path)
+    stablehlo.write(source_of(function, (8, 8, 4), "float32", "nhwc"), path)
     images = whole_numbers((2, 8, 8, 4))
     got = in_another_process(path, images)
     for name, want in function(images).items():
