@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         conv,
         conv_transpose,
         depthwise_conv,
+        fold,
         global_avg_pool,
         global_lp_pool,
         global_max_pool,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         pixel_shuffle,
         pixel_unshuffle,
         separable_conv,
+        unfold,
         upsample,
     )
 
@@ -66,6 +68,7 @@ _MODULES = (
     "exchange",
     "geometry",
     "inspect",
+    "models",
     "nn",
     "ops",
     "reference",
@@ -84,6 +87,7 @@ _OPS = (
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -102,6 +106,7 @@ _OPS = (
     "pixel_unshuffle",
     "separable_conv",
     "upsample",
+    "unfold",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (

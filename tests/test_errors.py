@@ -36,6 +36,7 @@ WRONG_COUNTS = [
 WRONG_ARGUMENTS = dict.fromkeys(COUNTS, WRONG_COUNTS) | {
     "rounding": [("down", InputError, r"must be one of 'exact', 'floor', 'ceil', got 'down'")],
     "padding_mode": [("mirror", InputError, r"must be one of 'zeros', .*, got 'mirror'")],
+    "index_order": [("F", InputError, r"must be one of 'row_major', 'column_major', got 'F'")],
     "order": [("RCD", InputError, r"must be one of 'CRD', 'DCR', got 'RCD'")],
     "padding": [
         (-1, InputError, r"must be an integer >= 0, got -1; to cut cells off, slice"),
@@ -53,6 +54,7 @@ WRONG_ARGUMENTS = dict.fromkeys(COUNTS, WRONG_COUNTS) | {
 }
 NOT_WRONG = {
     ("conv_transpose", "padding", -1),  # adds cells
+    ("pad", "padding", -1),  # cuts cells off
     ("causal_conv_state", "kernel", "of no cells"),  # a state has room for a kernel of no channels
 }
 

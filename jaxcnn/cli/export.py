@@ -35,6 +35,15 @@ Layout = Annotated[
         "--layout", help="Layout of the file's input and maps: nhwc, as in the model, or nchw."
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Weights of a network of the package: a .safetensors file with torchvision's, timm's, "
+        "Hugging Face's or jaxcnn's names.",
+        show_default=False,
+    ),
+]
 Fold = Annotated[
     bool,
     typer.Option("--fold/--no-fold", help="Fold batch normalisation into convolutions, in ONNX."),
@@ -49,6 +58,7 @@ def export(
     layout: Layout = "nhwc",
     fold: Fold = True,
     dtype: Dtype = "float32",
+    weights: Weights = None,
 ) -> None:
     """Write a model as a file that runs without jaxcnn, for any number of images.
 
@@ -60,11 +70,15 @@ def export(
     if Path(model).is_dir():
         if input_shape is not None:
             raise InputError(f"--input was given, and {model} is a run, which has its own; omit it")
+        if weights is not None:
+            raise InputError(
+                f"--weights was given, and {model} is a run, which has its own; omit it"
+            )
         module, shape, facts = _of_run(model, best)
     else:
         if best:
             raise InputError(f"--best needs a run, and {model} is none; omit it")
-        module, shape = resolve(model, input_shape, arrays=True)
+        module, shape = _of_name(model, input_shape, weights)
         facts = {}
     found = write(module, shape, file, dtype=dtype, layout=layout, fold=fold, **facts)
     typer.echo(f"{found.path}: {_shapes(found.inputs)} -> {_shapes(found.outputs)}")
@@ -74,6 +88,16 @@ def export(
     typer.echo(
         f"compared with the model: {found.difference:.1%} of the difference that rounding explains"
     )
+
+
+def _of_name(name: str, input_shape: str | None, weights: Path | None) -> tuple[Any, Any]:
+    """The model of a name with its weights, and the shape of an image."""
+    if weights is None:
+        return resolve(name, input_shape, arrays=True)
+    from jaxcnn.models import load
+
+    _, shape = resolve(name, input_shape)
+    return load(name, weights, input_shape=shape), shape
 
 
 def _of_run(folder: str, best: bool) -> tuple[Any, tuple[int, ...], dict[str, Any]]:

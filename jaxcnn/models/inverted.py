@@ -134,7 +134,9 @@ def stages_of(
         blocks = []
         for block in row:
             rate = drop_rate * built / total
-            blocks.append(InvertedResidual(in_channels, block, drop_rate=rate, rngs=rngs, **options))
+            blocks.append(
+                InvertedResidual(in_channels, block, drop_rate=rate, rngs=rngs, **options)
+            )
             in_channels, built = block.channels, built + 1
         if row[0].stride > 1 or not stages:
             stages.append([])
@@ -166,8 +168,21 @@ def row_of(found: re.Match[str], rows: Sequence[int]) -> int:
     return sum(rows[: int(found[1])]) + int(found[2])
 
 
+def block_of(found: re.Match[str], depths: Sequence[Sequence[int]]) -> int:
+    """The number of a block among all, from a match of its stage, row and number in the row.
+
+    ``depths`` has the number of blocks of each row of each stage.
+
+    >>> import re
+    >>> block_of(re.match(r"stages.(.).(.).(.)", "stages.1.1.0"), ((1,), (4, 3)))
+    5
+    """
+    stage, row, block = map(int, found.groups())
+    return sum(map(sum, depths[:stage])) + sum(depths[stage][:row]) + block
+
+
 ROWS_OF_STAGES = (1, 1, 1, 2, 2)
-"""The rows of the stages of MobileNetV2, MobileNetV3 (large) and EfficientNet."""
+"""The rows of the stages of MobileNetV2 and EfficientNet."""
 
 TIMM: Rules = (
     (r"^stem\.conv$", "conv_stem"),
@@ -176,8 +191,8 @@ TIMM: Rules = (
     (r"^head\.0\.norm$", "bn2"),
     (r"^head\.1\.dense$", "classifier"),
     (r"^stages\.(\d+)\.(\d+)", lambda found: f"blocks.{row_of(found, ROWS_OF_STAGES)}"),
-    (r"layers\.\d\.squeeze$", "se.conv_reduce"),
-    (r"layers\.\d\.expand$", "se.conv_expand"),
+    (r"layers\.\d\.squeeze$", "se.conv_reduce@4"),
+    (r"layers\.\d\.expand$", "se.conv_expand@4"),
     (r"^(blocks\.0\.\d+)\.layers\.0", r"\1.dw1"),
     (r"^(blocks\.0\.\d+)\.layers\.\d", r"\1.pw2"),
     (r"layers\.0", "pw1"),

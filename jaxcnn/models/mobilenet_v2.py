@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from jaxcnn.models.inverted import ROWS_OF_STAGES, TIMM, Block, row_of, stages_of
+from jaxcnn.models.inverted import TIMM, Block, block_of, stages_of
 from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import ConvNorm
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Sequence
 
     from flax import nnx
@@ -32,7 +31,7 @@ ROWS = (
 
 
 class MobileNetV2(Network):
-    """MobileNetV2: a 3x3 stem, seven rows of inverted residuals, a 1x1 convolution, one dense layer.
+    """A 3x3 stem, seven rows of inverted residuals, a 1x1 convolution, one dense layer.
 
         x: (N, H, W, C)      returns (N, classes), or (N, 1280) without classes
         features=True        returns the 5 maps before each halving and the last, at 1/2 to 1/32 of
@@ -79,17 +78,17 @@ def mobilenet_v2(
     return built(MobileNetV2(shape[-1], classes, rngs=rngs), shape)
 
 
-def _features(found: re.Match[str]) -> str:
-    """torchvision's name of a block: blocks are counted through all rows."""
-    row = row_of(found, ROWS_OF_STAGES)
-    return f"features.{1 + sum(depth for _, _, depth, _ in ROWS[:row]) + int(found[3])}.conv"
-
+DEPTHS = ((1,), (2,), (3,), (4, 3), (3, 1))
+"""The blocks of each row of each stage."""
 
 TORCHVISION: Rules = (
     (r"^stem\.", "features.0."),
     (r"^head\.0\.", "features.18."),
     (r"^head\.1\.dense$", "classifier.1"),
-    (r"^stages\.(\d+)\.(\d+)\.(\d+)\.layers", _features),
+    (
+        r"^stages\.(\d+)\.(\d+)\.(\d+)\.layers",
+        lambda found: f"features.{1 + block_of(found, DEPTHS)}.conv",
+    ),
     # The projection, the last layer of a block, is not a block of its own there.
     (r"^features\.1\.conv\.1\.conv$", "features.1.conv.1"),
     (r"^features\.1\.conv\.1\.norm$", "features.1.conv.2"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 from flax import nnx
 
-from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.errors import Advice, InputError, error_prefix
 from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.text import format_shape
 from jaxcnn.nn import Dense
@@ -61,6 +61,18 @@ class Network(nnx.Module):
         return tuple(maps) if features else self.head(y)
 
 
+def means(x: jax.Array) -> jax.Array:
+    """The mean of each channel.
+
+        x: (N, *spatial, C)      returns (N, C)
+
+    >>> import jax.numpy as jnp
+    >>> means(jnp.ones((2, 5, 5, 3))).shape
+    (2, 3)
+    """
+    return x.mean(tuple(range(1, x.ndim - 1)))
+
+
 class Classifier(nnx.Module):
     """The mean of each channel, then Dropout and one dense layer.
 
@@ -85,8 +97,8 @@ class Classifier(nnx.Module):
         self.dense = None if classes is None else Dense(channels, classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        means = x.mean(tuple(range(1, x.ndim - 1)))
-        return means if self.dense is None else self.dense(self.dropout(means))
+        y = means(x)
+        return y if self.dense is None else self.dense(self.dropout(y))
 
 
 def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:
@@ -98,11 +110,33 @@ def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:
     >>> check_input([224, 224, 3])
     (224, 224, 3)
     """
-    forms = {1: "(length, channels)", 2: "(height, width, channels)"}
+    forms = {0: "(features,)", 1: "(length, channels)", 2: "(height, width, channels)"}
     form = forms.get(axes, "(depth, height, width, channels)")
     if not is_sequence(input_shape) or len(input_shape) != axes + 1:
         raise InputError(f"input_shape must be {form}, got {input_shape!r}")
     return tuple(integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
+
+
+def check_multiple(shape: tuple[int, ...], factor: int) -> None:
+    """Refuses an input whose sizes would be halved to fractions.
+
+    Raises:
+      InputError: if a size of the shape (*spatial, C) is not a multiple of ``factor``.
+
+    >>> check_multiple((224, 225, 3), 32)
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, \
+by which the network's strides divide it. Use input_shape=(224, 224, 3) or (224, 256, 3).
+    """
+    *sizes, channels = shape
+    down = [max(factor, size // factor * factor) for size in sizes]
+    up = [-(-size // factor) * factor for size in sizes]
+    if up != sizes:
+        raise InputError(
+            f"input_shape {shape} has a size that is not a multiple of {factor}, by which the "
+            f"network's strides divide it.",
+            Advice("input_shape", tuple(dict.fromkeys([(*down, channels), (*up, channels)]))),
+        )
 
 
 def built(model: ModelT, input_shape: tuple[int, ...]) -> ModelT:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jaxcnn.models import (
+    convnext,
+    dcgan,
+    densenet,
     digits,
+    efficientnet,
+    lenet,
     mobilenet_v2,
+    mobilenet_v3,
+    regnet,
     residual,
     resnet,
+    unet,
+    vgg,
 )
 
 if TYPE_CHECKING:
@@ -17,8 +26,17 @@ if TYPE_CHECKING:
 FAMILIES = (
     digits,
     residual,
+    lenet,
+    vgg,
     resnet,
+    densenet,
+    regnet,
     mobilenet_v2,
+    mobilenet_v3,
+    efficientnet,
+    convnext,
+    unet,
+    dcgan,
 )
 
 NETWORKS: dict[str, Published] = {

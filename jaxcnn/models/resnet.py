@@ -35,8 +35,8 @@ class BasicBlock(nnx.Module):
     Source: He et al., arXiv:1512.03385, figure 5 on the left.
 
     >>> import jax.numpy as jnp
-    >>> block = BasicBlock(4, 8, stride=2, rngs=nnx.Rngs(0))
-    >>> jax.eval_shape(block, jnp.ones((2, 9, 12, 4))).shape
+    >>> x = jnp.ones((2, 9, 12, 4))
+    >>> nnx.eval_shape(lambda: BasicBlock(4, 8, stride=2, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 6, 8)
     """
 
@@ -74,8 +74,8 @@ class Bottleneck(nnx.Module):
     arXiv:1611.05431, figure 3(c).
 
     >>> import jax.numpy as jnp
-    >>> block = Bottleneck(4, 8, 16, stride=2, groups=2, rngs=nnx.Rngs(0))
-    >>> jax.eval_shape(block, jnp.ones((2, 9, 12, 4))).shape
+    >>> x = jnp.ones((2, 9, 12, 4))
+    >>> nnx.eval_shape(lambda: Bottleneck(4, 8, 16, stride=2, groups=2, rngs=nnx.Rngs(0))(x)).shape
     (2, 5, 6, 16)
     """
 
@@ -229,6 +229,8 @@ def resnext50_32x4d(
 ) -> ResNet:
     """ResNeXt: :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
 
+    It is called as :func:`resnet18`.
+
     Source: Xie et al., arXiv:1611.05431, table 1.
     """
     shape = check_input(input_shape)
@@ -240,6 +242,8 @@ def wide_resnet50_2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
     """Wide ResNet: :func:`resnet50` with 3x3 convolutions twice as wide.
+
+    It is called as :func:`resnet18`.
 
     Source: Zagoruyko and Komodakis, arXiv:1605.07146.
     """

@@ -88,7 +88,9 @@ class BatchNorm(nnx.BatchNorm):
     def _average(self, running: nnx.Variable, value: jax.Array) -> None:
         """Moves a running average towards the value."""
         value = jax.lax.stop_gradient(value).astype(running.dtype)
-        running[...] = self.momentum * running[...] + (1 - self.momentum) * value
+        # Not running[...] = ..., which asks each tracer for its sharding: the time to trace a
+        # network would grow with the square of its length.
+        running.set_value(self.momentum * running[...] + (1 - self.momentum) * value)
 
 
 @suggest_keywords

@@ -14,6 +14,7 @@ from jaxcnn.ops.adaptive import (
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.conv_transpose import conv_transpose
+from jaxcnn.ops.fold import fold, unfold
 from jaxcnn.ops.layouts import (
     kernel_from_keras,
     kernel_from_torch,
@@ -39,6 +40,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -56,5 +58,6 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "unfold",
     "upsample",
 ]

@@ -16,6 +16,7 @@ from jaxcnn.reference.adaptive import (
 from jaxcnn.reference.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.reference.conv import conv
 from jaxcnn.reference.conv_transpose import conv_transpose
+from jaxcnn.reference.fold import fold, unfold
 from jaxcnn.reference.local import local_conv
 from jaxcnn.reference.pad import pad
 from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
@@ -35,6 +36,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -48,5 +50,6 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "separable_conv",
+    "unfold",
     "upsample",
 ]

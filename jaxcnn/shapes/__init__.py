@@ -33,6 +33,7 @@ from jaxcnn.shapes.causal import (
 )
 from jaxcnn.shapes.conv import ConvShapes, conv, conv_shapes
 from jaxcnn.shapes.conv_transpose import conv_transpose, conv_transpose_shapes
+from jaxcnn.shapes.fold import FoldShapes, fold, fold_shapes, unfold, unfold_shapes
 from jaxcnn.shapes.local import local_conv, local_shapes
 from jaxcnn.shapes.operation import Edge, OperationShapes, WindowShapes
 from jaxcnn.shapes.pad import pad, pad_shapes
@@ -62,6 +63,7 @@ __all__ = [
     "ConvShapes",
     "Edge",
     "Factor",
+    "FoldShapes",
     "OperationShapes",
     "PoolShapes",
     "Resized",
@@ -89,6 +91,8 @@ __all__ = [
     "conv_transpose_shapes",
     "depthwise_conv",
     "depthwise_shapes",
+    "fold",
+    "fold_shapes",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -109,6 +113,8 @@ __all__ = [
     "separable_shapes",
     "shuffle_shapes",
     "sum_dtype",
+    "unfold",
+    "unfold_shapes",
     "unpool_shapes",
     "unshuffle_shapes",
     "upsample",

@@ -28,6 +28,11 @@ CALLS = {
     "conv": ([X, KERNEL, BIAS], {"padding": 1}, [(8, 8, 8, 6)]),
     "conv_transpose": ([(8, 8, 8, 6), KERNEL, (4,)], {"stride": 2}, [(8, 17, 17, 4)]),
     "depthwise_conv": ([X, (3, 3, 4, 2), (8,)], {}, [(8, 6, 6, 8)]),
+    "fold": (
+        [(8, 6, 6, 36)],
+        {"kernel_size": 3, "output_size": (8, 8)},
+        [X],
+    ),
     "global_avg_pool": ([X], {}, [(8, 4)]),
     "global_lp_pool": ([X], {}, [(8, 4)]),
     "global_max_pool": ([X], {}, [(8, 4)]),
@@ -46,6 +51,7 @@ CALLS = {
     "pixel_unshuffle": ([X], {"factor": 2}, [(8, 4, 4, 16)]),
     "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),
     "upsample": ([X], {"output_size": (16, 12), "method": "linear"}, [(8, 16, 12, 4)]),
+    "unfold": ([X], {"kernel_size": (3, 3)}, [(8, 6, 6, 36)]),
 }
 BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
 """The arrays with a batch axis, if it is not only the first."""

@@ -87,6 +87,12 @@ def cases(n):
         "depthwise_conv": filtered(
             [image, (1, 1, 2, 1), (2,)], [[image, (side, side, 2, 1)], [(1, 2, 1), (1, 1, n)]]
         ),
+        "fold": [
+            (
+                [(1, side, side, n)],
+                lambda f, x: f(x, side, output_size=1, padding=side - 1),
+            )
+        ],
         "global_avg_pool": [([image], moved)],
         "global_lp_pool": [([image], moved)],
         "global_max_pool": [([image], moved)],
@@ -121,6 +127,7 @@ def cases(n):
             ([(1, 1, 2, 1)], lambda f, x: f(x, side)),
             ([(1, 2, 1)], lambda f, x: f(x, output_size=(n,), method="linear")),
         ],
+        "unfold": [([(1, 1, 1, 1)], lambda f, x: f(x, side, padding=side - 1))],
     }
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from jaxcnn.models.weights.names import from_torch, to_torch, torch_name, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from jaxcnn.models.published import Rules
 
@@ -79,6 +79,15 @@ def randomise(network: torch.nn.Module, seed: int = 0) -> None:
             else:
                 terms = value[0].numel()
                 value.normal_(0, (2 / terms) ** 0.5, generator=draws)
+
+
+def empty(build: Callable[[], nnx.Module]) -> nnx.Module:
+    """The model with zeros for weights and statistics, which takes no time to draw."""
+    kinds = (nnx.Param, nnx.BatchStat)
+    graph, weights, _ = nnx.split(nnx.eval_shape(build), kinds, ...)
+    rest = jax.jit(lambda: nnx.split(build(), kinds, ...)[2])()
+    weights = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), weights)
+    return nnx.merge(graph, weights, rest)
 
 
 def give(state: dict[str, torch.Tensor], model: nnx.Module, rules: Rules) -> None:

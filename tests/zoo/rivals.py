@@ -1,7 +1,7 @@
 """The networks of other libraries that the package's networks must agree with.
 
-A family's line in :data:`FAMILIES` matches the names of its networks. A rival takes the name and
-the number of classes, and is built with random weights.
+A family's line in :data:`FAMILIES` matches the names of its networks. A rival takes the name,
+the shape of one input (*spatial, C) and the number of classes.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import timm
+import torch
 import torchvision
 import transformers
+from torch import nn
+
+from jaxcnn.models import vgg
+from tests.zoo.lenet import LeNet5
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from torch import nn
+    from collections.abc import Callable, Iterable, Mapping
 
 CLASSES = 10
 
-Rival = "Callable[[str, int], nn.Module]"
+Rival = "Callable[[str, tuple[int, ...], int], nn.Module]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,8 @@ class Family:
 
     Attributes:
       rivals: for each library of :attr:`jaxcnn.models.published.Published.names`, its network. The
-        first is compared in everything, the others in names and logits.
+        first is compared in everything, the others in names and logits. A network of no library is
+        written in these tests, with the names of ours.
       stages: the names of the first rival's modules whose outputs are the stages' maps: a regular
         expression for whole names, or a function of the network.
       quick: the member that is compared also where slow tests are not asked for.
@@ -39,8 +43,8 @@ class Family:
 
     rivals: Mapping[str, Rival]
     stages: str | Callable[[nn.Module], list[str]]
-    quick: str
-    sizes: tuple[tuple[int, ...], tuple[int, ...]] = ((64, 64, 3), (71, 65, 3))
+    quick: str = ""
+    sizes: tuple[tuple[int, ...], tuple[int, ...]] = ((32, 32, 3), (39, 33, 3))
 
     def stage_names(self, network: nn.Module) -> list[str]:
         """The names of the modules whose outputs are the stages' maps."""
@@ -49,15 +53,22 @@ class Family:
         return [name for name, _ in network.named_modules() if re.fullmatch(self.stages, name)]
 
 
-def _torchvision(name: str, classes: int) -> nn.Module:
-    return torchvision.models.get_model(name, weights=None, num_classes=classes)
+vgg.HIDDEN = 64
+"""Not 4096, whose 0.1e9 weights are most of the time and memory; that number is in the published
+number of parameters."""
 
 
-def _timm(name: str, classes: int) -> nn.Module:
+def _torchvision(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    with torch.device("meta"):  # the weights are drawn by the tests
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+    return network.to_empty(device="cpu")
+
+
+def _timm(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
     return timm.create_model(name, num_classes=classes)
 
 
-def _huggingface_resnet(name: str, classes: int) -> nn.Module:
+def _huggingface_resnet(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
     depths = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
     depths |= {"101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
     size = name.removeprefix("resnet")
@@ -71,19 +82,83 @@ def _huggingface_resnet(name: str, classes: int) -> nn.Module:
     return transformers.ResNetForImageClassification(config)
 
 
+def _huggingface_regnet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    config = transformers.RegNetConfig(
+        depths=[1, 3, 6, 6], hidden_sizes=[48, 104, 208, 440], groups_width=8, num_labels=classes
+    )
+    return transformers.RegNetForImageClassification(config)
+
+
+def _timm_regnet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    return timm.create_model("regnety_004", num_classes=classes)
+
+
+def _lenet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    return LeNet5(shape, classes)
+
+
+def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+        network.classifier[0] = nn.Linear(512 * 7 * 7, vgg.HIDDEN)
+        network.classifier[3] = nn.Linear(vgg.HIDDEN, vgg.HIDDEN)
+        network.classifier[6] = nn.Linear(vgg.HIDDEN, classes)
+    return network.to_empty(device="cpu")
+
+
+def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
+
+
+def _before_pools(network: nn.Module) -> list[str]:
+    """VGG's layers before the pools, and its last pool."""
+    pools = [i for i, layer in enumerate(network.features) if isinstance(layer, nn.MaxPool2d)]
+    return [f"features.{i}" for i in (*(pool - 1 for pool in pools), pools[-1])]
+
+
 FAMILIES = {
+    r"lenet5": Family(
+        rivals={"tests": _lenet},
+        stages=r"stages\.\d",
+        quick="lenet5",
+        sizes=((32, 32, 1), (28, 36, 3)),
+    ),
+    r"vgg\w+": Family(
+        rivals={"torchvision": _vgg, "timm": _timm_vgg},
+        stages=_before_pools,
+        quick="vgg11_bn",
+        sizes=((32, 32, 3), (39, 65, 3)),
+    ),
     r"resnet\d+": Family(
         rivals={"torchvision": _torchvision, "timm": _timm, "huggingface": _huggingface_resnet},
         stages=r"layer\d",
         quick="resnet18",
     ),
     r"(resnext|wide_resnet)\w+": Family(
-        rivals={"torchvision": _torchvision, "timm": _timm}, stages=r"layer\d", quick=""
+        rivals={"torchvision": _torchvision, "timm": _timm}, stages=r"layer\d"
+    ),
+    r"densenet\d+": Family(
+        rivals={"torchvision": _torchvision, "timm": _timm},
+        stages=r"features\.(denseblock[123]|norm5)",
+        quick="densenet121",
+    ),
+    r"regnet_y_400mf": Family(
+        rivals={
+            "torchvision": _torchvision,
+            "timm": _timm_regnet,
+            "huggingface": _huggingface_regnet,
+        },
+        stages=r"trunk_output\.block\d",
+        quick="regnet_y_400mf",
     ),
 }
 
 
-def family_of(name: str) -> Family:
-    """The family of a network of the package."""
-    (found,) = (family for names, family in FAMILIES.items() if re.fullmatch(names, name))
-    return found
+def families(names: Iterable[str]) -> dict[str, Family]:
+    """The family of each network of the package that has one."""
+    return {
+        name: family
+        for name in names
+        for pattern, family in FAMILIES.items()
+        if re.fullmatch(pattern, name)
+    }

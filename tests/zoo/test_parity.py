@@ -23,29 +23,27 @@ from tests.zoo.parity import (
     computed_by_torch,
     computed_by_us,
     distances,
+    empty,
     give,
     logits,
     randomise,
     second,
 )
-from tests.zoo.rivals import CLASSES, FAMILIES, family_of
+from tests.zoo.rivals import CLASSES, FAMILIES, families
 
 pytestmark = pytest.mark.zoo
 
-WITHOUT_RIVAL = ("digits", "residual")
-"""Networks that no other library has."""
+WITHOUT_RIVAL = {"digits", "residual"}
+"""Networks of the package alone."""
 
+FAMILY_OF = families(NETWORKS)
 QUICK = {family.quick for family in FAMILIES.values()}
-NAMES = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in NETWORKS
-    if name not in WITHOUT_RIVAL
-]
+NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILY_OF]
 LIBRARIES = [
     pytest.param(name, library, marks=param.marks)
     for param in NAMES
     for (name,) in [param.values]
-    for library in list(family_of(name).rivals)[1:]
+    for library in list(FAMILY_OF[name].rivals)[1:]
 ]
 
 FLOAT32_SHARE = 8
@@ -64,20 +62,13 @@ of the gradient's terms may so differ between two orders of summation, of relati
 def _pair(name: str, shape: tuple[int, ...], library: str):
     """Our network and the rival with the same weights, and the rules for names."""
     torch.manual_seed(0)
-    theirs = family_of(name).rivals[library](name, CLASSES)
+    theirs = FAMILY_OF[name].rivals[library](name, shape, CLASSES)
     randomise(theirs)
     published = NETWORKS[name]
-    ours = nnx.eval_shape(lambda: published.build(shape, CLASSES, rngs=nnx.Rngs(0)))
-    ours = nnx.merge(nnx.graphdef(ours), jax.tree.map(_zeros, nnx.state(ours)))
     rules = published.names.get(library, ())
+    ours = empty(lambda: published.build(shape, CLASSES, rngs=nnx.Rngs(0)))
     give(theirs.state_dict(), ours, rules)
     return ours, theirs, rules
-
-
-def _zeros(leaf):
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(0)
-    return jax.numpy.zeros(leaf.shape, leaf.dtype)
 
 
 @cache
@@ -89,13 +80,13 @@ def _batch(name: str, shape: tuple[int, ...]) -> Batch:
 
 
 def _ours(name: str, shape: tuple[int, ...], dtype: str) -> Outcome:
-    ours, _, rules = _pair(name, shape, next(iter(family_of(name).rivals)))
+    ours, _, rules = _pair(name, shape, next(iter(FAMILY_OF[name].rivals)))
     return computed_by_us(ours, rules, _batch(name, shape), dtype)
 
 
 @lru_cache(maxsize=1)
 def _theirs(name: str, shape: tuple[int, ...], dtype: str) -> Outcome:
-    family = family_of(name)
+    family = FAMILY_OF[name]
     _, theirs, _ = _pair(name, shape, next(iter(family.rivals)))
     return computed_by_torch(theirs, family.stage_names(theirs), _batch(name, shape), dtype)
 
@@ -103,10 +94,14 @@ def _theirs(name: str, shape: tuple[int, ...], dtype: str) -> Outcome:
 PARTS = ("evaluation", "gradients", "trained")
 
 
+def test_every_network_has_a_rival():
+    assert set(NETWORKS) == set(FAMILY_OF) | WITHOUT_RIVAL
+
+
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_in_float64_a_network_computes_what_its_rival_does(name, which):
-    shape = family_of(name).sizes[which]
+    shape = FAMILY_OF[name].sizes[which]
     with jax.enable_x64(True):
         got = _ours(name, shape, "float64")
     want = _theirs(name, shape, "float64")
@@ -117,7 +112,7 @@ def test_in_float64_a_network_computes_what_its_rival_does(name, which):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_float32_a_network_is_as_near_to_float64_as_its_rival(name):
-    shape = family_of(name).sizes[1]
+    shape = FAMILY_OF[name].sizes[1]
     rounded = _theirs(name, shape, "float32")
     exact = _theirs(name, shape, "float64")
     got = _ours(name, shape, "float32")
@@ -134,11 +129,12 @@ def test_in_float32_a_network_is_as_near_to_float64_as_its_rival(name):
 
 @pytest.mark.parametrize(("name", "library"), LIBRARIES)
 def test_another_librarys_names_give_its_logits(name, library):
-    shape = family_of(name).sizes[0]
+    shape = FAMILY_OF[name].sizes[0]
     ours, theirs, _ = _pair(name, shape, library)
     images = _batch(name, shape).images
     theirs.eval()
     with torch.no_grad():
         want = logits(theirs(torch.tensor(second(images)))).numpy()
-    got = second(nnx.jit(lambda model, x: model(x))(ours.eval_mode(), jnp.asarray(images)))
+    ours.eval()
+    got = second(nnx.jit(lambda model, x: model(x))(ours, jnp.asarray(images)))
     assert distances({"": got}, {"": want})[""] < 1e-4

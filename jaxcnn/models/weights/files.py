@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 INDEX = ".json"
 
+HEADER = b"{"
+"""What follows the eight bytes of a safetensors file's length of its header."""
+
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """The first bytes of PyTorch's formats: since 1.6, and before."""
 
@@ -69,12 +72,14 @@ def read(path: Path | str) -> WeightsFile:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}){_inside(path)}") from None
     if path.suffix == INDEX:
         return _read_index(path, digest)
-    if start == ZIP:
+    if start[8:] == HEADER:
+        return WeightsFile(path, digest, _read_safetensors(path))
+    if start.startswith(ZIP):
         return _read_torch(path, digest)
     if start.startswith(PICKLE):
         raise InputError(

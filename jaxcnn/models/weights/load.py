@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -99,11 +98,9 @@ def load(
 
     wanted = Wanted(name, make, shape, classes, network.classes, network.names)
     classes, found = wanted.find(read(path))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: make(shape, classes)))
     # Compiled as one program, in which nothing draws the numbers that the file replaces.
-    state = jax.jit(lambda values: replaced(nnx.state(make(shape, classes)), values))(found.values)
-    model = nnx.merge(graph, state)
-    model.origin = Origin(name, found.counts)
+    model = nnx.jit(lambda values: _with(make(shape, classes), values))(found.values)
+    model.origin = Origin(name, found.counts)  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
@@ -155,6 +152,11 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
         if place.count and (kept is None or place.path in kept):
             tensors[place.count] = np.array((kept or {}).get(place.path, 0), np.int64)
     write(path, tensors)
+
+
+def _with(model: nnx.Module, values: Mapping[str, Any]) -> nnx.Module:
+    nnx.update(model, replaced(nnx.state(model), values))
+    return model
 
 
 def replaced(state: nnx.State, values: Mapping[str, Any]) -> nnx.State:
@@ -216,8 +218,10 @@ class Wanted:
             return [f"classes={classes} for a new head"] if head and without else []
 
         outputs = format_count(classes, "output")
-        what = f"{self.name} for {format_shape(shape)} and {outputs}"
-        return classes, match(model, found, self.rules, new=new, what=what, advice=advice)
+        size = f" for {format_shape(shape)} and {outputs}"
+        return classes, match(
+            model, found, self.rules, new=new, what=self.name, size=size, advice=advice
+        )
 
     def _shapes(self, input_shape: tuple[int, ...], classes: int) -> nnx.Module:
         return nnx.eval_shape(lambda: self.make(input_shape, classes))

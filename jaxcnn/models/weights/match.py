@@ -138,6 +138,7 @@ def match(
     *,
     new: Collection[str] = (),
     what: str = "the model",
+    size: str = "",
     advice: Callable[[], Iterable[Advice | str]] = tuple,
 ) -> Matched:
     """The tensors of a file as the variables of a model.
@@ -147,7 +148,7 @@ def match(
       found: the file.
       rules: the rules of each library.
       new: paths of variables that are not taken from the file, which may have them or not.
-      what: the model in words, for the error.
+      what, size: the name of the model, and for what input it is, for the error.
       advice: returns what the error ends with.
 
     Raises:
@@ -172,7 +173,7 @@ def match(
         ),
         *(_dtype_faults({key: tensors[key] for key in there if key in here}, counts)),
     ]
-    _refuse(found, faults, what, advice)
+    _refuse(found, faults, f"{what}{size}", advice)
     ours = variables(model)
     values = {}
     for key, place in expected.items():
