@@ -10,6 +10,7 @@ from jaxcnn.nn.adaptive import (
 from jaxcnn.nn.causal import CausalConv
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.nn.deform import DeformConv
 from jaxcnn.nn.local import LocalConv
 from jaxcnn.nn.pool import AvgPool, LpPool, MaxPool, MinPool
 from jaxcnn.nn.resample import BlurPool, PixelShuffle, PixelUnshuffle, Upsample
@@ -25,6 +26,7 @@ __all__ = [
     "CausalConv",
     "Conv",
     "ConvTranspose",
+    "DeformConv",
     "DepthwiseConv",
     "GlobalAvgPool",
     "GlobalLpPool",

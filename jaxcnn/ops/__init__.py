@@ -14,6 +14,7 @@ from jaxcnn.ops.adaptive import (
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.conv_transpose import conv_transpose
+from jaxcnn.ops.deform import deform_conv
 from jaxcnn.ops.layouts import (
     kernel_from_keras,
     kernel_from_torch,
@@ -38,6 +39,7 @@ __all__ = [
     "causal_conv_stream",
     "conv",
     "conv_transpose",
+    "deform_conv",
     "depthwise_conv",
     "global_avg_pool",
     "global_lp_pool",

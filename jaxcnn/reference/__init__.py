@@ -16,6 +16,7 @@ from jaxcnn.reference.adaptive import (
 from jaxcnn.reference.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.reference.conv import conv
 from jaxcnn.reference.conv_transpose import conv_transpose
+from jaxcnn.reference.deform import deform_conv
 from jaxcnn.reference.local import local_conv
 from jaxcnn.reference.pad import pad
 from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
@@ -34,6 +35,7 @@ __all__ = [
     "causal_conv_stream",
     "conv",
     "conv_transpose",
+    "deform_conv",
     "depthwise_conv",
     "global_avg_pool",
     "global_lp_pool",

@@ -27,6 +27,7 @@ CALLS = {
     "causal_conv_stream": ([(8, 8, 4), (8, 2, 4), (3, 4, 6), BIAS], {}, [(8, 8, 6), (8, 2, 4)]),
     "conv": ([X, KERNEL, BIAS], {"padding": 1}, [(8, 8, 8, 6)]),
     "conv_transpose": ([(8, 8, 8, 6), KERNEL, (4,)], {"stride": 2}, [(8, 17, 17, 4)]),
+    "deform_conv": ([X, (8, 6, 6, 18), KERNEL, BIAS], {}, [(8, 6, 6, 6)]),
     "depthwise_conv": ([X, (3, 3, 4, 2), (8,)], {}, [(8, 6, 6, 8)]),
     "global_avg_pool": ([X], {}, [(8, 4)]),
     "global_lp_pool": ([X], {}, [(8, 4)]),
@@ -47,7 +48,7 @@ CALLS = {
     "separable_conv": ([X, (3, 3, 4, 2), (1, 1, 8, 6), BIAS], {}, [(8, 6, 6, 6)]),
     "upsample": ([X], {"output_size": (16, 12), "method": "linear"}, [(8, 16, 12, 4)]),
 }
-BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
+BATCHED = {"causal_conv_stream": (0, 1), "deform_conv": (0, 1), "max_unpool": (0, 1)}
 """The arrays with a batch axis, if it is not only the first."""
 NEVER_BATCHED = {"causal_conv_state", *(name for name in CALLS if name.startswith("kernel"))}
 

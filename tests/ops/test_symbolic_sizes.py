@@ -32,6 +32,9 @@ CALLS = {
         jaxcnn.conv(x, KERNEL, padding=1, padding_mode="partial"),
     ),
     "conv_transpose": lambda x: jaxcnn.conv_transpose(x, BACK, stride=2, padding="SAME"),
+    "deform_conv": lambda x: jaxcnn.deform_conv(
+        x, jnp.full((x.shape[0], x.shape[1] - 2, x.shape[2] - 2, 18), 0.25), KERNEL
+    ),
     "depthwise_conv": lambda x: jaxcnn.depthwise_conv(x, DEEP),
     "global_avg_pool": jaxcnn.global_avg_pool,
     "global_lp_pool": jaxcnn.global_lp_pool,

@@ -1,0 +1,168 @@
+"""Deformable convolution, the fast implementation: a gather, then a matrix product."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from jaxcnn import shapes as edge
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.ops.conv import conv
+from jaxcnn.shapes import Sharding, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.geometry import Padding, Window
+    from jaxcnn.shapes import DeformShapes
+
+
+@suggest_keywords
+def deform_conv(
+    x: jax.Array,
+    offset: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    rounding: str = "exact",
+    mask: jax.Array | None = None,
+    precision: lax.PrecisionLike = None,
+    out_sharding: Sharding | None = None,
+) -> jax.Array:
+    """A convolution whose taps read x at offsets, which may be fractions of a cell.
+
+        x: (N, *spatial, C_in) or (*spatial, C_in)      kernel: (*F, C_in/groups, C_out)
+        offset: (N, *k, G*T*axes)      mask: (N, *k, G*T)      T = prod(F)
+        returns (N, *k, C_out) or (*k, C_out), with k as in :func:`jaxcnn.conv`
+
+    Output i's tap f reads x at i*stride - low + f*dilation + offset, by linear interpolation; cells
+    outside x are 0. The channels of x are divided into G groups with offsets of their own. The last
+    axis of ``offset`` counts these groups, then the taps in row-major order, then the axes.
+
+    Args:
+      x: the input, of a floating dtype; channels last.
+      offset: the distance of each tap from its place, in cells; a convolution of x may compute it.
+        Zeros give :func:`jaxcnn.conv`.
+      kernel, bias, stride, padding, dilation, groups, rounding: as in :func:`jaxcnn.conv`.
+      mask: a factor for each tap; None for 1.
+      precision: as in :func:`jax.lax.dot_general`.
+      out_sharding: as in :func:`jaxcnn.conv`.
+
+    At a whole offset, where interpolation has a kink, the gradient of the offset is the slope to
+    the next cell, as in torchvision. Sums of 16-bit inputs are computed in float32.
+
+    Raises:
+      InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
+      TypeError: if dtypes differ, x is not floating, or an argument is of the wrong type.
+
+    Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (the mask); ONNX, operator
+    DeformConv.
+
+    >>> import jax.numpy as jnp
+    >>> deform_conv(jnp.array([[0.0], [4.0]]), jnp.array([[0.5], [0.5]]), jnp.ones((1, 1, 1)))[:, 0]
+    Array([2., 2.], dtype=float32)
+    """
+    x, offset, kernel, bias, mask, shapes = edge.deform_conv(
+        x,
+        offset,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        rounding=rounding,
+        mask=mask,
+    )
+    samples = _samples(widened(x), widened(offset), shapes)
+    if mask is not None:
+        samples = samples * widened(mask).reshape(*samples.shape[:-1], 1)
+    # (N, *k, G, T, C_in/G) to (N, *k, groups*T*C_in/groups): a convolution with kernels of size 1.
+    taps, axes = shapes.taps, len(shapes.windows)
+    in_group = shapes.in_channels // groups
+    rows = jnp.moveaxis(samples, -2, -3).reshape(*samples.shape[:-3], taps, groups, in_group)
+    rows = jnp.moveaxis(rows, -2, -3).reshape(*samples.shape[:-3], groups * taps * in_group)
+    y = conv(
+        rows.astype(kernel.dtype),
+        kernel.reshape(*(1,) * axes, taps * in_group, shapes.out_channels),
+        bias,
+        groups=groups,
+        precision=precision,
+        out_sharding=shapes.sharding(out_sharding),
+    )
+    return shapes.restore(y)
+
+
+def _samples(x: jax.Array, offset: jax.Array, shapes: DeformShapes) -> jax.Array:
+    """(N, *k, G, T, C_in/G): x where each tap reads it."""
+    windows, parts = shapes.windows, shapes.offset_groups
+    places = (x.shape[0], *shapes.spatial, parts, shapes.taps)
+    offset = offset.reshape(*places, len(windows))
+    taps = list(product(*(range(w.kernel_size) for w in windows)))
+    sides = [
+        _sides(offset[..., axis], window, axis, [tap[axis] for tap in taps])
+        for axis, window in enumerate(windows)
+    ]
+    cells = x.reshape(x.shape[0], -1, parts, x.shape[-1] // parts)
+    read = jax.vmap(jax.vmap(_read, in_axes=(1, -2), out_axes=-3))
+    total = jnp.zeros((*places, cells.shape[-1]), x.dtype)
+    for corner in product(*sides):
+        number, inside = jnp.zeros(places, jnp.int32), jnp.ones(places, bool)
+        for window, (cell, _) in zip(windows, corner, strict=True):
+            inside = inside & (cell >= 0) & (cell < window.size)
+            number = number * window.size + cell
+        share = math.prod((share for _, share in corner), start=jnp.ones((), x.dtype))
+        found = read(cells, jnp.where(inside, number, 0))
+        total = total + _times(share[..., None], jnp.where(inside[..., None], found, 0))
+    return total
+
+
+def _sides(
+    offset: jax.Array, window: Window, axis: int, taps: list[int]
+) -> list[tuple[jax.Array, jax.Array]]:
+    """The cells before and after the places on one axis, each with its share; (N, *k, G, T)."""
+    # Whole cells and fractions apart: the fraction keeps its digits far from the first cell.
+    offset = jnp.clip(offset, -(2.0**30), 2.0**30)
+    whole = jnp.floor(offset)
+    beyond = offset - lax.stop_gradient(whole)
+    starts = jnp.arange(window.output, dtype=jnp.int32) * window.stride - window.padding[0]
+    starts = starts.reshape(tuple(-1 if at == axis + 1 else 1 for at in range(offset.ndim)))
+    of_taps = jnp.asarray(taps, jnp.int32) * window.dilation
+    cell = whole.astype(jnp.int32) + starts + of_taps.reshape((1,) * (offset.ndim - 1) + (-1,))
+    return [(cell, 1 - beyond), (cell + 1, beyond)]
+
+
+def _read(cells: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Rows of (cells, C_in/G) at the numbers (*k, T)."""
+    return cells.at[numbers].get(mode="clip")
+
+
+@jax.custom_jvp
+def _times(share: jax.Array, cells: jax.Array) -> jax.Array:
+    """share * cells, with 0 for 0 times a NaN or an infinity: a cell of share 0 is not read.
+
+    The derivative in the share is the cell even there, because a share that grows reads it.
+    """
+    return jnp.where(share == 0, 0, share * cells)
+
+
+@partial(_times.defjvp, symbolic_zeros=True)
+def _tangent_of_times(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    (share, cells), (by_share, by_cells) = primals, tangents
+    slope = jnp.zeros_like(cells)
+    if not isinstance(by_share, SymbolicZero):
+        slope = slope + by_share * cells
+    if not isinstance(by_cells, SymbolicZero):
+        slope = slope + jnp.where(share == 0, 0, share * by_cells)
+    return _times(share, cells), slope
