@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from functools import partial, reduce
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +90,10 @@ def deform_conv(
     # (N, *k, G, T, C_in/G) to (N, *k, groups*T*C_in/groups): a convolution with kernels of size 1.
     taps, axes = shapes.taps, len(shapes.windows)
     in_group = shapes.in_channels // groups
-    rows = jnp.moveaxis(samples, -2, -3).reshape(*samples.shape[:-3], taps, groups, in_group)
-    rows = jnp.moveaxis(rows, -2, -3).reshape(*samples.shape[:-3], groups * taps * in_group)
+    # One axis at a time: a reshape of an array divided among devices cannot change more axes.
+    rows = lax.collapse(jnp.moveaxis(samples, -2, -3), samples.ndim - 2)
+    rows = rows.reshape(*rows.shape[:-1], groups, in_group)
+    rows = lax.collapse(jnp.moveaxis(rows, -2, -3), rows.ndim - 3)
     y = conv(
         rows.astype(kernel.dtype),
         kernel.reshape(*(1,) * axes, taps * in_group, shapes.out_channels),
@@ -114,18 +115,16 @@ def _samples(x: jax.Array, offset: jax.Array, shapes: DeformShapes) -> jax.Array
         _sides(offset[..., axis], window, axis, [tap[axis] for tap in taps])
         for axis, window in enumerate(windows)
     ]
-    cells = x.reshape(x.shape[0], -1, parts, x.shape[-1] // parts)
-    read = jax.vmap(jax.vmap(_read, in_axes=(1, -2), out_axes=-3))
-    total = jnp.zeros((*places, cells.shape[-1]), x.dtype)
+    cells = x.reshape(*x.shape[:-1], parts, x.shape[-1] // parts)
+    read = jax.vmap(jax.vmap(_read, in_axes=(-2, -2), out_axes=-3))
+    corners = []
     for corner in product(*sides):
-        number, inside = jnp.zeros(places, jnp.int32), jnp.ones(places, bool)
-        for window, (cell, _) in zip(windows, corner, strict=True):
-            inside = inside & (cell >= 0) & (cell < window.size)
-            number = number * window.size + cell
-        share = math.prod((share for _, share in corner), start=jnp.ones((), x.dtype))
-        found = read(cells, jnp.where(inside, number, 0))
-        total = total + _times(share[..., None], jnp.where(inside[..., None], found, 0))
-    return total
+        at = tuple(cell for cell, _ in corner)
+        within = ((cell >= 0) & (cell < w.size) for cell, w in zip(at, windows, strict=True))
+        inside = reduce(jnp.logical_and, within)[..., None]
+        share = reduce(jnp.multiply, (share for _, share in corner))[..., None]
+        corners.append(_times(share, jnp.where(inside, read(cells, at), 0)))
+    return reduce(jnp.add, corners)
 
 
 def _sides(
@@ -143,9 +142,9 @@ def _sides(
     return [(cell, 1 - beyond), (cell + 1, beyond)]
 
 
-def _read(cells: jax.Array, numbers: jax.Array) -> jax.Array:
-    """Rows of (cells, C_in/G) at the numbers (*k, T)."""
-    return cells.at[numbers].get(mode="clip")
+def _read(cells: jax.Array, at: tuple[jax.Array, ...]) -> jax.Array:
+    """(*k, T, C_in/G): one example's cells (*spatial, C_in/G) at the nearest of these places."""
+    return cells.at[at].get(mode="clip", wrap_negative_indices=False)
 
 
 @jax.custom_jvp
