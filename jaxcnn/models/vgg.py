@@ -170,7 +170,7 @@ def _names(depths: Sequence[int], norm: bool) -> dict[str, Rules]:
     return {
         "torchvision": (
             features,
-            (r"^head\.dense(\d)$", lambda found: f"classifier.{3 * int(found[1]) - 3}"),
+            (r"^head\.dense(\d)$", lambda found: f"classifier.{3 * int(found[1]) - 3}@2"),
         ),
         "timm": (
             features,

@@ -21,6 +21,7 @@ CASES = [
     pytest.param(name, library, marks=() if name in QUICK else pytest.mark.slow)
     for name, family in FAMILY_OF.items()
     for library in family.rivals
+    if library in NETWORKS[name].names
 ]
 
 

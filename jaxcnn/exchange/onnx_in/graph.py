@@ -160,5 +160,5 @@ def _naming(node: Node) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except ValueError as error:  # JAX's and NumPy's, of shapes that do not fit
+    except (ValueError, IndexError) as error:  # JAX's and NumPy's, of shapes that do not fit
         raise InputError(f"{node}: {str(error).strip().splitlines()[0]}") from error

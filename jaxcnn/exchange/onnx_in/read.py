@@ -107,7 +107,7 @@ def _load(onnx: Any, path: Path) -> Any:
     try:
         onnx.checker.check_model(path)
         return onnx.inliner.inline_local_functions(model) if model.functions else model
-    except (onnx.checker.ValidationError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, RuntimeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a valid ONNX model: {_one_line(error)}") from None
 
 
@@ -200,7 +200,8 @@ def _input(onnx: Any, value: Any, path: Path) -> Input:
 
 def _require_numbers(onnx: Any, what: str, kind: int, path: Path) -> None:
     if kind not in DTYPES:
-        name = onnx.TensorProto.DataType.Name(kind)
+        names = onnx.TensorProto.DataType
+        name = names.Name(kind) if kind in names.values() else f"numbers of an unknown type {kind}"
         raise InputError(
             f"{path}: {what} holds {name}; supported are {', '.join(map(str, DTYPES.values()))}"
         )
