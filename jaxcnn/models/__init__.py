@@ -12,11 +12,13 @@ from jaxcnn.models.loading import load_model
 from jaxcnn.models.network import Network
 from jaxcnn.models.registry import names
 from jaxcnn.models.residual import residual
+from jaxcnn.models.weights.compare import compare
 from jaxcnn.models.weights.load import load, save
 
 __all__ = [
     "Network",
     "build",
+    "compare",
     "default_name",
     "digits",
     "load",
