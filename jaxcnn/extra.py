@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PACKAGES = {
     "grain": "stream",
     "matplotlib": "train",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "orbax": "train",
     "PIL": "train",
     "rich": "train",

@@ -146,6 +146,9 @@ def convnext_tiny(
 ) -> ConvNeXt:
     """:class:`ConvNeXt` of 18 blocks with 96 to 768 channels, for inputs (H, W, C).
 
+    Raises:
+      InputError: (a ValueError) if H or W is not a multiple of 32.
+
     >>> model = nnx.eval_shape(lambda: convnext_tiny((224, 224, 3), rngs=nnx.Rngs(0)))
     >>> len(model.stages), model.head[2].dense.in_features
     (4, 768)

@@ -95,7 +95,7 @@ def dcgan(input_shape: Sequence[int], channels: int | None = 3, *, rngs: nnx.Rng
     (2, 64, 64, 3)
     """
     shape = check_input(input_shape, 0)
-    return built(DCGAN(*shape, channels, rngs=rngs), shape)
+    return built(DCGAN(shape[0], channels, rngs=rngs), shape)
 
 
 NETWORKS = (

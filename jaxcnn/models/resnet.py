@@ -229,6 +229,8 @@ def resnext50_32x4d(
 ) -> ResNet:
     """ResNeXt: :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
 
+    It is called as :func:`resnet18`.
+
     Source: Xie et al., arXiv:1611.05431, table 1.
     """
     shape = check_input(input_shape)
@@ -240,6 +242,8 @@ def wide_resnet50_2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
     """Wide ResNet: :func:`resnet50` with 3x3 convolutions twice as wide.
+
+    It is called as :func:`resnet18`.
 
     Source: Zagoruyko and Komodakis, arXiv:1605.07146.
     """

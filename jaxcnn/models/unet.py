@@ -129,6 +129,9 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
 
     As published, without batch normalisation, and with a dropout after the deepest level.
 
+    Raises:
+      InputError: (a ValueError) if H or W is not a multiple of 16.
+
     Source: Ronneberger et al., arXiv:1505.04597, figure 1.
 
     >>> x = jnp.ones((2, 32, 48, 1))
@@ -148,6 +151,9 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
         x: (N, D, H, W, C)      returns (N, D, H, W, classes); D, H and W are multiples of 8
 
     The paper counts 19,069,955 parameters, without the scales of the batch normalisations (2,336).
+
+    Raises:
+      InputError: (a ValueError) if D, H or W is not a multiple of 8.
 
     Source: Çiçek et al., arXiv:1606.06650, figure 2.
 

@@ -29,7 +29,7 @@ Arrays = dict[str, np.ndarray]
 EXAMPLES, STEPS, RATE = 4, 3, 0.01
 """The batch size, the number of training steps, and their learning rate."""
 
-SMALLEST = 1e-6
+SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)

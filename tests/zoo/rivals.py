@@ -17,7 +17,9 @@ import transformers
 from torch import nn
 
 from jaxcnn.models import vgg
+from tests.zoo.dcgan import Generator
 from tests.zoo.lenet import LeNet5
+from tests.zoo.unet import UNet, UNet3D
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,6 +112,31 @@ def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
     return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
 
 
+def _timm_mobilenet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    return timm.create_model("mobilenetv2_100", num_classes=classes)
+
+
+def _huggingface_convnext(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
+    config = transformers.ConvNextConfig(
+        depths=[3, 3, 9 if name == "convnext_tiny" else 27, 3],
+        hidden_sizes=[(128 if name == "convnext_base" else 96) * 2**i for i in range(4)],
+        num_labels=classes,
+    )
+    return transformers.ConvNextForImageClassification(config)
+
+
+def _unet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    return UNet(shape[-1], classes)
+
+
+def _unet_3d(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    return UNet3D(shape[-1], classes)
+
+
+def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    return Generator(shape[0], classes)
+
+
 def _before_pools(network: nn.Module) -> list[str]:
     """VGG's layers before the pools, and its last pool."""
     pools = [i for i, layer in enumerate(network.features) if isinstance(layer, nn.MaxPool2d)]
@@ -150,6 +177,49 @@ FAMILIES = {
         },
         stages=r"trunk_output\.block\d",
         quick="regnet_y_400mf",
+    ),
+    r"mobilenet_v2": Family(
+        rivals={"torchvision": _torchvision, "timm": _timm_mobilenet},
+        stages=r"features\.(1|3|6|13|17)",
+        quick="mobilenet_v2",
+    ),
+    r"mobilenet_v3_large": Family(
+        rivals={"torchvision": _torchvision}, stages=r"features\.(1|3|6|12|16)"
+    ),
+    r"mobilenet_v3_small": Family(
+        rivals={"torchvision": _torchvision},
+        stages=r"features\.(1|3|8|12)",
+        quick="mobilenet_v3_small",
+    ),
+    r"efficientnet_b[0-4]": Family(
+        rivals={"torchvision": _torchvision, "timm": _timm},
+        stages=r"features\.[12357]",
+        quick="efficientnet_b0",
+    ),
+    r"efficientnet_b[5-7]": Family(
+        rivals={"torchvision": _torchvision}, stages=r"features\.[12357]"
+    ),
+    r"convnext_\w+": Family(
+        rivals={
+            "torchvision": _torchvision,
+            "timm": _timm,
+            "huggingface": _huggingface_convnext,
+        },
+        stages=r"features\.[1357]",
+        quick="convnext_tiny",
+        sizes=((32, 64, 3), (96, 32, 3)),
+    ),
+    r"unet": Family(
+        rivals={"tests": _unet}, stages=r"stages\.\d", sizes=((32, 32, 1), (16, 48, 3))
+    ),
+    r"unet_3d": Family(
+        rivals={"tests": _unet_3d},
+        stages=r"stages\.\d",
+        quick="unet_3d",
+        sizes=((8, 16, 8, 1), (16, 8, 24, 3)),
+    ),
+    r"dcgan": Family(
+        rivals={"tests": _dcgan}, stages=r"stages\.\d", quick="dcgan", sizes=((100,), (37,))
     ),
 }
 
