@@ -93,13 +93,14 @@ def _of_file(
         names = ", ".join(each.name for each in graph.inputs)
         raise InputError(f"{path} has the inputs {names}; plans are for models of one input")
     of_file = graph.inputs[0].shape[1:]
-    if shape is None and not all(isinstance(size, int) for size in of_file):
+    known = tuple(size for size in of_file if isinstance(size, int))
+    if shape is None and len(known) < len(of_file):
         sizes = ", ".join(map(str, of_file))
         raise InputError(
             f"{path} leaves sizes of its input open ({sizes}); add the shape of one example in "
             f"this order, such as --input 3x224x224"
         )
-    return lambda x: graph(params, x), shape or tuple(map(int, of_file))
+    return lambda x: graph(params, x), shape or known
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

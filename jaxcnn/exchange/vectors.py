@@ -122,8 +122,7 @@ def _tolerances(
     def near(array: Any) -> Any:
         if not jnp.issubdtype(array.dtype, jnp.floating):
             return array
-        sign = draws.choice(np.float32([-1, 1]), np.shape(array))
-        change = sign * error * _unit_roundoff(array.dtype)
+        change = error * _unit_roundoff(array.dtype) * draws.choice((-1.0, 1.0), array.shape)
         return (np.asarray(array) * (1 + change)).astype(array.dtype)
 
     most = [0.0 for _ in outputs]

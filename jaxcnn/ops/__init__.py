@@ -24,6 +24,7 @@ from jaxcnn.ops.layouts import (
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.pad import pad
 from jaxcnn.ops.pool import avg_pool, lp_pool, max_pool, min_pool
+from jaxcnn.ops.quantized import conv_integer, quantized_conv
 from jaxcnn.ops.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
 from jaxcnn.ops.unpool import max_pool_with_indices, max_unpool
@@ -38,6 +39,7 @@ __all__ = [
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "depthwise_conv",
     "fold",
@@ -57,6 +59,7 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
     "unfold",
     "upsample",

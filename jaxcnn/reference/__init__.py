@@ -20,6 +20,7 @@ from jaxcnn.reference.fold import fold, unfold
 from jaxcnn.reference.local import local_conv
 from jaxcnn.reference.pad import pad
 from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
+from jaxcnn.reference.quantized import conv_integer, quantized_conv
 from jaxcnn.reference.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.reference.separable import depthwise_conv, separable_conv
 from jaxcnn.reference.unpool import max_pool_with_indices, max_unpool
@@ -34,6 +35,7 @@ __all__ = [
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "depthwise_conv",
     "fold",
@@ -49,6 +51,7 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
     "unfold",
     "upsample",

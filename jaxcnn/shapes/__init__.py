@@ -38,6 +38,7 @@ from jaxcnn.shapes.local import local_conv, local_shapes
 from jaxcnn.shapes.operation import Edge, OperationShapes, WindowShapes
 from jaxcnn.shapes.pad import pad, pad_shapes
 from jaxcnn.shapes.pool import PoolShapes, avg_pool, lp_pool, max_pool, min_pool, pool_shapes
+from jaxcnn.shapes.quantized import conv_integer, quantized_conv
 from jaxcnn.shapes.resample import (
     ShuffleShapes,
     blur_pool,
@@ -86,6 +87,7 @@ __all__ = [
     "causal_state_shape",
     "causal_stream_shapes",
     "conv",
+    "conv_integer",
     "conv_shapes",
     "conv_transpose",
     "conv_transpose_shapes",
@@ -109,6 +111,7 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pool_shapes",
+    "quantized_conv",
     "separable_conv",
     "separable_shapes",
     "shuffle_shapes",

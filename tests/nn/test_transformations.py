@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import pickle
 from inspect import signature
 
@@ -25,14 +26,16 @@ class MaxPoolWithIndices(nn.MaxPoolWithIndices):
     """The sum of the values and the indices, which is one array."""
 
     def __call__(self, x):
-        return sum(super().__call__(x))
+        values, indices = super().__call__(x)
+        return values + indices.astype(values.dtype)
 
 
 class MaxUnpool(nn.MaxUnpool):
     """An unpooling into cells that differ."""
 
     def __call__(self, x):
-        cells = jnp.arange(x[0].size, dtype="int32").reshape(x.shape[1:])
+        example = x.shape[-3:]
+        cells = jnp.arange(math.prod(example), dtype="int32").reshape(example)
         return super().__call__(x, jnp.broadcast_to(cells, x.shape))
 
 
@@ -44,7 +47,7 @@ LAYERS = {
         lambda _: nnx.view(nn.BatchNorm(4, rngs=nnx.Rngs(0)), use_running_average=True),
         IMAGE,
     ),
-    **{name: (lambda _, name=name: getattr(nn, name)(), IMAGE) for name in GLOBAL},
+    **{name: (lambda _, name=name: getattr(nn, name)(rank=2), IMAGE) for name in GLOBAL},
     "AdaptiveAvgPool": (lambda _: nn.AdaptiveAvgPool((2, 3)), IMAGE),
     "AdaptiveMaxPool": (lambda _: nn.AdaptiveMaxPool((2, 3)), IMAGE),
     "MaxPoolWithIndices": (lambda _: MaxPoolWithIndices((2, 2)), IMAGE),
