@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxcnn import ops
 from jaxcnn.exchange.onnx_in.node import Operator
+from jaxcnn.exchange.onnx_in.values import channels_last
 from jaxcnn.geometry.conventions import onnx as conventions
 from jaxcnn.ops import kernel_from_torch
 
@@ -50,6 +51,20 @@ def _conv_transpose(
     return ops.conv_transpose(x, kernel, bias, **arguments)
 
 
+def _deform_conv(
+    node: Node,
+    x: jax.Array,
+    weight: Array,
+    offset: Array,
+    bias: jax.Array | None = None,
+    mask: Array | None = None,
+) -> jax.Array:
+    kernel = kernel_from_torch(jnp.asarray(weight))
+    arguments = conventions.conv(kernel.shape[:-2], **window_attributes(node, *CONV))
+    mask = None if mask is None else channels_last(mask)
+    return ops.deform_conv(x, channels_last(offset), kernel, bias, mask=mask, **arguments)
+
+
 def _causal_conv(
     node: Node,
     x: jax.Array,
@@ -74,4 +89,5 @@ OPERATORS = {
     ),
     "Conv": Operator(_conv, "maps"),
     "ConvTranspose": Operator(_conv_transpose, "maps"),
+    "DeformConv": Operator(_deform_conv, "maps"),
 }
