@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.source import Source
 
 SEED = 0
-BATCHES = (3, 2)
+BATCHES = (2, 1)
 """The numbers of images in the two test vectors."""
 
 KEPT = 64
 """The most numbers of an output that a file keeps."""
 
-_DRAWS = 3
+_DRAWS = 2
 _DEVIATIONS = 4
 
 

@@ -42,7 +42,7 @@ class Projection(nnx.Module):
         self.norm = BatchNorm(channels, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jax.nn.relu(self.norm(self.dense(x).reshape(len(x), 4, 4, -1)))
+        return jax.nn.relu(self.norm(self.dense(x).reshape(x.shape[0], 4, 4, -1)))
 
 
 class Doubling(nnx.Module):

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxcnn.models import vgg
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.names import torch_name, variables
-from tests.models.formula import CLASSES, HIDDEN, drawn, empty, fill
+from tests.models.formula import CLASSES, drawn, empty, fill, narrow
 
 RECORD = json.loads((Path(__file__).parent / "recorded" / "values.json").read_text())["networks"]
 
@@ -32,7 +31,7 @@ SHALLOW = ("lenet5", "vgg11_bn", "resnet18", "dcgan")
 @pytest.fixture
 def network(name, monkeypatch):
     """The network with the recorded weights in evaluation mode, split, and its input."""
-    monkeypatch.setattr(vgg, "HIDDEN", HIDDEN)
+    narrow(monkeypatch.setattr)
     known, published = RECORD[name], NETWORKS[name]
     shape = tuple(known["input_shape"])
     with jax.enable_x64(True):

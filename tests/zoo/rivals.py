@@ -16,8 +16,7 @@ import torchvision
 import transformers
 from torch import nn
 
-from jaxcnn.models import vgg
-from tests.models.formula import HIDDEN
+from tests.models.formula import DCGAN, HIDDEN, UNET, UNET_3D, narrow
 from tests.zoo.dcgan import Generator
 from tests.zoo.lenet import LeNet5
 from tests.zoo.unet import UNet, UNet3D
@@ -54,7 +53,7 @@ class Family:
         return [name for name, _ in network.named_modules() if re.fullmatch(self.stages, name)]
 
 
-vgg.HIDDEN = HIDDEN
+narrow(setattr)
 
 
 def _torchvision(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -121,15 +120,15 @@ def _huggingface_convnext(name: str, _shape: tuple[int, ...], classes: int) -> n
 
 
 def _unet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet(shape[-1], classes)
+    return UNet(shape[-1], classes, UNET)
 
 
 def _unet_3d(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet3D(shape[-1], classes)
+    return UNet3D(shape[-1], classes, UNET_3D)
 
 
 def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return Generator(shape[0], classes)
+    return Generator(shape[0], classes, DCGAN)
 
 
 def _before_pools(network: nn.Module) -> list[str]:
