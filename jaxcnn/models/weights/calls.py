@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,8 @@ def torch_calls(model: Any, images: np.ndarray) -> tuple[list[Call], str]:
       model: a ``torch.nn.Module``, which is not changed.
       images: (N, *spatial, C); the network gets (N, C, *spatial).
     """
-    import torch
-
-    if not isinstance(model, torch.nn.Module):
+    torch: Any = sys.modules.get("torch")  # who has a module of it has imported it
+    if torch is None or not isinstance(model, torch.nn.Module):
         raise TypeError(f"torch_model must be a torch.nn.Module, got {type(model).__name__}")
     network = copy.deepcopy(model).to("cpu", torch.float64).eval()
     calls, inputs, errors = [], {}, []

@@ -156,10 +156,15 @@ def compare(
       InputError: (a ValueError) if no layer has a counterpart, or if ``images`` is no batch.
       TypeError: if ``torch_model`` is not a ``torch.nn.Module``.
 
-    ``print(compare(resnet, torchvision.models.resnet18(), images))`` ends, for instance, with::
+    What ``print(compare(model, torch_model, images))`` may print:
 
-        first difference: stages.1.0.conv1.conv (layer2.0.conv1)
-          padding (1, 1) here, (0, 1) there
+    >>> reason = "padding (1, 1) here, (0, 1) there"
+    >>> conv1 = Row("stages.1.0.conv1.conv", "layer2.0.conv1", (1, 5, 5, 128), 0.21, 5e-12, (reason,))
+    >>> print(Comparison((conv1,), ours_alone=(), theirs_alone=()))
+    layer                  PyTorch's       output   difference  allowed
+    stages.1.0.conv1.conv  layer2.0.conv1  5x5x128     2.1e-01  5.0e-12  <
+    first difference: stages.1.0.conv1.conv (layer2.0.conv1)
+      padding (1, 1) here, (0, 1) there
     """
     pixels = np.asarray(images, np.float64)
     if pixels.ndim < 3:
