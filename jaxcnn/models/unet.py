@@ -181,6 +181,8 @@ NETWORKS = (
         source="Ronneberger et al., 2015",
         input_shape=(512, 512, 1),
         classes=2,
+        parameters=31_030_658,
+        multiply_adds=192_384_335_872,
         task="segment",
     ),
     Published(
@@ -188,6 +190,8 @@ NETWORKS = (
         source="Çiçek et al., 2016",
         input_shape=(128, 128, 112, 3),
         classes=3,
+        parameters=19_072_291,
+        multiply_adds=1_712_928_587_776,
         task="segment",
     ),
 )

@@ -6,23 +6,27 @@ import jax.numpy as jnp
 
 from jaxcnn import ops
 from tests.exchange.programs import whole_numbers
-from tests.ops.calls import BATCHED, CALLS, NEVER_BATCHED, call_of
+from tests.ops.calls import BATCHED, CALLS, INTEGERS, NEVER_BATCHED, call_of
 
 NAMES = sorted(set(CALLS) - NEVER_BATCHED)
 
 
 def of_images(name):
-    """The call of ``CALLS`` as a function of its first array, and that array's shape."""
+    """The call of ``CALLS`` as a function of its first array, and that array's shape and dtype."""
     shapes = CALLS[name][0]
-    rest = [jnp.asarray(whole_numbers(shape, seed=i)) for i, shape in enumerate(shapes[1:])]
+    dtype, *dtypes = INTEGERS[name][0] if name in INTEGERS else ["float32"] * len(shapes)
+    rest = [
+        jnp.asarray(whole_numbers(shape, own, seed=i))
+        for i, (shape, own) in enumerate(zip(shapes[1:], dtypes, strict=True))
+    ]
     call = call_of(ops, name)
     if name == "max_unpool":
         window = CALLS["max_pool_with_indices"][1]
-        return lambda x: call(*ops.max_pool_with_indices(x, **window)), (8, 8, 4)
+        return lambda x: call(*ops.max_pool_with_indices(x, **window)), (8, 8, 4), dtype
     if name in BATCHED:  # a second array of the batch
         size = shapes[1][1]
-        return lambda x: call(x, x[:, :size] * 2, *rest[1:]), shapes[0][1:]
-    return lambda x: call(x, *rest), shapes[0][1:]
+        return lambda x: call(x, x[:, :size] * 2, *rest[1:]), shapes[0][1:], dtype
+    return lambda x: call(x, *rest), shapes[0][1:], dtype
 
 
 SIZES = {1: (12,), 2: (6, 8), 3: (4, 6, 4)}

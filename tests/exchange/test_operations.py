@@ -12,9 +12,9 @@ from tests.exchange.test_stablehlo import in_another_process
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_is_reproduced(tmp_path, name):
-    function, shape = of_images(name)
+    function, shape, dtype = of_images(name)
     few = 16 * 2**-24  # sums of whole numbers are exact; quotients, roots and norms are rounded
-    assert_reproduced(function, shape, tmp_path, rtol=few, atol=few)
+    assert_reproduced(function, shape, tmp_path, dtype, rtol=few, atol=few)
 
 
 @pytest.mark.parametrize("rank", SIZES)
@@ -30,10 +30,10 @@ def test_operations_are_reproduced_in_one_to_three_dimensions(tmp_path, rank):
 def test_a_program_of_all_operations_runs_without_jaxcnn(tmp_path):
     """As StableHLO, in a process that does not import jaxcnn."""
     calls = [of_images(name) for name in NAMES]
-    calls = [(function, shape) for function, shape in calls if shape == (8, 8, 4)]
+    calls = [(call, dtype) for call, shape, dtype in calls if shape == (8, 8, 4)]
 
     def function(x):
-        found = [tree(call(x)) for call, _ in calls]
+        found = [tree(call(x.astype(dtype))) for call, dtype in calls]
         return {str(i): sum(y.astype("float32").sum() for y in ys) for i, ys in enumerate(found)}
 
     path = tmp_path / "all.stablehlo"
