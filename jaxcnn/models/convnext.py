@@ -15,10 +15,10 @@ from jaxcnn.models.network import (
     built,
     check_input,
     check_multiple,
-    means,
 )
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, Dense, LayerNorm
+from jaxcnn.ops.pool import avg_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,12 @@ class ConvNeXt(Network):
             before, built = wide, built + depth
         self.stages = nnx.List(stages)
         norm = LayerNorm(before, rngs=rngs)
-        self.head = Chain([means, norm, Classifier(before, classes, rngs=rngs)])
+        self.head = Chain([_pooled, norm, Classifier(before, classes, rngs=rngs)])
+
+
+def _pooled(x: jax.Array) -> jax.Array:
+    """The mean of each channel, as a map of one cell, which is normalised like any map."""
+    return avg_pool(x, x.shape[1:-1])
 
 
 def _built(input_shape: Sequence[int], classes: int | None, **options: Any) -> ConvNeXt:

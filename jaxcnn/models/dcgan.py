@@ -104,6 +104,8 @@ NETWORKS = (
         source="Radford et al., 2015",
         input_shape=(100,),
         classes=3,
+        parameters=18_855_043,
+        multiply_adds=640_614_400,
         task="generate",
     ),
 )

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+WIDTHS = (64, 128, 256, 512, 1024)
+"""The channels of each level of the network for images."""
+
+WIDTHS_3D = (64, 128, 256, 512)
+"""The channels of each level of the network for volumes."""
+
+
 class Up(nnx.Module):
     """convs(concatenate([skip, upsample(x)])): one step of the expanding path.
 
@@ -140,8 +147,8 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
     """
     shape = check_input(input_shape)
     check_multiple(shape, 16)
-    widths = [(channels, channels) for channels in (64, 128, 256, 512, 1024)]
-    options = {"axes": 2, "widths": widths, "upsampled": (512, 256, 128, 64)}
+    widths = [(channels, channels) for channels in WIDTHS]
+    options = {"axes": 2, "widths": widths, "upsampled": WIDTHS[-2::-1]}
     return built(UNet(shape[-1], classes, norm=False, dropout=0.5, rngs=rngs, **options), shape)
 
 
@@ -163,8 +170,8 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
     """
     shape = check_input(input_shape, 3)
     check_multiple(shape, 8)
-    widths = ((32, 64), (64, 128), (128, 256), (256, 512))
-    options = {"axes": 3, "widths": widths, "upsampled": (512, 256, 128)}
+    widths = [(channels // 2, channels) for channels in WIDTHS_3D]
+    options = {"axes": 3, "widths": widths, "upsampled": WIDTHS_3D[:0:-1]}
     return built(UNet(shape[-1], classes, norm=True, dropout=0.0, rngs=rngs, **options), shape)
 
 
@@ -174,6 +181,8 @@ NETWORKS = (
         source="Ronneberger et al., 2015",
         input_shape=(512, 512, 1),
         classes=2,
+        parameters=31_030_658,
+        multiply_adds=192_384_335_872,
         task="segment",
     ),
     Published(
@@ -181,6 +190,8 @@ NETWORKS = (
         source="Çiçek et al., 2016",
         input_shape=(128, 128, 112, 3),
         classes=3,
+        parameters=19_072_291,
+        multiply_adds=1_712_928_587_776,
         task="segment",
     ),
 )

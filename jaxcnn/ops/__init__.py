@@ -14,6 +14,7 @@ from jaxcnn.ops.adaptive import (
 from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.conv_transpose import conv_transpose
+from jaxcnn.ops.deform import deform_conv
 from jaxcnn.ops.fold import fold, unfold
 from jaxcnn.ops.layouts import (
     kernel_from_keras,
@@ -41,6 +42,7 @@ __all__ = [
     "conv",
     "conv_integer",
     "conv_transpose",
+    "deform_conv",
     "depthwise_conv",
     "fold",
     "global_avg_pool",

@@ -16,6 +16,7 @@ from jaxcnn.reference.adaptive import (
 from jaxcnn.reference.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.reference.conv import conv
 from jaxcnn.reference.conv_transpose import conv_transpose
+from jaxcnn.reference.deform import deform_conv
 from jaxcnn.reference.fold import fold, unfold
 from jaxcnn.reference.local import local_conv
 from jaxcnn.reference.pad import pad
@@ -37,6 +38,7 @@ __all__ = [
     "conv",
     "conv_integer",
     "conv_transpose",
+    "deform_conv",
     "depthwise_conv",
     "fold",
     "global_avg_pool",

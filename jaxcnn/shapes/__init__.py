@@ -33,6 +33,7 @@ from jaxcnn.shapes.causal import (
 )
 from jaxcnn.shapes.conv import ConvShapes, conv, conv_shapes
 from jaxcnn.shapes.conv_transpose import conv_transpose, conv_transpose_shapes
+from jaxcnn.shapes.deform import DeformShapes, deform_conv, deform_shapes
 from jaxcnn.shapes.fold import FoldShapes, fold, fold_shapes, unfold, unfold_shapes
 from jaxcnn.shapes.local import local_conv, local_shapes
 from jaxcnn.shapes.operation import Edge, OperationShapes, WindowShapes
@@ -62,6 +63,7 @@ __all__ = [
     "BinShapes",
     "Bins",
     "ConvShapes",
+    "DeformShapes",
     "Edge",
     "Factor",
     "FoldShapes",
@@ -91,6 +93,8 @@ __all__ = [
     "conv_shapes",
     "conv_transpose",
     "conv_transpose_shapes",
+    "deform_conv",
+    "deform_shapes",
     "depthwise_conv",
     "depthwise_shapes",
     "fold",

@@ -22,6 +22,14 @@ POOLS = ("AvgPool", "BlurPool", "LpPool", "MaxPool", "MinPool")
 GLOBAL = ("GlobalAvgPool", "GlobalLpPool", "GlobalMaxPool")
 
 
+class DeformConv(nn.DeformConv):
+    """A deformable convolution with fixed offsets."""
+
+    def __call__(self, x):
+        size = (*x.shape[:-3], x.shape[-3] - 2, x.shape[-2] - 2, 18)
+        return super().__call__(x, jnp.full(size, 0.25, x.dtype))
+
+
 class MaxPoolWithIndices(nn.MaxPoolWithIndices):
     """The sum of the values and the indices, which is one array."""
 
@@ -66,6 +74,7 @@ LAYERS = {
         IMAGE,
     ),
     "Dense": (lambda rngs: nn.Dense(4, 6, activation="relu", rngs=rngs), IMAGE),
+    "DeformConv": (lambda rngs: DeformConv(4, 6, (3, 3), rngs=rngs), IMAGE),
     "DepthwiseConv": (lambda rngs: nn.DepthwiseConv(4, (3, 3), precision="high", rngs=rngs), IMAGE),
     "LayerNorm": (lambda _: nn.LayerNorm(4, rngs=nnx.Rngs(0)), IMAGE),
     "LocalConv": (lambda rngs: nn.LocalConv((6, 8, 4), 6, (3, 3), rngs=rngs), IMAGE),

@@ -28,6 +28,7 @@ CALLS = {
     "conv": ([X, KERNEL, BIAS], {"padding": 1}, [(8, 8, 8, 6)]),
     "conv_integer": ([X, KERNEL], {"padding": 1, "x_zero_point": 3}, [(8, 8, 8, 6)]),
     "conv_transpose": ([(8, 8, 8, 6), KERNEL, (4,)], {"stride": 2}, [(8, 17, 17, 4)]),
+    "deform_conv": ([X, (8, 6, 6, 18), KERNEL, BIAS], {}, [(8, 6, 6, 6)]),
     "depthwise_conv": ([X, (3, 3, 4, 2), (8,)], {}, [(8, 6, 6, 8)]),
     "fold": (
         [(8, 6, 6, 36)],
@@ -65,6 +66,7 @@ INTEGERS = {
 }
 """The dtypes of arrays and result of the operations that only integers have."""
 BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
+BATCHED = {"causal_conv_stream": (0, 1), "deform_conv": (0, 1), "max_unpool": (0, 1)}
 """The arrays with a batch axis, if it is not only the first."""
 NEVER_BATCHED = {"causal_conv_state", *(name for name in CALLS if name.startswith("kernel"))}
 

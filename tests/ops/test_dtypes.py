@@ -41,7 +41,7 @@ def refused_of(dtype):
     """The operations without a result in the dtype: means of integers, pools of complex numbers."""
     ordered = {name for name in ops.__all__ if "max_pool" in name or "min_pool" in name}
     ordered |= {name for name in ops.__all__ if "avg" in name or "lp_" in name or "blur" in name}
-    ordered |= {"upsample"}  # linear
+    ordered |= {"deform_conv", "upsample"}  # linear interpolation
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return ordered
     fractions = {name for name in ordered if "max" not in name and "min" not in name}

@@ -49,6 +49,15 @@ def cases(n):
     def with_mask(f, x, kernel, mask):
         return f(x, kernel, mask=mask)
 
+    def deformed(f, x, offset, *others):
+        return f(x, offset - 1, *others)  # whole cells inside the image: nothing cancels
+
+    def gathered(f, x, kernel, padding):
+        """All outputs read the only cell of x."""
+        ways = jnp.arange(padding, -padding - 1, -1, dtype=x.dtype)
+        offset = jnp.stack(jnp.meshgrid(ways, ways, indexing="ij"), -1)[None]
+        return f(x, offset, kernel, padding=padding)
+
     def filtered(places, one_place):
         """A convolution with many positions, many terms, and many output channels."""
         return [(places, moved_all), *((shapes, moved_all) for shapes in one_place)]
@@ -85,6 +94,16 @@ def cases(n):
             [image, (1, 1, 2, 2), (2,)],
             [[(1, 2, 2, n), (1, 1, 2, n)], [(1, 2, 2, 2), (1, 1, n, 2)]],
         ),
+        "deform_conv": [
+            ([image, (1, side, side, 2), (1, 1, 2, 2), (2,)], deformed),
+            ([(1, 1, 1, 2), (1, 1, 2, 2)], partial(gathered, padding=side)),
+            ([(1, 2, 2, n), (1, 2, 2, 2), (1, 1, n, 2)], deformed),
+            ([(1, 2, 2, 1), (1, 2, 2, 2), (1, 1, 1, n)], deformed),
+            (
+                [(1, 2, 2, n), (1, 2, 2, 2), (1, 1, n, 2), (1, 2, 2, 1)],
+                lambda f, x, offset, kernel, mask: f(x, offset - 1, kernel, mask=mask),
+            ),
+        ],
         "depthwise_conv": filtered(
             [image, (1, 1, 2, 1), (2,)], [[image, (side, side, 2, 1)], [(1, 2, 1), (1, 1, n)]]
         ),

@@ -35,6 +35,9 @@ CALLS = {
         x.astype("int8"), KERNEL.astype("uint8"), x_zero_point=3, kernel_zero_point=4, **FLOOR
     ),
     "conv_transpose": lambda x: jaxcnn.conv_transpose(x, BACK, stride=2, padding="SAME"),
+    "deform_conv": lambda x: jaxcnn.deform_conv(
+        x, jnp.full((x.shape[0], x.shape[1] - 2, x.shape[2] - 2, 18), 0.25), KERNEL
+    ),
     "depthwise_conv": lambda x: jaxcnn.depthwise_conv(x, DEEP),
     "fold": lambda x: (
         jaxcnn.fold(x, 2, output_size=[n + 1 for n in x.shape[1:3]]),

@@ -18,9 +18,10 @@ from flax import nnx
 from torch.nn import functional
 
 from jaxcnn.models.weights.names import from_torch, to_torch, torch_name, variables
+from tests.models.formula import weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from jaxcnn.models.published import Rules
 
@@ -64,30 +65,28 @@ class Batch:
         return cls(images, draws.integers(output[-1], size=EXAMPLES))
 
 
-def randomise(network: torch.nn.Module, seed: int = 0) -> None:
-    """Draws all weights and statistics, so that no layer's values explode or vanish."""
-    draws = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            leaf = name.rpartition(".")[2]
-            if leaf == "num_batches_tracked":
-                continue
-            if leaf == "running_var" or (value.ndim == 1 and leaf == "weight"):
-                value.uniform_(0.5, 1, generator=draws)
-            elif value.ndim == 1:
-                value.normal_(0, 0.1, generator=draws)
-            else:
-                terms = value[0].numel()
-                value.normal_(0, (2 / terms) ** 0.5, generator=draws)
+def fill_torch(network: torch.nn.Module) -> None:
+    """Gives all weights and statistics the values of the formula."""
+    for name, value in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            value.copy_(torch.tensor(weight(name, tuple(value.shape))))
 
 
-def empty(build: Callable[[], nnx.Module]) -> nnx.Module:
-    """The model with zeros for weights and statistics, which takes no time to draw."""
-    kinds = (nnx.Param, nnx.BatchStat)
-    graph, weights, _ = nnx.split(nnx.eval_shape(build), kinds, ...)
-    rest = jax.jit(lambda: nnx.split(build(), kinds, ...)[2])()
-    weights = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), weights)
-    return nnx.merge(graph, weights, rest)
+def maps_of(
+    network: torch.nn.Module, stages: Iterable[str], x: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Copies of the outputs of the modules with these names, and the network's output."""
+    maps: list[torch.Tensor] = []
+
+    def keep(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
+        maps.append(output.detach().clone())
+
+    modules = dict(network.named_modules())
+    hooks = [modules[name].register_forward_hook(keep) for name in stages]
+    y = logits(network(x))
+    for hook in hooks:
+        hook.remove()
+    return maps, y
 
 
 def give(state: dict[str, torch.Tensor], model: nnx.Module, rules: Rules) -> None:
@@ -111,21 +110,10 @@ def computed_by_torch(
     network.to(getattr(torch, dtype))
     x = torch.tensor(second(batch.images)).to(getattr(torch, dtype))
     target = torch.tensor(second(batch.target))
-    evaluation: dict[str, torch.Tensor] = {}
-
-    def keep(name: str, _module: Any, _inputs: Any, output: torch.Tensor) -> None:
-        evaluation[name] = output.detach().clone()
-
-    modules = dict(network.named_modules())
-    hooks = [
-        modules[name].register_forward_hook(partial(keep, f"stage {i}"))
-        for i, name in enumerate(stages)
-    ]
     network.eval()
     with torch.no_grad():
-        evaluation["logits"] = logits(network(x))
-    for hook in hooks:
-        hook.remove()
+        maps, y = maps_of(network, stages, x)
+    evaluation = {f"stage {i}": each for i, each in enumerate(maps)} | {"logits": y}
     network.train()
     _without_chance(network)
     gradients = {}

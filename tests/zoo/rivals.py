@@ -16,15 +16,13 @@ import torchvision
 import transformers
 from torch import nn
 
-from jaxcnn.models import vgg
+from tests.models.formula import DCGAN, HIDDEN, UNET, UNET_3D, narrow
 from tests.zoo.dcgan import Generator
 from tests.zoo.lenet import LeNet5
 from tests.zoo.unet import UNet, UNet3D
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-CLASSES = 10
 
 Rival = "Callable[[str, tuple[int, ...], int], nn.Module]"
 
@@ -55,15 +53,11 @@ class Family:
         return [name for name, _ in network.named_modules() if re.fullmatch(self.stages, name)]
 
 
-vgg.HIDDEN = 64
-"""Not 4096, whose 0.1e9 weights are most of the time and memory; that number is in the published
-number of parameters."""
+narrow(setattr)
 
 
 def _torchvision(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    with torch.device("meta"):  # the weights are drawn by the tests
-        network = torchvision.models.get_model(name, weights=None, num_classes=classes)
-    return network.to_empty(device="cpu")
+    return torchvision.models.get_model(name, weights=None, num_classes=classes)
 
 
 def _timm(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -100,16 +94,16 @@ def _lenet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    with torch.device("meta"):
+    with torch.device("meta"):  # without a time for 0.1e9 weights
         network = torchvision.models.get_model(name, weights=None, num_classes=classes)
-        network.classifier[0] = nn.Linear(512 * 7 * 7, vgg.HIDDEN)
-        network.classifier[3] = nn.Linear(vgg.HIDDEN, vgg.HIDDEN)
-        network.classifier[6] = nn.Linear(vgg.HIDDEN, classes)
+        network.classifier[0] = nn.Linear(512 * 7 * 7, HIDDEN)
+        network.classifier[3] = nn.Linear(HIDDEN, HIDDEN)
+        network.classifier[6] = nn.Linear(HIDDEN, classes)
     return network.to_empty(device="cpu")
 
 
 def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    return timm.create_model(name, num_classes=classes, num_features=vgg.HIDDEN)
+    return timm.create_model(name, num_classes=classes, num_features=HIDDEN)
 
 
 def _timm_mobilenet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -126,15 +120,15 @@ def _huggingface_convnext(name: str, _shape: tuple[int, ...], classes: int) -> n
 
 
 def _unet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet(shape[-1], classes)
+    return UNet(shape[-1], classes, UNET)
 
 
 def _unet_3d(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet3D(shape[-1], classes)
+    return UNet3D(shape[-1], classes, UNET_3D)
 
 
 def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return Generator(shape[0], classes)
+    return Generator(shape[0], classes, DCGAN)
 
 
 def _before_pools(network: nn.Module) -> list[str]:

@@ -16,6 +16,7 @@ import torch
 from flax import nnx
 
 from jaxcnn.models.registry import NETWORKS
+from tests.models.formula import CLASSES, empty
 from tests.zoo.parity import (
     EXAMPLES,
     Batch,
@@ -23,13 +24,12 @@ from tests.zoo.parity import (
     computed_by_torch,
     computed_by_us,
     distances,
-    empty,
+    fill_torch,
     give,
     logits,
-    randomise,
     second,
 )
-from tests.zoo.rivals import CLASSES, FAMILIES, families
+from tests.zoo.rivals import FAMILIES, families
 
 pytestmark = pytest.mark.zoo
 
@@ -61,9 +61,8 @@ of the gradient's terms may so differ between two orders of summation, of relati
 
 def _pair(name: str, shape: tuple[int, ...], library: str):
     """Our network and the rival with the same weights, and the rules for names."""
-    torch.manual_seed(0)
     theirs = FAMILY_OF[name].rivals[library](name, shape, CLASSES)
-    randomise(theirs)
+    fill_torch(theirs)
     published = NETWORKS[name]
     rules = published.names.get(library, ())
     ours = empty(lambda: published.build(shape, CLASSES, rngs=nnx.Rngs(0)))
