@@ -14,7 +14,7 @@ import pytest
 import jaxcnn
 from jaxcnn import geometry, ops, reference
 from jaxcnn.errors import InputError, error_prefix
-from tests.ops.calls import CALLS, arguments_of
+from tests.ops.calls import CALLS, INTEGERS, arguments_of
 
 OPERATIONS = [name for name in CALLS if not name.startswith("kernel_")]
 
@@ -75,7 +75,7 @@ def _wrong_calls():
             for what, spoil, kind, words in WRONG_ARRAYS:
                 call(key, what, spoil(right[key]), kind, rf"\b{key} {words}")
             call(key, "of no cells", right[key][:, :0], InputError, r"\b0\b")
-        if len(arrays) > 1 and name != "max_unpool":  # whose indices are integers
+        if len(arrays) > 1 and name not in ("max_unpool", *INTEGERS):  # of several dtypes
             half, words = right[key].astype("float16"), r"is float16; convert one, .*\.astype\("
             call(key, "in float16", half, TypeError, rf"\b{key} {words}")
         for key in inspect.signature(getattr(ops, name)).parameters:

@@ -46,13 +46,16 @@ def example_shape(text: str) -> tuple[int, ...]:
 def resolve(
     name: str, input_shape: str | None, *, arrays: bool = False
 ) -> tuple[Callable[..., Any], tuple[int, ...]]:
-    """The model of the package with this name, or that of ``module:function``, and its input.
+    """The model of the package with this name, of ``module:function`` or of an ONNX file.
 
     A model of the package has the published number of classes; its arrays are only shapes,
     unless ``arrays``.
 
+    Returns:
+      the model, and the shape of one example: the given one, the published one, the file's.
+
     Raises:
-      InputError: if there is no such model, or if a person's model comes without ``input_shape``.
+      InputError: if there is no such model, or if the shape is not known.
     """
     from flax import nnx
 
@@ -67,6 +70,8 @@ def resolve(
             build, classes = network.build, network.classes
             make = nnx.jit if arrays else partial(partial, nnx.eval_shape)
             return make(lambda: build(shape, classes, rngs=nnx.Rngs(0)))(), shape
+    if name.endswith(".onnx"):
+        return _of_file(name, shape)
     if ":" not in name:
         raise InputError(_unknown(name, tuple(NETWORKS)))
     if shape is None:
@@ -77,6 +82,27 @@ def resolve(
     return load_model(name, image_shape=shape, classes=CLASSES, rngs=nnx.Rngs(0)), shape
 
 
+def _of_file(
+    path: str, shape: tuple[int, ...] | None
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """The model of an ONNX file; its axes have the file's order."""
+    from jaxcnn.models import from_onnx
+
+    graph, params = from_onnx(path)
+    if len(graph.inputs) != 1:
+        names = ", ".join(each.name for each in graph.inputs)
+        raise InputError(f"{path} has the inputs {names}; plans are for models of one input")
+    of_file = graph.inputs[0].shape[1:]
+    known = tuple(size for size in of_file if isinstance(size, int))
+    if shape is None and len(known) < len(of_file):
+        sizes = ", ".join(map(str, of_file))
+        raise InputError(
+            f"{path} leaves sizes of its input open ({sizes}); add the shape of one example in "
+            f"this order, such as --input 3x224x224"
+        )
+    return lambda x: graph(params, x), shape or known
+
+
 def _unknown(name: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
@@ -84,5 +110,6 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
     meant = f"did you mean {near[0]}? " if near else ""
     return (
         f"there is no network {name}; {meant}`jaxcnn models` lists the networks, and "
-        f"module:function is a function that returns a model; layers are words such as conv:32:k3"
+        f"module:function is a function that returns a model; ONNX files end in .onnx; layers are "
+        f"words such as conv:32:k3"
     )

@@ -82,7 +82,8 @@ def source_of(
     except Exception as error:  # the model may raise anything
         raise InputError(
             f"the model accepts {sizes}, but not with a number of images that is left open: "
-            f"{first_line(error)}; let its shapes follow from x.shape"
+            f"{first_line(error)}; use x.shape[0] for it, "
+            f"not len(x) or a number"
         ) from None
     paths = tuple(weight.name for weight in weights)
     others = {} if weights else closed_over(model)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.source import Source
 
 SEED = 0
-BATCHES = (3, 2)
+BATCHES = (2, 1)
 """The numbers of images in the two test vectors."""
 
 KEPT = 64
 """The most numbers of an output that a file keeps."""
 
-_DRAWS = 3
+_DRAWS = 2
 _DEVIATIONS = 4
 
 
@@ -82,8 +82,8 @@ def _excess(name: str, got: np.ndarray, want: np.ndarray, most: float) -> float:
 def images_of(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """The images of a test vector: normal numbers, or whole ones of the dtype's range.
 
-    >>> images_of((2, 3), np.float32).round(2).tolist()
-    [[0.13, -0.13, 0.64], [0.1, -0.54, 0.36]]
+    >>> print(images_of((3,), np.float32).round(2))
+    [ 0.13 -0.13  0.64]
     """
     draws = np.random.default_rng(SEED)
     if jnp.issubdtype(dtype, jnp.floating):
@@ -122,8 +122,7 @@ def _tolerances(
     def near(array: Any) -> Any:
         if not jnp.issubdtype(array.dtype, jnp.floating):
             return array
-        sign = draws.choice(np.float32([-1, 1]), np.shape(array))
-        change = sign * error * _unit_roundoff(array.dtype)
+        change = error * _unit_roundoff(array.dtype) * draws.choice((-1.0, 1.0), array.shape)
         return (np.asarray(array) * (1 + change)).astype(array.dtype)
 
     most = [0.0 for _ in outputs]

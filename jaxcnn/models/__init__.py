@@ -51,11 +51,13 @@ from jaxcnn.models.vgg import (
     vgg19,
     vgg19_bn,
 )
+from jaxcnn.models.weights.compare import compare
 from jaxcnn.models.weights.load import load, save
 
 __all__ = [
     "Network",
     "build",
+    "compare",
     "convnext_base",
     "convnext_small",
     "convnext_tiny",

@@ -15,10 +15,10 @@ from jaxcnn.models.network import (
     built,
     check_input,
     check_multiple,
-    means,
 )
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, Dense, LayerNorm
+from jaxcnn.ops.pool import avg_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,12 @@ class ConvNeXt(Network):
             before, built = wide, built + depth
         self.stages = nnx.List(stages)
         norm = LayerNorm(before, rngs=rngs)
-        self.head = Chain([means, norm, Classifier(before, classes, rngs=rngs)])
+        self.head = Chain([_pooled, norm, Classifier(before, classes, rngs=rngs)])
+
+
+def _pooled(x: jax.Array) -> jax.Array:
+    """The mean of each channel, as a map of one cell, which is normalised like any map."""
+    return avg_pool(x, x.shape[1:-1])
 
 
 def _built(input_shape: Sequence[int], classes: int | None, **options: Any) -> ConvNeXt:
@@ -145,6 +150,9 @@ def convnext_tiny(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ConvNeXt:
     """:class:`ConvNeXt` of 18 blocks with 96 to 768 channels, for inputs (H, W, C).
+
+    Raises:
+      InputError: (a ValueError) if H or W is not a multiple of 32.
 
     >>> model = nnx.eval_shape(lambda: convnext_tiny((224, 224, 3), rngs=nnx.Rngs(0)))
     >>> len(model.stages), model.head[2].dense.in_features

@@ -42,7 +42,7 @@ class Projection(nnx.Module):
         self.norm = BatchNorm(channels, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jax.nn.relu(self.norm(self.dense(x).reshape(len(x), 4, 4, -1)))
+        return jax.nn.relu(self.norm(self.dense(x).reshape(x.shape[0], 4, 4, -1)))
 
 
 class Doubling(nnx.Module):
@@ -95,7 +95,7 @@ def dcgan(input_shape: Sequence[int], channels: int | None = 3, *, rngs: nnx.Rng
     (2, 64, 64, 3)
     """
     shape = check_input(input_shape, 0)
-    return built(DCGAN(*shape, channels, rngs=rngs), shape)
+    return built(DCGAN(shape[0], channels, rngs=rngs), shape)
 
 
 NETWORKS = (
@@ -104,6 +104,8 @@ NETWORKS = (
         source="Radford et al., 2015",
         input_shape=(100,),
         classes=3,
+        parameters=18_855_043,
+        multiply_adds=640_614_400,
         task="generate",
     ),
 )

@@ -87,6 +87,22 @@ class EfficientNet(Network):
         self.head = Chain([last, Classifier(4 * before, classes, dropout=dropout, rngs=rngs)])
 
 
+def _built(
+    input_shape: Sequence[int],
+    classes: int | None,
+    rngs: nnx.Rngs,
+    width: float,
+    depth: float,
+    dropout: float,
+    norm: Callable[..., nnx.Module] = BatchNorm,
+) -> EfficientNet:
+    shape = check_input(input_shape)
+    model = EfficientNet(
+        shape[-1], classes, width=width, depth=depth, dropout=dropout, norm=norm, rngs=rngs
+    )
+    return built(model, shape)
+
+
 def efficientnet_b0(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -97,72 +113,56 @@ def efficientnet_b0(
     >>> len(model.stages), model.head[1].dense.out_features
     (5, 1000)
     """
-    shape = check_input(input_shape)
-    scale = {"width": 1.0, "depth": 1.0, "dropout": 0.2}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.0, 1.0, 0.2)
 
 
 def efficientnet_b1(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B1; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.0, "depth": 1.1, "dropout": 0.2}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.0, 1.1, 0.2)
 
 
 def efficientnet_b2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B2; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.1, "depth": 1.2, "dropout": 0.3}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.1, 1.2, 0.3)
 
 
 def efficientnet_b3(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B3; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.2, "depth": 1.4, "dropout": 0.3}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.2, 1.4, 0.3)
 
 
 def efficientnet_b4(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B4; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.4, "depth": 1.8, "dropout": 0.4}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.4, 1.8, 0.4)
 
 
 def efficientnet_b5(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B5; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.6, "depth": 2.2, "dropout": 0.4, "norm": LARGE}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.6, 2.2, 0.4, LARGE)
 
 
 def efficientnet_b6(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B6; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 1.8, "depth": 2.6, "dropout": 0.5, "norm": LARGE}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 1.8, 2.6, 0.5, LARGE)
 
 
 def efficientnet_b7(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
     """EfficientNet-B7; called as :func:`efficientnet_b0`."""
-    shape = check_input(input_shape)
-    scale = {"width": 2.0, "depth": 3.1, "dropout": 0.5, "norm": LARGE}
-    return built(EfficientNet(shape[-1], classes, rngs=rngs, **scale), shape)
+    return _built(input_shape, classes, rngs, 2.0, 3.1, 0.5, LARGE)
 
 
 TORCHVISION: Rules = (

@@ -27,8 +27,8 @@ class Published:
       source: the paper, in a few words.
       input_shape: the published shape of one input.
       classes: the published number of outputs.
-      parameters, multiply_adds: the published numbers for these; None if nobody published them. A
-        number that was published rounded is rounded here.
+      parameters, multiply_adds: the published numbers for these; if nobody published any, those of
+        ``jaxcnn plan``. A number that was published rounded is rounded here.
       task: "classify" if the output is (N, classes); otherwise what the network does instead.
       names: for each other library, how the paths of modules become its names
         (:mod:`jaxcnn.models.weights.names`).

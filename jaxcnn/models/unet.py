@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+WIDTHS = (64, 128, 256, 512, 1024)
+"""The channels of each level of the network for images."""
+
+WIDTHS_3D = (64, 128, 256, 512)
+"""The channels of each level of the network for volumes."""
+
+
 class Up(nnx.Module):
     """convs(concatenate([skip, upsample(x)])): one step of the expanding path.
 
@@ -129,6 +136,9 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
 
     As published, without batch normalisation, and with a dropout after the deepest level.
 
+    Raises:
+      InputError: (a ValueError) if H or W is not a multiple of 16.
+
     Source: Ronneberger et al., arXiv:1505.04597, figure 1.
 
     >>> x = jnp.ones((2, 32, 48, 1))
@@ -137,8 +147,8 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
     """
     shape = check_input(input_shape)
     check_multiple(shape, 16)
-    widths = [(channels, channels) for channels in (64, 128, 256, 512, 1024)]
-    options = {"axes": 2, "widths": widths, "upsampled": (512, 256, 128, 64)}
+    widths = [(channels, channels) for channels in WIDTHS]
+    options = {"axes": 2, "widths": widths, "upsampled": WIDTHS[-2::-1]}
     return built(UNet(shape[-1], classes, norm=False, dropout=0.5, rngs=rngs, **options), shape)
 
 
@@ -149,6 +159,9 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
 
     The paper counts 19,069,955 parameters, without the scales of the batch normalisations (2,336).
 
+    Raises:
+      InputError: (a ValueError) if D, H or W is not a multiple of 8.
+
     Source: Çiçek et al., arXiv:1606.06650, figure 2.
 
     >>> x = jnp.ones((2, 8, 16, 16, 1))
@@ -157,8 +170,8 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
     """
     shape = check_input(input_shape, 3)
     check_multiple(shape, 8)
-    widths = ((32, 64), (64, 128), (128, 256), (256, 512))
-    options = {"axes": 3, "widths": widths, "upsampled": (512, 256, 128)}
+    widths = [(channels // 2, channels) for channels in WIDTHS_3D]
+    options = {"axes": 3, "widths": widths, "upsampled": WIDTHS_3D[:0:-1]}
     return built(UNet(shape[-1], classes, norm=True, dropout=0.0, rngs=rngs, **options), shape)
 
 
@@ -168,6 +181,8 @@ NETWORKS = (
         source="Ronneberger et al., 2015",
         input_shape=(512, 512, 1),
         classes=2,
+        parameters=31_030_658,
+        multiply_adds=192_384_335_872,
         task="segment",
     ),
     Published(
@@ -175,6 +190,8 @@ NETWORKS = (
         source="Çiçek et al., 2016",
         input_shape=(128, 128, 112, 3),
         classes=3,
+        parameters=19_072_291,
+        multiply_adds=1_712_928_587_776,
         task="segment",
     ),
 )

@@ -170,12 +170,12 @@ def _names(depths: Sequence[int], norm: bool) -> dict[str, Rules]:
     return {
         "torchvision": (
             features,
-            (r"^head\.dense(\d)$", lambda found: f"classifier.{3 * int(found[1]) - 3}"),
+            (r"^head\.dense(\d)$", lambda found: f"classifier.{3 * int(found[1]) - 3}@2"),
         ),
         "timm": (
             features,
             (r"^head\.dense3$", "head.fc"),
-            (r"^head\.dense", "pre_logits.fc"),
+            (r"^head\.dense(\d)$", r"pre_logits.fc\1@4"),
         ),
     }
 

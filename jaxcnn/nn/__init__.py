@@ -11,6 +11,7 @@ from jaxcnn.nn.blocks import ConvNorm, SqueezeExcite
 from jaxcnn.nn.causal import CausalConv
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.nn.deform import DeformConv
 from jaxcnn.nn.dense import Dense
 from jaxcnn.nn.local import LocalConv
 from jaxcnn.nn.norm import BatchNorm, LayerNorm
@@ -30,6 +31,7 @@ __all__ = [
     "Conv",
     "ConvNorm",
     "ConvTranspose",
+    "DeformConv",
     "Dense",
     "DepthwiseConv",
     "GlobalAvgPool",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn import shapes as edge
 from jaxcnn.keywords import suggest_keywords
@@ -88,9 +87,11 @@ def max_unpool(
 
 
 def _numbers(sizes: Sequence[int], index_order: str) -> jax.Array:
-    """The index of each cell of axes of these sizes: the sum of its positions times steps."""
-    order = {"row_major": "C", "column_major": "F"}[index_order]
-    cells = np.indices(sizes).reshape(len(sizes), -1)
-    return jnp.asarray(np.ravel_multi_index(tuple(cells), sizes, order=order), jnp.int32).reshape(
-        sizes
-    )
+    """The index of each cell: the sum of its positions, each times the cells it passes over."""
+    axes = range(len(sizes))
+    numbers, step = jnp.zeros(sizes, jnp.int32), 1
+    for axis in axes if index_order == "column_major" else reversed(axes):
+        positions = jnp.arange(sizes[axis], dtype=jnp.int32)
+        numbers = numbers + step * positions.reshape([-1 if a == axis else 1 for a in axes])
+        step *= sizes[axis]
+    return numbers

@@ -8,7 +8,6 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from jaxcnn.errors import InputError, error_prefix, omit_advice
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import jax
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _value_of(value: Any, dtype: np.dtype, padding_mode: str) -> jax.Array:
         raise TypeError(
             f"value must be a number that is known when the program is made, got {value}"
         )
-    if not (isinstance(value, Number) or hasattr(value, "dtype")) or np.ndim(value):
+    if not isinstance(value, Number) and getattr(value, "shape", None) != ():
         raise TypeError(f"value must be a number, got {value!r}")
     if padding_mode != "zeros" and not (isinstance(value, int) and value == 0):
         raise InputError(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,23 @@ CLASSES = 10
 HIDDEN = 64
 """The outputs of VGG's dense layers. With 4096, its 0.1e9 weights take most of the time and memory;
 that number is in the published number of parameters."""
+
+UNET, UNET_3D, DCGAN = (4, 8, 16, 32, 64), (8, 16, 32, 64), (64, 32, 16, 8)
+"""A sixteenth or an eighth of the channels of these networks, which are slow in float64."""
+
+NARROW = (
+    ("vgg", "HIDDEN", HIDDEN),
+    ("unet", "WIDTHS", UNET),
+    ("unet", "WIDTHS_3D", UNET_3D),
+    ("dcgan", "WIDTHS", DCGAN),
+)
+
+
+def narrow(replace: Callable[[Any, str, Any], None]) -> None:
+    """Gives wide networks fewer channels, by ``setattr`` or that of a monkeypatch."""
+    for module, name, value in NARROW:
+        # A function has the module's name in the package.
+        replace(import_module(f"jaxcnn.models.{module}"), name, value)
 
 
 @lru_cache(maxsize=2)

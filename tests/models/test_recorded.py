@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxcnn.models import vgg
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.names import torch_name, variables
-from tests.models.formula import CLASSES, HIDDEN, drawn, empty, fill
+from tests.models.formula import CLASSES, drawn, empty, fill, narrow
 
 RECORD = json.loads((Path(__file__).parent / "recorded" / "values.json").read_text())["networks"]
 
@@ -34,7 +33,7 @@ SHALLOW = ("lenet5", "vgg11_bn", "resnet18", "dcgan")
     [pytest.param(name, marks=() if name in SHALLOW else pytest.mark.slow) for name in RECORD],
 )
 def test_outputs_maps_and_gradients_are_those_of_another_library(name, monkeypatch):
-    monkeypatch.setattr(vgg, "HIDDEN", HIDDEN)
+    narrow(monkeypatch.setattr)
     known, published = RECORD[name], NETWORKS[name]
     rules = published.names.get(known["library"], ())
     shape = tuple(known["input_shape"])

@@ -1,5 +1,6 @@
 """A file's weights come in and go out bit for bit; whatever has no place is in one error."""
 
+import json
 import re
 
 import jax.numpy as jnp
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 
 from jaxcnn import models
 from jaxcnn.errors import InputError
+from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.files import read, write
 from jaxcnn.models.weights.match import MOST
+from jaxcnn.models.weights.names import from_torch, places, to_torch, torch_shape, variables
+from tests.cases import many
+from tests.models.formula import published_model
 from tests.models.tiny import COUNT, register, shapes, tensors, tiny
 
 
@@ -118,11 +123,6 @@ def test_all_that_has_no_place_is_listed_and_nothing_else(folder, changed):
         elif change == "integer":
             given[key] = given[key].view(np.int32)
             wanted.append(key)
-        elif change == "rename":
-            # The nearest candidate of a key that was renamed is the key itself.
-            assert f"{key}x"
-    if "bn1.running_mean" in wanted and changed["bn1.running_mean"] in ("rename", "drop"):
-        pass  # the count belongs to the running mean of the model, which is still wanted
     write(folder / "a.safetensors", given)
     with pytest.raises(InputError) as error:
         models.load("tiny", folder / "a.safetensors", classes=3)
@@ -149,3 +149,198 @@ def test_a_long_list_says_how_many_more_there_are(folder):
     with pytest.raises(InputError, match=f"and {30 + len(shapes()) - MOST} more") as error:
         models.load("tiny", folder / "a.safetensors")
     assert len(faults_of(error)) == MOST
+
+
+def test_the_number_of_classes_is_that_of_the_file(folder):
+    write(folder / "a.safetensors", tensors(classes=9))
+    model = models.load("tiny", folder / "a.safetensors")
+    assert model.head.dense.out_features == 9
+    models.save(model, folder / "b.safetensors", names="library")
+    assert bytes_of(read(folder / "b.safetensors").tensors) == bytes_of(tensors(classes=9))
+
+
+@pytest.mark.parametrize("has_head", [True, False])
+def test_the_head_is_new_for_other_classes_and_nothing_else_is(folder, has_head):
+    given = tensors(classes=9)
+    if not has_head:
+        del given["fc.weight"], given["fc.bias"]
+    write(folder / "a.safetensors", given)
+    one, same, other = (
+        models.load("tiny", folder / "a.safetensors", classes=5, rngs=nnx.Rngs(seed))
+        for seed in (1, 1, 2)
+    )
+    models.save(one, folder / "b.safetensors", names="library")
+    again = read(folder / "b.safetensors").tensors
+    kept = {key: each for key, each in given.items() if not key.startswith("fc.")}
+    assert bytes_of({key: again[key] for key in kept}) == bytes_of(kept)
+    assert set(again) - set(kept) == {"fc.weight", "fc.bias"}
+    kernels = [np.asarray(model.head.dense.kernel[...]) for model in (one, same, other)]
+    assert kernels[0].shape == (5, 5)
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0], kernels[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "words"),
+    [
+        # A head of which a part is missing is not new.
+        ({"fc.bias": None}, {"classes": 3}, r"fc.bias \(3,\), the model's head.dense.bias, is in"),
+        ({"fc.weight": None, "fc.bias": None}, {}, r"\n Use classes=3 for a new head\."),
+        ({}, {"input_shape": (4, 3, 3)}, r"\. Use input_shape=\(4, 3, 2\)\.$"),
+        ({}, {"input_shape": (5, 3, 2)}, r"shape \(5, 72\) in the file, \(5, 90\) in tiny"),
+        (
+            {COUNT: np.zeros(2, np.int64)},
+            {},
+            rf"{COUNT} is int64 \(2,\) in the file, not one int64",
+        ),
+        ({COUNT: np.zeros((), np.int32)}, {}, rf"{COUNT} is int32 \(\) in the file, not one int64"),
+        (
+            {"gamma": np.ones((6, 1, 1))},
+            {},
+            r"gamma is float64 in the file, which JAX would round; type jax.config.update\('jax_en",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_to_type(folder, changes, arguments, words):
+    given = {key: each for key, each in (tensors() | changes).items() if each is not None}
+    write(folder / "a.safetensors", given)
+    with pytest.raises(InputError, match=words):
+        models.load("tiny", folder / "a.safetensors", **arguments)
+
+
+def test_arguments_that_mean_nothing_are_refused(folder):
+    write(folder / "a.safetensors", tensors())
+    with pytest.raises(
+        InputError, match=r"load: name must be one of .*, got 'tinny'\. Use name=\"tiny\""
+    ):
+        models.load("tinny", folder / "a.safetensors")
+    with pytest.raises(InputError, match="load: classes must be an integer >= 1, got 0"):
+        models.load("tiny", folder / "a.safetensors", classes=0)
+    model = models.load("tiny", folder / "a.safetensors")
+    with pytest.raises(InputError, match="save: names must be one of 'jaxcnn', 'library', 'other'"):
+        models.save(model, folder / "b.safetensors", names="tensorflow")
+    with pytest.raises(InputError, match='say which, as in name="digits", or use names="jaxcnn"'):
+        models.save(tiny((4, 3, 2), 3, rngs=nnx.Rngs(0)), folder / "b.safetensors", names="library")
+    with pytest.raises(InputError, match="the model is not tiny: they differ in 17 variables, "):
+        models.save(model.head, folder / "b.safetensors", names="library", name="tiny")
+    with pytest.raises(InputError, match=r"use a name that ends in .safetensors, such as .*b.safe"):
+        models.save(model, folder / "b.pth")
+
+
+def test_a_file_in_parts_is_read_by_its_index(folder):
+    given = tensors()
+    parts = [dict(list(given.items())[part::2]) for part in (0, 1)]
+    for number, part in enumerate(parts):
+        write(folder / f"part{number}.safetensors", part)
+    index = folder / "model.safetensors.index.json"
+    keys = {key: f"part{number}.safetensors" for number in (0, 1) for key in parts[number]}
+    index.write_text(json.dumps({"weight_map": keys}))
+    assert bytes_of(read(index).tensors) == bytes_of(given)
+    before = read(index).digest
+    write(folder / "part1.safetensors", parts[1] | {"gamma": np.zeros((6, 1, 1), np.float32)})
+    assert read(index).digest != before
+    write(folder / "part1.safetensors", parts[1] | {"more": np.zeros(1)})
+    with pytest.raises(InputError, match="differ in 1 keys, more among them; download them again"):
+        read(index)
+    for text in ("{}", "[1]", "no", '{"weight_map": {"a": "../b.safetensors"}}'):
+        index.write_text(text)
+        with pytest.raises(InputError, match=r"no weight_map|is not a file beside it") as error:
+            read(index)
+        assert "\n" not in str(error.value)
+
+
+@given(st.integers(0, 400), st.binary(max_size=20))
+def test_what_is_no_whole_file_is_one_line(folder, length, tail):
+    write(folder / "a.safetensors", {"a": np.ones(30, np.float32)})
+    whole = (folder / "a.safetensors").read_bytes()
+    (folder / "b.safetensors").write_bytes((whole[:length] + tail)[: len(whole) - 1])
+    with pytest.raises(InputError) as error:
+        read(folder / "b.safetensors")
+    assert str(error.value).startswith(str(folder / "b.safetensors"))
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_not_there_or_would_execute_code_are_one_line(folder):
+    (folder / "old.pth").write_bytes(b"\x80\x02}q\x00.")
+    (folder / "model.bin").write_bytes(b"PK\x03\x04 and so on")
+    (folder / "inside").mkdir()
+    cases = {
+        "none.safetensors": r"cannot be read \(No such file or directory\)$",
+        "inside": r"cannot be read \(Is a directory\); name a file in it$",
+        "": r"cannot be read \(Is a directory\); name a file in it such as .*a\.safetensors$",
+        "old.pth": "is a pickle, which could execute anything and is not loaded; convert it where",
+        "model.bin": "PyTorch is not installed; install it, or convert|does not hold tensors alone",
+    }
+    for name, words in cases.items():
+        with pytest.raises(InputError, match=words) as error:
+            models.load("tiny", folder / name)
+        assert "\n" not in str(error.value)
+
+
+def test_writing_replaces_a_file_whole_or_not_at_all(folder, monkeypatch):
+    path = folder / "kept.safetensors"
+    write(path, {"a": np.zeros(3, np.float32)})
+    before = path.read_bytes()
+
+    def fails(_tensors, temporary, **_):
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fails)
+    with pytest.raises(InputError, match=r"kept.safetensors cannot be written \(disk full\); use"):
+        write(path, {"a": np.ones(3, np.float32)})
+    assert path.read_bytes() == before
+    assert not list(folder.glob(".*kept*"))
+    with pytest.raises(InputError, match="cannot be written"):
+        write(folder / "nowhere" / "a.safetensors", {"a": np.ones(3, np.float32)})
+
+
+def test_a_tensor_is_written_as_it_is_whatever_its_strides(folder):
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(2, 0, 1)[::2]
+    write(folder / "a.safetensors", {"a": array, "b": array[0, 0, 0]})
+    found = read(folder / "a.safetensors").tensors
+    np.testing.assert_array_equal(found["a"], array)
+    assert found["b"].shape == ()
+
+
+SMALL = ("vgg11_bn", "resnet18", "regnet_y_400mf", "mobilenet_v3_small", "convnext_tiny")
+"""Networks of several families whose shapes take a second."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in SMALL else pytest.mark.slow)
+        for name, network in NETWORKS.items()
+        if network.names
+    ],
+)
+def test_names_and_layouts_of_a_network_are_one_to_one(name):
+    network, model = NETWORKS[name], published_model(name)
+    ours = {path: each.get_value().shape for path, each in variables(model).items()}
+    for names in network.names:
+        found = places(model, names, network.names)  # which refuses two variables of one name
+        assert {place.path for place in found.values()} == set(ours)
+        for key, place in found.items():
+            assert re.fullmatch(r"[\w.-]+", key)
+            assert sorted(n for n in place.shape if n > 1) == sorted(
+                n for n in ours[place.path] if n > 1
+            ) or np.prod(place.shape) == np.prod(ours[place.path])
+
+
+sizes = st.integers(1, 4)
+
+
+@many
+@given(st.lists(sizes, min_size=1, max_size=5), st.sampled_from(["kernel", "other"]), st.data())
+def test_a_layout_is_undone_by_its_inverse(shape, leaf, data):
+    shape = tuple(shape)
+    axes = data.draw(st.none() | st.integers(2, 6))
+    if leaf == "kernel" and len(shape) < 2:
+        shape += (2,)
+    theirs = torch_shape(shape, leaf, axes)
+    assert axes is None or len(theirs) == axes
+    value = np.arange(np.prod(shape)).reshape(shape)
+    there = to_torch(value, leaf, theirs)
+    assert there.shape == theirs
+    np.testing.assert_array_equal(from_torch(there, leaf, shape), value)

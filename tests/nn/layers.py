@@ -46,6 +46,22 @@ class Case(NamedTuple):
     fan_in: dict[str, float]
 
 
+DEFORMED = {"stride": (2, 1), "padding": [(1, 1), (0, 2)], "dilation": (1, 2)}
+
+
+def offsets(x):
+    """Offsets for kernels of 3x3 on x, as DEFORMED places them, in two groups of channels."""
+    numbers = jnp.arange(3 * 5 * 36, dtype=x.dtype).reshape(3, 5, 36) % 7 / 4 - 0.75
+    return jnp.broadcast_to(numbers, (*x.shape[:-3], *numbers.shape))
+
+
+class DeformConv(nn.DeformConv):
+    """The layer, which computes its offsets from the shape of x."""
+
+    def __call__(self, x, **kwargs):
+        return super().__call__(x, offsets(x), **kwargs)
+
+
 CONVOLUTIONS = {
     "Conv": Case(
         lambda **kw: nn.Conv(4, 6, (3, 3), groups=2, mask=MASK, **PADDED, **kw),
@@ -60,6 +76,13 @@ CONVOLUTIONS = {
         TRANSPOSED,
         IMAGE,
         {"kernel": 12 * 2 / 6},
+    ),
+    "DeformConv": Case(
+        lambda **kw: DeformConv(4, 6, (3, 3), groups=2, **DEFORMED, **kw),
+        lambda x, *parameters, **kw: ops.deform_conv(x, offsets(x), *parameters, **kw),
+        {"groups": 2, **DEFORMED},
+        IMAGE,
+        {"kernel": 9 * 2},
     ),
     "DepthwiseConv": Case(
         lambda **kw: nn.DepthwiseConv(4, (3, 3), depth_multiplier=2, **PADDED, **kw),

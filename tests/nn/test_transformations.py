@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import pickle
 from inspect import signature
 
@@ -21,18 +22,28 @@ POOLS = ("AvgPool", "BlurPool", "LpPool", "MaxPool", "MinPool")
 GLOBAL = ("GlobalAvgPool", "GlobalLpPool", "GlobalMaxPool")
 
 
+class DeformConv(nn.DeformConv):
+    """A deformable convolution with fixed offsets."""
+
+    def __call__(self, x):
+        size = (*x.shape[:-3], x.shape[-3] - 2, x.shape[-2] - 2, 18)
+        return super().__call__(x, jnp.full(size, 0.25, x.dtype))
+
+
 class MaxPoolWithIndices(nn.MaxPoolWithIndices):
     """The sum of the values and the indices, which is one array."""
 
     def __call__(self, x):
-        return sum(super().__call__(x))
+        values, indices = super().__call__(x)
+        return values + indices.astype(values.dtype)
 
 
 class MaxUnpool(nn.MaxUnpool):
     """An unpooling into cells that differ."""
 
     def __call__(self, x):
-        cells = jnp.arange(x[0].size, dtype="int32").reshape(x.shape[1:])
+        example = x.shape[-3:]
+        cells = jnp.arange(math.prod(example), dtype="int32").reshape(example)
         return super().__call__(x, jnp.broadcast_to(cells, x.shape))
 
 
@@ -44,7 +55,7 @@ LAYERS = {
         lambda _: nnx.view(nn.BatchNorm(4, rngs=nnx.Rngs(0)), use_running_average=True),
         IMAGE,
     ),
-    **{name: (lambda _, name=name: getattr(nn, name)(), IMAGE) for name in GLOBAL},
+    **{name: (lambda _, name=name: getattr(nn, name)(rank=2), IMAGE) for name in GLOBAL},
     "AdaptiveAvgPool": (lambda _: nn.AdaptiveAvgPool((2, 3)), IMAGE),
     "AdaptiveMaxPool": (lambda _: nn.AdaptiveMaxPool((2, 3)), IMAGE),
     "MaxPoolWithIndices": (lambda _: MaxPoolWithIndices((2, 2)), IMAGE),
@@ -63,6 +74,7 @@ LAYERS = {
         IMAGE,
     ),
     "Dense": (lambda rngs: nn.Dense(4, 6, activation="relu", rngs=rngs), IMAGE),
+    "DeformConv": (lambda rngs: DeformConv(4, 6, (3, 3), rngs=rngs), IMAGE),
     "DepthwiseConv": (lambda rngs: nn.DepthwiseConv(4, (3, 3), precision="high", rngs=rngs), IMAGE),
     "LayerNorm": (lambda _: nn.LayerNorm(4, rngs=nnx.Rngs(0)), IMAGE),
     "LocalConv": (lambda rngs: nn.LocalConv((6, 8, 4), 6, (3, 3), rngs=rngs), IMAGE),

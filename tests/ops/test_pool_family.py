@@ -194,7 +194,7 @@ REFUSED = [
     ("upsample", (ONES, 0), {}, ValueError, ["scale_factor", "> 0, got 0", "use 2"]),
     ("upsample", (ONES, (1, 2j)), {}, TypeError, ["scale_factor[1]", "2j", "complex"]),
     ("upsample", (ONES, 2), {"method": "bilinear"}, ValueError, ['method="linear"']),
-    ("upsample", (ONES, 2), {"coordinates": "half"}, ValueError, ['coordinates="half_pixel"']),
+    ("upsample", (ONES, 2), {"coordinates": "halfpixel"}, ValueError, ['coordinates="half_pixel"']),
     ("upsample", (ONES, 2), {"rounding": "ceil"}, ValueError, ["ceil", "floor"]),
 ]
 

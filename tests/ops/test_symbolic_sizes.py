@@ -31,7 +31,13 @@ CALLS = {
         jaxcnn.conv(x, KERNEL, padding=1, padding_mode="circular"),
         jaxcnn.conv(x, KERNEL, padding=1, padding_mode="partial"),
     ),
+    "conv_integer": lambda x: jaxcnn.conv_integer(
+        x.astype("int8"), KERNEL.astype("uint8"), x_zero_point=3, kernel_zero_point=4, **FLOOR
+    ),
     "conv_transpose": lambda x: jaxcnn.conv_transpose(x, BACK, stride=2, padding="SAME"),
+    "deform_conv": lambda x: jaxcnn.deform_conv(
+        x, jnp.full((x.shape[0], x.shape[1] - 2, x.shape[2] - 2, 18), 0.25), KERNEL
+    ),
     "depthwise_conv": lambda x: jaxcnn.depthwise_conv(x, DEEP),
     "fold": lambda x: (
         jaxcnn.fold(x, 2, output_size=[n + 1 for n in x.shape[1:3]]),
@@ -54,6 +60,9 @@ CALLS = {
     ),
     "pixel_shuffle": lambda x: jaxcnn.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: jaxcnn.pixel_unshuffle(x, 2),
+    "quantized_conv": lambda x: jaxcnn.quantized_conv(
+        x.astype("int8"), KERNEL.astype("int8"), x_scale=1.0, kernel_scale=0.5, y_scale=4.0
+    ),
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),
     "upsample": lambda x: (
         jaxcnn.upsample(x, 3),

@@ -90,6 +90,7 @@ WRONG = {
     "save_minutes": (-1.0,),
     "save_steps": (0,),
     "model": (3, ""),
+    "weights": (3, ""),
 }
 
 

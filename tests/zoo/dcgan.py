@@ -10,13 +10,13 @@ from torch import nn
 
 
 class Projection(nn.Module):
-    def __init__(self, features):
+    def __init__(self, features, after):
         super().__init__()
-        self.dense = nn.Linear(features, 4 * 4 * 1024, bias=False)
-        self.norm = nn.BatchNorm2d(1024)
+        self.dense = nn.Linear(features, 4 * 4 * after, bias=False)
+        self.norm = nn.BatchNorm2d(after)
 
     def forward(self, x):
-        cells = self.dense(x).reshape(-1, 4, 4, 1024)
+        cells = self.dense(x).unflatten(1, (4, 4, -1))
         return torch.relu(self.norm(cells.permute(0, 3, 1, 2)))
 
 
@@ -31,11 +31,12 @@ class Doubling(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, features, channels):
+    def __init__(self, features, channels, widths):
         super().__init__()
-        self.stem = Projection(features)
-        self.stages = nn.Sequential(Doubling(1024, 512), Doubling(512, 256), Doubling(256, 128))
-        last = nn.ConvTranspose2d(128, channels, 5, 2, 2, output_padding=1)
+        a, b, c, d = widths
+        self.stem = Projection(features, a)
+        self.stages = nn.Sequential(Doubling(a, b), Doubling(b, c), Doubling(c, d))
+        last = nn.ConvTranspose2d(d, channels, 5, 2, 2, output_padding=1)
         self.head = nn.Sequential(last, nn.Tanh())
 
     def forward(self, x):

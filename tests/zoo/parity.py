@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 
-EXAMPLES, STEPS, RATE = 4, 3, 0.01
+EXAMPLES, STEPS, RATE = 4, 3, 0.001
 """The batch size, the number of training steps, and their learning rate."""
 
 SMALLEST = 1e-4

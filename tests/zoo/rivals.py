@@ -14,10 +14,10 @@ import timm
 import torch
 import torchvision
 import transformers
+from timm.models.vgg import ConvMlp
 from torch import nn
 
-from jaxcnn.models import vgg
-from tests.models.formula import HIDDEN
+from tests.models.formula import DCGAN, HIDDEN, UNET, UNET_3D, narrow
 from tests.zoo.dcgan import Generator
 from tests.zoo.lenet import LeNet5
 from tests.zoo.unet import UNet, UNet3D
@@ -54,7 +54,7 @@ class Family:
         return [name for name, _ in network.named_modules() if re.fullmatch(self.stages, name)]
 
 
-vgg.HIDDEN = HIDDEN
+narrow(setattr)
 
 
 def _torchvision(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -104,7 +104,11 @@ def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    return timm.create_model(name, num_classes=classes, num_features=HIDDEN)
+    with torch.device("meta"):
+        network = timm.create_model(name, num_classes=classes)
+        network.pre_logits = ConvMlp(512, HIDDEN, 7)
+        network.head.fc = nn.Linear(HIDDEN, classes)
+    return network.to_empty(device="cpu")
 
 
 def _timm_mobilenet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -121,15 +125,15 @@ def _huggingface_convnext(name: str, _shape: tuple[int, ...], classes: int) -> n
 
 
 def _unet(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet(shape[-1], classes)
+    return UNet(shape[-1], classes, UNET)
 
 
 def _unet_3d(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return UNet3D(shape[-1], classes)
+    return UNet3D(shape[-1], classes, UNET_3D)
 
 
 def _dcgan(_name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    return Generator(shape[0], classes)
+    return Generator(shape[0], classes, DCGAN)
 
 
 def _before_pools(network: nn.Module) -> list[str]:
@@ -172,6 +176,8 @@ FAMILIES = {
         },
         stages=r"trunk_output\.block\d",
         quick="regnet_y_400mf",
+        # Maps of one cell would be normalised by four values, which enlarges every rounding.
+        sizes=((64, 64, 3), (71, 65, 3)),
     ),
     r"mobilenet_v2": Family(
         rivals={"torchvision": _torchvision, "timm": _timm_mobilenet},

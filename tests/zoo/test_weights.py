@@ -10,8 +10,9 @@ from jaxcnn.errors import InputError
 from jaxcnn.models import load, save
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.files import read
-from tests.zoo.parity import randomise
-from tests.zoo.rivals import CLASSES, FAMILIES, families
+from tests.models.formula import CLASSES
+from tests.zoo.parity import fill_torch
+from tests.zoo.rivals import FAMILIES, families
 
 pytestmark = pytest.mark.zoo
 
@@ -21,13 +22,14 @@ CASES = [
     pytest.param(name, library, marks=() if name in QUICK else pytest.mark.slow)
     for name, family in FAMILY_OF.items()
     for library in family.rivals
+    if library in NETWORKS[name].names
 ]
 
 
 def rival_of(name, library):
     family = FAMILY_OF[name]
     network = family.rivals[library](name, family.sizes[0], CLASSES)
-    randomise(network)
+    fill_torch(network)
     return network
 
 

@@ -55,48 +55,55 @@ class Paths(nn.Module):
 
 
 class UNet(Paths):
-    def __init__(self, channels, classes):
+    def __init__(self, channels, classes, widths):
         super().__init__()
+
+        def double(before, after):
+            return nn.Sequential(Plain(before, after), Plain(after, after))
+
+        def up(before, after):
+            upsample = nn.ConvTranspose2d(before, after, 2, 2)
+            return Up(upsample, Plain(before, after), Plain(after, after))
+
+        a, b, c, d, e = widths
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(nn.Sequential(Plain(channels, 64), Plain(64, 64))),
-                nn.Sequential(nn.MaxPool2d(2), nn.Sequential(Plain(64, 128), Plain(128, 128))),
-                nn.Sequential(nn.MaxPool2d(2), nn.Sequential(Plain(128, 256), Plain(256, 256))),
-                nn.Sequential(nn.MaxPool2d(2), nn.Sequential(Plain(256, 512), Plain(512, 512))),
-                nn.Sequential(
-                    nn.MaxPool2d(2),
-                    nn.Sequential(Plain(512, 1024), Plain(1024, 1024)),
-                    nn.Dropout(0.5),
-                ),
-                Up(nn.ConvTranspose2d(1024, 512, 2, 2), Plain(1024, 512), Plain(512, 512)),
-                Up(nn.ConvTranspose2d(512, 256, 2, 2), Plain(512, 256), Plain(256, 256)),
-                Up(nn.ConvTranspose2d(256, 128, 2, 2), Plain(256, 128), Plain(128, 128)),
-                Up(nn.ConvTranspose2d(128, 64, 2, 2), Plain(128, 64), Plain(64, 64)),
+                nn.Sequential(double(channels, a)),
+                nn.Sequential(nn.MaxPool2d(2), double(a, b)),
+                nn.Sequential(nn.MaxPool2d(2), double(b, c)),
+                nn.Sequential(nn.MaxPool2d(2), double(c, d)),
+                nn.Sequential(nn.MaxPool2d(2), double(d, e), nn.Dropout(0.5)),
+                up(e, d),
+                up(d, c),
+                up(c, b),
+                up(b, a),
             ]
         )
-        self.head = nn.Sequential(nn.Conv2d(64, classes, 1))
+        self.head = nn.Sequential(nn.Conv2d(a, classes, 1))
 
 
 class UNet3D(Paths):
-    def __init__(self, channels, classes):
+    def __init__(self, channels, classes, widths):
         super().__init__()
 
-        def double(before, between, after):
-            return nn.Sequential(Rectified(before, between), Rectified(between, after))
+        def double(before, after):
+            # The paper doubles the channels before a pool, not after it.
+            return nn.Sequential(Rectified(before, after // 2), Rectified(after // 2, after))
 
-        def up(channels, skip):
-            upsample = nn.ConvTranspose3d(channels, channels, 2, 2, bias=False)
-            return Up(upsample, Rectified(channels + skip, skip), Rectified(skip, skip))
+        def up(before, skip):
+            upsample = nn.ConvTranspose3d(before, before, 2, 2, bias=False)
+            return Up(upsample, Rectified(before + skip, skip), Rectified(skip, skip))
 
+        a, b, c, d = widths
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(double(channels, 32, 64)),
-                nn.Sequential(nn.MaxPool3d(2), double(64, 64, 128)),
-                nn.Sequential(nn.MaxPool3d(2), double(128, 128, 256)),
-                nn.Sequential(nn.MaxPool3d(2), double(256, 256, 512)),
-                up(512, 256),
-                up(256, 128),
-                up(128, 64),
+                nn.Sequential(double(channels, a)),
+                nn.Sequential(nn.MaxPool3d(2), double(a, b)),
+                nn.Sequential(nn.MaxPool3d(2), double(b, c)),
+                nn.Sequential(nn.MaxPool3d(2), double(c, d)),
+                up(d, c),
+                up(c, b),
+                up(b, a),
             ]
         )
-        self.head = nn.Sequential(nn.Conv3d(64, classes, 1))
+        self.head = nn.Sequential(nn.Conv3d(a, classes, 1))

@@ -48,9 +48,8 @@ class Graph:
       inputs: the inputs, in order.
       outputs: the names of the outputs.
       params: the names of the parameters.
-      statistics: those of :attr:`params` that are running means and variances of batch
-        normalisations; training should leave them alone.
-      constants: the other arrays of the file: integers, scalars, and settings such as sizes.
+      constants: the other arrays of the file: integers, scalars, settings such as sizes, and the
+        running means and variances of batch normalisations.
       settings: names of the inputs that must be known before the data, because shapes depend on
         them.
       nodes: the nodes, in the order of computation.
@@ -59,7 +58,6 @@ class Graph:
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     params: tuple[str, ...]
-    statistics: tuple[str, ...]
     constants: Mapping[str, np.ndarray]
     settings: frozenset[str]
     nodes: tuple[Node, ...]
@@ -160,5 +158,5 @@ def _naming(node: Node) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except ValueError as error:  # JAX's and NumPy's, of shapes that do not fit
+    except (ValueError, IndexError) as error:  # JAX's and NumPy's, of shapes that do not fit
         raise InputError(f"{node}: {str(error).strip().splitlines()[0]}") from error

@@ -36,10 +36,10 @@ def from_onnx(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, jax.Array]
     ONNX does. ``apply.inputs`` has the names, shapes and dtypes of the inputs. The batch size may
     differ from the file's unless a node fixes it.
 
-    ``params`` maps the names of the file's floating-point initialisers to arrays. Scalars and
-    settings, such as the scales of Resize, are constants of the graph, and so are integers and the
-    outputs of Constant nodes. Batch normalisation uses the statistics of the file, which are in
-    ``params`` too; ``apply.statistics`` has their names. Dropout does nothing.
+    ``params`` maps the names of the file's floating-point initialisers to arrays; one that several
+    nodes use is one parameter. Scalars and settings, such as the scales of Resize, are constants of
+    the graph (``apply.constants``), and so are integers, the outputs of Constant nodes, and the
+    running means and variances of batch normalisations, which are not learnt. Dropout does nothing.
 
     Args:
       path: the file. Weights in files beside it are read too, but only from its folder.
@@ -71,19 +71,17 @@ def from_onnx(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, jax.Array]
     _refuse_unsupported(nodes, model, path)
     arrays = {each.name: _array(onnx, each, path) for each in model.graph.initializer}
     settings = _settings(nodes)
+    fixed = settings | _statistics(nodes)
     params = {
         name: array
         for name, array in arrays.items()
-        if jnp.issubdtype(array.dtype, jnp.floating) and array.ndim and name not in settings
+        if jnp.issubdtype(array.dtype, jnp.floating) and array.ndim and name not in fixed
     }
     inputs = [each for each in model.graph.input if each.name not in arrays]
-    batch_norms = (node.inputs[3:5] for node in nodes if node.op_type == "BatchNormalization")
-    used = {name for names in batch_norms for name in names}
     graph = Graph(
         inputs=tuple(_input(onnx, each, path) for each in inputs),
         outputs=tuple(each.name for each in model.graph.output),
         params=tuple(params),
-        statistics=tuple(name for name in params if name in used),
         constants={name: array for name, array in arrays.items() if name not in params},
         settings=frozenset(each.name for each in inputs if each.name in settings),
         nodes=nodes,
@@ -107,7 +105,7 @@ def _load(onnx: Any, path: Path) -> Any:
     try:
         onnx.checker.check_model(path)
         return onnx.inliner.inline_local_functions(model) if model.functions else model
-    except (onnx.checker.ValidationError, RuntimeError) as error:
+    except (onnx.checker.ValidationError, RuntimeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a valid ONNX model: {_one_line(error)}") from None
 
 
@@ -200,7 +198,8 @@ def _input(onnx: Any, value: Any, path: Path) -> Input:
 
 def _require_numbers(onnx: Any, what: str, kind: int, path: Path) -> None:
     if kind not in DTYPES:
-        name = onnx.TensorProto.DataType.Name(kind)
+        names = onnx.TensorProto.DataType
+        name = names.Name(kind) if kind in names.values() else f"numbers of an unknown type {kind}"
         raise InputError(
             f"{path}: {what} holds {name}; supported are {', '.join(map(str, DTYPES.values()))}"
         )
@@ -234,3 +233,11 @@ def _settings(nodes: Sequence[Node]) -> frozenset[str]:
         names |= {node.inputs[i] for i in settings if i < len(node.inputs)}
         names.discard("")  # an input or output that is left out
     return frozenset(names)
+
+
+def _statistics(nodes: Sequence[Node]) -> frozenset[str]:
+    """The names of running means and variances that nothing else uses."""
+    norms = [node for node in nodes if node.op_type == "BatchNormalization"]
+    others = {name for node in norms for name in node.inputs[:3]}
+    others |= {name for node in nodes if node not in norms for name in node.inputs}
+    return frozenset({name for node in norms for name in node.inputs[3:5]} - others)

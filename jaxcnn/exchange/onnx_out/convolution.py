@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def convolution(op: Operation) -> Value:
     """``conv_general_dilated``, and jaxcnn's, which has the same parameters."""
     x, kernel = op.values
-    if not jnp.issubdtype(op.dtype, jnp.floating) or not jnp.issubdtype(x.dtype, jnp.floating):
+    dtypes = {x.dtype, kernel.dtype}
+    exact = dtypes <= {np.dtype("int8"), np.dtype("uint8")} and op.dtype == np.int32
+    if not exact and not all(jnp.issubdtype(each, jnp.floating) for each in (*dtypes, op.dtype)):
         op.refuse(f"of {x.dtype.name} has no rule for ONNX")
     layout = op.params["dimension_numbers"]
-    x, kernel = (
-        _cast(op, transposed(x, layout.lhs_spec)),
-        _cast(op, transposed(kernel, layout.rhs_spec)),
-    )
+    x, kernel = transposed(x, layout.lhs_spec), transposed(kernel, layout.rhs_spec)
+    if not exact:
+        x, kernel = _cast(op, x), _cast(op, kernel)
     # From here on x is (N, C, *spatial) and the kernel (K, C/groups, *spatial), as in ONNX.
     groups = op.params["feature_group_count"]
     if op.params["batch_group_count"] > 1:
@@ -44,7 +45,7 @@ def convolution(op: Operation) -> Value:
             tuple(op.params[name]) for name in ("window_strides", "lhs_dilation", "rhs_dilation")
         )
     if any(step > 1 for step in spread):
-        if kernel.is_constant and all(stride == 1 for stride in strides):
+        if not exact and kernel.is_constant and all(stride == 1 for stride in strides):
             name = _conv_transpose(op, x, kernel, pads, spread, dilations, groups)
             return _result(op, name, spatial)
         config = [(0, 0, 0), (0, 0, 0), *((0, 0, step - 1) for step in spread)]
@@ -52,11 +53,11 @@ def convolution(op: Operation) -> Value:
     # ONNX's padding is not negative.
     cuts = [(min(low, 0), min(high, 0), 0) for low, high in pads]
     x = padded(op, x, [(0, 0, 0), (0, 0, 0), *cuts], 0)
-    x = op.arranged(op.whole(x), range(len(x.shape)))
+    x, weights = op.arranged(op.whole(x), range(len(x.shape))), op.tensor(op.whole(kernel))
+    inputs = _shifted(op, x, weights) if exact else (x.name, weights)
     name = op.node(
-        "Conv",
-        x.name,
-        op.tensor(op.whole(kernel)),
+        "ConvInteger" if exact else "Conv",
+        *inputs,
         pads=_ends([(max(low, 0), max(high, 0)) for low, high in pads]),
         strides=strides,
         dilations=dilations,
@@ -70,6 +71,19 @@ def _result(op: Operation, name: str, spatial: int) -> Value:
     if not spatial:
         name = op.node("Squeeze", name, op.graph.ints([2]))
     return op.result(name, axes)
+
+
+def _shifted(op: Operation, x: Value, kernel: str) -> tuple[str, ...]:
+    """The inputs of ConvInteger: x as bytes, the kernel, and the byte that stands for zero.
+
+    ONNX Runtime has no signed x; x + 128 with 128 for zero is the same.
+    """
+    if x.dtype == np.uint8:
+        return x.name, kernel
+    zero = np.array(128, np.int32)
+    wide = op.node("Cast", x.name, to="int32")
+    shifted = op.node("Cast", op.node("Add", wide, op.graph.array(zero)), to="uint8")
+    return shifted, kernel, op.graph.array(zero.astype(np.uint8))
 
 
 def _cast(op: Operation, value: Value) -> Value:

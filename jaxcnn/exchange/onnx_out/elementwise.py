@@ -163,6 +163,14 @@ def _maximum(op: Operation, x: str, y: str) -> str:
     return op.node("Max", x, y)
 
 
+def _minimum(op: Operation, x: str, y: str) -> str:
+    """Min, or Clip if one of the inputs is a number: runtimes join it with Relu before it."""
+    for value, high, other in zip(op.values, (x, y), (y, x), strict=True):
+        if value.scalar is not None and op.dtype.kind == "f":
+            return op.node("Clip", other, "", high)
+    return op.node("Min", x, y)
+
+
 def _cbrt(op: Operation, x: str) -> str:
     root = op.node("Pow", op.node("Abs", x), op.number(1 / 3))
     return op.node("Mul", op.node("Sign", x), root)
@@ -180,6 +188,7 @@ _COMPOSED: dict[str, Callable[..., str]] = {
     ),
     "log1p": _log1p,
     "max": _maximum,
+    "min": _minimum,
     "ne": lambda op, x, y: op.node("Not", op.node("Equal", x, y)),
     "rem": lambda op, x, y: op.node("Mod", x, y, fmod=1),
     "round": _round,

@@ -33,7 +33,9 @@ def conv(
     pads: Sequence[int] | None = None,
     strides: int | Sequence[int] = 1,
 ) -> Arguments:
-    """Conv for :func:`jaxcnn.conv`; SAME_UPPER is jaxcnn's SAME.
+    """Conv, ConvInteger and QLinearConv, for ``conv``, ``conv_integer`` and ``quantized_conv``.
+
+    SAME_UPPER is jaxcnn's SAME.
 
     >>> conv((3, 3), pads=(1, 0, 2, 0))["padding"]
     ((1, 2), (0, 0))
@@ -292,15 +294,15 @@ def pad(
     ((1, 2),)
     """
     listed = range(rank) if axes is None else [axis % rank for axis in axes]
-    pairs = dict.fromkeys(range(rank), (0, 0))
-    pairs |= zip(listed, _pairs("NOTSET", pads, len(listed), least=None), strict=True)
-    if any(pairs[0] + pairs[1]):
+    given = _pairs("NOTSET", pads, len(listed), least=None)
+    pairs = dict(zip(listed, given, strict=True))
+    if any(pairs.get(0, ()) + pairs.get(1, ())):
         raise InputError(
             f"pads {tuple(pads)} change batch or channels, which jaxcnn.pad does not; use jnp.pad"
         )
     choice("mode", mode, tuple(PAD_MODES))
     value = {"value": constant_value} if mode == "constant" else {}
-    padding = tuple(pairs[axis] for axis in range(2, rank))
+    padding = tuple(pairs.get(axis, (0, 0)) for axis in range(2, rank))
     return {"padding": padding, "padding_mode": PAD_MODES[mode], **value}
 
 

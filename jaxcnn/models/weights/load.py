@@ -201,13 +201,14 @@ class Wanted:
         shape, classes = self.input_shape, self.classes or self.usual
         model = self._shapes(shape, classes)
         found = recognize(model, file, self.rules)
-        head, there = self._size(found, model, classes, shape, classes + 1)
-        heads = {key for key, place in self._places(model, found).items() if place.path in head}
-        without = not heads & set(found.tensors)
-        new: tuple[str, ...] = ()
-        if self.classes is None and there is not None:
-            classes, model = there, self._shapes(shape, there)
-        elif self.classes is not None and (without or there not in (None, classes)):
+        expected, there = self._places(model, found), found.tensors
+        head, size, new = (), None, ()
+        if any(key not in there or there[key].shape != expected[key].shape for key in expected):
+            head, size = self._size(found, model, classes, shape, classes + 1)
+        without = not any(expected[key].path in head for key in there if key in expected)
+        if self.classes is None and size is not None:
+            classes, model = size, self._shapes(shape, size)
+        elif self.classes is not None and (without or size not in (None, classes)):
             new = head
 
         def advice() -> list[Advice | str]:
@@ -217,10 +218,9 @@ class Wanted:
                 return [self.channels((*shape[:-1], channels))]
             return [f"classes={classes} for a new head"] if head and without else []
 
-        outputs = format_count(classes, "output")
-        size = f" for {format_shape(shape)} and {outputs}"
+        built = f" for {format_shape(shape)} and {format_count(classes, 'output')}"
         return classes, match(
-            model, found, self.rules, new=new, what=self.name, size=size, advice=advice
+            model, found, self.rules, new=new, what=self.name, size=built, advice=advice
         )
 
     def _shapes(self, input_shape: tuple[int, ...], classes: int) -> nnx.Module:

@@ -114,14 +114,15 @@ def size_in_file(
     """
     paths, sizes = [], set()
     for key, place in here.items():
-        if larger[key].shape == place.shape:
+        more_of = larger.get(key, place).shape
+        if more_of == place.shape:
             continue
         paths.append(place.path)
         tensor = found.tensors.get(key)
         if tensor is None or tensor.ndim != len(place.shape):
             sizes.add(None)
             continue
-        for n, more, there in zip(place.shape, larger[key].shape, tensor.shape, strict=True):
+        for n, more, there in zip(place.shape, more_of, tensor.shape, strict=True):
             more -= n
             if more:
                 sizes.add(size + (there - n) // more)

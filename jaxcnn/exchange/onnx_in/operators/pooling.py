@@ -1,4 +1,4 @@
-"""Pools: MaxPool, AveragePool, LpPool, the global pools, MaxUnpool."""
+"""Pools: MaxPool, AveragePool, LpPool, the global pools; MaxUnpool and Col2Im."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxcnn import ops
 from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.operators.convolution import window_attributes
 from jaxcnn.exchange.onnx_in.values import canonical, integers
-from jaxcnn.geometry import conventions
+from jaxcnn.geometry import conventions, output_size
 
 if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_in.node import Node
@@ -24,33 +24,18 @@ POOL = ("auto_pad", "ceil_mode", "dilations", "pads", "strides")
 
 
 def _max_pool(node: Node, x: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
-    arguments = conventions.onnx.max_pool(
-        node.get("kernel_shape"), **window_attributes(node, *POOL)
-    )
+    attributes = window_attributes(node, *POOL)
+    arguments = conventions.onnx.max_pool(node.get("kernel_shape"), **attributes)
     if len(node.outputs) < 2 or not node.outputs[1]:
         return ops.max_pool(x, **arguments)
-    values, indices = ops.max_pool_with_indices(x, **arguments)
-    sizes = x.shape[1:-1]
-    if node.get("storage_order", 0):
-        indices = _column_major(indices, sizes)
-    indices = indices + _first_cells(x.shape[0], sizes, x.shape[-1])
-    return values, indices.astype(canonical(np.int64))
-
-
-def _column_major(indices: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
-    """Row-major indices of cells, counted with the first axis fastest."""
-    places = jnp.unravel_index(indices, sizes)
-    strides = (prod(sizes[:axis]) for axis in range(len(sizes)))
-    return sum(
-        (place * stride for place, stride in zip(places, strides, strict=True)),
-        jnp.zeros_like(indices),
+    order = "column_major" if node.get("storage_order", 0) else "row_major"
+    values, indices = ops.max_pool_with_indices(x, **arguments, index_order=order)
+    # ONNX counts the cells of the feature maps before, too.
+    batch, *sizes, channels = x.shape
+    maps = jnp.arange(batch * channels, dtype=jnp.int32).reshape(
+        batch, *(1,) * len(sizes), channels
     )
-
-
-def _first_cells(batch: int, sizes: tuple[int, ...], channels: int) -> jax.Array:
-    """(N, 1, ..., 1, C): the number of cells before each feature map, in ONNX's order."""
-    maps = jnp.arange(batch * channels, dtype=jnp.int32).reshape(batch, *(1,) * len(sizes), -1)
-    return maps * prod(sizes)
+    return values, (indices + maps * prod(sizes)).astype(canonical(np.int64))
 
 
 def _avg_pool(node: Node, x: jax.Array) -> jax.Array:
@@ -70,26 +55,45 @@ def _global_lp_pool(node: Node, x: jax.Array) -> jax.Array:
 def _max_unpool(
     node: Node, x: jax.Array, indices: Array, output_shape: np.ndarray | None = None
 ) -> jax.Array:
-    kernel = node.get("kernel_shape")
-    strides = node.get("strides", [1] * len(kernel))
-    pads = node.get("pads", [0] * 2 * len(kernel))
-    totals = [
-        low + high for low, high in zip(pads[: len(kernel)], pads[len(kernel) :], strict=True)
-    ]
-    sizes = tuple(
-        (k - 1) * stride - total + f
-        for k, f, stride, total in zip(x.shape[1:-1], kernel, strides, totals, strict=True)
+    """An output_shape adds zeros at the end."""
+    arguments = conventions.onnx.max_unpool(
+        node.get("kernel_shape"), **window_attributes(node, "pads", "strides"), sizes=x.shape[1:-1]
     )
+    sizes = arguments["output_size"]
     cells = jnp.moveaxis(jnp.asarray(indices), 1, -1) % prod(sizes)
-    y = ops.max_unpool(x, cells, output_size=sizes)
+    y = ops.max_unpool(x, cells, **arguments)
     if output_shape is None:
         return y
     wanted = integers(output_shape)[2:]
     return ops.pad(y, [(0, want - size) for want, size in zip(wanted, sizes, strict=True)])
 
 
+def _col2im(
+    node: Node, columns: Array, image_shape: np.ndarray, block_shape: np.ndarray
+) -> jax.Array:
+    """Columns (N, C*prod(F), prod(k)) become patches (N, *k, prod(F)*C), which are folded."""
+    block = integers(block_shape)
+    attributes = window_attributes(node, "dilations", "pads", "strides")
+    arguments = conventions.onnx.fold(integers(image_shape), block, **attributes)
+    windows = zip(
+        arguments["output_size"],
+        *(arguments[name] for name in ("kernel_size", "stride", "padding", "dilation")),
+        strict=True,
+    )
+    positions = [
+        output_size(size, f, stride=s, padding=pair, dilation=d, rounding="floor")
+        for size, f, s, pair, d in windows
+    ]
+    batch, taps = columns.shape[0], prod(block)
+    patches = jnp.asarray(columns).reshape(batch, -1, taps, *positions)
+    patches = jnp.moveaxis(patches, (2, 1), (-2, -1))
+    y = ops.fold(patches.reshape(batch, *positions, -1), **arguments)
+    return jnp.moveaxis(y, -1, 1)
+
+
 OPERATORS = {
     "AveragePool": Operator(_avg_pool, "maps"),
+    "Col2Im": Operator(_col2im, settings=(1, 2)),
     "GlobalAveragePool": Operator(plain(partial(ops.global_avg_pool, keepdims=True)), "maps"),
     "GlobalLpPool": Operator(_global_lp_pool, "maps"),
     "GlobalMaxPool": Operator(plain(partial(ops.global_max_pool, keepdims=True)), "maps"),

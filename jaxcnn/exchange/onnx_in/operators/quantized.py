@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxcnn import ops
 from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.operators.convolution import CONV, window_attributes
 from jaxcnn.exchange.onnx_in.operators.matrix import matmul
 from jaxcnn.exchange.onnx_in.values import DTYPES
 from jaxcnn.geometry.conventions import onnx as conventions
-from jaxcnn.ops import conv as convolve
 from jaxcnn.ops import kernel_from_torch
 
 if TYPE_CHECKING:
@@ -67,19 +67,11 @@ def _less_zero(x: Array, zero: Array | None) -> jax.Array:
     return wide if zero is None else wide - jnp.asarray(zero).astype(jnp.int32)
 
 
-def _for_filters(array: Array | None, rank: int) -> Array | None:
-    """One number, or one for each filter, to broadcast with a weight (C_out, C_in, *F)."""
-    return None if array is None else array.reshape((-1,) + (1,) * (rank - 1))
-
-
-def _convolve(
-    node: Node, x: Array, weight: Array, x_zero: Array | None, weight_zero: Array | None
-) -> jax.Array:
-    """The convolution in int32. Its padding counts as zero, so the zero points come off first."""
-    kernel = kernel_from_torch(_less_zero(weight, _for_filters(weight_zero, weight.ndim)))
-    arguments = conventions.conv(kernel.shape[:-2], **window_attributes(node, *CONV))
-    zero = None if x_zero is None else x_zero.reshape((1,) * x.ndim)
-    return convolve(_less_zero(x, zero), kernel, **arguments)
+def _point(array: Array | None) -> Any:
+    """One number () or one for each filter (C_out,); 0 if there is none."""
+    if array is None:
+        return 0
+    return array.reshape(()) if array.size == 1 else array
 
 
 def _conv_integer(
@@ -89,7 +81,10 @@ def _conv_integer(
     x_zero: Array | None = None,
     weight_zero: Array | None = None,
 ) -> jax.Array:
-    return _convolve(node, x, weight, x_zero, weight_zero)
+    kernel = kernel_from_torch(jnp.asarray(weight))
+    arguments = conventions.conv(kernel.shape[:-2], **window_attributes(node, *CONV))
+    points = {"x_zero_point": _point(x_zero), "kernel_zero_point": _point(weight_zero)}
+    return ops.conv_integer(x, kernel, **points, **arguments)
 
 
 def _qlinear_conv(
@@ -104,13 +99,19 @@ def _qlinear_conv(
     y_zero: Array,
     bias: Array | None = None,
 ) -> jax.Array:
-    total = _convolve(node, x, weight, x_zero, weight_zero)
-    last = (1,) * (x.ndim - 1) + (-1,)
-    if bias is not None:
-        total = total + jnp.asarray(bias).reshape(last)
-    scale = (x_scale.reshape(()) * weight_scale / y_scale.reshape(())).reshape(last)
-    zero = jnp.asarray(y_zero).reshape((1,) * x.ndim)
-    return _saturated(total.astype(jnp.float32) * scale, zero, y_zero.dtype)
+    kernel = kernel_from_torch(jnp.asarray(weight))
+    return ops.quantized_conv(
+        x,
+        kernel,
+        None if bias is None else jnp.asarray(bias),
+        x_scale=_point(x_scale),
+        kernel_scale=_point(weight_scale),
+        y_scale=_point(y_scale),
+        x_zero_point=_point(x_zero),
+        kernel_zero_point=_point(weight_zero),
+        y_zero_point=_point(y_zero),
+        **conventions.conv(kernel.shape[:-2], **window_attributes(node, *CONV)),
+    )
 
 
 def _matmul_integer(
