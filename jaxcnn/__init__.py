@@ -10,9 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn import convolve, data, geometry, inspect, nn, ops, reference, shapes, testing, train
+    from jaxcnn import (
+        convolve,
+        data,
+        exchange,
+        geometry,
+        inspect,
+        nn,
+        ops,
+        reference,
+        shapes,
+        testing,
+        train,
+    )
     from jaxcnn.convolve import conv_general_dilated, explain, install, onednn_closed, uninstall
     from jaxcnn.errors import InputError
+    from jaxcnn.exchange import export
     from jaxcnn.inspect import lint
     from jaxcnn.ops import (
         adaptive_avg_pool,
@@ -23,9 +36,11 @@ if TYPE_CHECKING:
         causal_conv_state,
         causal_conv_stream,
         conv,
+        conv_integer,
         conv_transpose,
         deform_conv,
         depthwise_conv,
+        fold,
         global_avg_pool,
         global_lp_pool,
         global_max_pool,
@@ -42,7 +57,9 @@ if TYPE_CHECKING:
         pad,
         pixel_shuffle,
         pixel_unshuffle,
+        quantized_conv,
         separable_conv,
+        unfold,
         upsample,
     )
 
@@ -51,8 +68,10 @@ __version__ = "0.1.0"
 _MODULES = (
     "convolve",
     "data",
+    "exchange",
     "geometry",
     "inspect",
+    "models",
     "nn",
     "ops",
     "reference",
@@ -69,9 +88,11 @@ _OPS = (
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "deform_conv",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -88,12 +109,14 @@ _OPS = (
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
     "upsample",
+    "unfold",
 )
 _CONVOLVE = ("conv_general_dilated", "explain", "install", "onednn_closed", "uninstall")
 _NAMES = (
-    {"InputError": "jaxcnn.errors", "lint": "jaxcnn.inspect"}
+    {"InputError": "jaxcnn.errors", "export": "jaxcnn.exchange", "lint": "jaxcnn.inspect"}
     | dict.fromkeys(_CONVOLVE, "jaxcnn.convolve")
     | dict.fromkeys(_OPS, "jaxcnn.ops")
 )

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 PACKAGES = {
     "grain": "stream",
     "matplotlib": "train",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "orbax": "train",
     "PIL": "train",
     "rich": "train",
+    "safetensors": "weights",
     "tensorboardX": "tensorboard",
     "typer": "train",
 }

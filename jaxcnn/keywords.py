@@ -62,7 +62,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("use_bias", "bias, an array or None"), "add_bias use_bias with_bias"),
     (("bias", "use_bias"), "b B bias bias_term"),
     (
-        ("x", "values", "input_shape"),
+        ("x", "values", "patches", "input_shape"),
         "X data image images input inputs lhs operand tensor value xs",
     ),
     (("kernel",), "W rhs w weight weights"),
@@ -82,6 +82,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("algorithm",), "conv_general_dilated"),
     (("p",), "norm_type"),
     (("output_size",), "output_shape size sizes target_shape"),
+    (("index_order",), "storage_order"),
     (("input_shape",), "in_shape"),
     (("epochs",), "epoch max_epochs n_epochs nb_epoch num_epochs num_train_epochs"),
     (("batch_size",), "batch bs"),
@@ -101,7 +102,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         (),
         "batch_group_count bias_constraint bias_metadata bias_regularizer divisor_override "
-        "kernel_constraint kernel_metadata kernel_regularizer preferred_element_type storage_order",
+        "kernel_constraint kernel_metadata kernel_regularizer preferred_element_type",
     ),
 )
 

@@ -14,7 +14,7 @@ import pytest
 import jaxcnn
 from jaxcnn import geometry, ops, reference
 from jaxcnn.errors import InputError, error_prefix
-from tests.ops.calls import CALLS, arguments_of
+from tests.ops.calls import CALLS, INTEGERS, arguments_of
 
 OPERATIONS = [name for name in CALLS if not name.startswith("kernel_")]
 
@@ -36,6 +36,7 @@ WRONG_COUNTS = [
 WRONG_ARGUMENTS = dict.fromkeys(COUNTS, WRONG_COUNTS) | {
     "rounding": [("down", InputError, r"must be one of 'exact', 'floor', 'ceil', got 'down'")],
     "padding_mode": [("mirror", InputError, r"must be one of 'zeros', .*, got 'mirror'")],
+    "index_order": [("F", InputError, r"must be one of 'row_major', 'column_major', got 'F'")],
     "order": [("RCD", InputError, r"must be one of 'CRD', 'DCR', got 'RCD'")],
     "padding": [
         (-1, InputError, r"must be an integer >= 0, got -1; to cut cells off, slice"),
@@ -53,6 +54,7 @@ WRONG_ARGUMENTS = dict.fromkeys(COUNTS, WRONG_COUNTS) | {
 }
 NOT_WRONG = {
     ("conv_transpose", "padding", -1),  # adds cells
+    ("pad", "padding", -1),  # cuts cells off
     ("causal_conv_state", "kernel", "of no cells"),  # a state has room for a kernel of no channels
 }
 
@@ -73,7 +75,7 @@ def _wrong_calls():
             for what, spoil, kind, words in WRONG_ARRAYS:
                 call(key, what, spoil(right[key]), kind, rf"\b{key} {words}")
             call(key, "of no cells", right[key][:, :0], InputError, r"\b0\b")
-        if len(arrays) > 1 and name != "max_unpool":  # whose indices are integers
+        if len(arrays) > 1 and name not in ("max_unpool", *INTEGERS):  # of several dtypes
             half, words = right[key].astype("float16"), r"is float16; convert one, .*\.astype\("
             call(key, "in float16", half, TypeError, rf"\b{key} {words}")
         for key in inspect.signature(getattr(ops, name)).parameters:

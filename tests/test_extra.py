@@ -29,7 +29,7 @@ import jaxcnn.bench.measure
 import jaxcnn.bench.pytorch
 import jaxcnn.data
 import jaxcnn.environment
-from jaxcnn.bench import rows_of
+from jaxcnn.bench import OVERVIEW
 
 x, kernel = jnp.ones((1, 7, 7, 1)), jnp.ones((3, 3, 1, 6))
 loss = lambda kernel: jaxcnn.max_pool(jaxcnn.conv(x, kernel), 5).sum()
@@ -38,7 +38,7 @@ layer = jaxcnn.nn.Conv(1, 6, (3, 3), rngs=nnx.Rngs(0))
 assert layer(x).shape == jaxcnn.reference.conv(x, kernel).shape
 assert jaxcnn.lint(layer, (7, 7, 1)).layers
 jaxcnn.testing.assert_matches_reference(jaxcnn.conv, jaxcnn.testing.ConvProblem())
-assert rows_of("overview") and len(jaxcnn.data.open_dataset("mnist").validation) == 5000
+assert OVERVIEW and len(jaxcnn.data.open_dataset("mnist").validation) == 5000
 
 """
 

@@ -30,14 +30,15 @@ MAY_IMPORT = {
     "ops": ANYONE | {"geometry", "shapes", "convolve"},
     "inspect": ANYONE | {"geometry"},
     "nn": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect"},
-    "models": ANYONE | {"geometry", "nn"},
+    "exchange": ANYONE | {"geometry", "shapes", "convolve", "ops", "inspect", "files", "extra"},
+    "models": ANYONE | {"geometry", "ops", "nn", "exchange", "files", "extra"},
     "data": ANYONE | {"geometry", "extra"},
     "train": ANYONE | {"geometry", "convolve", "models", "data", "environment", "files", "extra"},
     "testing": ANYONE | {"geometry", "shapes", "reference"},
-    "bench": ANYONE | {"geometry", "convolve", "ops", "environment", "testing"},
+    "bench": ANYONE | {"geometry", "convolve", "ops", "inspect", "environment", "testing"},
     "cli": ANYONE
     | {"geometry", "shapes", "onednn", "convolve", "nn", "inspect", "data", "models", "train"}
-    | {"bench", "environment", "files", "extra"},
+    | {"exchange", "bench", "environment", "files", "extra"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -201,10 +202,16 @@ SHOWN = [
 @pytest.mark.parametrize("name", SHOWN)
 def test_every_public_name_has_an_example(name):
     package = importlib.import_module(name)
+
+    def shown(entry):
+        text = getattr(package, entry).__doc__ or ""
+        alike = re.search(r"called as :func:`(\w+)`", text)
+        return ">>>" in text or (alike is not None and shown(alike[1]))
+
     bare = [
         entry
         for entry in package.__all__
         if inspect.isroutine(value := getattr(package, entry)) or inspect.isclass(value)
-        if ">>>" not in (value.__doc__ or "")
+        if not shown(entry)
     ]
     assert not bare, f"without an example in {name}: {', '.join(bare)}"

@@ -38,8 +38,8 @@ class Ceilings:
         It assumes the definition's multiply-adds and traffic to main memory. An algorithm with
         fewer operations (FFT) and arrays that fit into a cache can be faster.
 
-        >>> from jaxcnn.bench import rows_of
-        >>> Ceilings(400, 40).floor(rows_of("overview", "3x3 64-64")[0], 4) * 1e3
+        >>> from jaxcnn.bench import OVERVIEW, containing
+        >>> Ceilings(400, 40).floor(containing(OVERVIEW, "3x3 64-64")[0], 4) * 1e3
         4.62422016
         """
         operations = 2 * row.multiply_adds / (self.gflops * 1e9)

@@ -1,10 +1,16 @@
-"""The suites: an overview of the classes of convolution, and the layers of known networks."""
+"""The overview: a few rows for each class of convolution."""
 
 from __future__ import annotations
 
-from jaxcnn.bench import networks
-from jaxcnn.bench.row import Row, depthwise, pool, row
+from typing import TYPE_CHECKING
+
+from jaxcnn.bench.row import depthwise, pool, row
 from jaxcnn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.bench.row import Row
 
 OVERVIEW = (
     row("dense", 3, 64, 64, 56),
@@ -45,32 +51,24 @@ OVERVIEW = (
 The kernel of 300 is as large as its image, with padding that keeps the size.
 """
 
-SUITES: dict[str, tuple[Row, ...]] = {
-    "overview": OVERVIEW,
-    "resnet50": networks.resnet50(),
-    "mobilenetv2": networks.mobilenetv2(),
-    "convnext_t": networks.convnext_t(),
-    "unet": networks.unet(),
-    "dcgan": networks.dcgan(),
-}
 
+def containing(rows: Sequence[Row], part: str, where: str = "overview") -> tuple[Row, ...]:
+    """The rows whose name or group contains ``part``.
 
-def rows_of(suite: str, containing: str = "") -> tuple[Row, ...]:
-    """The rows of a suite whose name or group contains ``containing``.
+    Args:
+      where: the rows in words, for the error.
 
     Raises:
-      InputError: if there is no such suite, or no such row in it.
+      InputError: if there is no such row.
 
-    >>> [row.name for row in rows_of("overview", "@7")]
+    >>> [row.name for row in containing(OVERVIEW, "@7")]
     ['3x3 512-512 @7 b8']
     """
-    if suite not in SUITES:
-        raise InputError(f"suite must be one of {', '.join(SUITES)}, got {suite!r}")
-    rows = tuple(row for row in SUITES[suite] if containing in row.name or containing in row.group)
-    if not rows:
-        groups = dict.fromkeys(row.group for row in SUITES[suite])
+    found = tuple(row for row in rows if part in row.name or part in row.group)
+    if not found:
+        groups = dict.fromkeys(row.group for row in rows)
         raise InputError(
-            f"no row of suite {suite} has {containing!r} in its name or group; use a part of a "
-            f"name such as {SUITES[suite][0].name!r}, or of a group: {', '.join(groups)}"
+            f"no row of {where} has {part!r} in its name or group; use a part of a name such as "
+            f"{rows[0].name!r}, or of a group: {', '.join(groups)}"
         )
-    return rows
+    return found

@@ -16,6 +16,7 @@ OPTIONS = {
     "groups": "--groups",
     "out_channels": "--out-channels",
     "recipe": "--recipe",
+    "channels": "--channels",
 }
 
 

@@ -13,19 +13,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxcnn.bench import DTYPES, SUITES, rows_of
+from jaxcnn.bench import DTYPES, OVERVIEW, containing
+from jaxcnn.cli.model import InputShape, resolve
 from jaxcnn.errors import InputError
 from jaxcnn.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from jaxcnn.bench import Row
     from jaxcnn.bench.measure import Result
 
 Cell = Callable[["Result"], str]
 """The text of a table cell, for a result."""
 
-Suite = Annotated[str, typer.Option("--suite", help=f"One of {', '.join(SUITES)}.")]
+Network = Annotated[
+    str | None,
+    typer.Argument(
+        help="A network that `jaxcnn models` lists, or module:function, a function that returns a "
+        "model; its distinct convolutions and pools are timed. The default is an overview of all "
+        "classes of convolution.",
+        show_default=False,
+    ),
+]
+Batch = Annotated[int, typer.Option("--batch", help="Images of a batch, with a network.", min=1)]
 Dtype = Annotated[str, typer.Option("--dtype", help=f"One of {', '.join(DTYPES)}.")]
 Rows = Annotated[
     str, typer.Option("--rows", help="Only rows whose name or group contains this: depthwise.")
@@ -49,7 +60,9 @@ Picture = Annotated[
 
 
 def bench(
-    suite: Suite = "overview",
+    network: Network = None,
+    input_shape: InputShape = None,
+    batch: Batch = 8,
     dtype: Dtype = "float32",
     rows: Rows = "",
     xla_backends: Backends = False,
@@ -68,11 +81,12 @@ def bench(
     what a call adds to a fresh process, its result included. Ctrl-C prints the results so far and
     exits with code 130.
     """
-    chosen = rows_of(suite, rows)
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     for option, path in (("--json", json), ("--picture", picture)):
         _require_writable(option, path)
+    suite, everything = _rows(network, input_shape, batch)
+    chosen = containing(everything, rows, suite)
 
     # Imported here: JAX takes a second to import, and usage errors should not wait for it.
     import jax
@@ -124,6 +138,18 @@ def bench(
                 draw(path, results, title)
     if interrupted:
         raise typer.Exit(130)
+
+
+def _rows(network: str | None, input_shape: str | None, batch: int) -> tuple[str, Sequence[Row]]:
+    """What is timed, in words, and its rows."""
+    if network is None:
+        if input_shape is not None:
+            raise InputError("--input is the input of a network; name the network before it")
+        return "overview", OVERVIEW
+    from jaxcnn.bench.network import rows_of_model
+
+    model, shape = resolve(network, input_shape)
+    return network, rows_of_model(model, shape, batch=batch)
 
 
 def _require_writable(option: str, path: Path | None) -> None:

@@ -15,7 +15,9 @@ from jaxcnn.cli.bench import bench
 from jaxcnn.cli.doctor import doctor
 from jaxcnn.cli.evaluate import evaluate
 from jaxcnn.cli.explain import explain
+from jaxcnn.cli.export import export
 from jaxcnn.cli.lint import lint
+from jaxcnn.cli.models import models
 from jaxcnn.cli.plan import plan
 from jaxcnn.cli.predict import predict
 from jaxcnn.cli.size import size
@@ -42,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (size, plan, lint, train, evaluate, predict, explain, bench, doctor):
+for command in (size, models, plan, lint, train, evaluate, predict, export, explain, bench, doctor):
     app.command()(command)
 
 Version = Annotated[bool, typer.Option("--version", help="Print the version and exit.")]

@@ -6,24 +6,15 @@ from typing import Annotated
 
 import typer
 
-from jaxcnn.cli.model import Dtype, example_shape, named_model
+from jaxcnn.cli.model import Dtype, InputShape, resolve
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_count
 
 Model = Annotated[
     str,
     typer.Argument(
-        help="module:function, a function without arguments that returns the model; modules in the "
-        "current folder are found.",
-        show_default=False,
-    ),
-]
-InputShape = Annotated[
-    str,
-    typer.Option(
-        "--input",
-        "-i",
-        help="Shape of one example as the model expects it, joined by x: 224x224x3.",
+        help="A network that `jaxcnn models` lists; or module:function, a function that returns a "
+        "model. Modules in the current folder are found.",
         show_default=False,
     ),
 ]
@@ -54,7 +45,7 @@ ListRules = Annotated[
 
 def lint(
     model: Model,
-    input_shape: InputShape,
+    input_shape: InputShape = None,
     json: Json = False,
     select: Select = "",
     ignore: Ignore = "",
@@ -80,9 +71,9 @@ def lint(
             "findings again"
         )
     known = read_baseline(baseline) if baseline else []
-    shape = example_shape(input_shape)
+    traced, shape = resolve(model, input_shape)
     report = lint_model(
-        named_model(model, shape),
+        traced,
         shape,
         select=_codes(select) or None,
         ignore=_codes(ignore),

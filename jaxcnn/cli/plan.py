@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxcnn.cli.model import Dtype, example_shape, named_model
+from jaxcnn.cli.model import Dtype, InputShape, example_shape, resolve
 from jaxcnn.cli.tables import print_plan
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_shape
@@ -15,15 +15,12 @@ from jaxcnn.geometry.text import format_shape
 if TYPE_CHECKING:
     from jaxcnn.inspect import Plan
 
-InputShape = Annotated[
-    str, typer.Option("--input", "-i", help="Sizes and channels of one example, joined by x.")
-]
 Network = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Layers, first to last, such as conv:32:k3:s1:p1:relu or max:k2; or a model of the "
-        "package, digits or residual, for ten classes; or module:function, a function that returns "
-        "a model. The default is digits.",
+        help="Layers, first to last, such as conv:32:k3:s1:p1:relu or max:k2, for inputs of "
+        "28x28x1 or --input; or a network that `jaxcnn models` lists; or module:function, a "
+        "function that returns a model. The default is digits.",
         show_default=False,
     ),
 ]
@@ -32,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 
 def plan(
     network: Network = None,
-    input_shape: InputShape = "28x28x1",
+    input_shape: InputShape = None,
     dtype: Dtype = "float32",
     json: Json = False,
 ) -> None:
@@ -45,14 +42,14 @@ def plan(
     activation alone. A model, in Flax NNX, Equinox or plain JAX, is traced, not run. An unknown
     number is a question mark, with the reason below the table.
     """
-    found = _plan(network or [], example_shape(input_shape), dtype)
+    found = _plan(network or ["digits"], input_shape, dtype)
     if json:
         typer.echo(found.to_json())
     else:
         print_plan(found)
 
 
-def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
+def _plan(words: list[str], input_shape: str | None, dtype: str) -> Plan:
     from flax import nnx
 
     from jaxcnn.inspect import plan_of
@@ -60,19 +57,21 @@ def _plan(words: list[str], shape: tuple[int, ...], dtype: str) -> Plan:
     from jaxcnn.nn import Stack
     from jaxcnn.nn.text import KINDS
 
-    words = words or ["digits"]
     models = [
         word
         for word in words
-        if word in names() or (":" in word and word.partition(":")[0] not in KINDS)
+        if word in names()
+        or (word.partition(":")[0] not in KINDS and (":" in word or len(words) == 1))
     ]
     if len(words) > 1 and models:
         raise InputError(f"{models[0]} names a model; leave the other words out")
     if not models:
+        shape = example_shape(input_shape or "28x28x1")
         stack = nnx.eval_shape(lambda: Stack(shape, words, rngs=nnx.Rngs(0)))
         found = plan_of(stack, shape, dtype=dtype)
         return replace(found, notes=(*found.notes, *_batch_note(shape)))
-    return plan_of(named_model(models[0], shape), shape, dtype=dtype)
+    model, shape = resolve(models[0], input_shape)
+    return plan_of(model, shape, dtype=dtype)
 
 
 def _batch_note(shape: tuple[int, ...]) -> tuple[str, ...]:

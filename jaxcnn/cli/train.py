@@ -77,8 +77,14 @@ Process = Annotated[
     ),
 ]
 
-METAVARS = {"int": "N", "float": "X", "str": "TEXT", "tuple[str, ...]": "WORDS"}
-"""How a value is shown, by the type of its setting; others are sizes."""
+METAVARS = {
+    "weights": "FILE",
+    "int": "N",
+    "float": "X",
+    "str": "TEXT",
+    "tuple[str, ...]": "WORDS",
+}
+"""How a value is shown, by its setting or the type of that; others are sizes."""
 
 SECTIONS = {
     "data": "Arguments",
@@ -199,7 +205,8 @@ def _execute(begin: Callable[..., Result], folder: Path, tensorboard: bool) -> N
         if tensorboard and jax.process_index() == 0:
             callbacks.append(to_tensorboard(folder / "tensorboard"))
         display.say(f"jaxcnn on {device_name()}, run folder {folder}")
-        result = begin(callbacks=callbacks)
+        with format_advice(as_options):
+            result = begin(callbacks=callbacks)
     if not result.finished:
         raise typer.Exit(128 + (interruption.received or signal.SIGINT))  # as a shell has it
 
@@ -241,7 +248,8 @@ def _settings() -> list[inspect.Parameter]:
     for entry in fields(TrainConfig):
         option = typer.Option(
             _option(entry.name),
-            metavar=METAVARS.get(str(entry.type).removesuffix(" | None"), "HxW"),
+            metavar=METAVARS.get(entry.name)
+            or METAVARS.get(str(entry.type).removesuffix(" | None"), "HxW"),
             help=SETTINGS[entry.name].help + _default(entry.default),
         )
         kind = inspect.Parameter.KEYWORD_ONLY

@@ -106,6 +106,13 @@ def power_of(eqn: Any, powers: Sequence[Fraction]) -> Fraction:
     return Fraction(0)
 
 
+def scope(eqn: Any) -> str:
+    """The names that ``jax.named_scope`` gives to the place of an equation, joined by slashes."""
+    stack = getattr(getattr(eqn, "source_info", None), "name_stack", None)
+    entries = getattr(stack, "stack", ())
+    return "/".join(each.name for each in entries if type(each).__name__ == "Scope")
+
+
 def where(eqn: Any) -> str:
     """The file and line in the model's code, outside libraries, where an equation originates."""
     traceback = getattr(getattr(eqn, "source_info", None), "traceback", None)

@@ -103,10 +103,10 @@ class Ledger:
         self._note_parameters()
 
     def _name_layers(self) -> None:
-        """Names each layer after the module whose arrays it uses, otherwise by kind and number."""
+        """Names each layer after the module whose arrays it uses, or its scope, or its kind."""
         count: Counter[str] = Counter()
         for number, layer in enumerate(self.layers):
-            path = self._module_paths.get(number, "")
+            path = self._module_paths.get(number) or layer.name
             name = path or layer.kind.replace(" ", "_")
             count[name] += 1
             again = count[name] > 1

@@ -24,7 +24,7 @@ class Layer:
     Attributes:
       kind: ``"conv"``, ``"transposed conv"``, ``"depthwise conv"``, ``"dense"``, ``"max pool"``,
         ``"average pool"``, ``"global average pool"``, ``"norm"``, ``"resize"`` and others.
-      name: the path of its module, or its kind with a number.
+      name: the path of its module, or its ``jax.named_scope``, or its kind with a number.
       where: file and line of the model's code; empty if not known.
       axis_maps: on each spatial axis, the cells of the input that the outputs read.
       input_map, output_map: the feature maps that the layer reads and computes.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.geometry.feature_map import FeatureMap
-from jaxcnn.inspect.equations import where
+from jaxcnn.inspect.equations import scope, where
 from jaxcnn.inspect.network import Layer
 from jaxcnn.inspect.values import Value, axis_of
 
@@ -92,7 +92,7 @@ class Operation:
         """Adds a layer that this operation forms to the ledger, and returns its number."""
         layer = Layer(
             kind,
-            "",
+            scope(self.eqn),
             where(self.eqn),
             axis_maps,
             input_map,

@@ -63,6 +63,31 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
       InputError: if ``dtype`` is not a dtype, or if the model accepts x neither with nor without
         a batch axis; gives the model's reasons.
     """
+    shape, dtype = checked(model, shape, dtype)
+    call, arrays, weights = split_model(model)
+    reasons = []
+    for batched in (True, False):
+        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
+        try:
+            jaxpr = jax.make_jaxpr(call)(arrays, x)
+        except Exception as error:  # the model may raise anything
+            reasons.append(f"given {x.shape}, {first_line(error)}")
+            continue
+        return Program(jaxpr, weights, batched, {} if weights else closed_over(model))
+    raise InputError(
+        f"the model does not accept an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
+        f"of one example, as the model expects it"
+    )
+
+
+def checked(
+    model: Any, shape: Sequence[int], dtype: DTypeLike
+) -> tuple[tuple[int, ...], jnp.dtype]:
+    """Shape and dtype of one example, if the model can be called and JAX has the dtype.
+
+    Raises:
+      InputError: if not.
+    """
     shape = tuple(integer("input_shape", size, least=1) for size in shape)
     if not callable(model):
         raise InputError(
@@ -80,24 +105,11 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
             f"dtype {dtype} becomes {jax.dtypes.canonicalize_dtype(dtype)} in JAX; set "
             f"JAX_ENABLE_X64=1, or use {jax.dtypes.canonicalize_dtype(dtype)}"
         )
-    call, arrays, weights = _split(model)
-    reasons = []
-    for batched in (True, False):
-        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
-        try:
-            jaxpr = jax.make_jaxpr(call)(arrays, x)
-        except Exception as error:  # the model may raise anything
-            reasons.append(f"given {x.shape}, {_first_line(error)}")
-            continue
-        return Program(jaxpr, weights, batched, {} if weights else _closed_over(model))
-    raise InputError(
-        f"the model does not accept an input of shape {shape}: {'; '.join(reasons)}. Use the shape "
-        f"of one example, as the model expects it"
-    )
+    return shape, dtype
 
 
-def _split(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
-    """A function of (arrays, x), the arrays, and their names."""
+def split_model(model: Any) -> tuple[Callable[..., Any], list[Any], tuple[Weight, ...]]:
+    """A function of (arrays, x), the arrays, and their names; a Flax module in evaluation mode."""
     if isinstance(model, nnx.Module):
         definition, state = nnx.split(model)
         leaves, tree = jax.tree_util.tree_flatten(state)
@@ -141,7 +153,7 @@ def learnt_of(path: str, array: Any) -> bool | None:
     return True if "params" in parts else False if "batch_stats" in parts else None
 
 
-def _closed_over(function: Any) -> dict[int, str]:
+def closed_over(function: Any) -> dict[int, str]:
     """The paths of the arrays that a function closes over, by their ``id``."""
     found: dict[int, str] = {}
     waiting, met = [function], set()
@@ -181,6 +193,7 @@ def _path(path: Sequence[Any]) -> str:
     return ".".join(str(name) for name in names)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The class of an error, and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")

@@ -11,36 +11,18 @@ from flax import nnx
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.geometry.check import integer, is_sequence
 from jaxcnn.geometry.text import format_shape
-from jaxcnn.models.digits import digits_words
 from jaxcnn.models.loading import load_model, place_of
-from jaxcnn.models.residual import ResNet
+from jaxcnn.models.registry import NETWORKS
 from jaxcnn.nn import Stack
 from jaxcnn.nn.text import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from jaxcnn.models.published import Published
 
 SMALL = 32
 """The largest height and width for which digits is the default."""
-
-
-def _digits(image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> Stack:
-    return Stack(image_shape, digits_words(image_shape, classes), rngs=rngs)
-
-
-_MODELS: dict[str, tuple[Callable[..., nnx.Module], str]] = {
-    "digits": (_digits, "four convolutions, for small images of one channel"),
-    "residual": (ResNet, "a residual network with batch normalisation (He et al., 2015)"),
-}
-
-
-def names() -> dict[str, str]:
-    """The package's models, each with a description.
-
-    >>> list(names())
-    ['digits', 'residual']
-    """
-    return {name: text for name, (_, text) in _MODELS.items()}
 
 
 def default_name(image_shape: Sequence[int]) -> str:
@@ -59,10 +41,10 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
         model(x: (N, H, W, C)) -> (N, classes) or (N, 1, 1, classes)
 
     Args:
-      name: one of :func:`names`; or layers in the text form of :mod:`jaxcnn.nn.text`, joined by
-        spaces, where ``{classes}`` stands for the number of classes; or ``module:function``, a
-        function that returns an NNX module and may have parameters ``image_shape``, ``classes`` and
-        ``rngs``.
+      name: one of :func:`jaxcnn.models.names`; or layers in the text form of
+        :mod:`jaxcnn.nn.text`, joined by spaces, where ``{classes}`` stands for the number of
+        classes; or ``module:function``, a function that returns an NNX module and may have
+        parameters ``image_shape``, ``classes`` and ``rngs``.
       image_shape: (H, W, C).
       classes: 2 or more.
       rngs: random streams for the parameters.
@@ -82,13 +64,13 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
     shape = tuple(integer(f"image_shape[{i}]", size, least=1) for i, size in enumerate(image_shape))
     classes = integer("classes", classes, least=2)
     words = name.replace("{classes}", str(classes)).split()
-    of_package = name in _MODELS or all(word.partition(":")[0] in KINDS for word in words)
+    of_package = name in NETWORKS or all(word.partition(":")[0] in KINDS for word in words)
     theirs = len(words) == 1 and ":" in name and not of_package
     model = load_model(name, image_shape=shape, classes=classes, rngs=rngs) if theirs else None
     with error_prefix(f"model {name}"):
-        if name in _MODELS:
-            model = _MODELS[name][0](shape, classes, rngs=rngs)
-        elif words and of_package:
+        if name in NETWORKS:
+            return _named(NETWORKS[name], shape, classes, rngs)
+        if words and of_package:
             model = Stack(shape, words, rngs=rngs)
         elif not theirs:
             raise _unknown(words)
@@ -98,6 +80,15 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
             )
         _require_classes(model, shape, classes)
     return model
+
+
+def _named(network: Published, shape: tuple[int, ...], classes: int, rngs: nnx.Rngs) -> nnx.Module:
+    if network.task != "classify":
+        raise InputError(
+            f"does not give one number for each class ({network.task}); use a classifier, such as "
+            f"residual"
+        )
+    return network.build(shape, classes, rngs=rngs)
 
 
 def _require_classes(model: nnx.Module, shape: tuple[int, ...], classes: int) -> None:
@@ -133,7 +124,7 @@ def _require_classes(model: nnx.Module, shape: tuple[int, ...], classes: int) ->
 
 def _unknown(words: list[str]) -> InputError:
     wrong = next((word for word in words if word.partition(":")[0] not in KINDS), "")
-    near = get_close_matches(wrong.partition(":")[0], [*_MODELS, *KINDS], n=1)
+    near = get_close_matches(wrong.partition(":")[0], [*NETWORKS, *KINDS], n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     what = f"{wrong!r} is neither a model nor a layer" if words else "names no model"
     return InputError(f"{what}; {meant}{_forms()}")
@@ -141,6 +132,6 @@ def _unknown(words: list[str]) -> InputError:
 
 def _forms() -> str:
     return (
-        f"use {' or '.join(_MODELS)}, layers such as 'conv:32:k3:relu global_avg "
-        f"dense:{{classes}}', or module:function"
+        "use a name of `jaxcnn models`, layers such as 'conv:32:k3:relu global_avg "
+        "dense:{classes}', or module:function"
     )

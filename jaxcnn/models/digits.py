@@ -5,9 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jaxcnn.models.halving import halved, halving_kernel
+from jaxcnn.models.published import Published
+from jaxcnn.nn import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from flax import nnx
+
+
+def digits(input_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> Stack:
+    """A stack of :func:`digits_words`.
+
+        x: (N, H, W, C)      returns (N, 1, 1, classes)
+
+    >>> from flax import nnx
+    >>> digits((28, 28, 1), 10, rngs=nnx.Rngs(0)).output_shape
+    (1, 1, 10)
+    """
+    return Stack(input_shape, digits_words(input_shape, classes), rngs=rngs)
 
 
 def digits_words(image_shape: Sequence[int], classes: int) -> list[str]:
@@ -31,3 +47,15 @@ def digits_words(image_shape: Sequence[int], classes: int) -> list[str]:
 def _sizes(sizes: tuple[int, ...]) -> str:
     height, width = sizes
     return f"{height}" if height == width else f"{height}x{width}"
+
+
+NETWORKS = (
+    Published(
+        build=digits,
+        source="four convolutions, for small images of one channel",
+        input_shape=(28, 28, 1),
+        classes=10,
+        parameters=101_674,
+        multiply_adds=3_543_680,
+    ),
+)

@@ -1,4 +1,4 @@
-"""A residual network for images of any size."""
+"""A small residual network for images of any size."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import jax
 from flax import nnx
 
 from jaxcnn.models.halving import halved, halving_kernel
+from jaxcnn.models.published import Published
 from jaxcnn.nn import AvgPool, Conv
-from jaxcnn.nn.flax_layers import BatchNorm, Dense
+from jaxcnn.nn.dense import Dense
+from jaxcnn.nn.norm import BatchNorm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +66,7 @@ class Block(nnx.Module):
         return jax.nn.relu(y + x)
 
 
-class ResNet(nnx.Module):
+class ResidualNet(nnx.Module):
     """A residual network: a stem, three stages of blocks, the mean, a linear layer.
 
         x: (N, H, W, C)      returns (N, classes)
@@ -81,7 +83,7 @@ class ResNet(nnx.Module):
 
     >>> import jax.numpy as jnp
     >>> x = jnp.ones((2, 9, 12, 3))
-    >>> nnx.eval_shape(lambda: ResNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
+    >>> nnx.eval_shape(lambda: ResidualNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
     (2, 5)
     """
 
@@ -111,3 +113,25 @@ class ResNet(nnx.Module):
         for block in self.blocks:
             y = block(y)
         return self.head(y.mean((1, 2)))
+
+
+def residual(input_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> ResidualNet:
+    """:class:`ResidualNet` by its name.
+
+    >>> import jax.numpy as jnp
+    >>> residual((9, 12, 3), 5, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 3))).shape
+    (2, 5)
+    """
+    return ResidualNet(input_shape, classes, rngs=rngs)
+
+
+NETWORKS = (
+    Published(
+        build=residual,
+        source="small, for any images; after He et al., 2015",
+        input_shape=(32, 32, 3),
+        classes=10,
+        parameters=768_298,
+        multiply_adds=113_083_648,
+    ),
+)

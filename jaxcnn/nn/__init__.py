@@ -7,11 +7,14 @@ from jaxcnn.nn.adaptive import (
     GlobalLpPool,
     GlobalMaxPool,
 )
+from jaxcnn.nn.blocks import ConvNorm, SqueezeExcite
 from jaxcnn.nn.causal import CausalConv
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
 from jaxcnn.nn.deform import DeformConv
+from jaxcnn.nn.dense import Dense
 from jaxcnn.nn.local import LocalConv
+from jaxcnn.nn.norm import BatchNorm, LayerNorm
 from jaxcnn.nn.pool import AvgPool, LpPool, MaxPool, MinPool
 from jaxcnn.nn.resample import BlurPool, PixelShuffle, PixelUnshuffle, Upsample
 from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
@@ -22,15 +25,19 @@ __all__ = [
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
     "AvgPool",
+    "BatchNorm",
     "BlurPool",
     "CausalConv",
     "Conv",
+    "ConvNorm",
     "ConvTranspose",
     "DeformConv",
+    "Dense",
     "DepthwiseConv",
     "GlobalAvgPool",
     "GlobalLpPool",
     "GlobalMaxPool",
+    "LayerNorm",
     "LocalConv",
     "LpPool",
     "MaxPool",
@@ -41,6 +48,7 @@ __all__ = [
     "PixelUnshuffle",
     "Residual",
     "SeparableConv",
+    "SqueezeExcite",
     "Stack",
     "Upsample",
 ]

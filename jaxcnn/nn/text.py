@@ -31,7 +31,8 @@ from jaxcnn.geometry.padding import PADDING_NAMES
 from jaxcnn.geometry.text import for_axes, format_padding, format_value, parse_padding
 from jaxcnn.nn.activations import ACTIVATIONS
 from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.flax_layers import BatchNorm, Dense
+from jaxcnn.nn.dense import Dense
+from jaxcnn.nn.norm import BatchNorm
 from jaxcnn.nn.pool import AvgPool, MaxPool
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from jaxcnn.ops.causal import causal_conv, causal_conv_state, causal_conv_stream
 from jaxcnn.ops.conv import conv
 from jaxcnn.ops.conv_transpose import conv_transpose
 from jaxcnn.ops.deform import deform_conv
+from jaxcnn.ops.fold import fold, unfold
 from jaxcnn.ops.layouts import (
     kernel_from_keras,
     kernel_from_torch,
@@ -24,6 +25,7 @@ from jaxcnn.ops.layouts import (
 from jaxcnn.ops.local import local_conv
 from jaxcnn.ops.pad import pad
 from jaxcnn.ops.pool import avg_pool, lp_pool, max_pool, min_pool
+from jaxcnn.ops.quantized import conv_integer, quantized_conv
 from jaxcnn.ops.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.ops.separable import depthwise_conv, separable_conv
 from jaxcnn.ops.unpool import max_pool_with_indices, max_unpool
@@ -38,9 +40,11 @@ __all__ = [
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "deform_conv",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -57,6 +61,8 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
+    "unfold",
     "upsample",
 ]

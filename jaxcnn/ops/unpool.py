@@ -31,6 +31,7 @@ def max_pool_with_indices(
     padding: Padding = "VALID",
     dilation: int | Sequence[int] = 1,
     rounding: str = "exact",
+    index_order: str = "row_major",
 ) -> tuple[jax.Array, jax.Array]:
     """:func:`jaxcnn.max_pool`, and for each output the index of its cell.
 
@@ -39,9 +40,11 @@ def max_pool_with_indices(
 
     Args:
       x, kernel_size, stride, padding, dilation, rounding: as in :func:`jaxcnn.max_pool`.
+      index_order: how an index (int32) counts the cells of the unpadded spatial axes. On an image,
+        ``"row_major"``: row*width + column, as in PyTorch; ``"column_major"``: row + column*height,
+        ONNX's storage_order 1.
 
-    An index (int32) counts the cells of the unpadded spatial axes in row-major order: row*width +
-    column on an image. Of equal maxima the first counts, of several NaNs the last, as in PyTorch.
+    Of equal maxima the first in row-major order counts, of several NaNs the last, as in PyTorch.
     ONNX adds (example*C + channel)*cells to the index.
 
     Raises:
@@ -55,13 +58,20 @@ def max_pool_with_indices(
            [13, 15]], dtype=int32)
     """
     x, shapes = edge.max_pool_with_indices(
-        x, kernel_size, stride=stride, padding=padding, dilation=dilation, rounding=rounding
+        x,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        rounding=rounding,
+        index_order=index_order,
     )
     reads = layout(x, shapes.windows)
     sizes = tuple(axis.size for axis in shapes.windows)
-    cells = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(1, *sizes, 1)
+    cells = jnp.arange(math.prod(sizes), dtype=jnp.int32)
+    cells = cells.reshape(sizes) if index_order == "row_major" else cells.reshape(sizes[::-1]).T
     # Zeros like x: the indices are divided among devices as x is.
-    indices, values = jnp.zeros_like(x, jnp.int32) + cells, widened(x)
+    indices, values = jnp.zeros_like(x, jnp.int32) + cells[None, ..., None], widened(x)
     for step in steps(reads):
         best = window_max(values, step)
         indices = pick_taps(indices, first_tap(values, best, step), step)
@@ -71,7 +81,11 @@ def max_pool_with_indices(
 
 @suggest_keywords
 def max_unpool(
-    values: jax.Array, indices: jax.Array, *, output_size: int | Sequence[int]
+    values: jax.Array,
+    indices: jax.Array,
+    *,
+    output_size: int | Sequence[int],
+    index_order: str = "row_major",
 ) -> jax.Array:
     """Writes each value into the cell that its index names; all other cells are 0.
 
@@ -83,6 +97,7 @@ def max_unpool(
       indices: the cells of the values, as :func:`max_pool_with_indices` counts them.
       output_size: the spatial sizes of the result, usually those of the pooled input: one for all
         axes or one for each. Values without a batch axis need one for each.
+      index_order: as in :func:`max_pool_with_indices`.
 
     If several values name the same cell (from overlapping windows), the last in row-major order is
     kept and gets the gradient. A value whose index is outside the result is dropped.
@@ -97,14 +112,19 @@ def max_unpool(
     >>> max_unpool(jnp.array([[3.0], [5.0]]), jnp.array([[1], [2]]), output_size=(4,))[:, 0]
     Array([0., 3., 5., 0.], dtype=float32)
     """
-    values, indices, shapes = edge.max_unpool(values, indices, output_size)
+    values, indices, shapes = edge.max_unpool(values, indices, output_size, index_order=index_order)
     if shapes.batch == 0:
         return jnp.zeros(shapes.output, values.dtype)
     put = partial(_put, cells=math.prod(shapes.sizes))
     put = jax.vmap(jax.vmap(put, in_axes=-1, out_axes=-1))
     flat = (values.shape[0], -1, shapes.channels)
     y = put(values.reshape(flat), indices.reshape(flat))
-    return shapes.restore(y.reshape(values.shape[0], *shapes.sizes, shapes.channels))
+    if index_order == "row_major":
+        y = y.reshape(values.shape[0], *shapes.sizes, shapes.channels)
+    else:
+        y = y.reshape(values.shape[0], *shapes.sizes[::-1], shapes.channels)
+        y = y.transpose(0, *reversed(range(1, y.ndim - 1)), y.ndim - 1)
+    return shapes.restore(y)
 
 
 def _put(values: jax.Array, indices: jax.Array, cells: int) -> jax.Array:

@@ -17,9 +17,11 @@ from jaxcnn.reference.causal import causal_conv, causal_conv_state, causal_conv_
 from jaxcnn.reference.conv import conv
 from jaxcnn.reference.conv_transpose import conv_transpose
 from jaxcnn.reference.deform import deform_conv
+from jaxcnn.reference.fold import fold, unfold
 from jaxcnn.reference.local import local_conv
 from jaxcnn.reference.pad import pad
 from jaxcnn.reference.pool import avg_pool, lp_pool, max_pool, min_pool
+from jaxcnn.reference.quantized import conv_integer, quantized_conv
 from jaxcnn.reference.resample import blur_pool, pixel_shuffle, pixel_unshuffle
 from jaxcnn.reference.separable import depthwise_conv, separable_conv
 from jaxcnn.reference.unpool import max_pool_with_indices, max_unpool
@@ -34,9 +36,11 @@ __all__ = [
     "causal_conv_state",
     "causal_conv_stream",
     "conv",
+    "conv_integer",
     "conv_transpose",
     "deform_conv",
     "depthwise_conv",
+    "fold",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -49,6 +53,8 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "quantized_conv",
     "separable_conv",
+    "unfold",
     "upsample",
 ]

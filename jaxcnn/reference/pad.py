@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 
 
 @suggest_keywords
-def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.Array:
+def pad(
+    x: jax.Array,
+    padding: Padding,
+    *,
+    padding_mode: str = "zeros",
+    value: jax.typing.ArrayLike = 0,
+) -> jax.Array:
     """The padded x: cell i of an axis, counted from -before, is the one the padding mode names.
+
+    Negative padding first takes cells away.
 
     Shapes, arguments and errors are those of :func:`jaxcnn.pad`, its fast twin.
 
@@ -30,11 +38,17 @@ def pad(x: jax.Array, padding: Padding, *, padding_mode: str = "zeros") -> jax.A
     >>> pad(jnp.array([[1], [2], [3], [4]]), [2], padding_mode="circular")[:, 0]
     Array([3, 4, 1, 2, 3, 4, 1, 2], dtype=int32)
     """
-    x, shapes = edge.pad(x, padding, padding_mode=padding_mode)
-    return shapes.restore(around(widened(x), shapes.windows, padding_mode))
+    x, value, shapes = edge.pad(x, padding, padding_mode=padding_mode, value=value)
+    x = widened(x)
+    for axis, cut in enumerate(shapes.cuts, start=1):
+        kept = range(cut[0], x.shape[axis] - cut[1])
+        x = jnp.take(x, jnp.array(kept), axis)
+    return shapes.restore(around(x, shapes.windows, padding_mode, value))
 
 
-def around(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Array:
+def around(
+    x: jax.Array, windows: Sequence[Window], padding_mode: str, value: jax.typing.ArrayLike = 0
+) -> jax.Array:
     """x (N, *spatial, C) with each window's padding, one axis after the other."""
     for axis, window in enumerate(windows, start=1):
         low, high = window.padding
@@ -42,8 +56,8 @@ def around(x: jax.Array, windows: Sequence[Window], padding_mode: str) -> jax.Ar
             source_cell(position, window.size, padding_mode)
             for position in range(-low, window.size + high)
         ]
-        zero = jnp.zeros_like(jnp.take(x, 0, axis))
-        cells = [zero if source is None else jnp.take(x, source, axis) for source in sources]
+        new = jnp.full_like(jnp.take(x, 0, axis), value)
+        cells = [new if source is None else jnp.take(x, source, axis) for source in sources]
         x = jnp.stack(cells, axis)
     return x
 

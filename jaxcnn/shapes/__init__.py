@@ -34,10 +34,12 @@ from jaxcnn.shapes.causal import (
 from jaxcnn.shapes.conv import ConvShapes, conv, conv_shapes
 from jaxcnn.shapes.conv_transpose import conv_transpose, conv_transpose_shapes
 from jaxcnn.shapes.deform import DeformShapes, deform_conv, deform_shapes
+from jaxcnn.shapes.fold import FoldShapes, fold, fold_shapes, unfold, unfold_shapes
 from jaxcnn.shapes.local import local_conv, local_shapes
 from jaxcnn.shapes.operation import Edge, OperationShapes, WindowShapes
 from jaxcnn.shapes.pad import pad, pad_shapes
 from jaxcnn.shapes.pool import PoolShapes, avg_pool, lp_pool, max_pool, min_pool, pool_shapes
+from jaxcnn.shapes.quantized import conv_integer, quantized_conv
 from jaxcnn.shapes.resample import (
     ShuffleShapes,
     blur_pool,
@@ -64,6 +66,7 @@ __all__ = [
     "DeformShapes",
     "Edge",
     "Factor",
+    "FoldShapes",
     "OperationShapes",
     "PoolShapes",
     "Resized",
@@ -86,6 +89,7 @@ __all__ = [
     "causal_state_shape",
     "causal_stream_shapes",
     "conv",
+    "conv_integer",
     "conv_shapes",
     "conv_transpose",
     "conv_transpose_shapes",
@@ -93,6 +97,8 @@ __all__ = [
     "deform_shapes",
     "depthwise_conv",
     "depthwise_shapes",
+    "fold",
+    "fold_shapes",
     "global_avg_pool",
     "global_lp_pool",
     "global_max_pool",
@@ -109,10 +115,13 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pool_shapes",
+    "quantized_conv",
     "separable_conv",
     "separable_shapes",
     "shuffle_shapes",
     "sum_dtype",
+    "unfold",
+    "unfold_shapes",
     "unpool_shapes",
     "unshuffle_shapes",
     "upsample",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError, error_prefix
-from jaxcnn.geometry.check import per_axis
+from jaxcnn.geometry.check import choice, per_axis
 from jaxcnn.shapes.arrays import as_arrays, require_ordered
 from jaxcnn.shapes.checks import require_cells, split_by
 from jaxcnn.shapes.operation import Edge, OperationShapes
-from jaxcnn.shapes.pool import pool_shapes
+from jaxcnn.shapes.pool import PoolShapes, pool_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import jax
+
+INDEX_ORDERS = ("row_major", "column_major")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class UnpoolShapes(OperationShapes):
 
 
 def unpool_shapes(
-    values: Sequence[int], indices: Sequence[int], output_size: int | Sequence[int]
+    values: Sequence[int],
+    indices: Sequence[int],
+    output_size: int | Sequence[int],
+    *,
+    index_order: str = "row_major",
 ) -> UnpoolShapes:
     """The shapes of an unpooling, checked.
 
@@ -49,6 +55,7 @@ def unpool_shapes(
       values: (N, *k, C); or (*k, C) if ``output_size`` has one size for each axis.
       indices: the same shape.
       output_size: the output's spatial sizes, one for all axes or one for each.
+      index_order: as in :func:`jaxcnn.max_pool_with_indices`.
 
     Raises:
       InputError: if these do not fit; names argument and numbers, and what to type instead.
@@ -56,6 +63,7 @@ def unpool_shapes(
     >>> unpool_shapes((8, 2, 2, 3), (8, 2, 2, 3), (4, 5)).output
     (8, 4, 5, 3)
     """
+    choice("index_order", index_order, INDEX_ORDERS)
     values, indices = tuple(values), tuple(indices)
     batch, spatial, channels = split_by(values, "output_size", output_size, name="values")
     if indices != values:
@@ -68,12 +76,23 @@ def unpool_shapes(
     return UnpoolShapes(batch, sizes, channels)
 
 
-max_pool_with_indices = Edge("max_pool_with_indices", pool_shapes, require_ordered)
+def _indexed_pool_shapes(
+    x: Sequence[int],
+    kernel_size: int | Sequence[int],
+    *,
+    index_order: str = "row_major",
+    **arguments: Any,
+) -> PoolShapes:
+    choice("index_order", index_order, INDEX_ORDERS)
+    return pool_shapes(x, kernel_size, **arguments)
+
+
+max_pool_with_indices = Edge("max_pool_with_indices", _indexed_pool_shapes, require_ordered)
 _max_unpool = Edge("max_unpool", unpool_shapes, arrays=("values",))
 
 
 def max_unpool(
-    values: jax.Array, indices: jax.Array, output_size: int | Sequence[int]
+    values: jax.Array, indices: jax.Array, output_size: int | Sequence[int], **arguments: Any
 ) -> tuple[jax.Array, jax.Array, UnpoolShapes]:
     """The checked arrays of :func:`jaxcnn.max_unpool`, which differ in dtype, and the shapes.
 
@@ -89,5 +108,5 @@ def max_unpool(
                 f"indices must be integers, got {dtype}; use them as max_pool_with_indices "
                 f"returned them"
             )
-    values, shapes = _max_unpool(values, indices.shape, output_size)
+    values, shapes = _max_unpool(values, indices.shape, output_size, **arguments)
     return values, shapes.batched(indices), shapes

@@ -13,6 +13,7 @@ from jaxcnn.keywords import suggest_keywords
 from jaxcnn.train.setting import (
     Setting,
     augmentations,
+    file_path,
     free_text,
     image_size,
     number,
@@ -58,8 +59,11 @@ class TrainConfig:
 
     model: str | None = free_text(
         None,
-        "The network: digits, residual, layers such as 'conv:32:k3:p1:relu max:k2 flatten "
-        "dense:10', or module:function.",
+        "The network: a name that `jaxcnn models` lists, layers such as 'conv:32:k3:p1:relu "
+        "max:k2 flatten dense:10', or module:function.",
+    )
+    weights: str | None = file_path(
+        "A file of weights to begin with; the last layer is new if it is for other classes."
     )
     epochs: int = whole(8, "Passes over the training images.", 1)
     batch_size: int = whole(128, "Images in a step.", 1)

@@ -29,6 +29,7 @@ from jaxcnn.train.processes import (
 from jaxcnn.train.record import DataRecord
 from jaxcnn.train.run import Run, builder, default_folder, require_new
 from jaxcnn.train.source import open_source, reopen, source_of
+from jaxcnn.train.start import start_again, start_of
 from jaxcnn.train.state import check_network
 from jaxcnn.train.step import Trainer
 from jaxcnn.train.together import ends_together
@@ -78,14 +79,17 @@ def fit(
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     record = DataRecord.of(opened, source)
     name = _model_name(model, settings, opened.image_shape)
-    config = replace(settings, model=name).resolved()
+    weights = settings.weights and str(Path(settings.weights).absolute())  # as the data's source
+    config = replace(settings, model=name, weights=weights).resolved()
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
-        run = Run.create(path, config, record, module)
+        start = on_every_process(lambda: start_of(config, record, trainer.network.build))
+        require_same({"weights": "" if start is None else start.record})
+        run = Run.create(path, config, record, module, start)
         with run.locked(), ends_together():
-            result = Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+            result = Loop(run, opened, trainer, order, callbacks, interrupted, start).execute()
     return _heard(result, callbacks)
 
 
@@ -142,7 +146,8 @@ def resume(
         require_same({"settings": run.config.to_json()})
         with interruption() as interrupted, ends_together():
             trainer, order = _trainer(run.config, run.data, model)
-            return Loop(run, opened, trainer, order, callbacks, interrupted).execute()
+            start = on_every_process(lambda: start_again(run, trainer.network.build))
+            return Loop(run, opened, trainer, order, callbacks, interrupted, start).execute()
 
 
 def _opened(

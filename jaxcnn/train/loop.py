@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jaxcnn.train.events import Callback
     from jaxcnn.train.metrics import Bad
     from jaxcnn.train.run import Run
+    from jaxcnn.train.start import Start
     from jaxcnn.train.state import TrainState
     from jaxcnn.train.step import Trainer
 
@@ -48,9 +49,10 @@ class Loop:
         order: Order,
         callbacks: Sequence[Callback],
         interrupted: Callable[[], bool],
+        start: Start | None,
     ) -> None:
         self.run, self.data, self.trainer, self.order = run, data, trainer, order
-        self.callbacks, self.interrupted = callbacks, interrupted
+        self.callbacks, self.interrupted, self.weights = callbacks, interrupted, start
         self.config = run.config
         self.checkpoints = run.checkpoints
 
@@ -62,6 +64,7 @@ class Loop:
         """Trains until the end or an interruption."""
         warnings: list[str] = []
         state, info = self._restored(warnings.append)
+        begun = () if self.weights is None else (self.weights.line,)
         step = int(state.step)
         self.best, self.stale = info["best"], info["stale"]
         self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}
@@ -72,7 +75,7 @@ class Loop:
             Started(
                 self.run.folder,
                 self.config,
-                (*self.data.notes, self.trainer.place.note),
+                (*self.data.notes, *begun, self.trainer.place.note),
                 count_parameters(state.params),
                 step,
                 self.order.steps,
@@ -96,7 +99,7 @@ class Loop:
         fresh = {"best": None, "stale": 0, "seconds": 0.0, "compile_seconds": 0.0, "waiting": 0.0}
         if not on_first_process(self.checkpoints.steps):
             on_first_process(lambda: self.run.rewind_metrics(0))
-            return self.trainer.init(), fresh
+            return self.trainer.init(None if self.weights is None else self.weights.values), fresh
 
         state, info = self.checkpoints.restore(self.trainer.abstract(), warn=warn)
         step = int(state.step)

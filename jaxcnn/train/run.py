@@ -2,6 +2,7 @@
 
 config.json      the settings
 data.json        the data: source, classes, sizes, mean and deviation, digest, drawn splits
+weights.json     the file of weights with which it began, if there was one: path, digest, names
 metrics.jsonl    a line for each step (training) and epoch (validation), and one for the test
 summary.json     the result, with versions and device
 checkpoint/      the newest states and the best one, written by Orbax
@@ -34,11 +35,13 @@ from jaxcnn.train.evaluate import evaluate, log_probabilities
 from jaxcnn.train.mesh import place
 from jaxcnn.train.processes import on_first_process
 from jaxcnn.train.record import DataRecord
+from jaxcnn.train.start import WEIGHTS
 from jaxcnn.train.step import Trainer, trained_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from jaxcnn.train.start import Start
     from jaxcnn.train.tasks import Evaluation
 
 
@@ -62,7 +65,12 @@ class Run:
 
     @classmethod
     def create(
-        cls, folder: Path | str, config: TrainConfig, data: DataRecord, model: Any = None
+        cls,
+        folder: Path | str,
+        config: TrainConfig,
+        data: DataRecord,
+        model: Any = None,
+        start: Start | None = None,
     ) -> Run:
         """Creates a run folder.
 
@@ -71,13 +79,15 @@ class Run:
             be created.
         """
         run = cls(Path(folder), config, data, model)
-        on_first_process(run._write_new)
+        on_first_process(lambda: run._write_new(start))
         return run
 
-    def _write_new(self) -> None:
+    def _write_new(self, start: Start | None) -> None:
         require_new(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if start is not None:
+                _write(self.folder / WEIGHTS, start.record)
             _write(self.folder / "data.json", self.data.to_json())
             _write(self.folder / "config.json", self.config.to_json())  # it makes it a run
         except OSError as error:
@@ -346,9 +356,12 @@ def require_new(folder: Path) -> None:
 
 def _is_rest(path: Path) -> bool:
     """Whether a file was left by a process killed while it created a run."""
-    if path.name != "data.json":
-        return path.name.startswith(".") and path.name.endswith((".data.json", ".config.json"))
+    if path.name not in ("data.json", WEIGHTS):
+        names = (".data.json", ".config.json", f".{WEIGHTS}")
+        return path.name.startswith(".") and path.name.endswith(names)
     try:
+        if path.name == WEIGHTS:
+            return set(json.loads(path.read_text())) == {"path", "sha256", "names", "new"}
         return bool(DataRecord.from_json(path.read_text()))
     except (OSError, ValueError):
         return False

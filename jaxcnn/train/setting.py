@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn.data import augment
@@ -91,6 +92,17 @@ def free_text(default: str | None, help_text: str, **more: Any) -> Any:
         return value
 
     return _setting(default, Setting(help_text, check, str, **more))
+
+
+def file_path(help_text: str) -> Any:
+    """The path of a file, which is kept as text."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str | Path) or not str(value):
+            raise TypeError(f"{name} must be a path, got {value!r}")
+        return str(value)
+
+    return _setting(None, Setting(help_text, check, str))
 
 
 def augmentations(default: tuple[str, ...], help_text: str) -> Any:

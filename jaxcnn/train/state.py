@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxcnn.errors import InputError
+from jaxcnn.models.weights.load import replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import optax
 
@@ -42,9 +43,16 @@ class Network(NamedTuple):
     training: nnx.GraphDef
     inference: nnx.GraphDef
 
-    def variables(self) -> tuple[nnx.State, nnx.State]:
-        """The initial parameters, and the other variables; floats of 16 bits become float32."""
-        return jax.tree.map(_widened, split(self.build(), train=True)[1:])
+    def variables(self, values: Mapping[str, Any] | None = None) -> tuple[nnx.State, nnx.State]:
+        """The initial parameters, and the other variables; floats of 16 bits become float32.
+
+        Args:
+          values: others to begin with, by the dotted paths of variables.
+        """
+        parts = split(self.build(), train=True)[1:]
+        if values:
+            parts = tuple(replaced(part, values) for part in parts)
+        return jax.tree.map(_widened, parts)
 
     def train(self, params: Any, rest: Any, x: jax.Array) -> tuple[jax.Array, Any]:
         """The output of a batch in training mode, and the variables that it changed."""

@@ -17,7 +17,7 @@ from jaxcnn.train.state import Network, TrainState, blend, cast, make_network
 from jaxcnn.train.tasks import Sums, sums, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from jaxcnn.train.config import TrainConfig
@@ -100,10 +100,14 @@ class Trainer:
             lambda state, batch: self._gradients(state, batch)[1], out_shardings=whole
         )
 
-    def init(self) -> TrainState:
-        """The state before the first step, on the devices."""
+    def init(self, values: Mapping[str, Any] | None = None) -> TrainState:
+        """The state before the first step, on the devices.
+
+        Args:
+          values: as for :meth:`jaxcnn.train.state.Network.variables`.
+        """
         # Copies, because the steps donate the state, and the arrays may be a person's module's.
-        state = self._state(*_copy(self.network.variables()))
+        state = self._state(*_copy(self.network.variables(values)))
         return jax.tree.map(partial(self.place.put, self.place.replicated), state)
 
     def abstract(self) -> TrainState:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from jaxcnn import cli
-from jaxcnn.bench import SUITES, memory
 from jaxcnn.bench import measure as measuring
+from jaxcnn.bench import memory
 from jaxcnn.bench.ceiling import Ceilings
 from jaxcnn.bench.check import WrongResultError
 from jaxcnn.bench.roster import XLA_BACKENDS
@@ -20,7 +20,7 @@ ROWS = (row("dense", 3, 2, 4, 6, batch=2), pool("max", 2, 3, 6, stride=2))
 @pytest.fixture
 def run(monkeypatch, capfd):
     """Runs the command over two small rows, with given ceilings."""
-    monkeypatch.setitem(SUITES, "overview", ROWS)
+    monkeypatch.setattr("jaxcnn.cli.bench.OVERVIEW", ROWS)
     monkeypatch.setattr("jaxcnn.bench.pytorch.is_installed", lambda: False)
     monkeypatch.setattr("jaxcnn.bench.ceiling.measure_ceilings", lambda *_: Ceilings(100.0, 10.0))
     monkeypatch.setattr(measuring, "memory_is_counted", lambda: False)
@@ -57,7 +57,7 @@ def test_bench_prints_a_table_of_memory_and_a_line_for_each_contender_left_out(
     run, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(measuring, "memory_is_counted", memory.memory_is_counted)
-    monkeypatch.setitem(SUITES, "overview", ROWS[:1])
+    monkeypatch.setattr("jaxcnn.cli.bench.OVERVIEW", ROWS[:1])
     monkeypatch.setitem(XLA_BACKENDS, "lax-ynnpack", "--xla_no_such_flag=1")
     monkeypatch.setenv("COLUMNS", "100")
     code, out, err = run("--quick", "--xla-backends", "--json", str(tmp_path / "run.json"))
@@ -81,9 +81,9 @@ def test_bench_filters_rows_by_name_or_group(run):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ("--suite alexnet", ["suite must be one of overview, resnet50", "'alexnet'"]),
+        ("alexnet", ["there is no network alexnet", "`jaxcnn models` lists the networks"]),
         ("--dtype float64", ["dtype must be one of float32, bfloat16", "'float64'"]),
-        ("--rows nothing", ["no row of suite overview has 'nothing'", "'3x3 2-4 @6 b2'"]),
+        ("--rows nothing", ["no row of overview has 'nothing'", "'3x3 2-4 @6 b2'"]),
         ("--json nowhere/run.json", ["there is no folder nowhere"]),
         ("--picture .", ["--picture . is a folder"]),
     ],

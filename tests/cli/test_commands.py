@@ -64,16 +64,17 @@ def test_size_with_floor_prints_the_cells_dropped(capfd):
         ("size 7 -k 3 -p most", ["padding 'most' is not understood", "or a name: valid, same"]),
         ("size 7 -k 3 -p 1,2", ["padding '1,2' is not understood", "3-2 for before"]),
         ("plan -i 28 max:k2", ["layer 1 (max:k2): needs an input (*spatial, channels)", "(28,)"]),
-        ("plan nowhere:net", ["there is no module nowhere", "module:function"]),
+        ("plan nowhere:net -i 7x7x1", ["there is no module nowhere", "module:function"]),
+        ("plan nowhere:net", ["input of nowhere:net is not known", "--input 224x224x3"]),
         ("plan nowhere:net max:k2", ["nowhere:net names a model; leave the other words out"]),
-        ("lint nowhere -i 7x7x1", ["model nowhere: it does not name a function"]),
+        ("lint digit", ["there is no network digit; did you mean digits?", "`jaxcnn models`"]),
         ("plan -i big", ["input 'big' is not a shape", "224x224x3"]),
         (
             "plan -i 7x7x1 conv:6:k3:s3",
             ["layer 1 (conv:6:k3:s3): conv: height 7", "Use :p0-2x0-2, sizes", "or :floor"],
         ),
         (
-            "plan linear",
+            "plan linear conv:2:k3",
             ["'linear' is not a kind of layer; the kinds are conv, max, avg", "conv:32:k3"],
         ),
         (

@@ -166,6 +166,16 @@ REFUSED = [
         ValueError,
         ["pads", "auto_pad", "exclude"],
     ),
+    (onnx.pad, ((0, 1, 0, 0, 0, 0),), {"rank": 3}, ValueError, ["batch or channels", "jnp.pad"]),
+    (onnx.pad, ((1, 1),), {"rank": 3, "axes": (1,)}, ValueError, ["batch or channels"]),
+    (onnx.pad, ((1, 1),), {"rank": 4}, ValueError, ["(1, 1)", "4 beginnings"]),
+    (
+        onnx.pad,
+        ((1, 1),),
+        {"rank": 3, "axes": (2,), "mode": "refect"},
+        ValueError,
+        ["mode", "'reflect'"],
+    ),
     (
         onnx.conv_transpose,
         ((3,),),

@@ -166,3 +166,53 @@ def test_onnx_max_pool_indices_of_a_ramp_are_its_values_less_one():
     values, indices = unpool.max_pool_with_indices(ramp, **onnx.max_pool((5, 5), pads=(2,) * 4))
     np.testing.assert_array_equal(values[0, :, 0], [13, 14, 15, 15, 15])
     np.testing.assert_array_equal(indices, values - 1)
+
+
+def test_onnx_max_pool_indices_of_storage_order_1_count_the_rows_first():
+    ramp = np.arange(1.0, 26).reshape(5, 5, 1)  # maxpool_with_argmax_2d_precomputed_strides
+    stated = onnx.max_pool((2, 2), strides=(2, 2))
+    _, indices = unpool.max_pool_with_indices(ramp, **stated, index_order="column_major")
+    np.testing.assert_array_equal(indices[..., 0], [[6, 16], [8, 18]])
+
+
+def test_onnx_max_unpool_has_its_published_values_and_zeros_beyond():
+    values = jnp.array([[5.0, 6.0], [7.0, 8.0]])[None, ..., None]  # maxunpool_export_*
+    indices = jnp.array([[5, 7], [13, 15]])[None, ..., None]
+    stated = onnx.max_unpool((2, 2), strides=(2, 2), sizes=(2, 2))
+    want = np.zeros((5, 5))
+    want[1:4:2, 1:4:2] = values[0, ..., 0]
+    got = unpool.max_unpool(values, indices, **stated)
+    np.testing.assert_array_equal(got[0, ..., 0], want[:4, :4])
+    np.testing.assert_array_equal(jaxcnn.pad(got, ((0, 1), (0, 1)))[0, ..., 0], want)
+
+
+@pytest.mark.parametrize(
+    ("mode", "axis"),
+    [
+        ("reflect", [3, 2, 1, 2, 3, 4, 3, 2]),
+        ("edge", [1, 1, 1, 2, 3, 4, 4, 4]),
+        ("wrap", [3, 4, 1, 2, 3, 4, 1, 2]),
+        ("constant", [5, 5, 1, 2, 3, 4, 5, 5]),
+    ],
+)
+def test_onnx_modes_of_padding_fill_as_specified(mode, axis):
+    x = jnp.array([1, 2, 3, 4])[None, :, None]
+    for axes, pads in ((None, (0, 0, 2, 0, 0, 2)), ((2,), (2, 2)), ((-1,), (2, 2))):
+        stated = onnx.pad(pads, mode=mode, constant_value=5, axes=axes, rank=3)
+        np.testing.assert_array_equal(jaxcnn.pad(x, **stated)[0, :, 0], axis)
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "after"),
+    [  # of 1234 with pads (2, -1) and (-1, 2) in ONNX Runtime 1.32
+        ("reflect", [3, 2, 1, 2, 3], [2, 3, 4, 3, 2]),
+        ("edge", [1, 1, 1, 2, 3], [2, 3, 4, 4, 4]),
+        ("wrap", [2, 3, 1, 2, 3], [2, 3, 4, 2, 3]),
+        ("constant", [0, 0, 1, 2, 3], [2, 3, 4, 0, 0]),
+    ],
+)
+def test_onnx_negative_pads_cut_before_the_rest_is_filled(mode, before, after):
+    x = jnp.array([1, 2, 3, 4])[None, :, None]
+    for pads, want in (((2, -1), before), ((-1, 2), after)):
+        stated = onnx.pad(pads, mode=mode, axes=(2,), rank=3)
+        np.testing.assert_array_equal(jaxcnn.pad(x, **stated)[0, :, 0], want)

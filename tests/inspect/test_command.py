@@ -165,8 +165,16 @@ def test_a_plan_notes_an_input_axis_that_may_be_a_batch(nets):
         assert "note" not in run(*words, command=plan).output
 
 
-def test_lint_without_an_input_shape_is_a_usage_error(nets):
-    assert run(f"{nets}:flawed").exit_code == 2
+def test_lint_of_a_persons_model_asks_for_the_shape_of_its_input(nets):
+    message = str(run(f"{nets}:flawed").exception)
+    assert message.startswith(f"the input of {nets}:flawed is not known; add")
+    assert "--input 224x224x3" in message
+
+
+def test_a_network_of_the_package_has_its_published_input():
+    assert "input 32x32x3" in run("residual").output
+    assert "9x9" in run("residual", "-i", "9x9x3").output
+    assert "28x28x1" in run("digits", command=plan).output
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,13 @@ def _shapes(name, shape, classes):
     return y.shape, [leaf.shape for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))]
 
 
+ANY_SIZE = ("digits", "residual")
+"""The networks for images of every size."""
+
 sizes = st.integers(1, 70)
 
 
-@given(st.sampled_from(sorted(names())), sizes, sizes, st.integers(1, 4), st.integers(2, 1000))
+@given(st.sampled_from(ANY_SIZE), sizes, sizes, st.integers(1, 4), st.integers(2, 1000))
 @example("digits", 1, 1, 1, 2)
 @example("residual", 1, 1, 4, 2)
 def test_a_model_gives_one_number_for_each_class_whatever_the_images(
@@ -96,7 +99,7 @@ def test_a_model_gives_one_number_for_each_class_whatever_the_images(
     assert output == ((2, 1, 1, classes) if name == "digits" else (2, classes))
 
 
-@given(st.sampled_from(sorted(names())), st.integers(20, 60), st.integers(20, 60))
+@given(st.sampled_from(ANY_SIZE), st.integers(20, 60), st.integers(20, 60))
 def test_no_model_loses_cells_or_shifts_its_windows(name, height, width):
     model = nnx.eval_shape(lambda: _build(name, (height, width, 3)))
     codes = ["JC001", "JC003"]
@@ -169,9 +172,9 @@ def test_a_function_without_offers_is_called_alone(nets):
     [
         (
             "residul",
-            "'residul' is neither a model nor a layer; did you mean residual? use digits or",
+            "'residul' is neither a model nor a layer; did you mean residual? use a name of",
         ),
-        ("", "names no model; use digits or residual, layers such as"),
+        ("", "names no model; use a name of `jaxcnn models`, layers such as"),
         ("conv:8:k3 dens:5", "'dens:5' is neither a model nor a layer; did you mean dense? use"),
         ("flatten residual", "'residual' is neither a model nor a layer"),
         ("conv:8:k3", "gives (2, 6, 6, 8) for two images of 8x8x3, not one number for each of the"),
@@ -213,5 +216,5 @@ def test_wrong_shapes_and_classes_are_refused():
         _build("digits", (28, 28, 0))
     with pytest.raises(InputError, match="classes must be an integer >= 2, got 1"):
         _build("digits", classes=1)
-    with pytest.raises(TypeError, match="model must be a name, got 3; use digits or residual"):
+    with pytest.raises(TypeError, match="model must be a name, got 3; use a name of"):
         _build(3)

@@ -25,6 +25,10 @@ TRANSPOSED = {"stride": (2, 3), "padding": 1, "groups": 2, "output_padding": (1,
 MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]])[..., None, None]
 
 
+ELSEWHERE = ("BatchNorm", "ConvNorm", "Dense", "LayerNorm", "Residual", "SqueezeExcite", "Stack")
+"""Chains, blocks and norms, whose values and options have tests in other files."""
+
+
 class Case(NamedTuple):
     """A layer with a kernel.
 

@@ -17,7 +17,7 @@ from jaxcnn import nn
 from jaxcnn.nn.activations import ACTIVATIONS, find_activation
 from jaxcnn.testing import assert_lowers, conv_problems, pool_problems
 from tests.cases import few
-from tests.nn.layers import CONVOLUTIONS, IMAGE, MASK
+from tests.nn.layers import CONVOLUTIONS, ELSEWHERE, IMAGE, MASK
 
 EACH = pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 
@@ -97,7 +97,7 @@ PLAIN = {
 def test_every_layer_has_a_case_of_values():
     classes = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
     pools = {layer.__name__ for layer, *_ in POOLS}
-    assert classes == {*CONVOLUTIONS, *pools, *PLAIN, "MaxUnpool", "Stack", "Residual"}
+    assert classes == {*CONVOLUTIONS, *pools, *PLAIN, "MaxUnpool", *ELSEWHERE}
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -50,6 +50,11 @@ class MaxUnpool(nn.MaxUnpool):
 BLOCK = ("conv:4:k3:p1", jax.nn.gelu)
 LAYERS = {
     **{name: (lambda _, name=name: getattr(nn, name)((2, 2)), IMAGE) for name in POOLS},
+    # In training, an example alone has another result than in its batch.
+    "BatchNorm": (
+        lambda _: nnx.view(nn.BatchNorm(4, rngs=nnx.Rngs(0)), use_running_average=True),
+        IMAGE,
+    ),
     **{name: (lambda _, name=name: getattr(nn, name)(rank=2), IMAGE) for name in GLOBAL},
     "AdaptiveAvgPool": (lambda _: nn.AdaptiveAvgPool((2, 3)), IMAGE),
     "AdaptiveMaxPool": (lambda _: nn.AdaptiveMaxPool((2, 3)), IMAGE),
@@ -60,12 +65,18 @@ LAYERS = {
     "Upsample": (lambda _: nn.Upsample((1.5, 2), method="linear"), IMAGE),
     "CausalConv": (lambda rngs: nn.CausalConv(4, 6, 3, rngs=rngs), SOUND),
     "Conv": (lambda rngs: nn.Conv(4, 6, (3, 3), mask=np.ones((1, 1, 1, 1)), rngs=rngs), IMAGE),
+    "ConvNorm": (
+        lambda rngs: nn.ConvNorm(4, 6, (3, 3), norm=nn.LayerNorm, activation="relu", rngs=rngs),
+        IMAGE,
+    ),
     "ConvTranspose": (
         lambda rngs: nn.ConvTranspose(4, 6, (3, 3), activation=jax.nn.gelu, rngs=rngs),
         IMAGE,
     ),
     "DeformConv": (lambda rngs: DeformConv(4, 6, (3, 3), rngs=rngs), IMAGE),
+    "Dense": (lambda rngs: nn.Dense(4, 6, activation="relu", rngs=rngs), IMAGE),
     "DepthwiseConv": (lambda rngs: nn.DepthwiseConv(4, (3, 3), precision="high", rngs=rngs), IMAGE),
+    "LayerNorm": (lambda _: nn.LayerNorm(4, rngs=nnx.Rngs(0)), IMAGE),
     "LocalConv": (lambda rngs: nn.LocalConv((6, 8, 4), 6, (3, 3), rngs=rngs), IMAGE),
     "Residual": (
         lambda rngs: nn.Residual(nn.Conv(4, 4, (3, 3), padding=1, rngs=rngs), jax.nn.gelu),
@@ -75,6 +86,7 @@ LAYERS = {
         lambda rngs: nn.SeparableConv(4, 6, (3, 3), activation=nnx.PReLU(), rngs=rngs),
         IMAGE,
     ),
+    "SqueezeExcite": (lambda rngs: nn.Stack((6, 8, 4), [nn.SqueezeExcite(4, 2, rngs=rngs)]), IMAGE),
     "Stack": (
         lambda rngs: nn.Stack(
             (6, 8, 4),

@@ -11,7 +11,7 @@ import pytest
 
 from jaxcnn import ops, reference
 from jaxcnn.testing import unit_roundoff
-from tests.ops.calls import call_of, drawn
+from tests.ops.calls import INTEGERS, call_of, drawn
 
 STORED_ONLY = {"bool", "float8_e8m0fnu"}
 
@@ -48,7 +48,9 @@ def refused_of(dtype):
     return fractions if jnp.issubdtype(dtype, jnp.integer) else set()
 
 
-CHECKED = sorted(set(ops.__all__) - {name for name in ops.__all__ if name.startswith("kernel_")})
+CHECKED = sorted(
+    set(ops.__all__) - set(INTEGERS) - {name for name in ops.__all__ if name.startswith("kernel_")}
+)
 
 
 @pytest.mark.parametrize("dtype", [name for name in named_by_jax() if is_stored_only(name)])
@@ -83,6 +85,18 @@ def test_an_operation_in_any_dtype_gives_the_result_of_a_wider_one_rounded_once(
                 # One rounding each, of results and of intermediate maps.
                 rounded = jnp.asarray(other).astype(one.dtype)
                 close(_widest(one), _widest(rounded), rtol=rtol)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_operation_of_8_bit_integers_refuses_every_other_dtype_by_name(name, place):
+    with jax.enable_x64(True):
+        for dtype in set(named_by_jax()) - {"int8", "uint8"}:
+            arrays = drawn(name, "int8", np.ones)
+            arrays[place] = arrays[place].astype(jnp.dtype(dtype))
+            for form in (ops, reference):
+                with pytest.raises(TypeError, match=rf"^{name}: \w+ is {dtype}[,;].*astype"):
+                    call_of(form, name)(*arrays)
 
 
 @jax.jit

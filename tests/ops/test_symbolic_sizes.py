@@ -31,11 +31,18 @@ CALLS = {
         jaxcnn.conv(x, KERNEL, padding=1, padding_mode="circular"),
         jaxcnn.conv(x, KERNEL, padding=1, padding_mode="partial"),
     ),
+    "conv_integer": lambda x: jaxcnn.conv_integer(
+        x.astype("int8"), KERNEL.astype("uint8"), x_zero_point=3, kernel_zero_point=4, **FLOOR
+    ),
     "conv_transpose": lambda x: jaxcnn.conv_transpose(x, BACK, stride=2, padding="SAME"),
     "deform_conv": lambda x: jaxcnn.deform_conv(
         x, jnp.full((x.shape[0], x.shape[1] - 2, x.shape[2] - 2, 18), 0.25), KERNEL
     ),
     "depthwise_conv": lambda x: jaxcnn.depthwise_conv(x, DEEP),
+    "fold": lambda x: (
+        jaxcnn.fold(x, 2, output_size=[n + 1 for n in x.shape[1:3]]),
+        jaxcnn.fold(x, 2, output_size=[2 * n - 1 for n in x.shape[1:3]], stride=2, padding=1),
+    ),
     "global_avg_pool": jaxcnn.global_avg_pool,
     "global_lp_pool": jaxcnn.global_lp_pool,
     "global_max_pool": jaxcnn.global_max_pool,
@@ -46,15 +53,23 @@ CALLS = {
         *jaxcnn.max_pool_with_indices(x, 2), output_size=x.shape[1:3]
     ),
     "min_pool": lambda x: jaxcnn.min_pool(x, 3, stride=1, padding="SAME"),
-    "pad": lambda x: (jaxcnn.pad(x, 1), jaxcnn.pad(x, 2, padding_mode="reflect")),
+    "pad": lambda x: (
+        jaxcnn.pad(x, (1, -1), value=3),
+        jaxcnn.pad(x, 2, padding_mode="reflect"),
+        jaxcnn.pad(x, (1, -1), padding_mode="circular"),
+    ),
     "pixel_shuffle": lambda x: jaxcnn.pixel_shuffle(x, 2),
     "pixel_unshuffle": lambda x: jaxcnn.pixel_unshuffle(x, 2),
+    "quantized_conv": lambda x: jaxcnn.quantized_conv(
+        x.astype("int8"), KERNEL.astype("int8"), x_scale=1.0, kernel_scale=0.5, y_scale=4.0
+    ),
     "separable_conv": lambda x: jaxcnn.separable_conv(x, DEEP, WIDE, stride=1),
     "upsample": lambda x: (
         jaxcnn.upsample(x, 3),
         jaxcnn.upsample(x, (2, 3), method="linear"),
         jaxcnn.upsample(x, output_size=tuple(2 * n for n in x.shape[1:3]), method="linear"),
     ),
+    "unfold": lambda x: (jaxcnn.unfold(x, 2, stride=2), jaxcnn.unfold(x, 3, **FLOOR)),
 }
 KNOWN = {"causal_conv_state", "local_conv"}
 """Exceptions: sizes are a plain argument, or the kernel has weights for each position."""

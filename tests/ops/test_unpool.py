@@ -21,9 +21,9 @@ both = pytest.mark.parametrize("form", [unpool, reference_unpool], ids=["fast", 
 maxima = pool_problems(kinds=("max",), dtypes=DTYPES)
 
 
-def pooled(form, problem, x):
+def pooled(pool, problem, x):
     # Compiling the whole function takes less time than compiling its steps.
-    return jax.jit(partial(problem.call, form.max_pool_with_indices))(x)
+    return jax.jit(partial(problem.call, pool))(x)
 
 
 def by_cells(problem, x):
@@ -37,7 +37,7 @@ def by_cells(problem, x):
 def test_values_of_max_pool_with_indices_are_the_maxima_in_the_indexed_cells(form, problem):
     with problem.x64():
         (x,) = problem.arrays()
-        values, indices = pooled(form, problem, x)
+        values, indices = pooled(form.max_pool_with_indices, problem, x)
         want = jax.jit(partial(problem.call, jaxcnn.max_pool))(x)
     assert indices.shape == values.shape == problem.output_shape
     assert indices.dtype == jnp.int32
@@ -50,9 +50,24 @@ def test_values_of_max_pool_with_indices_are_the_maxima_in_the_indexed_cells(for
 def test_max_pool_with_indices_and_its_reference_index_the_same_of_equal_cells(problem):
     with problem.x64():
         (x,) = problem.arrays()
-        _, got = pooled(unpool, problem, x)
-        _, want = pooled(reference_unpool, problem, x)
+        _, got = pooled(unpool.max_pool_with_indices, problem, x)
+        _, want = pooled(reference_unpool.max_pool_with_indices, problem, x)
     np.testing.assert_array_equal(got, want)
+
+
+@both
+@given(problem=maxima)
+def test_column_major_indices_name_the_same_cells_with_the_first_axis_counted_first(form, problem):
+    with problem.x64():
+        (x,) = problem.arrays()
+        by_row, by_column = (
+            pooled(partial(form.max_pool_with_indices, index_order=order), problem, x)
+            for order in ("row_major", "column_major")
+        )
+    np.testing.assert_array_equal(by_column[0], by_row[0])
+    cells = np.unravel_index(np.asarray(by_row[1]), problem.size)
+    want = np.ravel_multi_index(cells, problem.size, order="F")
+    np.testing.assert_array_equal(by_column[1], want)
 
 
 @both
@@ -104,6 +119,11 @@ def test_unpooling_writes_each_value_to_its_index_and_keeps_the_last_one(form, c
     want, _ = one_by_one(values, indices, sizes)
     got = jax.jit(partial(form.max_unpool, output_size=sizes))(values, indices)
     np.testing.assert_array_equal(got, want)
+    axes = (*range(got.ndim - 1 - len(sizes)), *range(got.ndim - 2, got.ndim - 2 - len(sizes), -1))
+    want, _ = one_by_one(values, indices, sizes[::-1])  # counts the first axis of sizes first
+    by_column = partial(form.max_unpool, output_size=sizes, index_order="column_major")
+    got = jax.jit(by_column)(values, indices)
+    np.testing.assert_array_equal(got, want.transpose(*axes, got.ndim - 1))
 
 
 @both
@@ -129,7 +149,7 @@ def test_the_gradient_of_unpooling_goes_to_the_value_that_was_kept(form, case):
 @given(problem=pool_problems(kinds=("max",), ties=(False,)))
 def test_unpooling_restores_the_maxima_and_nothing_else(form, problem):
     (x,) = problem.arrays()
-    values, indices = pooled(form, problem, x)
+    values, indices = pooled(form.max_pool_with_indices, problem, x)
     restored = jax.jit(partial(form.max_unpool, output_size=problem.size))(values, indices)
     named = np.zeros(by_cells(problem, x).shape, bool)
     np.put_along_axis(named, by_cells(problem, indices), True, axis=1)

@@ -8,11 +8,13 @@ from jaxcnn.shapes import (
     conv_shapes,
     conv_transpose_shapes,
     depthwise_shapes,
+    fold_shapes,
     global_shapes,
     local_shapes,
     pad_shapes,
     pool_shapes,
     shuffle_shapes,
+    unfold_shapes,
     unpool_shapes,
     unshuffle_shapes,
 )
@@ -41,4 +43,6 @@ def test_shapes_of_an_axis_of_a_billion_cells_take_no_time():
     assert local_shapes(line, (FAR - 2, 3, 4, 5)).spatial == (FAR - 2,)
     assert shuffle_shapes(line, 2).fine == (2 * FAR,)
     assert unshuffle_shapes(line, 2).coarse == (FAR // 2,)
+    assert unfold_shapes(line, 3, stride=2, rounding="floor").spatial == (FAR // 2 - 1,)
+    assert fold_shapes(line, 2, output_size=FAR + 1).input == (1, FAR + 1, 2)
     assert unpool_shapes(line, line, 2 * FAR).output == (1, 2 * FAR, 4)

@@ -190,6 +190,36 @@ def test_pixel_shuffles_agree_with_pytorch(height, width, channels, factor):
     np.testing.assert_array_equal(back, functional.pixel_unshuffle(want, factor).numpy())
 
 
+@given(problems(dilated=True, ceil=False))
+def test_unfolding_and_folding_agree_with_pytorch(problem):
+    x, arguments = problem
+    x = x.reshape(*x.shape[:2], -1, x.shape[-1])  # PyTorch unfolds images only
+    arguments = {
+        name: (1, *value)[-2:] if name != "padding" else (0, *value)[-2:]
+        for name, value in (arguments | {"stride": arguments["stride"] or (1,)}).items()
+    }
+    stated = pytorch.unfold(**arguments)
+    taps, size = math.prod(arguments["kernel_size"]), x.shape[2:]
+
+    def columns(x):
+        patches = jaxcnn.unfold(jnp.moveaxis(x, 1, -1), **stated)
+        by_tap = patches.reshape(len(x), -1, taps, x.shape[1])
+        return jnp.moveaxis(by_tap, (3, 2), (1, 2)).reshape(len(x), -1, by_tap.shape[1])
+
+    theirs = partial(functional.unfold, **arguments)
+    assert_same(theirs, columns, (x,), roundings=taps)
+    back = partial(functional.fold, output_size=size, **arguments)
+    positions = jax.eval_shape(lambda x: jaxcnn.unfold(jnp.moveaxis(x, 1, -1), **stated), x).shape
+
+    def image(columns):
+        by_tap = columns.reshape(len(x), -1, taps, *positions[1:3])
+        patches = jnp.moveaxis(by_tap, (1, 2), (-1, -2)).reshape(positions)
+        given = pytorch.fold(size, **arguments)
+        return jnp.moveaxis(jaxcnn.fold(patches, **given), -1, 1)
+
+    assert_same(back, image, (theirs(torch.tensor(x)).numpy(),), roundings=taps)
+
+
 def test_a_window_that_would_start_in_the_padding_is_dropped_by_both():
     x = np.ones((1, 1, 2))
     theirs = functional.max_pool1d(torch.tensor(x), 1, 2, 0, ceil_mode=True)

@@ -8,16 +8,18 @@ is ``pixel_shuffle`` with its mode as the order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.check import choice, is_sequence, per_axis
+from jaxcnn.geometry.check import choice, integer, is_sequence, per_axis
 from jaxcnn.geometry.conventions._common import Arguments, extents, sizes_per_axis, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+PAD_MODES = {"constant": "zeros", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 _NAMES = {"SAME_UPPER": "SAME", "SAME_LOWER": "SAME_LOWER", "VALID": "VALID"}
 
@@ -31,7 +33,9 @@ def conv(
     pads: Sequence[int] | None = None,
     strides: int | Sequence[int] = 1,
 ) -> Arguments:
-    """Conv for :func:`jaxcnn.conv`; SAME_UPPER is jaxcnn's SAME.
+    """Conv, ConvInteger and QLinearConv, for ``conv``, ``conv_integer`` and ``quantized_conv``.
+
+    SAME_UPPER is jaxcnn's SAME.
 
     >>> conv((3, 3), pads=(1, 0, 2, 0))["padding"]
     ((1, 2), (0, 0))
@@ -120,7 +124,7 @@ def max_pool(
     """MaxPool for :func:`jaxcnn.max_pool` and ``max_pool_with_indices``.
 
     With ``ceil_mode`` a last window overhangs, unless it would start beyond the input. With
-    auto_pad ``ceil_mode`` has no effect. Indices are in row-major order, storage_order 0.
+    auto_pad ``ceil_mode`` has no effect. storage_order 1 is ``index_order="column_major"``.
 
     >>> max_pool((3, 3), ceil_mode=1, pads=(0, 0, 1, 1))["rounding"]
     'ceil'
@@ -223,6 +227,85 @@ def upsample(
     }
 
 
+def fold(
+    image_shape: Sequence[int],
+    block_shape: Sequence[int],
+    *,
+    dilations: int | Sequence[int] = 1,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+) -> Arguments:
+    """Col2Im for :func:`jaxcnn.fold`, which describes how its columns become patches.
+
+    >>> fold((5, 5), (1, 5))["output_size"]
+    (5, 5)
+    """
+    arguments = max_pool(block_shape, dilations=dilations, pads=pads, strides=strides)
+    del arguments["rounding"]
+    axes = len(arguments["kernel_size"])
+    return {**arguments, "output_size": per_axis("image_shape", image_shape, axes, least=1)}
+
+
+def max_unpool(
+    kernel_shape: Sequence[int],
+    *,
+    pads: Sequence[int] | None = None,
+    strides: int | Sequence[int] = 1,
+    sizes: Sequence[int],
+) -> Arguments:
+    """MaxUnpool for :func:`jaxcnn.max_unpool`: (k - 1)s + kernel - begin - end cells on each axis.
+
+    An index counts from the first cell of its feature map here, of the whole tensor in ONNX: use
+    ``indices % cells``. If there is an output_shape, ONNX's published test adds zeros at the end of
+    this result (:func:`jaxcnn.pad`), while ONNX Runtime takes it as ``output_size``, in which the
+    indices count.
+
+    Args:
+      kernel_shape, pads, strides: the operator's attributes.
+      sizes: the input's spatial sizes, k.
+
+    >>> max_unpool((2, 2), strides=2, sizes=(3, 4))
+    {'output_size': (6, 8)}
+    """
+    arguments = max_pool(kernel_shape, pads=pads, strides=strides)
+    given = per_axis("sizes", sizes, len(arguments["kernel_size"]), least=1)
+    numbers = (arguments[name] for name in ("kernel_size", "stride", "padding"))
+    layouts = zip(given, *numbers, strict=True)
+    return {"output_size": tuple((k - 1) * s + f - sum(pair) for k, f, s, pair in layouts)}
+
+
+def pad(
+    pads: Sequence[int],
+    *,
+    mode: str = "constant",
+    constant_value: Any = 0,
+    axes: Sequence[int] | None = None,
+    rank: int,
+) -> Arguments:
+    """Pad for :func:`jaxcnn.pad`, for an operator that leaves batch and channels as they are.
+
+    Negative pads cut cells off before others are added, as in ONNX Runtime.
+
+    Args:
+      pads, mode, constant_value, axes: the operator's inputs and attributes.
+      rank: the number of axes of the operator's data, (N, C, *spatial).
+
+    >>> pad((0, 0, 1, 0, 0, 2), mode="edge", rank=3)["padding"]
+    ((1, 2),)
+    """
+    listed = range(rank) if axes is None else [axis % rank for axis in axes]
+    given = _pairs("NOTSET", pads, len(listed), least=None)
+    pairs = dict(zip(listed, given, strict=True))
+    if any(pairs.get(0, ()) + pairs.get(1, ())):
+        raise InputError(
+            f"pads {tuple(pads)} change batch or channels, which jaxcnn.pad does not; use jnp.pad"
+        )
+    choice("mode", mode, tuple(PAD_MODES))
+    value = {"value": constant_value} if mode == "constant" else {}
+    padding = tuple(pairs.get(axis, (0, 0)) for axis in range(2, rank))
+    return {"padding": padding, "padding_mode": PAD_MODES[mode], **value}
+
+
 def _padding(
     auto_pad: str, pads: Sequence[int] | None, axes: int
 ) -> str | tuple[tuple[int, int], ...]:
@@ -231,7 +314,9 @@ def _padding(
     return pairs if auto_pad == "NOTSET" else _NAMES[auto_pad]
 
 
-def _pairs(auto_pad: str, pads: Sequence[int] | None, axes: int) -> tuple[tuple[int, int], ...]:
+def _pairs(
+    auto_pad: str, pads: Sequence[int] | None, axes: int, *, least: int | None = 0
+) -> tuple[tuple[int, int], ...]:
     """(begin, end) for each axis, from ONNX's list of all beginnings and then all ends."""
     if pads is None:
         return ((0, 0),) * axes
@@ -245,5 +330,5 @@ def _pairs(auto_pad: str, pads: Sequence[int] | None, axes: int) -> tuple[tuple[
             f"pads {pads!r} must list {axes} beginnings and then {axes} ends, one for each spatial "
             f"axis; use {(0,) * 2 * axes} for none"
         )
-    ends = per_axis("pads", pads, 2 * axes, least=0)
+    ends = tuple(integer("pads", cells, least=least) for cells in pads)
     return tuple(zip(ends[:axes], ends[axes:], strict=True))

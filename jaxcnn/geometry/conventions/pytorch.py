@@ -174,3 +174,37 @@ def lp_pool(
     2
     """
     return {**max_pool(kernel_size, stride=stride), "p": norm_type}
+
+
+def unfold(
+    kernel_size: Sequence[int],
+    *,
+    dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+) -> Arguments:
+    """torch.nn.Unfold for :func:`jaxcnn.unfold`, whose patches have another order of channels.
+
+    >>> unfold((2, 2), stride=2)["rounding"]
+    'floor'
+    """
+    return max_pool(kernel_size, stride=stride, padding=padding, dilation=dilation)
+
+
+def fold(
+    output_size: Sequence[int],
+    kernel_size: Sequence[int],
+    *,
+    dilation: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    stride: int | Sequence[int] = 1,
+) -> Arguments:
+    """torch.nn.Fold for :func:`jaxcnn.fold`, whose patches have another order of channels.
+
+    >>> fold((4, 4), (2, 2), stride=2)["output_size"]
+    (4, 4)
+    """
+    arguments = unfold(kernel_size, dilation=dilation, padding=padding, stride=stride)
+    del arguments["rounding"]
+    sizes = per_axis("output_size", output_size, len(arguments["kernel_size"]), least=1)
+    return {**arguments, "output_size": sizes}

@@ -1,0 +1,63 @@
+"""Reductions over whole axes, and cumulative sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxcnn.exchange.onnx_out.operation import Operation
+    from jaxcnn.exchange.onnx_out.value import Value
+
+_OPERATORS = {
+    "reduce_max": "ReduceMax",
+    "reduce_min": "ReduceMin",
+    "reduce_prod": "ReduceProd",
+    "reduce_sum": "ReduceSum",
+    "reduce_and": "ReduceMin",
+    "reduce_or": "ReduceMax",
+}
+
+
+def reduction(op: Operation) -> Value:
+    """One output, without the axes that are reduced."""
+    x, axes = op.whole(op.values[0]), op.params["axes"]
+    wide = np.dtype("int32") if x.dtype.itemsize < 4 and x.dtype.kind in "biu" else x.dtype
+    name = op.cast(op.tensor(x, x.axes), x.dtype, wide)
+    if axes:
+        places = op.graph.ints(sorted(map(x.axes.index, axes)))
+        name = op.node(_OPERATORS[op.name], name, places, keepdims=0)
+    return op.result(op.cast(name, wide, x.dtype), _rest(x, axes))
+
+
+def arg_extremum(op: Operation) -> Value:
+    """``argmax`` and ``argmin``."""
+    x, (axis,) = op.whole(op.values[0]), op.params["axes"]
+    operator = {"argmax": "ArgMax", "argmin": "ArgMin"}[op.name]
+    name = op.node(operator, op.tensor(x, x.axes), axis=x.axes.index(axis), keepdims=0)
+    return op.result(op.cast(name, np.dtype("int64"), op.dtype), _rest(x, (axis,)))
+
+
+def cumulative_sum(op: Operation) -> Value:
+    """``cumsum``."""
+    x = op.whole(op.values[0])
+    axis = op.graph.array(np.array(x.axes.index(op.params["axis"])), "axis")
+    backwards = int(op.params["reverse"])
+    return op.result(op.node("CumSum", op.tensor(x, x.axes), axis, reverse=backwards), x.axes)
+
+
+def _rest(x: Value, axes: Sequence[int]) -> tuple[int, ...]:
+    """The order of the axes that are left."""
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    return tuple(kept.index(axis) for axis in x.axes if axis in kept)
+
+
+RULES = {
+    **dict.fromkeys(_OPERATORS, reduction),
+    "argmax": arg_extremum,
+    "argmin": arg_extremum,
+    "cumsum": cumulative_sum,
+}

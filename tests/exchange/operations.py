@@ -1,0 +1,45 @@
+"""Every operation of jaxcnn as a function of images."""
+
+from functools import partial
+
+import jax.numpy as jnp
+
+from jaxcnn import ops
+from tests.exchange.programs import whole_numbers
+from tests.ops.calls import BATCHED, CALLS, NEVER_BATCHED, call_of
+
+NAMES = sorted(set(CALLS) - NEVER_BATCHED)
+
+
+def of_images(name):
+    """The call of ``CALLS`` as a function of its first array, and that array's shape."""
+    shapes = CALLS[name][0]
+    rest = [jnp.asarray(whole_numbers(shape, seed=i)) for i, shape in enumerate(shapes[1:])]
+    call = call_of(ops, name)
+    if name == "max_unpool":
+        window = CALLS["max_pool_with_indices"][1]
+        return lambda x: call(*ops.max_pool_with_indices(x, **window)), (8, 8, 4)
+    if name in BATCHED:  # a second array of the batch
+        size = shapes[1][1]
+        return lambda x: call(x, x[:, :size] * 2, *rest[1:]), shapes[0][1:]
+    return lambda x: call(x, *rest), shapes[0][1:]
+
+
+SIZES = {1: (12,), 2: (6, 8), 3: (4, 6, 4)}
+BY_RANK = {
+    "adaptive_avg_pool": partial(ops.adaptive_avg_pool, output_size=2),
+    "adaptive_max_pool": partial(ops.adaptive_max_pool, output_size=2),
+    "avg_pool": partial(ops.avg_pool, kernel_size=2),
+    "blur_pool": partial(ops.blur_pool, rounding="floor"),
+    "conv": lambda x: ops.conv(x, kernel(x, 2, 4), stride=2, padding="SAME"),
+    "conv_transpose": lambda x: ops.conv_transpose(x, kernel(x, 6, 2), stride=2, padding="SAME"),
+    "depthwise_conv": lambda x: ops.depthwise_conv(x, kernel(x, 2, 2), padding=1),
+    "max_pool": partial(ops.max_pool, kernel_size=2),
+    "min_pool": partial(ops.min_pool, kernel_size=3, stride=1, padding=1),
+    "pad": partial(ops.pad, padding=1, padding_mode="reflect"),
+    "pixel_shuffle": lambda x: ops.pixel_shuffle(jnp.concatenate([x] * 4, -1), 2),
+}
+
+
+def kernel(x, in_channels, out_channels):
+    return jnp.asarray(whole_numbers((*(3,) * (x.ndim - 2), in_channels, out_channels)))

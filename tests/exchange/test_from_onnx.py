@@ -1,0 +1,345 @@
+"""ONNX graphs as functions agree with ONNX Runtime, and keep JAX's laws."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import export as jax_export
+from jax.test_util import check_grads
+
+import jaxcnn
+from jaxcnn.inspect import plan_of
+from jaxcnn.models import from_onnx
+from tests.exchange.onnx_files import model_of, reference, saved
+
+
+def draws(shape, dtype="float32", seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+NET = """
+    c = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, weight, bias)
+    n = BatchNormalization (c, scale, shift, mean, variance)
+    r = Relu (n)
+    m = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (r)
+    s = Shape (m)
+    first = Constant <value_int = 0> ()
+    count = Gather <axis = 0> (s, first)
+    row = Unsqueeze (count, zero)
+    sizes = Concat <axis = 0> (row, rest)
+    flat = Reshape (m, sizes)
+    half = Mul (flat, factor)
+    y = Gemm <transB = 1> (half, dense)
+"""
+
+
+def net(dtype="float32"):
+    """A small network, whose reshape computes its sizes."""
+    arrays = {
+        "weight": draws((4, 3, 3, 3), dtype),
+        "bias": draws(4, dtype),
+        "scale": draws(4, dtype),
+        "shift": draws(4, dtype),
+        "mean": draws(4, dtype),
+        "variance": draws(4, dtype) ** 2,
+        "zero": np.int64([0]),
+        "rest": np.int64([-1]),
+        "factor": np.asarray(0.5, dtype),
+        "dense": draws((5, 16), dtype),
+    }
+    return model_of(NET, {"x": ("n", 3, 8, 8)}, {"y": 2}, arrays, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return from_onnx(saved(net(), tmp_path_factory.mktemp("net")))
+
+
+def test_parameters_are_the_arrays_of_floats_and_the_rest_is_constant(loaded):
+    apply, params = loaded
+    learnt = ("weight", "bias", "scale", "shift", "mean", "variance", "dense")
+    assert (apply.params, apply.statistics) == (learnt, ("mean", "variance"))
+    assert {name: array.shape for name, array in params.items()} == {
+        **dict.fromkeys(("bias", "scale", "shift", "mean", "variance"), (4,)),
+        "weight": (4, 3, 3, 3),
+        "dense": (5, 16),
+    }
+    assert set(apply.constants) == {"zero", "rest", "factor"}
+    assert [(each.name, each.shape) for each in apply.inputs] == [("x", ("n", 3, 8, 8))]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_has_its_values_for_any_batch(loaded, batch):
+    apply, params = loaded
+    x = draws((batch, 3, 8, 8), seed=1)
+    want = reference(net(), x)
+    np.testing.assert_allclose(jax.jit(apply)(params, x), want, rtol=1e-5, atol=1e-5)
+    each = jax.vmap(lambda image: apply(params, image[None])[0])(jnp.asarray(x))
+    np.testing.assert_allclose(each, want, rtol=1e-5, atol=1e-5)
+
+
+def test_the_batch_size_may_be_symbolic(loaded):
+    apply, params = loaded
+    shape = jax_export.symbolic_shape("n, 3, 8, 8")
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    exported = jax_export.export(jax.jit(apply))(params, images)
+    assert str(exported.out_avals[0].shape) == "(n, 5)"
+
+
+def test_gradients_are_those_of_finite_differences(tmp_path):
+    with jax.enable_x64(True):
+        apply, params = from_onnx(saved(net("float64"), tmp_path))
+        x = jnp.asarray(draws((2, 3, 8, 8), "float64", seed=1))
+        check_grads(apply, (params, x), order=1, modes=["rev"], eps=1e-6)
+
+
+def test_lint_and_plans_show_the_nodes(loaded):
+    apply, params = loaded
+    plan = str(plan_of(lambda x: apply(params, x), (3, 8, 8)))
+    for words in ("c (conv 3x3 s2 p1)", "m (max pool 2x2 s2)", "y (dense)"):
+        assert words in plan, plan
+    assert "c (conv 3x3 s2 p1)" in str(jaxcnn.lint(lambda x: apply(params, x), (3, 8, 8)))
+
+
+def test_feature_maps_keep_channels_last_from_the_first_layer_to_the_last(tmp_path):
+    """Only the input and the output are transposed."""
+    nodes = """
+        a = Conv (x, weight)
+        b = Relu (a)
+        c = Conv (b, second)
+        d = Add (c, bias)
+        e = MaxPool <kernel_shape = [2, 2]> (d)
+        f = Concat <axis = 1> (e, e)
+        g = Softmax <axis = 1> (f)
+        h = Pad (g, pads)
+        y = GlobalAveragePool (h)
+    """
+    arrays = {
+        "weight": draws((4, 3, 3, 3)),
+        "second": draws((4, 4, 1, 1)),
+        "bias": draws((4, 1, 1)),
+        "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 1]),
+    }
+    model = model_of(nodes, {"x": ("n", 3, 8, 8)}, {"y": 4}, arrays)
+    apply, params = from_onnx(saved(model, tmp_path))
+    x = draws((2, 3, 8, 8))
+    program = jax.make_jaxpr(apply)(params, x)
+    moved = [eqn for eqn in program.eqns if eqn.primitive.name == "transpose"]
+    assert sum(eqn.invars[0].aval.shape[0] == 2 for eqn in moved) == 2
+    np.testing.assert_allclose(apply(params, x), reference(model, x), rtol=1e-5, atol=1e-5)
+
+
+def same(shape):
+    return shape
+
+
+STEPS = {  # a node, and the shape that it gives an array (N, C, H, W)
+    "Relu ({x})": same,
+    "Add ({x}, channels{c})": same,
+    "Mul (scalar, {x})": same,
+    "Sub ({x}, columns{w})": same,
+    "Max ({x}, scalar)": same,
+    "PRelu ({x}, channels{c})": same,
+    "Softmax <axis = 1> ({x})": same,
+    "Softmax <axis = -1> ({x})": same,
+    "LogSoftmax <axis = 2> ({x})": same,
+    "InstanceNormalization ({x}, features{c}, features{c})": same,
+    "Transpose <perm = [0, 1, 3, 2]> ({x})": lambda s: (s[0], s[1], s[3], s[2]),
+    "Transpose <perm = [0, 2, 1, 3]> ({x})": lambda s: (s[0], s[2], s[1], s[3]),
+    "Concat <axis = 1> ({x}, {x})": lambda s: (s[0], 2 * s[1], s[2], s[3]),
+    "Concat <axis = -1> ({x}, {x})": lambda s: (s[0], s[1], s[2], 2 * s[3]),
+    "ReduceMean <keepdims = 1> ({x}, spatial)": lambda s: (s[0], s[1], 1, 1),
+    "ReduceSum ({x}, one)": lambda s: (s[0], 1, s[2], s[3]),
+    "Slice ({x}, zero, one, one)": lambda s: (s[0], 1, s[2], s[3]),
+    "Pad ({x}, pads)": lambda s: (s[0], s[1], s[2] + 1, s[3] + 1),
+    "GlobalLpPool ({x})": lambda s: (s[0], s[1], 1, 1),
+    "Resize ({x}, nothing, scales)": lambda s: (s[0], s[1], 2 * s[2], 3 * s[3]),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=4))
+def test_drawn_chains_of_nodes_have_the_values_of_the_runtime(tmp_path_factory, steps):
+    """Whatever follows a convolution, channels are where ONNX has them."""
+    arrays = {
+        "weight": draws((4, 3, 2, 2)),
+        "scalar": draws(()),
+        "zero": np.int64([0]),
+        "one": np.int64([1]),
+        "spatial": np.int64([2, 3]),
+        "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 1]),
+        "nothing": np.float32([]),
+        "scales": np.float32([1, 1, 2, 3]),
+    }
+    lines, shape = ["v0 = Conv (x, weight)"], (2, 4, 4, 5)
+    for number, step in enumerate(steps):
+        _, c, _, w = shape
+        lines.append(f"v{number + 1} = {step.format(x=f'v{number}', c=c, w=w)}")
+        arrays |= {f"channels{c}": draws((c, 1, 1)), f"features{c}": draws(c)}
+        arrays[f"columns{w}"] = draws(w)
+        shape = STEPS[step](shape)
+    lines.append(f"y = Identity (v{len(steps)})")
+    model = model_of("\n".join(lines), {"x": ("n", 3, 5, 6)}, {"y": 4}, arrays)
+    apply, params = from_onnx(saved(model, tmp_path_factory.mktemp("chain")))
+    x = draws((2, 3, 5, 6))
+    got = apply(params, x)
+    assert got.shape == shape
+    np.testing.assert_allclose(got, reference(model, x), rtol=1e-3, atol=1e-3, strict=True)
+
+
+OLD = {  # nodes as older opsets have them: with the opset, and an input's shape
+    "y = Squeeze <axes = [1]> (x)": (11, (2, 1, 3)),
+    "y = Unsqueeze <axes = [0, 3]> (x)": (11, (2, 3)),
+    "y = Clip <min = -0.5, max = 0.5> (x)": (10, (4, 5)),
+    "y = Softmax <axis = 1> (x)": (11, (2, 3, 4)),
+    "y = LogSoftmax (x)": (12, (2, 3, 4)),
+    'y = Pad <mode = "reflect", pads = [0, 0, 1, 2, 0, 0, 2, 1]> (x)': (10, (1, 2, 4, 5)),
+    "y = Slice <axes = [0, 2], starts = [1, -3], ends = [9, -1]> (x)": (9, (3, 4, 5)),
+    "y = ReduceSum <axes = [1], keepdims = 0> (x)": (11, (2, 3, 4)),
+    "y = ReduceMax <axes = [-1]> (x)": (13, (2, 3, 4)),
+    "y = Dropout <ratio = 0.3> (x)": (10, (2, 3)),
+    "y, z = Split <axis = 1, split = [1, 3]> (x)": (11, (2, 4)),
+    'y = Upsample <mode = "nearest", scales = [1., 1., 2., 3.]> (x)': (7, (1, 2, 3, 2)),
+    "y = Cast <to = 6> (x) z = Cast <to = 1> (y)": (9, (2, 3)),
+}
+
+
+@pytest.mark.parametrize("nodes", OLD)
+def test_older_opsets_have_the_reference_values(nodes, tmp_path):
+    opset, shape = OLD[nodes]
+    name = "z" if "z = Cast" in nodes else "y"
+    rank = {"Squeeze": 2, "Unsqueeze": 4}.get(nodes.split()[2], len(shape))
+    rank -= "keepdims = 0" in nodes
+    model = model_of(nodes, {"x": shape}, {name: rank}, opset=opset)
+    apply, params = from_onnx(saved(model, tmp_path))
+    x = draws(shape)
+    np.testing.assert_allclose(
+        apply(params, x), reference(model, x), rtol=1e-5, atol=1e-6, strict=True
+    )
+
+
+def refusal(path, *words):
+    with pytest.raises(jaxcnn.InputError) as caught:
+        from_onnx(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert not [word for word in (str(path), *words) if word not in text], text
+
+
+def test_all_that_is_not_supported_is_named_with_its_node(tmp_path):
+    nodes = """
+        a = NonZero (x)
+        b = NonZero (x)
+        c = Einsum <equation = "ij->ji"> (x)
+        d = Det (x)
+        e = LayerNormalization <stash_type = 16> (x, scale)
+        f = Pad <mode = "magic"> (x, pads)
+    """
+    arrays = {"scale": draws(4), "pads": np.int64([0, 0, 1, 1])}
+    path = saved(model_of(nodes, {"x": (4, 4)}, {"e": 2}, arrays), tmp_path)
+    words = ("NonZero ('a', 'b')", "Det ('d')", "LayerNormalization 'e' has stash_type=16")
+    refusal(path, *words, "Pad 'f' has mode='magic' (supported: 'constant', 'reflect'")
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    path = saved(net(), tmp_path)
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    x = draws((1, 3, 8, 8))
+    for length in generator.integers(0, len(whole), 20):
+        path.write_bytes(whole[:length])
+        refusal(path)
+    refused = []
+    for place in generator.integers(0, len(whole), 60):  # what can be read, is computed or refused
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            apply, params = from_onnx(path)
+            jax.eval_shape(apply, params, x)
+        except (jaxcnn.InputError, TypeError) as error:
+            refused.append(str(error))
+    assert refused
+    assert not [text for text in refused if "\n" in text]
+    refusal(tmp_path / "absent.onnx", "No such file")
+    refusal(tmp_path, "cannot be read")
+
+
+def external(folder, location, **place):
+    """A file whose weight is in another file."""
+    model = net()
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, location, **place)
+    tensor.ClearField("raw_data")
+    return saved(model, folder)
+
+
+def test_weights_beside_the_file_are_read_and_no_others(tmp_path, loaded):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weight = np.asarray(loaded[1]["weight"])
+    (folder / "weights.bin").write_bytes(bytes(8) + weight.tobytes())
+    (tmp_path / "secret.bin").write_bytes(weight.tobytes())
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    path = external(folder, "weights.bin", offset=8, length=weight.nbytes)
+    np.testing.assert_array_equal(from_onnx(path)[1]["weight"], weight)
+    refusal(external(folder, "weights.bin", offset=9, length=weight.nbytes), "truncated")
+    refusal(external(folder, "absent.bin"), "'absent.bin', which is not beside it")
+    for outside in ("../secret.bin", str(tmp_path / "secret.bin"), "link.bin"):
+        refusal(external(folder, outside), "outside of its folder")
+
+
+def test_calls_that_do_not_fit_are_refused(loaded, tmp_path):
+    apply, params = loaded
+    x = draws((1, 3, 8, 8))
+    with pytest.raises(jaxcnn.InputError, match=r"missing: weight; not in the graph: extra"):
+        apply({"extra": x} | {k: v for k, v in params.items() if k != "weight"}, x)
+    with pytest.raises(jaxcnn.InputError, match=r"the graph has the inputs x; got 2"):
+        apply(params, x, x)
+    with pytest.raises(jaxcnn.InputError, match=r"'x' must have 4 axes, as in \(n, 3, 8, 8\)"):
+        apply(params, x[0])
+    with pytest.raises(TypeError, match="'x' must be float32, got int32"):
+        apply(params, x.astype("int32"))
+    with pytest.raises(jaxcnn.InputError, match=r"^Conv 'c': "):
+        apply(params, x[:, :2])
+    nodes = "y = Reshape (x, sizes)"
+    model = model_of(nodes, {"x": ("n", 4)}, {"y": 2})
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, [2])
+    )
+    apply, params = from_onnx(saved(model, tmp_path))
+    sizes = np.int64([-1, 2])
+    assert apply(params, draws((3, 4)), sizes).shape == (6, 2)
+    with pytest.raises(jaxcnn.InputError, match="'sizes' must be known when"):
+        jax.jit(apply)(params, draws((3, 4)), sizes)
+
+
+def test_shapes_that_depend_on_the_data_are_refused_by_name(tmp_path):
+    model = model_of("a = Cast <to = 7> (x) y = Reshape (x, a)", {"x": (1,)}, {"y": 1})
+    # The cast makes x itself a setting.
+    apply, params = from_onnx(saved(model, tmp_path))
+    assert apply.settings == {"x"}
+    with pytest.raises(jaxcnn.InputError, match="'x' must be known"):
+        jax.jit(apply)(params, np.float32([1]))
+
+
+@pytest.mark.parametrize("name", ["digits", pytest.param("residual", marks=pytest.mark.slow)])
+def test_an_exported_network_comes_back_with_its_values_and_gradients(name, tmp_path):
+    from flax import nnx
+
+    from jaxcnn.exchange import export
+    from jaxcnn.models import build
+
+    model = build(name, (28, 28, 1), 10, rngs=nnx.Rngs(0))
+    model.eval()
+    path = tmp_path / "model.onnx"
+    export(model, (28, 28, 1), path)
+    apply, params = from_onnx(path)
+    x = jnp.asarray(draws((2, 28, 28, 1)))
+    np.testing.assert_allclose(apply(params, x), model(x), rtol=1e-4, atol=1e-4)
+    got, want = (
+        jax.grad(lambda x, f=f: jnp.sum(f(x) ** 2))(x) for f in (lambda x: apply(params, x), model)
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3 * float(abs(want).max()))

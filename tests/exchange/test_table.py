@@ -1,0 +1,41 @@
+"""The table of what exports to what is true, and every network is exported."""
+
+import jax
+import pytest
+from flax import nnx
+
+import jaxcnn
+from jaxcnn.models.registry import NETWORKS
+from tests.exchange.table import PATH, model_row, operation_rows
+
+ADVICE = "run python -m tests.exchange.table"
+
+
+def rows():
+    return [line for line in PATH.read_text().splitlines() if line.startswith("| `")]
+
+
+def test_the_table_of_operations_is_true():
+    found = rows()
+    assert [row for row in operation_rows() if row not in found] == [], ADVICE
+
+
+def test_the_table_lists_every_network():
+    assert {row.split("`")[1] for row in rows()} >= set(NETWORKS), ADVICE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_row_of_a_network_is_true(name):
+    assert model_row(name) in rows(), ADVICE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_is_exported_and_gives_its_outputs(name, tmp_path):
+    network = NETWORKS[name]
+    shape = network.input_shape
+    model = nnx.jit(lambda: network.build(shape, network.classes, rngs=nnx.Rngs(0)))()
+    found = jaxcnn.export(model, shape, tmp_path / f"{name}.onnx")
+    assert 0 <= found.difference <= 1
+    jax.clear_caches()
