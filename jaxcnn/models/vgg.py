@@ -175,7 +175,7 @@ def _names(depths: Sequence[int], norm: bool) -> dict[str, Rules]:
         "timm": (
             features,
             (r"^head\.dense3$", "head.fc"),
-            (r"^head\.dense", "pre_logits.fc"),
+            (r"^head\.dense(\d)$", r"pre_logits.fc\1@4"),
         ),
     }
 

@@ -16,6 +16,7 @@ from jaxcnn.data.stream import require_workers
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import is_sequence
 from jaxcnn.keywords import answer
+from jaxcnn.models.weights.files import read
 from jaxcnn.train.config import SETTINGS, TrainConfig, setting_of
 from jaxcnn.train.events import Reading, Result
 from jaxcnn.train.interruption import interruption
@@ -76,16 +77,17 @@ def fit(
         )
     require_workers(settings.workers)
     path = Path(on_first_process(lambda: str(_new(folder))))
+    weights = settings.weights and Path(settings.weights).absolute()  # as the data's source
+    file = on_every_process(lambda: read(weights) if weights else None)
     source, opened = on_every_process(lambda: _opened(data, settings, callbacks))
     record = DataRecord.of(opened, source)
     name = _model_name(model, settings, opened.image_shape)
-    weights = settings.weights and str(Path(settings.weights).absolute())  # as the data's source
-    config = replace(settings, model=name, weights=weights).resolved()
+    config = replace(settings, model=name, weights=weights and str(weights)).resolved()
     module = model if isinstance(model, nnx.Module) else None
     with interruption() as interrupted:
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
-        start = on_every_process(lambda: start_of(config, record, trainer.network.build))
+        start = on_every_process(lambda: start_of(file, config, record, trainer.network.build))
         require_same({"weights": "" if start is None else start.record})
         run = Run.create(path, config, record, module, start)
         with run.locked(), ends_together():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flax import nnx
@@ -19,6 +18,7 @@ from jaxcnn.models.weights.names import variables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jaxcnn.models.weights.files import WeightsFile
     from jaxcnn.train.config import TrainConfig
     from jaxcnn.train.record import DataRecord
     from jaxcnn.train.run import Run
@@ -44,21 +44,26 @@ class Start:
 
 
 def start_of(
-    config: TrainConfig, data: DataRecord, build: Callable[[], nnx.Module], kept: str | None = None
+    file: WeightsFile | None,
+    config: TrainConfig,
+    data: DataRecord,
+    build: Callable[[], nnx.Module],
+    kept: str | None = None,
 ) -> Start | None:
-    """The start of a run that has the setting ``weights``.
+    """The start of a run with a file of weights; None without one.
 
     Args:
+      file: the file of the setting ``weights``, read before the data, which may take long.
       config: the settings.
       data: the images.
       build: () -> the run's network.
       kept: the record of the file with which the run began, if it began already.
 
     Raises:
-      InputError: (a ValueError) if the file cannot be read, does not fit the network, or is another
-        than that with which the run began.
+      InputError: (a ValueError) if the file does not fit the network, or is another than that with
+        which the run began.
     """
-    if config.weights is None:
+    if file is None:
         return None
     name, seed = config.model, config.seed
 
@@ -76,13 +81,12 @@ def start_of(
         rules,
         channels=lambda shape: Advice("channels", (shape[-1],)),
     )
-    file = read(config.weights)
     _, found = wanted.find(file)
     dtypes = {
         path: each.get_value().dtype for path, each in variables(nnx.eval_shape(build)).items()
     }
     record = {
-        "path": config.weights,
+        "path": str(file.path),
         "sha256": file.digest,
         "names": found.names,
         "new": list(found.new),
@@ -94,7 +98,7 @@ def start_of(
     return Start(
         {path: value.astype(dtypes[path]) for path, value in found.values.items()},
         json.dumps(record, indent=1) + "\n",
-        f"weights of {Path(config.weights).name}: {found}",
+        f"weights of {file.path.name}: {found}",
     )
 
 
@@ -110,4 +114,4 @@ def start_again(run: Run, build: Callable[[], nnx.Module]) -> Start | None:
         kept = (run.folder / WEIGHTS).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{run.folder / WEIGHTS} cannot be read ({error}); start anew") from None
-    return start_of(run.config, run.data, build, kept)
+    return start_of(read(run.config.weights), run.config, run.data, build, kept)

@@ -13,10 +13,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from flax import nnx
 from rich.console import Console
 
 from jaxcnn.cli.progress import Display, ReadingBar
 from jaxcnn.cli.train import SECTIONS
+from jaxcnn.models import residual, save
 from jaxcnn.train import (
     Compiled,
     Progress,
@@ -233,6 +235,23 @@ def test_a_wrong_call_is_one_line_before_anything_is_read_or_written(
     line = refused(capfd, "train", *words.split())
     assert all(part in line for part in parts), line
     assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+def test_a_file_of_weights_that_does_not_fit_is_refused_before_there_is_a_run(
+    capfd, pictures, tmp_path
+):
+    save(residual((9, 9, 1), 3, rngs=nnx.Rngs(0)), tmp_path / "grey.safetensors")
+    words = ("--model", "residual", "--out", tmp_path / "run", "--weights")
+    for name, message in (
+        ("none", f"{tmp_path / 'none'} cannot be read (No such file or directory)\n"),
+        ("grey.safetensors", "(3, 3, 3, 32) in residual. Use --channels 1.\n"),
+    ):
+        ended = call(capfd, "train", pictures, *words, tmp_path / name)
+        assert ended.code == 2
+        assert ended.err.startswith("jaxcnn: ")
+        assert ended.err.endswith(message)
+        assert ended.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_extra_is_found_before_the_run_folder_is_made(capfd, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import timm
 import torch
 import torchvision
 import transformers
+from timm.models.vgg import ConvMlp
 from torch import nn
 
 from tests.models.formula import DCGAN, HIDDEN, UNET, UNET_3D, narrow
@@ -103,7 +104,11 @@ def _vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def _timm_vgg(name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:
-    return timm.create_model(name, num_classes=classes, num_features=HIDDEN)
+    with torch.device("meta"):
+        network = timm.create_model(name, num_classes=classes)
+        network.pre_logits = ConvMlp(512, HIDDEN, 7)
+        network.head.fc = nn.Linear(HIDDEN, classes)
+    return network.to_empty(device="cpu")
 
 
 def _timm_mobilenet(_name: str, _shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -159,11 +159,11 @@ def compare(
     What ``print(compare(model, torch_model, images))`` may print:
 
     >>> reason = "padding (1, 1) here, (0, 1) there"
-    >>> conv1 = Row("stages.1.0.conv1.conv", "layer2.0.conv1", (1, 5, 5, 128), 0.21, 5e-12, (reason,))
-    >>> print(Comparison((conv1,), ours_alone=(), theirs_alone=()))
-    layer                  PyTorch's       output   difference  allowed
-    stages.1.0.conv1.conv  layer2.0.conv1  5x5x128     2.1e-01  5.0e-12  <
-    first difference: stages.1.0.conv1.conv (layer2.0.conv1)
+    >>> row = Row("stem.0.conv", "conv1", (1, 5, 5, 64), 0.21, 5e-12, (reason,))
+    >>> print(Comparison((row,), ours_alone=(), theirs_alone=()))
+    layer        PyTorch's  output  difference  allowed
+    stem.0.conv  conv1      5x5x64     2.1e-01  5.0e-12  <
+    first difference: stem.0.conv (conv1)
       padding (1, 1) here, (0, 1) there
     """
     pixels = np.asarray(images, np.float64)
