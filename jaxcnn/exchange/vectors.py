@@ -82,8 +82,8 @@ def _excess(name: str, got: np.ndarray, want: np.ndarray, most: float) -> float:
 def images_of(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """The images of a test vector: normal numbers, or whole ones of the dtype's range.
 
-    >>> images_of((2, 3), np.float32).round(2).tolist()
-    [[0.13, -0.13, 0.64], [0.1, -0.54, 0.36]]
+    >>> print(images_of((3,), np.float32).round(2))
+    [ 0.13 -0.13  0.64]
     """
     draws = np.random.default_rng(SEED)
     if jnp.issubdtype(dtype, jnp.floating):

@@ -119,12 +119,12 @@ def stages_of(
       rows: the rows of the paper's table, each with its blocks; the first block of a row halves
         the sizes or none does.
       in_channels: channels of the input.
-      drop_rate: that of :class:`InvertedResidual`, if there were one more block; the rates rise
-        from 0 in equal steps.
+      drop_rate: the rate that a block after the last would have; the rates rise from 0 in equal
+        steps.
       rngs: random streams.
       options: those of :class:`InvertedResidual`.
 
-    >>> rows = [[Block(3, 16, 8, 1, 0, "relu")], [Block(3, 48, 12, 2, 0, "relu")] * 1]
+    >>> rows = [[Block(3, 16, 8, 1, 0, "relu")], [Block(3, 48, 12, 2, 0, "relu")]]
     >>> [len(stage) for stage in stages_of(rows, 16, rngs=nnx.Rngs(0))]
     [1, 1]
     """

@@ -31,12 +31,11 @@ def pool(op: Operation) -> Value:
     fill = {"max": lowest, "min": highest, "sum": lambda _: 0}[kind](x.dtype)
     windows = _windows(op.params)
     empty = kind != "sum" and any(map(_misses, windows, x.shape, op.params["base_dilation"]))
-    # A pool of ONNX has at most the padding of its window, and no cells between cells.
+    # A pool of ONNX has less padding than taps, no negative one, and no cells between cells.
     config = []
     for axis, (size, _, dilation, low, high) in enumerate(windows):
         between = op.params["base_dilation"][axis] - 1
-        extent = dilation * (size - 1) + 1
-        outside = between or min(low, high) < 0 or max(low, high) >= extent or kind == "sum"
+        outside = between or min(low, high) < 0 or max(low, high) >= size or kind == "sum"
         config.append((low, high, between) if outside else (0, 0, 0))
         if outside:
             windows[axis] = (size, windows[axis][1], dilation, 0, 0)
@@ -52,11 +51,11 @@ def pool(op: Operation) -> Value:
     spatial = [windows[axis] for axis in order[2:]]
     sizes, strides, dilations, lows, highs = zip(*spatial, strict=True)
     settings = {"kernel_shape": sizes, "strides": strides, "dilations": dilations}
+    settings["pads"] = (*lows, *highs)
     name = op.tensor(x, order)
     if kind == "sum":
         name = op.node("AveragePool", name, **settings, count_include_pad=1)
         return op.result(op.node("Mul", name, op.number(prod(sizes))), order)
-    settings["pads"] = (*lows, *highs)
     if kind == "max":
         return op.result(op.node("MaxPool", name, **settings), order)
     return op.result(op.node("Neg", op.node("MaxPool", op.node("Neg", name), **settings)), order)
