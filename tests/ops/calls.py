@@ -65,7 +65,6 @@ INTEGERS = {
     "quantized_conv": (["int8", "int8", "int32"], "int8"),
 }
 """The dtypes of arrays and result of the operations that only integers have."""
-BATCHED = {"causal_conv_stream": (0, 1), "max_unpool": (0, 1)}
 BATCHED = {"causal_conv_stream": (0, 1), "deform_conv": (0, 1), "max_unpool": (0, 1)}
 """The arrays with a batch axis, if it is not only the first."""
 NEVER_BATCHED = {"causal_conv_state", *(name for name in CALLS if name.startswith("kernel"))}

@@ -132,6 +132,15 @@ def test_a_cell_that_is_not_finite_reaches_exactly_the_outputs_that_read_it(form
     np.testing.assert_array_equal(~np.isfinite(slope), reached)
 
 
+@both
+def test_a_place_at_a_cell_reads_that_cell_alone(form):
+    x = jnp.array([[1.0], [jnp.inf], [3.0], [jnp.nan]])
+    zeros, one = jnp.zeros((4, 1)), jnp.ones((1, 1, 1))
+    np.testing.assert_array_equal(form.deform_conv(x, zeros, one), x)
+    slope = jax.jvp(lambda x: form.deform_conv(x, zeros, one), (x,), (x,))[1]
+    np.testing.assert_array_equal(slope, x)
+
+
 def test_the_gradient_of_a_whole_offset_is_the_slope_to_the_next_cell():
     x = jnp.array([[1.0], [2.0], [4.0], [8.0]])
     gradient = jax.grad(lambda o: ops.deform_conv(x, o, jnp.ones((1, 1, 1))).sum())

@@ -96,7 +96,7 @@ def cases(n):
         ),
         "deform_conv": [
             ([image, (1, side, side, 2), (1, 1, 2, 2), (2,)], deformed),
-            ([(1, 1, 1, 2), (1, 1, 2, 2)], partial(gathered, padding=side)),
+            ([(1, 1, 1, 2), (1, 1, 2, 2)], partial(gathered, padding=side // 2)),
             ([(1, 2, 2, n), (1, 2, 2, 2), (1, 1, n, 2)], deformed),
             ([(1, 2, 2, 1), (1, 2, 2, 2), (1, 1, 1, n)], deformed),
             (

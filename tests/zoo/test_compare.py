@@ -1,6 +1,7 @@
 """``compare`` finds the layer at which two networks part, and the option that is another."""
 
 import copy
+import tempfile
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from jaxcnn.errors import InputError
-from jaxcnn.models import compare, residual
+from jaxcnn.models import compare, load, residual
 from jaxcnn.models.network import Chain
+from jaxcnn.models.weights.files import write
 from jaxcnn.models.weights.names import from_torch, torch_name, variables
 from jaxcnn.nn import (
     AvgPool,
@@ -24,6 +26,8 @@ from jaxcnn.nn import (
     SqueezeExcite,
     Upsample,
 )
+from tests.models.formula import CLASSES
+from tests.zoo.rivals import FAMILIES
 
 pytestmark = pytest.mark.zoo
 
@@ -235,6 +239,20 @@ def test_neither_network_is_changed():
     for key, value in theirs.state_dict().items():
         assert value.dtype == before[key].dtype
         assert torch.equal(value, before[key])
+
+
+def test_the_rules_of_a_network_of_the_package_are_found():
+    theirs = FAMILIES[r"resnet\d+"].rivals["huggingface"]("resnet18", (32, 32, 3), CLASSES).eval()
+    path = f"{tempfile.mkdtemp()}/a.safetensors"
+    write(path, {key: value.numpy() for key, value in theirs.state_dict().items()})
+    model = load("resnet18", path, input_shape=(32, 32, 3))
+    images = IMAGES[:1, :, :, :3]
+    assert compare(model, theirs, images).first is None
+    conv = theirs.resnet.encoder.stages[1].layers[0].layer[0].convolution
+    conv.padding = (0, 0)
+    first = compare(model, theirs, images).first
+    assert first.path == "stages.1.0.conv1.conv"
+    assert first.reasons == ("padding (1, 1) here, (0, 0) there",)
 
 
 def test_what_cannot_be_compared_is_refused():

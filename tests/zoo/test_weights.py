@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import safetensors.torch
 import torch
+from flax import nnx
 
 from jaxcnn.errors import InputError
 from jaxcnn.models import load, save
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.files import read
+from jaxcnn.models.weights.names import places
 from tests.models.formula import CLASSES
 from tests.zoo.parity import fill_torch
 from tests.zoo.rivals import FAMILIES, families
@@ -31,6 +33,17 @@ def rival_of(name, library):
     network = family.rivals[library](name, family.sizes[0], CLASSES)
     fill_torch(network)
     return network
+
+
+@pytest.mark.parametrize(("name", "library"), CASES)
+def test_keys_and_shapes_are_those_of_the_library(name, library):
+    network, shape = NETWORKS[name], FAMILY_OF[name].sizes[0]
+    model = nnx.eval_shape(lambda: network.build(shape, CLASSES, rngs=nnx.Rngs(0)))
+    found = places(model, library, network.names)
+    ours = {key: place.shape for key, place in found.items()}
+    ours |= {place.count: () for place in found.values() if place.count}
+    rival = FAMILY_OF[name].rivals[library](name, shape, CLASSES)
+    assert ours == {key: tuple(value.shape) for key, value in rival.state_dict().items()}
 
 
 def bytes_of(path):

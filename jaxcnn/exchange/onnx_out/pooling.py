@@ -31,11 +31,13 @@ def pool(op: Operation) -> Value:
     fill = {"max": lowest, "min": highest, "sum": lambda _: 0}[kind](x.dtype)
     windows = _windows(op.params)
     empty = kind != "sum" and any(map(_misses, windows, x.shape, op.params["base_dilation"]))
-    # A pool of ONNX has less padding than taps, no negative one, and no cells between cells.
+    # A pool of ONNX has less padding than taps. A Pad before it is no way out: ONNX Runtime up to
+    # 1.24 joins the two, and then refuses its own pool.
+    wide = any(max(low, high) >= size for size, *_, low, high in windows)
     config = []
     for axis, (size, _, dilation, low, high) in enumerate(windows):
         between = op.params["base_dilation"][axis] - 1
-        outside = between or min(low, high) < 0 or max(low, high) >= size or kind == "sum"
+        outside = between or min(low, high) < 0 or kind == "sum"
         config.append((low, high, between) if outside else (0, 0, 0))
         if outside:
             windows[axis] = (size, windows[axis][1], dilation, 0, 0)
@@ -45,7 +47,7 @@ def pool(op: Operation) -> Value:
     if not pooled:
         return x
     # ONNX Runtime's maximum of no cell is a finite number.
-    if empty or order is None or not jnp.issubdtype(x.dtype, jnp.floating):
+    if empty or wide or order is None or not jnp.issubdtype(x.dtype, jnp.floating):
         config = [(low, high, 0) for *_, low, high in windows]
         return _by_taps(op, padded(op, x, config, fill), windows, kind)
     spatial = [windows[axis] for axis in order[2:]]
