@@ -333,8 +333,7 @@ ZOO = {  # networks whose layers differ, and a small input
     "mobilenet_v3_small": (64, 64, 3),
     "efficientnet_b0": (64, 64, 3),
     "convnext_tiny": (64, 64, 3),
-    "unet": (188, 188, 1),
-    "dcgan": (100,),
+    "unet": (32, 32, 1),
 }
 QUICK = ("digits",)
 
