@@ -386,6 +386,18 @@ def test_resize_with_an_empty_region_keeps_a_symbolic_batch(tmp_path):
     assert str(exported.out_avals[0].shape) == "(n, 2, 6, 12)"
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_integer_products_take_one_zero_point_at_any_rank(rank, tmp_path):
+    nodes = "y = MatMulInteger (x, weight, one, columns)"
+    arrays = {"weight": np.uint8([[1, 2], [3, 4], [5, 6]]), "one": np.uint8([7])}
+    arrays["columns"] = np.uint8([3, 9])
+    x = np.arange(2 ** (rank - 1) * 3, dtype="uint8").reshape((2,) * (rank - 1) + (3,))
+    model = model_of(nodes, {"x": x.shape}, {"y": rank}, arrays, dtype="uint8")
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
+    apply, params = from_onnx(saved(model, tmp_path))
+    np.testing.assert_array_equal(apply(params, x), reference(model, x), strict=True)
+
+
 def test_several_inputs_are_passed_in_the_order_of_the_file(tmp_path):
     model = model_of("y = Sub (b, a)", {"b": (2, 3), "a": (2, 3)}, {"y": 2})
     apply, params = from_onnx(saved(model, tmp_path))
@@ -461,7 +473,7 @@ def test_the_parameters_of_an_exported_network_have_the_gradients_of_the_model(t
         return sum(jnp.sum(jnp.sin(each)) for each in jax.tree.leaves(outputs))
 
     found = jax.jit(jax.grad(lambda params: loss(apply(params, x))))(params)
-    wanted = variables(nnx.grad(lambda model: loss(model(x)))(model))
+    wanted = variables(nnx.jit(nnx.grad(lambda model: loss(model(x))))(model))
     wanted["conv.kernel"] = kernel_to_torch(wanted["conv.kernel"][...])
     names = ("conv.kernel", "norm.bias", "head.kernel", "head.bias")
     for name in names:  # the scale is part of norm.var
