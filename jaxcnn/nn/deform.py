@@ -32,7 +32,7 @@ class DeformConv(ConvBase):
     """:func:`jaxcnn.deform_conv` as a layer, with an activation; it is called with the offsets.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
-        offset: (N, *k, G*T*axes)      mask: (N, *k, G*T)      T = prod(kernel_size)
+        offset: (N, *k, G*T*axes), in its own dtype      mask: (N, *k, G*T)      T = prod(kernel_size)
         returns (N, *k, out_channels) or (*k, out_channels)
         kernel: (*kernel_size, in_channels // groups, out_channels)      bias: (out_channels,)
 
@@ -121,7 +121,7 @@ class DeformConv(ConvBase):
         options = self.options
         y = deform_conv(
             x,
-            offset.astype(x.dtype),
+            offset,
             kernel,
             bias,
             stride=options.stride,
@@ -129,7 +129,7 @@ class DeformConv(ConvBase):
             dilation=options.dilation,
             groups=options.groups,
             rounding=options.rounding,
-            mask=None if mask is None else mask.astype(x.dtype),
+            mask=None if mask is None else jnp.asarray(mask, x.dtype),
             precision=options.precision,
             out_sharding=out_sharding,
         )
