@@ -32,7 +32,7 @@ class DeformConv(ConvBase):
     """:func:`jaxcnn.deform_conv` as a layer, with an activation; it is called with the offsets.
 
         x: (N, *spatial, in_channels) or (*spatial, in_channels)
-        offset: (N, *k, G*T*axes), in its own dtype      mask: (N, *k, G*T)      T = prod(kernel_size)
+        offset: (N, *k, G*T*axes)      mask: (N, *k, G*T)      T = prod(kernel_size)
         returns (N, *k, out_channels) or (*k, out_channels)
         kernel: (*kernel_size, in_channels // groups, out_channels)      bias: (out_channels,)
 
@@ -45,6 +45,8 @@ class DeformConv(ConvBase):
     Raises:
       InputError: (a ValueError) for an impossible value, when the layer is built; names the
         argument. TypeError for a wrong type.
+
+    The offsets keep their dtype: in bfloat16, a distance of 5 cells would be rounded to 1/32.
 
     The offsets usually come from a convolution with the same windows, whose kernel starts as zeros:
 

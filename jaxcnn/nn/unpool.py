@@ -43,9 +43,9 @@ class MaxUnpool(Pool):
 
     Args:
       kernel_size, stride, padding, dilation, rounding: those of the pool. They give the default
-        ``output_size``, if the pool has k outputs of inputs of one size alone. With another rounding
-        than "exact", or with SAME and a stride, inputs of several sizes have k outputs: the indices
-        count the cells of one of them, and a call names it.
+        ``output_size``, if the pool has k outputs for one size of x alone. If rounding is not
+        "exact", or padding is SAME with a stride, several sizes have k outputs: the indices count
+        the cells of one of them, and a call must name it.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.arange(16.0).reshape(4, 4, 1)

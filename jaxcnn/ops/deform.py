@@ -66,7 +66,8 @@ def deform_conv(
 
     Raises:
       InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
-      TypeError: if other dtypes differ, x or offset is not floating, or an argument is of the wrong type.
+      TypeError: if other dtypes differ, x or offset is not floating, or an argument is of the wrong
+        type.
 
     Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (the mask); ONNX, operator
     DeformConv.

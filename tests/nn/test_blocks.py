@@ -80,5 +80,5 @@ def test_another_number_of_channels_is_refused_with_both_numbers(build, name):
 
 
 def test_a_norm_that_is_none_is_refused_by_name():
-    with pytest.raises(TypeError, match="ConvNorm: norm must be a function .*, got None; for a"):
+    with pytest.raises(TypeError, match=r"ConvNorm: norm must be a function .*, got None; for a"):
         nn.ConvNorm(3, 8, (3, 3), norm=None, rngs=nnx.Rngs(0))

@@ -118,13 +118,10 @@ def test_an_unpooling_layer_undoes_its_pool(problem):
     unpool = nn.MaxUnpool(problem.kernel_size, **problem.kwargs)
     y = unpool(values, indices, output_size=problem.size)
     np.testing.assert_array_equal(y, jaxcnn.max_unpool(values, indices, output_size=problem.size))
-    try:
-        alone = unpool(values, indices)
-    except InputError as error:  # inputs of other sizes give as many values
-        assert "output_size" in str(error)
-        assert pool.rounding != "exact" or "SAME" in str(pool.padding)
-    else:
-        np.testing.assert_array_equal(alone, y)
+    steps = problem.kwargs["stride"]
+    one_step = max(steps) == 1 if isinstance(steps, tuple) else steps == 1
+    if pool.rounding == "exact" and (one_step or "SAME" not in str(pool.padding)):
+        np.testing.assert_array_equal(unpool(values, indices), y)
 
 
 @pytest.mark.parametrize("options", [{"rounding": "floor"}, {"padding": "SAME"}])
