@@ -5,6 +5,7 @@ python -m tests.models.test_published        writes the findings anew, in record
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from tests.models.formula import published_model
 
 LINT = Path(__file__).parent / "recorded" / "lint"
 
-DEEP = ("resnet101", "resnet152", "densenet121", *(f"efficientnet_b{i}" for i in range(1, 8)))
+DEEP = (
+    *("resnet101", "resnet152", "densenet121", "convnext_small", "convnext_base"),
+    *(f"efficientnet_b{i}" for i in range(1, 8)),
+)
 """Networks whose shapes alone take seconds."""
 
 each_network = pytest.mark.parametrize(
@@ -61,5 +65,5 @@ def test_nothing_is_recorded_of_a_network_that_is_gone():
 
 if __name__ == "__main__":
     LINT.mkdir(parents=True, exist_ok=True)
-    for name in NETWORKS:
+    for name in sys.argv[1:] or NETWORKS:
         (LINT / f"{name}.txt").write_text(findings(name) + "\n")
