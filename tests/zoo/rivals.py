@@ -159,9 +159,12 @@ def _before_pools(network: nn.Module) -> list[str]:
 
 
 EVEN_AND_ODD = ((40, 36, 3), (39, 33, 3))
-"""Sizes whose last map has 2x2 cells. With one cell, some channels nearly agree in all examples, and
-BatchNorm divides every rounding by almost nothing: PyTorch's MobileNetV2 with weights that differ by
-1e-15 is 1e-4 from itself after three steps, with these sizes 1e-12."""
+"""Sizes whose last map has 2x2 cells.
+
+With one cell, some channels nearly agree in all examples, and BatchNorm divides every rounding by
+almost nothing: PyTorch's MobileNetV2 with weights that differ by 1e-15 is 1e-4 from itself after
+three steps, and 1e-12 with these sizes.
+"""
 
 FAMILIES = {
     r"lenet5": Family(
