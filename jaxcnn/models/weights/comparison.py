@@ -78,7 +78,8 @@ class Comparison:
         notes = [f"{side}: {', '.join(names)}" for side, names in sides if names]
         notes += self.notes
         if self.first is None:
-            end = [f"no difference in {format_count(len(self.rows), 'row')}"]
+            before = " before that" if self.notes else ""
+            end = [f"no difference in {format_count(len(self.rows), 'row')}{before}"]
         else:
             end = [f"first difference: {self.first.path} ({self.first.name})"]
             for row in self.rows:
