@@ -14,7 +14,6 @@ from jaxcnn.models.network import (
     Classifier,
     Network,
     check_input,
-    check_multiple,
     stochastic_depth,
 )
 from jaxcnn.models.published import Published
@@ -142,8 +141,7 @@ def _pooled(x: jax.Array) -> jax.Array:
 
 
 def _built(input_shape: Sequence[int], classes: int | None, **options: Any) -> ConvNeXt:
-    shape = check_input(input_shape, classes)
-    check_multiple(shape, DIVISOR)
+    shape = check_input(input_shape, classes, multiple=DIVISOR)
     return ConvNeXt(shape[-1], classes, **options)
 
 

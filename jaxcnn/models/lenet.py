@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxcnn.geometry import output_sizes
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.models.network import Chain, Network, check_input, check_multiple
+from jaxcnn.models.network import Chain, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import AvgPool, Conv, Dense
 
@@ -117,7 +117,7 @@ def lenet5(input_shape: Sequence[int], classes: int | None = 10, *, rngs: nnx.Rn
     >>> lenet5((32, 32, 1), rngs=nnx.Rngs(0))(jnp.ones((2, 32, 32, 1))).shape
     (2, 10)
     """
-    shape = check_multiple(check_input(input_shape, classes, least=16), 4)
+    shape = check_input(input_shape, classes, least=16, multiple=4)
     return LeNet5(shape, classes, rngs=rngs)
 
 
@@ -132,5 +132,6 @@ NETWORKS = (
         classes=10,
         # The paper has 60,000 without a dense layer of 84 inputs and 10 outputs.
         parameters=60_000 + (84 + 1) * 10 + DEAD,
+        multiply_adds=416_520,
     ),
 )

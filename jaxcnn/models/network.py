@@ -115,7 +115,12 @@ def stochastic_depth(rate: float, rngs: nnx.Rngs) -> Chain:
 
 
 def check_input(
-    input_shape: Sequence[int], classes: int | None, axes: int = 2, *, least: int = 1
+    input_shape: Sequence[int],
+    classes: int | None,
+    axes: int = 2,
+    *,
+    least: int = 1,
+    multiple: int = 1,
 ) -> tuple[int, ...]:
     """An input's shape (*spatial, C) as Python ints, with the number of classes checked.
 
@@ -123,17 +128,23 @@ def check_input(
       input_shape: the shape of one example.
       classes: 1 or more, or None.
       axes: spatial axes of the network.
-      least: the smallest size that the network's layers leave a cell of.
+      least: the smallest size of which the network's layers leave a cell; a multiple.
+      multiple: sizes must be multiples of this, if the network halves them exactly.
 
     Raises:
-      InputError: if a size or ``classes`` is too small, or the number of axes is another.
+      InputError: if a size does not fit, ``classes`` is too small, or the number of axes is
+        another.
 
     >>> check_input([224, 224, 3], 10)
     (224, 224, 3)
-    >>> check_input((16, 64, 3), 10, least=32)
+    >>> check_input((16, 65, 3), 10, least=32)
     Traceback (most recent call last):
-    jaxcnn.errors.InputError: input_shape (16, 64, 3) has a size below 32, of which the network's \
-layers leave nothing. Use input_shape=(32, 64, 3).
+    jaxcnn.errors.InputError: input_shape (16, 65, 3) has a size below 32, of which the network's \
+layers leave nothing. Use input_shape=(32, 65, 3).
+    >>> check_input((224, 225, 3), 10, multiple=32)
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, \
+by which the network's strides divide it. Use input_shape=(224, 224, 3) or (224, 256, 3).
     """
     if classes is not None:
         integer("classes", classes, least=1)
@@ -141,35 +152,18 @@ layers leave nothing. Use input_shape=(32, 64, 3).
     form = forms.get(axes, "(depth, height, width, channels)")
     if not is_sequence(input_shape) or len(input_shape) != axes + 1:
         raise InputError(f"input_shape must be {form}, got {input_shape!r}")
-    *sizes, channels = (integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
-    enough = [max(size, least) for size in sizes]
-    if enough != sizes:
-        raise InputError(
-            f"input_shape {(*sizes, channels)} has a size below {least}, of which the network's "
-            f"layers leave nothing.",
-            Advice("input_shape", ((*enough, channels),)),
-        )
-    return *sizes, channels
-
-
-def check_multiple(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
-    """Returns the shape, if no size of an input would be halved to a fraction.
-
-    Raises:
-      InputError: if a size of the shape (*spatial, C) is not a multiple of ``factor``.
-
-    >>> check_multiple((224, 225, 3), 32)
-    Traceback (most recent call last):
-    jaxcnn.errors.InputError: input_shape (224, 225, 3) has a size that is not a multiple of 32, \
-by which the network's strides divide it. Use input_shape=(224, 224, 3) or (224, 256, 3).
-    """
+    shape = tuple(integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
     *sizes, channels = shape
-    down = [max(factor, size // factor * factor) for size in sizes]
-    up = [-(-size // factor) * factor for size in sizes]
-    if up != sizes:
-        raise InputError(
-            f"input_shape {shape} has a size that is not a multiple of {factor}, by which the "
-            f"network's strides divide it.",
-            Advice("input_shape", tuple(dict.fromkeys([(*down, channels), (*up, channels)]))),
-        )
-    return shape
+    smallest = max(least, multiple)
+    down = [max(smallest, size // multiple * multiple) for size in sizes]
+    up = [max(smallest, -(-size // multiple) * multiple) for size in sizes]
+    if up == sizes:
+        return shape
+    fault = (
+        f"has a size below {least}, of which the network's layers leave nothing"
+        if min(sizes) < least
+        else f"has a size that is not a multiple of {multiple}, by which the network's strides "
+        f"divide it"
+    )
+    advised = dict.fromkeys([(*down, channels), (*up, channels)])
+    raise InputError(f"input_shape {shape} {fault}.", Advice("input_shape", tuple(advised)))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.models.network import Chain, Network, check_input, check_multiple
+from jaxcnn.models.network import Chain, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, ConvNorm, ConvTranspose, MaxPool
 
@@ -147,7 +147,7 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
     >>> nnx.eval_shape(lambda: unet((32, 48, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 32, 48, 2)
     """
-    shape = check_multiple(check_input(input_shape, classes), 16)
+    shape = check_input(input_shape, classes, multiple=16)
     widths = [(channels, channels) for channels in WIDTHS]
     options = {"axes": 2, "widths": widths, "upsampled": WIDTHS[-2::-1]}
     return UNet(shape[-1], classes, norm=False, dropout=0.5, rngs=rngs, **options)
@@ -170,7 +170,7 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
     >>> nnx.eval_shape(lambda: unet_3d((8, 16, 16, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 8, 16, 16, 3)
     """
-    shape = check_multiple(check_input(input_shape, classes, 3), 8)
+    shape = check_input(input_shape, classes, 3, multiple=8)
     widths = [(channels // 2, channels) for channels in WIDTHS_3D]
     options = {"axes": 3, "widths": widths, "upsampled": WIDTHS_3D[:0:-1]}
     return UNet(shape[-1], classes, norm=True, dropout=0.0, rngs=rngs, **options)

@@ -256,7 +256,7 @@ def require_real(name: str, value: Any, fits: Callable[[float], bool], form: str
     """Refuses ``value`` unless it is a real number that ``fits``; ``form`` says which ones do."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number {form}, got {value!r}")
-    if not fits(value):
+    if not fits(float(value)):
         raise InputError(f"{name} must be a number {form}, got {value}")
 
 

@@ -83,7 +83,6 @@ def test_bench_filters_rows_by_name_or_group(run):
     [
         ("alexnet", ["there is no network alexnet", "`jaxcnn models` lists the networks"]),
         ("conv:32:k3", ["conv:32:k3 is a layer, and this command takes a model; `jaxcnn plan`"]),
-        ("jaxcnn.nn.activations:find_activation --input 3x2", ["needs name, but is given"]),
         ("jaxcnn.models:unet --input 8x8x3", ["size that is not a multiple of 16"]),
         ("nets:picky --input 5x2", ["does not accept an input of shape (5, 2)", "reshape"]),
         ("--dtype float64", ["dtype must be one of float32, bfloat16", "'float64'"]),

@@ -126,7 +126,11 @@ def test_a_sum_that_is_divided_by_its_count_is_a_mean(folder, keepdims):
 def test_a_factor_that_is_divided_by_itself_behind_a_convolution_is_folded(folder):
     kernel = jnp.asarray(whole_numbers((3, 3, 2, 4)))
     assert_reproduced(
-        lambda x: nnx.relu(jaxcnn.conv(x, kernel) * 3 / 3), (5, 5, 2), folder, fold=True, rtol=2**-20
+        lambda x: nnx.relu(jaxcnn.conv(x, kernel) * 3 / 3),
+        (5, 5, 2),
+        folder,
+        fold=True,
+        rtol=2**-20,
     )
 
 

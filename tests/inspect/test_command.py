@@ -190,7 +190,7 @@ def test_a_network_that_is_too_large_for_its_input_names_an_input_to_type(comman
 
 
 def test_a_constructor_of_the_package_is_a_function_like_a_persons():
-    assert "input 64x64x3" in run("jaxcnn.models:residual", "-i", "64x64x3", command=plan).output
+    assert "64x64x3" in run("jaxcnn.models:residual", "-i", "64x64x3", command=plan).output
 
 
 def test_a_network_of_the_package_has_its_published_input():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxcnn.errors import Advice, InputError
 from jaxcnn.models.convnext import ConvNeXtBlock
 from jaxcnn.models.inverted import Block, InvertedResidual, multiple_of_8, stages_of
-from jaxcnn.models.network import check_multiple
+from jaxcnn.models.network import check_input
 from jaxcnn.models.unet import unet_3d
 
 sizes = st.integers(1, 60)
@@ -63,19 +63,28 @@ def test_channels_are_a_multiple_of_8_that_loses_less_than_a_tenth(channels):
     assert 0.9 * channels <= got <= max(8, channels + 8)
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=3), st.sampled_from([8, 16, 32]))
-def test_sizes_that_are_no_multiples_are_refused_with_the_nearest_ones(spatial, factor):
-    shape = (*spatial, 3)
-    if all(size % factor == 0 for size in spatial):
-        check_multiple(shape, factor)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=3),
+    st.sampled_from([1, 8, 16, 32]),
+    st.integers(0, 3),
+)
+def test_sizes_that_do_not_fit_are_refused_with_the_nearest_ones(spatial, factor, multiples):
+    shape, least = (*spatial, 3), max(1, multiples * factor)
+
+    def check(shape):
+        return check_input(shape, None, len(spatial), least=least, multiple=factor)
+
+    if all(size % factor == 0 and size >= least for size in spatial):
+        assert check(shape) == shape
         return
     with pytest.raises(InputError) as caught:
-        check_multiple(shape, factor)
+        check(shape)
     (advice,) = caught.value.advice
     assert isinstance(advice, Advice)
     for values in advice.values:
-        check_multiple(values, factor)
-        assert max(abs(a - b) for a, b in zip(values, shape, strict=True)) < factor
+        assert check(values) == values
+        for size, other in zip(shape, values, strict=True):
+            assert abs(size - other) < factor or other == max(least, factor)
 
 
 def test_the_3d_unet_has_the_parameters_of_the_paper_and_the_scales_of_its_norms():

@@ -72,7 +72,7 @@ def test_an_input_is_accepted_or_answered_with_inputs_that_are(name):
 )
 def test_the_least_size_is_the_least_of_which_the_layers_leave_a_cell(name, least):
     assert output(name, (least, least, 3)) == (2, 7)
-    with pytest.raises(InputError, match=f"has a size below {least}, .*=\\({least}, 40, 3\\)"):
+    with pytest.raises(InputError, match=rf"has a size below {least}, .*=\({least}, 40, 3\)"):
         output(name, (least - 1, 40, 3))
     with pytest.raises(InputError):
         output(name, (least, least, 3), (least - 1, least, 3))
