@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from jaxcnn.bench.row import Row
 from jaxcnn.convolve.layout import describe
 from jaxcnn.errors import InputError
 from jaxcnn.inspect.equations import inner_of
+from jaxcnn.inspect.program import read_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,25 +34,19 @@ def rows_of_model(
 ) -> tuple[Row, ...]:
     """The distinct convolutions and pools of a model for inputs (batch, *input_shape).
 
-    The model is traced, not run. A fully connected layer is a matrix product, and no row.
+    The model is traced in evaluation mode, not run. A fully connected layer is a matrix product,
+    and no row. A model that takes no batch axis has the rows of one example.
 
     Raises:
-      InputError: if the model has neither a convolution nor a pool.
+      InputError: if the model does not accept the input, with its reasons, or if it has neither a
+        convolution nor a pool.
 
     >>> from flax import nnx
     >>> model = nnx.eval_shape(lambda: nnx.Conv(3, 8, (3, 3), rngs=nnx.Rngs(0)))
     >>> [row.name for row in rows_of_model(model, (28, 28, 3))]
     ['3x3 3-8 @28 b8']
     """
-    from flax import nnx
-
-    graph, state = nnx.split(model) if isinstance(model, nnx.Module) else (None, None)
-
-    def call(state: Any, x: jax.Array) -> Any:
-        return (model if graph is None else nnx.merge(graph, state))(x)
-
-    x = jax.ShapeDtypeStruct((batch, *input_shape), "float32")
-    program = jax.make_jaxpr(call)(state, x)
+    program = read_program(model, input_shape, "float32", batch=batch).jaxpr
     rows = tuple(dict.fromkeys(_rows(program.jaxpr)))
     if not rows:
         raise InputError("the model has neither a convolution nor a pool; there is nothing to time")

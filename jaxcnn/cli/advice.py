@@ -16,6 +16,7 @@ OPTIONS = {
     "groups": "--groups",
     "out_channels": "--out-channels",
     "recipe": "--recipe",
+    "input_shape": "--input",
     "channels": "--channels",
 }
 

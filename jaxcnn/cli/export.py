@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jaxcnn.cli.advice import as_options
 from jaxcnn.cli.evaluate import Best
 from jaxcnn.cli.model import Dtype, InputShape, resolve
-from jaxcnn.errors import InputError
+from jaxcnn.errors import InputError, format_advice
+from jaxcnn.geometry.check import choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +69,7 @@ def export(
     """
     from jaxcnn.exchange import export as write
 
+    _check_words(file, layout)
     if Path(model).is_dir():
         if input_shape is not None:
             raise InputError(f"--input was given, and {model} is a run, which has its own; omit it")
@@ -80,7 +83,8 @@ def export(
             raise InputError(f"--best needs a run, and {model} is none; omit it")
         module, shape = _of_name(model, input_shape, weights)
         facts = {}
-    found = write(module, shape, file, dtype=dtype, layout=layout, fold=fold, **facts)
+    with format_advice(as_options):
+        found = write(module, shape, file, dtype=dtype, layout=layout, fold=fold, **facts)
     typer.echo(f"{found.path}: {_shapes(found.inputs)} -> {_shapes(found.outputs)}")
     if found.operators:
         counted = (f"{count} {operator}" for operator, count in found.operators.items())
@@ -88,6 +92,19 @@ def export(
     typer.echo(
         f"compared with the model: {found.difference:.1%} of the difference that rounding explains"
     )
+
+
+def _check_words(file: Path, layout: str) -> None:
+    """Refuses what needs no model to be known as wrong, before one is built."""
+    from jaxcnn.exchange.export import SUFFIXES
+    from jaxcnn.exchange.source import LAYOUTS
+
+    with format_advice(as_options):
+        choice("--layout", layout, LAYOUTS)
+    if file.suffix not in SUFFIXES:
+        raise InputError(f"{file} must end in {' or '.join(SUFFIXES)}")
+    if not file.parent.is_dir():
+        raise InputError(f"{file.parent} is not a folder; create it, or name another")
 
 
 def _of_name(name: str, input_shape: str | None, weights: Path | None) -> tuple[Any, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxcnn.errors import InputError, error_prefix
+from jaxcnn.cli.advice import as_options
+from jaxcnn.errors import InputError, error_prefix, format_advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +45,12 @@ def example_shape(text: str) -> tuple[int, ...]:
 
 
 def resolve(
-    name: str, input_shape: str | None, *, arrays: bool = False
+    name: str, input_shape: str | None, *, arrays: bool = False, other_form: str = ""
 ) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """The model of the package with this name, of ``module:function`` or of an ONNX file.
 
     A model of the package has the published number of classes; its arrays are only shapes,
-    unless ``arrays``.
+    unless ``arrays``. ``other_form`` says what else the command takes.
 
     Returns:
       the model, and the shape of one example: the given one, the published one, the file's.
@@ -61,25 +62,32 @@ def resolve(
 
     from jaxcnn.models import load_model
     from jaxcnn.models.registry import NETWORKS
+    from jaxcnn.nn.text import KINDS
 
     shape = None if input_shape is None else example_shape(input_shape)
     if name in NETWORKS:
         network = NETWORKS[name]
         shape = shape or network.input_shape
-        with error_prefix(name):
+        with error_prefix(name), format_advice(as_options):
             build, classes = network.build, network.classes
             make = nnx.jit if arrays else partial(partial, nnx.eval_shape)
             return make(lambda: build(shape, classes, rngs=nnx.Rngs(0)))(), shape
     if name.endswith(".onnx"):
         return _of_file(name, shape)
+    if name.partition(":")[0] in KINDS:
+        raise InputError(
+            f"{name} is a layer, and this command takes a model; `jaxcnn plan` takes layers, or "
+            f"write a function that returns jaxcnn.nn.Stack(shape, [{name!r}], rngs=...), and name "
+            f"it as module:function"
+        )
     if ":" not in name:
-        raise InputError(_unknown(name, tuple(NETWORKS)))
+        raise InputError(_unknown(name, tuple(NETWORKS)) + other_form)
     if shape is None:
         raise InputError(
             f"the input of {name} is not known; add the shape of one example, such as --input "
             f"224x224x3"
         )
-    return load_model(name, image_shape=shape, classes=CLASSES, rngs=nnx.Rngs(0)), shape
+    return load_model(name, input_shape=shape, classes=CLASSES, rngs=nnx.Rngs(0)), shape
 
 
 def _of_file(
@@ -110,6 +118,5 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
     meant = f"did you mean {near[0]}? " if near else ""
     return (
         f"there is no network {name}; {meant}`jaxcnn models` lists the networks, and "
-        f"module:function is a function that returns a model; ONNX files end in .onnx; layers are "
-        f"words such as conv:32:k3"
+        f"module:function is a function that returns a model; ONNX files end in .onnx"
     )

@@ -70,7 +70,9 @@ def _plan(words: list[str], input_shape: str | None, dtype: str) -> Plan:
         stack = nnx.eval_shape(lambda: Stack(shape, words, rngs=nnx.Rngs(0)))
         found = plan_of(stack, shape, dtype=dtype)
         return replace(found, notes=(*found.notes, *_batch_note(shape)))
-    model, shape = resolve(models[0], input_shape)
+    model, shape = resolve(
+        models[0], input_shape, other_form="; layers are words such as conv:32:k3"
+    )
     return plan_of(model, shape, dtype=dtype)
 
 

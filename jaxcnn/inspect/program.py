@@ -42,7 +42,7 @@ class Program:
     Attributes:
       jaxpr: the jaxpr; its inputs are the weights, then x.
       weights: one for each of the jaxpr's inputs except the last.
-      batched: whether x has a batch axis, of size 1.
+      batched: whether x has a batch axis.
       closed_over: the paths of the arrays that a function closes over, by their ``id``.
     """
 
@@ -52,12 +52,14 @@ class Program:
     closed_over: dict[int, str]
 
 
-def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLike) -> Program:
-    """Traces ``model`` on one example of the given shape; the model is not changed.
+def read_program(
+    model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLike, *, batch: int = 1
+) -> Program:
+    """Traces ``model`` on ``batch`` examples of the given shape; the model is not changed.
 
     A Flax NNX module is traced in evaluation mode. Any other callable is called with x alone. The
     weights of a pytree, such as an Equinox module, are its arrays; those of a function are the
-    arrays that it closes over.
+    arrays that it closes over. A model that takes no batch axis is traced on one example.
 
     Raises:
       InputError: if ``dtype`` is not a dtype, or if the model accepts x neither with nor without
@@ -67,7 +69,7 @@ def read_program(model: Callable[..., Any], shape: Sequence[int], dtype: DTypeLi
     call, arrays, weights = split_model(model)
     reasons = []
     for batched in (True, False):
-        x = jax.ShapeDtypeStruct((1, *shape) if batched else shape, dtype)
+        x = jax.ShapeDtypeStruct((batch, *shape) if batched else shape, dtype)
         try:
             jaxpr = jax.make_jaxpr(call)(arrays, x)
         except Exception as error:  # the model may raise anything

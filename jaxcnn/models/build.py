@@ -9,9 +9,11 @@ import jax
 from flax import nnx
 
 from jaxcnn.errors import InputError, error_prefix
-from jaxcnn.geometry.check import integer, is_sequence
+from jaxcnn.geometry.check import integer
 from jaxcnn.geometry.text import format_shape
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.loading import load_model, place_of
+from jaxcnn.models.network import check_input
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.nn import Stack
 from jaxcnn.nn.text import KINDS
@@ -25,17 +27,18 @@ SMALL = 32
 """The largest height and width for which digits is the default."""
 
 
-def default_name(image_shape: Sequence[int]) -> str:
+def default_name(input_shape: Sequence[int]) -> str:
     """The name of the model for images (H, W, C) if none is given.
 
     >>> default_name((28, 28, 1)), default_name((32, 32, 3)), default_name((64, 64, 1))
     ('digits', 'residual', 'residual')
     """
-    height, width, channels = image_shape
+    height, width, channels = input_shape
     return "digits" if channels == 1 and max(height, width) <= SMALL else "residual"
 
 
-def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> nnx.Module:
+@suggest_keywords
+def build(name: str, input_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> nnx.Module:
     """The model of this name, for images (N, H, W, C) and ``classes`` outputs.
 
         model(x: (N, H, W, C)) -> (N, classes) or (N, 1, 1, classes)
@@ -44,8 +47,8 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
       name: one of :func:`jaxcnn.models.names`; or layers in the text form of
         :mod:`jaxcnn.nn.text`, joined by spaces, where ``{classes}`` stands for the number of
         classes; or ``module:function``, a function that returns an NNX module and may have
-        parameters ``image_shape``, ``classes`` and ``rngs``.
-      image_shape: (H, W, C).
+        parameters ``input_shape``, ``classes`` and ``rngs``.
+      input_shape: (H, W, C).
       classes: 2 or more.
       rngs: random streams for the parameters.
 
@@ -59,14 +62,12 @@ def build(name: str, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs
     """
     if not isinstance(name, str):
         raise TypeError(f"model must be a name, got {name!r}; {_forms()}")
-    if not is_sequence(image_shape) or len(image_shape) != 3:
-        raise InputError(f"image_shape must be (height, width, channels), got {image_shape!r}")
-    shape = tuple(integer(f"image_shape[{i}]", size, least=1) for i, size in enumerate(image_shape))
     classes = integer("classes", classes, least=2)
+    shape = check_input(input_shape, classes)
     words = name.replace("{classes}", str(classes)).split()
     of_package = name in NETWORKS or all(word.partition(":")[0] in KINDS for word in words)
     theirs = len(words) == 1 and ":" in name and not of_package
-    model = load_model(name, image_shape=shape, classes=classes, rngs=rngs) if theirs else None
+    model = load_model(name, input_shape=shape, classes=classes, rngs=rngs) if theirs else None
     with error_prefix(f"model {name}"):
         if name in NETWORKS:
             return _named(NETWORKS[name], shape, classes, rngs)

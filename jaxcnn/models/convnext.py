@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 from flax import nnx
 
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.network import (
     Chain,
     Classifier,
     Network,
-    built,
     check_input,
     check_multiple,
+    stochastic_depth,
 )
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, Dense, LayerNorm
@@ -59,8 +60,7 @@ class ConvNeXtBlock(nnx.Module):
 
     Args:
       channels: channels of x; four times as many between the dense layers.
-      drop_rate: the share of examples for which training leaves the block out (stochastic depth:
-        Huang et al., arXiv:1603.09382).
+      drop_rate: the share of examples for which training leaves the block out.
       rngs: random streams.
 
     Source: Liu et al., arXiv:2201.03545, figure 4.
@@ -78,9 +78,7 @@ class ConvNeXtBlock(nnx.Module):
         self.expand = Dense(channels, 4 * channels, activation=GELU, rngs=rngs)
         self.project = Dense(4 * channels, channels, rngs=rngs)
         self.layer_scale = LayerScale(channels, rngs=rngs)
-        # One draw an example: the same for all its cells and channels.
-        drop = nnx.Dropout(drop_rate, broadcast_dims=(1, 2, 3), rngs=rngs)
-        self.drop = Chain([drop] if drop_rate else [])
+        self.drop = stochastic_depth(drop_rate, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = self.project(self.expand(self.norm(self.depthwise(x))))
@@ -105,6 +103,9 @@ class ConvNeXt(Network):
     Attributes:
       stages: each a chain of two: the halving (empty in the first) and the blocks.
 
+    Weights of Hugging Face give slightly other outputs there: the last norm has epsilon 1e-12 in
+    transformers, 1e-6 here, in the paper's code, in torchvision and in timm.
+
     Source: Liu et al., arXiv:2201.03545.
     """
 
@@ -120,16 +121,16 @@ class ConvNeXt(Network):
     ) -> None:
         stem = Conv(in_channels, channels[0], (4, 4), stride=4, rngs=rngs)
         self.stem = Chain([stem, LayerNorm(channels[0], rngs=rngs)])
-        before, built, stages = channels[0], 0, []
+        before, done, stages = channels[0], 0, []
         for depth, wide in zip(depths, channels, strict=True):
             halving = []
             if stages:
                 conv = Conv(before, wide, (2, 2), stride=2, rngs=rngs)
                 halving = [LayerNorm(before, rngs=rngs), conv]
-            rates = [drop_rate * (built + i) / (sum(depths) - 1) for i in range(depth)]
+            rates = [drop_rate * (done + i) / (sum(depths) - 1) for i in range(depth)]
             blocks = [ConvNeXtBlock(wide, drop_rate=rate, rngs=rngs) for rate in rates]
             stages.append(Chain([Chain(halving), Chain(blocks)]))
-            before, built = wide, built + depth
+            before, done = wide, done + depth
         self.stages = nnx.List(stages)
         norm = LayerNorm(before, rngs=rngs)
         self.head = Chain([_pooled, norm, Classifier(before, classes, rngs=rngs)])
@@ -141,11 +142,12 @@ def _pooled(x: jax.Array) -> jax.Array:
 
 
 def _built(input_shape: Sequence[int], classes: int | None, **options: Any) -> ConvNeXt:
-    shape = check_input(input_shape)
+    shape = check_input(input_shape, classes)
     check_multiple(shape, DIVISOR)
-    return built(ConvNeXt(shape[-1], classes, **options), shape)
+    return ConvNeXt(shape[-1], classes, **options)
 
 
+@suggest_keywords
 def convnext_tiny(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ConvNeXt:
@@ -163,6 +165,7 @@ def convnext_tiny(
     return _built(input_shape, classes, rngs=rngs, **scale)
 
 
+@suggest_keywords
 def convnext_small(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ConvNeXt:
@@ -172,6 +175,7 @@ def convnext_small(
     return _built(input_shape, classes, rngs=rngs, **scale)
 
 
+@suggest_keywords
 def convnext_base(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ConvNeXt:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import BatchNorm, ConvTranspose, Dense
 
@@ -86,16 +87,19 @@ class DCGAN(Network):
         self.head = Chain(last)
 
 
-def dcgan(input_shape: Sequence[int], channels: int | None = 3, *, rngs: nnx.Rngs) -> DCGAN:
+@suggest_keywords
+def dcgan(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rngs) -> DCGAN:
     """:class:`DCGAN` for inputs (features,); the paper has 100 features, uniform in (-1, 1).
+
+    ``classes``, as the outputs are called in all networks, are the channels of the images.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.ones((2, 100))
     >>> nnx.eval_shape(lambda: dcgan((100,), rngs=nnx.Rngs(0))(x)).shape
     (2, 64, 64, 3)
     """
-    shape = check_input(input_shape, 0)
-    return built(DCGAN(shape[0], channels, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, 0)
+    return DCGAN(shape[0], classes, rngs=rngs)
 
 
 NETWORKS = (

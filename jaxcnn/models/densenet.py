@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.models.resnet import STEM_CHANNELS, large_stem
 from jaxcnn.nn import AvgPool, BatchNorm, Conv
@@ -125,17 +126,21 @@ class DenseNet(Network):
         self.head = Chain([jax.nn.relu, Classifier(channels, classes, rngs=rngs)])
 
 
+@suggest_keywords
 def densenet121(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> DenseNet:
     """:class:`DenseNet` of 121 layers with weights.
 
+    Raises:
+      InputError: (a ValueError) if H or W is less than 29.
+
     >>> network = nnx.eval_shape(lambda: densenet121((64, 64, 3), 10, rngs=nnx.Rngs(0)))
     >>> network.head[1].dense.kernel.shape
     (1024, 10)
     """
-    shape = check_input(input_shape)
-    return built(DenseNet(shape, classes, (6, 12, 24, 16), rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=29)
+    return DenseNet(shape, classes, (6, 12, 24, 16), rngs=rngs)
 
 
 TORCHVISION: Rules = (

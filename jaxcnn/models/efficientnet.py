@@ -6,8 +6,9 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.inverted import ROWS_OF_STAGES, TIMM, Block, multiple_of_8, row_of, stages_of
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import BatchNorm, ConvNorm
 
@@ -54,6 +55,10 @@ class EfficientNet(Network):
       norm: as in :class:`jaxcnn.nn.ConvNorm`.
       rngs: random streams.
 
+    Weights of timm are those of its efficientnet_b0 and the like. Its tf_efficientnet_b0 and the
+    like have the same keys, but another padding (SAME) and another epsilon: they would give other
+    outputs here.
+
     Source: Tan and Le, arXiv:1905.11946, table 1 and section 5.2.
     """
 
@@ -96,13 +101,13 @@ def _built(
     dropout: float,
     norm: Callable[..., nnx.Module] = BatchNorm,
 ) -> EfficientNet:
-    shape = check_input(input_shape)
-    model = EfficientNet(
+    shape = check_input(input_shape, classes)
+    return EfficientNet(
         shape[-1], classes, width=width, depth=depth, dropout=dropout, norm=norm, rngs=rngs
     )
-    return built(model, shape)
 
 
+@suggest_keywords
 def efficientnet_b0(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -116,6 +121,7 @@ def efficientnet_b0(
     return _built(input_shape, classes, rngs, 1.0, 1.0, 0.2)
 
 
+@suggest_keywords
 def efficientnet_b1(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -123,6 +129,7 @@ def efficientnet_b1(
     return _built(input_shape, classes, rngs, 1.0, 1.1, 0.2)
 
 
+@suggest_keywords
 def efficientnet_b2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -130,6 +137,7 @@ def efficientnet_b2(
     return _built(input_shape, classes, rngs, 1.1, 1.2, 0.3)
 
 
+@suggest_keywords
 def efficientnet_b3(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -137,6 +145,7 @@ def efficientnet_b3(
     return _built(input_shape, classes, rngs, 1.2, 1.4, 0.3)
 
 
+@suggest_keywords
 def efficientnet_b4(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -144,6 +153,7 @@ def efficientnet_b4(
     return _built(input_shape, classes, rngs, 1.4, 1.8, 0.4)
 
 
+@suggest_keywords
 def efficientnet_b5(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -151,6 +161,7 @@ def efficientnet_b5(
     return _built(input_shape, classes, rngs, 1.6, 2.2, 0.4, LARGE)
 
 
+@suggest_keywords
 def efficientnet_b6(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:
@@ -158,6 +169,7 @@ def efficientnet_b6(
     return _built(input_shape, classes, rngs, 1.8, 2.6, 0.5, LARGE)
 
 
+@suggest_keywords
 def efficientnet_b7(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> EfficientNet:

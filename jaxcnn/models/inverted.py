@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flax import nnx
 
-from jaxcnn.models.network import Chain
+from jaxcnn.models.network import Chain, stochastic_depth
 from jaxcnn.nn import BatchNorm, ConvNorm, SqueezeExcite
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ class InvertedResidual(nnx.Module):
       block: see :class:`Block`.
       squeeze_activation, gate: the activations of the squeeze and excitation.
       norm: as in :class:`jaxcnn.nn.ConvNorm`.
-      drop_rate: the share of examples for which training leaves the block out (stochastic depth:
-        Huang et al., arXiv:1603.09382).
+      drop_rate: the share of examples for which training leaves the block out.
       rngs: random streams.
 
     Attributes:
@@ -95,10 +94,7 @@ class InvertedResidual(nnx.Module):
         layers.append(ConvNorm(hidden, channels, (1, 1), **common))
         self.layers = Chain(layers)
         self.adds = stride == 1 and in_channels == channels
-        drops = self.adds and drop_rate > 0
-        # One draw an example: the same for all its cells and channels.
-        drop = [nnx.Dropout(drop_rate, broadcast_dims=(1, 2, 3), rngs=rngs)] if drops else []
-        self.drop = Chain(drop)
+        self.drop = stochastic_depth(drop_rate if self.adds else 0.0, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = self.layers(x)
@@ -116,28 +112,27 @@ def stages_of(
     """The stages of a network: ``stages[i]`` has the rows of one resolution, a row its blocks.
 
     Args:
-      rows: the rows of the paper's table, each with its blocks; the first block of a row halves
-        the sizes or none does.
+      rows: the rows of the paper's table, each with its blocks, of which only the first may have
+        a stride.
       in_channels: channels of the input.
-      drop_rate: the rate that a block after the last would have; the rates rise from 0 in equal
-        steps.
+      drop_rate: the rate that one more block would have; the rates rise from 0 in equal steps.
       rngs: random streams.
       options: those of :class:`InvertedResidual`.
 
-    >>> rows = [[Block(3, 16, 8, 1, 0, "relu")], [Block(3, 48, 12, 2, 0, "relu")]]
+    >>> rows = [[Block(3, 16, 8, stride, 0, "relu")] for stride in (1, 2, 1)]
     >>> [len(stage) for stage in stages_of(rows, 16, rngs=nnx.Rngs(0))]
-    [1, 1]
+    [1, 2]
     """
     stages: list[list[Chain]] = []
-    total, built = sum(map(len, rows)), 0
+    total, done = sum(map(len, rows)), 0
     for row in rows:
         blocks = []
         for block in row:
-            rate = drop_rate * built / total
+            rate = drop_rate * done / total
             blocks.append(
                 InvertedResidual(in_channels, block, drop_rate=rate, rngs=rngs, **options)
             )
-            in_channels, built = block.channels, built + 1
+            in_channels, done = block.channels, done + 1
         if row[0].stride > 1 or not stages:
             stages.append([])
         stages[-1].append(Chain(blocks))

@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 
 from jaxcnn.geometry import output_sizes
-from jaxcnn.models.network import Chain, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Network, check_input, check_multiple
 from jaxcnn.models.published import Published
 from jaxcnn.nn import AvgPool, Conv, Dense
 
@@ -106,14 +107,18 @@ def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1)
 
 
+@suggest_keywords
 def lenet5(input_shape: Sequence[int], classes: int | None = 10, *, rngs: nnx.Rngs) -> LeNet5:
     """:class:`LeNet5` by its name.
+
+    Raises:
+      InputError: (a ValueError) if H or W is less than 16 or not a multiple of 4.
 
     >>> lenet5((32, 32, 1), rngs=nnx.Rngs(0))(jnp.ones((2, 32, 32, 1))).shape
     (2, 10)
     """
-    shape = check_input(input_shape)
-    return built(LeNet5(shape, classes, rngs=rngs), shape)
+    shape = check_multiple(check_input(input_shape, classes, least=16), 4)
+    return LeNet5(shape, classes, rngs=rngs)
 
 
 DEAD = 5 * 5 * (6 * 16 - sum(map(len, READS)))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.inverted import TIMM, Block, block_of, stages_of
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import ConvNorm
 
@@ -64,6 +65,7 @@ class MobileNetV2(Network):
         self.head = Chain([last, Classifier(1280, classes, dropout=0.2, rngs=rngs)])
 
 
+@suggest_keywords
 def mobilenet_v2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> MobileNetV2:
@@ -74,8 +76,8 @@ def mobilenet_v2(
     >>> len(model.stages)
     5
     """
-    shape = check_input(input_shape)
-    return built(MobileNetV2(shape[-1], classes, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return MobileNetV2(shape[-1], classes, rngs=rngs)
 
 
 DEPTHS = ((1,), (2,), (3,), (4, 3), (3, 1))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.inverted import Block, block_of, multiple_of_8, stages_of
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input, means
+from jaxcnn.models.network import Chain, Classifier, Network, check_input, means
 from jaxcnn.models.published import Published
 from jaxcnn.nn import BatchNorm, ConvNorm, Dense
 
@@ -105,6 +106,7 @@ class MobileNetV3(Network):
         self.head = Chain([means, dense, Classifier(hidden, classes, dropout=0.2, rngs=rngs)])
 
 
+@suggest_keywords
 def mobilenet_v3_large(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> MobileNetV3:
@@ -115,16 +117,17 @@ def mobilenet_v3_large(
     >>> len(model.stages)
     5
     """
-    shape = check_input(input_shape)
-    return built(MobileNetV3(shape[-1], classes, blocks=LARGE, hidden=1280, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return MobileNetV3(shape[-1], classes, blocks=LARGE, hidden=1280, rngs=rngs)
 
 
+@suggest_keywords
 def mobilenet_v3_small(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> MobileNetV3:
     """:class:`MobileNetV3` of 11 blocks; called as :func:`mobilenet_v3_large`."""
-    shape = check_input(input_shape)
-    return built(MobileNetV3(shape[-1], classes, blocks=SMALL, hidden=1024, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return MobileNetV3(shape[-1], classes, blocks=SMALL, hidden=1024, rngs=rngs)
 
 
 def _torchvision(depths: Sequence[Sequence[int]]) -> Rules:

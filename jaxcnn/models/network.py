@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import jax
 from flax import nnx
 
-from jaxcnn.errors import Advice, InputError, error_prefix
+from jaxcnn.errors import Advice, InputError
 from jaxcnn.geometry.check import integer, is_sequence
-from jaxcnn.geometry.text import format_shape
 from jaxcnn.nn import Dense
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ModelT = TypeVar("ModelT", bound=nnx.Module)
+    import jax
 
 
 class Chain(nnx.List):
@@ -101,24 +99,61 @@ class Classifier(nnx.Module):
         return y if self.dense is None else self.dense(self.dropout(y))
 
 
-def check_input(input_shape: Sequence[int], axes: int = 2) -> tuple[int, ...]:
-    """An input's shape (*spatial, C) as Python ints.
+def stochastic_depth(rate: float, rngs: nnx.Rngs) -> Chain:
+    """In training, zeros in place of a share ``rate`` of the examples, the others scaled up.
+
+        x: (N, H, W, C)      returns the same shape; one draw for all cells of an example
+
+    A block x + stochastic_depth(branch(x)) is then left out for these examples.
+
+    Source: Huang et al., arXiv:1603.09382.
+
+    >>> len(stochastic_depth(0.0, nnx.Rngs(0))), len(stochastic_depth(0.5, nnx.Rngs(0)))
+    (0, 1)
+    """
+    return Chain([nnx.Dropout(rate, broadcast_dims=(1, 2, 3), rngs=rngs)] if rate else [])
+
+
+def check_input(
+    input_shape: Sequence[int], classes: int | None, axes: int = 2, *, least: int = 1
+) -> tuple[int, ...]:
+    """An input's shape (*spatial, C) as Python ints, with the number of classes checked.
+
+    Args:
+      input_shape: the shape of one example.
+      classes: 1 or more, or None.
+      axes: spatial axes of the network.
+      least: the smallest size that the network's layers leave a cell of.
 
     Raises:
-      InputError: if a size is not 1 or more, or the number of axes is another.
+      InputError: if a size or ``classes`` is too small, or the number of axes is another.
 
-    >>> check_input([224, 224, 3])
+    >>> check_input([224, 224, 3], 10)
     (224, 224, 3)
+    >>> check_input((16, 64, 3), 10, least=32)
+    Traceback (most recent call last):
+    jaxcnn.errors.InputError: input_shape (16, 64, 3) has a size below 32, of which the network's \
+layers leave nothing. Use input_shape=(32, 64, 3).
     """
+    if classes is not None:
+        integer("classes", classes, least=1)
     forms = {0: "(features,)", 1: "(length, channels)", 2: "(height, width, channels)"}
     form = forms.get(axes, "(depth, height, width, channels)")
     if not is_sequence(input_shape) or len(input_shape) != axes + 1:
         raise InputError(f"input_shape must be {form}, got {input_shape!r}")
-    return tuple(integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
+    *sizes, channels = (integer(f"input_shape[{i}]", n, least=1) for i, n in enumerate(input_shape))
+    enough = [max(size, least) for size in sizes]
+    if enough != sizes:
+        raise InputError(
+            f"input_shape {(*sizes, channels)} has a size below {least}, of which the network's "
+            f"layers leave nothing.",
+            Advice("input_shape", ((*enough, channels),)),
+        )
+    return *sizes, channels
 
 
-def check_multiple(shape: tuple[int, ...], factor: int) -> None:
-    """Refuses an input whose sizes would be halved to fractions.
+def check_multiple(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    """Returns the shape, if no size of an input would be halved to a fraction.
 
     Raises:
       InputError: if a size of the shape (*spatial, C) is not a multiple of ``factor``.
@@ -137,16 +172,4 @@ by which the network's strides divide it. Use input_shape=(224, 224, 3) or (224,
             f"network's strides divide it.",
             Advice("input_shape", tuple(dict.fromkeys([(*down, channels), (*up, channels)]))),
         )
-
-
-def built(model: ModelT, input_shape: tuple[int, ...]) -> ModelT:
-    """The model, if it accepts inputs of this shape; nothing is computed.
-
-    Raises:
-      InputError: if the shape is too small, with the layer's own words.
-    """
-    graph, state = nnx.split(model)
-    x = jax.ShapeDtypeStruct((2, *input_shape), "float32")
-    with error_prefix(f"input {format_shape(input_shape)}"):
-        jax.eval_shape(lambda state, x: nnx.merge(graph, state)(x), state, x)
-    return model
+    return shape

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.models.resnet import Bottleneck
 from jaxcnn.nn import ConvNorm
@@ -86,6 +87,7 @@ class RegNet(Network):
         self.head = Classifier(before, classes, rngs=rngs)
 
 
+@suggest_keywords
 def regnet_y_400mf(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> RegNet:
@@ -97,9 +99,9 @@ def regnet_y_400mf(
     >>> network.head.dense.kernel.shape
     (440, 10)
     """
-    shape = check_input(input_shape)
+    shape = check_input(input_shape, classes)
     depths, widths = (1, 3, 6, 6), (48, 104, 208, 440)
-    return built(RegNet(shape, classes, depths, widths, group_width=8, rngs=rngs), shape)
+    return RegNet(shape, classes, depths, widths, group_width=8, rngs=rngs)
 
 
 TORCHVISION: Rules = (

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import jax
 from flax import nnx
 
+from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.halving import halved, halving_kernel
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
-from jaxcnn.nn import AvgPool, Conv
-from jaxcnn.nn.dense import Dense
-from jaxcnn.nn.norm import BatchNorm
+from jaxcnn.nn import AvgPool, BatchNorm, Conv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,63 +67,60 @@ class Block(nnx.Module):
         return jax.nn.relu(y + x)
 
 
-class ResidualNet(nnx.Module):
-    """A residual network: a stem, three stages of blocks, the mean, a linear layer.
+class ResidualNet(Network):
+    """A residual network: a stem, three stages of two blocks, the mean, a linear layer.
 
-        x: (N, H, W, C)      returns (N, classes)
+        x: (N, H, W, C)      returns (N, classes), or (N, 128) without classes
+        features=True        returns the 3 maps, of 1, 1/2 and 1/4 of the stem's sizes, rounded up
 
     For images of any size and any number of channels; the stages have 32, 64 and 128 channels. The
     stem is one 3x3 convolution, or, for images of more than 32 cells, convolutions that halve them.
 
     Args:
-      image_shape: (H, W, C).
-      classes: the number of outputs.
+      input_shape: (H, W, C).
+      classes: the number of outputs; None returns the means.
       rngs: random streams for the parameters.
 
     Source: He et al., arXiv:1512.03385, section 4.2.
 
     >>> import jax.numpy as jnp
-    >>> x = jnp.ones((2, 9, 12, 3))
-    >>> nnx.eval_shape(lambda: ResidualNet((9, 12, 3), 5, rngs=nnx.Rngs(0))(x)).shape
-    (2, 5)
+    >>> network = nnx.eval_shape(lambda: ResidualNet((9, 12, 3), 5, rngs=nnx.Rngs(0)))
+    >>> maps = nnx.eval_shape(lambda m: m(jnp.ones((2, 9, 12, 3)), features=True), network)
+    >>> [feature_map.shape for feature_map in maps]
+    [(2, 9, 12, 32), (2, 5, 6, 64), (2, 3, 3, 128)]
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> None:
-        before, size, stem = CHANNELS[0], tuple(image_shape[:2]), []
+    def __init__(self, input_shape: Sequence[int], classes: int | None, *, rngs: nnx.Rngs) -> None:
+        before, size, convs = CHANNELS[0], tuple(input_shape[:2]), []
         plain = {"padding": 1, "use_bias": False, "rngs": rngs}
         if max(size) <= STEM_CELLS:
-            stem += [Conv(image_shape[-1], before, (3, 3), **plain)]
+            convs += [Conv(input_shape[-1], before, (3, 3), **plain)]
         while max(size) > STEM_CELLS:
-            inputs = before if stem else image_shape[-1]
-            stem += [Conv(inputs, before, halving_kernel(size), stride=2, **plain)]
+            inputs = before if convs else input_shape[-1]
+            convs += [Conv(inputs, before, halving_kernel(size), stride=2, **plain)]
             size = halved(size)
-        norms = [BatchNorm(before, rngs=rngs) for _ in stem]
-        self.stem, self.norms, blocks = nnx.List(stem), nnx.List(norms), []
+        layers = [(conv, BatchNorm(before, rngs=rngs), jax.nn.relu) for conv in convs]
+        self.stem, stages = Chain(chain.from_iterable(layers)), []
         for channels in CHANNELS:
-            blocks.append(Block(size, before, channels, rngs=rngs))
+            first = Block(size, before, channels, rngs=rngs)
             size = size if channels == before else halved(size)
-            blocks.append(Block(size, channels, channels, rngs=rngs))
+            stages.append(Chain([first, Block(size, channels, channels, rngs=rngs)]))
             before = channels
-        self.blocks = nnx.List(blocks)
-        self.head = Dense(before, classes, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        y = x
-        for conv, norm in zip(self.stem, self.norms, strict=True):
-            y = jax.nn.relu(norm(conv(y)))
-        for block in self.blocks:
-            y = block(y)
-        return self.head(y.mean((1, 2)))
+        self.stages = nnx.List(stages)
+        self.head = Classifier(before, classes, rngs=rngs)
 
 
-def residual(input_shape: Sequence[int], classes: int, *, rngs: nnx.Rngs) -> ResidualNet:
+@suggest_keywords
+def residual(
+    input_shape: Sequence[int], classes: int | None = 10, *, rngs: nnx.Rngs
+) -> ResidualNet:
     """:class:`ResidualNet` by its name.
 
     >>> import jax.numpy as jnp
     >>> residual((9, 12, 3), 5, rngs=nnx.Rngs(0))(jnp.ones((2, 9, 12, 3))).shape
     (2, 5)
     """
-    return ResidualNet(input_shape, classes, rngs=rngs)
+    return ResidualNet(check_input(input_shape, classes), classes, rngs=rngs)
 
 
 NETWORKS = (

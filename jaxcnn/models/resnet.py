@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import jax
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import ConvNorm, MaxPool, SqueezeExcite
 
@@ -190,65 +191,75 @@ class ResNet(Network):
         self.head = Classifier(before, classes, rngs=rngs)
 
 
+@suggest_keywords
 def resnet18(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> ResNet:
     """:class:`ResNet` of 8 basic blocks.
 
     >>> nnx.eval_shape(lambda: resnet18((64, 64, 3), 10, rngs=nnx.Rngs(0))).head.dense.out_features
     10
     """
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (2, 2, 2, 2), rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (2, 2, 2, 2), rngs=rngs)
 
 
+@suggest_keywords
 def resnet34(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> ResNet:
     """:class:`ResNet` of 16 basic blocks; called as :func:`resnet18`."""
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (3, 4, 6, 3), rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 4, 6, 3), rngs=rngs)
 
 
+@suggest_keywords
 def resnet50(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> ResNet:
     """:class:`ResNet` of 16 bottlenecks; called as :func:`resnet18`."""
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (3, 4, 6, 3), channels=64, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 4, 6, 3), channels=64, rngs=rngs)
 
 
+@suggest_keywords
 def resnet101(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> ResNet:
     """:class:`ResNet` of 33 bottlenecks; called as :func:`resnet18`."""
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (3, 4, 23, 3), channels=64, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 4, 23, 3), channels=64, rngs=rngs)
 
 
+@suggest_keywords
 def resnet152(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> ResNet:
     """:class:`ResNet` of 50 bottlenecks; called as :func:`resnet18`."""
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (3, 8, 36, 3), channels=64, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 8, 36, 3), channels=64, rngs=rngs)
 
 
+@suggest_keywords
 def resnext50_32x4d(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
-    """ResNeXt: :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
+    """ResNeXt: a :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
+
+    It is called as :func:`resnet18`.
 
     It is called as :func:`resnet18`.
 
     Source: Xie et al., arXiv:1611.05431, table 1.
     """
-    shape = check_input(input_shape)
-    network = ResNet(shape, classes, (3, 4, 6, 3), channels=128, groups=32, rngs=rngs)
-    return built(network, shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 4, 6, 3), channels=128, groups=32, rngs=rngs)
 
 
+@suggest_keywords
 def wide_resnet50_2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
-    """Wide ResNet: :func:`resnet50` with 3x3 convolutions twice as wide.
+    """Wide ResNet: a :func:`resnet50` with 3x3 convolutions twice as wide.
+
+    It is called as :func:`resnet18`.
 
     It is called as :func:`resnet18`.
 
     Source: Zagoruyko and Komodakis, arXiv:1605.07146.
     """
-    shape = check_input(input_shape)
-    return built(ResNet(shape, classes, (3, 4, 6, 3), channels=128, rngs=rngs), shape)
+    shape = check_input(input_shape, classes)
+    return ResNet(shape, classes, (3, 4, 6, 3), channels=128, rngs=rngs)
 
 
 TORCHVISION: Rules = (
@@ -277,12 +288,14 @@ def _published(
     build: Callable[..., ResNet], source: str, parameters: int, millions: int
 ) -> Published:
     """An entry; the numbers are those of torchvision's documentation of weights."""
+    # Hugging Face's transformers has neither ResNeXt nor Wide ResNet.
+    plain = {"huggingface": HUGGINGFACE} if build.__name__.startswith("resnet") else {}
     return Published(
         build=build,
         source=source,
         parameters=parameters,
         multiply_adds=millions * 10**6,
-        names={"torchvision": TORCHVISION, "timm": TORCHVISION, "huggingface": HUGGINGFACE},
+        names={"torchvision": TORCHVISION, "timm": TORCHVISION, **plain},
     )
 
 

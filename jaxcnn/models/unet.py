@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Network, built, check_input, check_multiple
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Network, check_input, check_multiple
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, ConvNorm, ConvTranspose, MaxPool
 
@@ -129,6 +130,7 @@ def _convs(widths: Sequence[int], axes: int, norm: bool, rngs: nnx.Rngs) -> Chai
     return Chain([layer(*pair, (3,) * axes, **options) for pair in pairwise(widths)])
 
 
+@suggest_keywords
 def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs) -> UNet:
     """U-Net of five levels with 64 to 1024 channels, for inputs (H, W, C).
 
@@ -145,13 +147,13 @@ def unet(input_shape: Sequence[int], classes: int | None = 2, *, rngs: nnx.Rngs)
     >>> nnx.eval_shape(lambda: unet((32, 48, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 32, 48, 2)
     """
-    shape = check_input(input_shape)
-    check_multiple(shape, 16)
+    shape = check_multiple(check_input(input_shape, classes), 16)
     widths = [(channels, channels) for channels in WIDTHS]
     options = {"axes": 2, "widths": widths, "upsampled": WIDTHS[-2::-1]}
-    return built(UNet(shape[-1], classes, norm=False, dropout=0.5, rngs=rngs, **options), shape)
+    return UNet(shape[-1], classes, norm=False, dropout=0.5, rngs=rngs, **options)
 
 
+@suggest_keywords
 def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rngs) -> UNet:
     """U-Net of four levels with 64 to 512 channels, for volumes (D, H, W, C).
 
@@ -168,11 +170,10 @@ def unet_3d(input_shape: Sequence[int], classes: int | None = 3, *, rngs: nnx.Rn
     >>> nnx.eval_shape(lambda: unet_3d((8, 16, 16, 1), rngs=nnx.Rngs(0))(x)).shape
     (2, 8, 16, 16, 3)
     """
-    shape = check_input(input_shape, 3)
-    check_multiple(shape, 8)
+    shape = check_multiple(check_input(input_shape, classes, 3), 8)
     widths = [(channels // 2, channels) for channels in WIDTHS_3D]
     options = {"axes": 3, "widths": widths, "upsampled": WIDTHS_3D[:0:-1]}
-    return built(UNet(shape[-1], classes, norm=True, dropout=0.0, rngs=rngs, **options), shape)
+    return UNet(shape[-1], classes, norm=True, dropout=0.0, rngs=rngs, **options)
 
 
 NETWORKS = (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import jax
 from flax import nnx
 
-from jaxcnn.models.network import Chain, Network, built, check_input
+from jaxcnn.keywords import suggest_keywords
+from jaxcnn.models.network import Chain, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import BatchNorm, Conv, Dense, MaxPool
 from jaxcnn.ops import adaptive_avg_pool
@@ -107,56 +108,67 @@ A, B, D, E = (1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
 """The number of convolutions of each stage, by the paper's letters."""
 
 
+@suggest_keywords
 def vgg11(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 11 layers with weights.
+
+    Raises:
+      InputError: (a ValueError) if H or W is less than 32.
 
     >>> nnx.eval_shape(lambda: vgg11((32, 32, 3), 10, rngs=nnx.Rngs(0))).head.dense3.out_features
     10
     """
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, A, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, A, rngs=rngs)
 
 
+@suggest_keywords
 def vgg13(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 13 layers with weights; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, B, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, B, rngs=rngs)
 
 
+@suggest_keywords
 def vgg16(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 16 layers with weights; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, D, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, D, rngs=rngs)
 
 
+@suggest_keywords
 def vgg19(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 19 layers with weights; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, E, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, E, rngs=rngs)
 
 
+@suggest_keywords
 def vgg11_bn(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 11 layers with weights, with BatchNorm; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, A, norm=True, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, A, norm=True, rngs=rngs)
 
 
+@suggest_keywords
 def vgg13_bn(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 13 layers with weights, with BatchNorm; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, B, norm=True, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, B, norm=True, rngs=rngs)
 
 
+@suggest_keywords
 def vgg16_bn(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 16 layers with weights, with BatchNorm; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, D, norm=True, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, D, norm=True, rngs=rngs)
 
 
+@suggest_keywords
 def vgg19_bn(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs) -> VGG:
     """VGG of 19 layers with weights, with BatchNorm; called as :func:`vgg11`."""
-    shape = check_input(input_shape)
-    return built(VGG(shape, classes, E, norm=True, rngs=rngs), shape)
+    shape = check_input(input_shape, classes, least=32)
+    return VGG(shape, classes, E, norm=True, rngs=rngs)
 
 
 def _names(depths: Sequence[int], norm: bool) -> dict[str, Rules]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -28,6 +29,7 @@ from jaxcnn.shapes.arrays import result_dtype
 from jaxcnn.shapes.checks import require_floor_or_exact
 
 if TYPE_CHECKING:
+    from flax import nnx
     from jax.typing import DTypeLike
 
 PromoteDtype = Callable[..., tuple[Any, ...]]
@@ -248,6 +250,26 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def require_real(name: str, value: Any, fits: Callable[[float], bool], form: str) -> None:
+    """Refuses ``value`` unless it is a real number that ``fits``; ``form`` says which ones do."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number {form}, got {value!r}")
+    if not fits(value):
+        raise InputError(f"{name} must be a number {form}, got {value}")
+
+
+def require_channels(layer: nnx.Module, x: Any, name: str, count: int) -> None:
+    """Refuses x whose last axis has not the size with which the layer was built, as ``name``."""
+    shape = jnp.shape(x)
+    if not shape or shape[-1] != count:
+        found = shape[-1] if shape else "no"
+        advice = f"build it with {name}={found}, or use" if shape else "use"
+        raise InputError(
+            f"{type(layer).__name__}: x of shape {shape} has {found} channels, but the layer was "
+            f"built for {name}={count}; {advice} x with {count} channels on its last axis"
+        )
 
 
 def _padding(padding: Any, axes: int, least: int | None) -> str | tuple[tuple[int, int], ...]:

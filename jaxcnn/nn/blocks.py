@@ -9,6 +9,7 @@ from flax import nnx
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
+from jaxcnn.nn._options import require_channels
 from jaxcnn.nn.activations import find_activation
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.dense import Dense
@@ -62,6 +63,11 @@ class ConvNorm(nnx.Module):
     ) -> None:
         with error_prefix(type(self).__name__):
             find_activation(activation)
+            if not callable(norm):
+                raise TypeError(
+                    f"norm must be a function (channels, *, rngs) that returns the norm, got "
+                    f"{norm!r}; for a convolution alone, use jaxcnn.nn.Conv"
+                )
             self.conv = Conv(
                 in_channels,
                 out_channels,
@@ -122,6 +128,7 @@ class SqueezeExcite(nnx.Module):
         self.expand = Dense(squeeze_channels, channels, activation=gate, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        require_channels(self, x, "channels", self.squeeze.in_features)
         means = x.mean(tuple(range(1, x.ndim - 1)))
         gates = self.expand(self.squeeze(means))
         return x * gates.reshape((x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]))

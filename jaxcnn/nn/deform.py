@@ -46,6 +46,8 @@ class DeformConv(ConvBase):
       InputError: (a ValueError) for an impossible value, when the layer is built; names the
         argument. TypeError for a wrong type.
 
+    The offsets keep their dtype: in bfloat16, a distance of 5 cells would be rounded to 1/32.
+
     The offsets usually come from a convolution with the same windows, whose kernel starts as zeros:
 
     >>> rngs, zeros = nnx.Rngs(0), nnx.initializers.zeros
@@ -121,7 +123,7 @@ class DeformConv(ConvBase):
         options = self.options
         y = deform_conv(
             x,
-            offset.astype(x.dtype),
+            offset,
             kernel,
             bias,
             stride=options.stride,
@@ -129,7 +131,7 @@ class DeformConv(ConvBase):
             dilation=options.dilation,
             groups=options.groups,
             rounding=options.rounding,
-            mask=None if mask is None else mask.astype(x.dtype),
+            mask=None if mask is None else jnp.asarray(mask, x.dtype),
             precision=options.precision,
             out_sharding=out_sharding,
         )

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
-from jaxcnn.nn._options import promote_dtype
+from jaxcnn.nn._options import promote_dtype, require_channels
 from jaxcnn.nn.activations import find_activation
 from jaxcnn.ops.bias import add_bias
 
@@ -64,6 +64,7 @@ class Dense(nnx.Linear):
         self.activation = activation
 
     def __call__(self, x: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        require_channels(self, x, "in_features", self.in_features)
         bias = None if self.bias is None else self.bias[...]
         x, kernel, bias = promote_dtype((x, self.kernel[...], bias), dtype=self.dtype)
         return find_activation(self.activation).function(add_bias(x @ kernel, bias))

@@ -15,6 +15,7 @@ from flax import nnx
 from jaxcnn.errors import error_prefix
 from jaxcnn.geometry.check import integer
 from jaxcnn.keywords import suggest_keywords
+from jaxcnn.nn._options import require_channels, require_real
 
 if TYPE_CHECKING:
     from jax.nn.initializers import Initializer
@@ -30,11 +31,11 @@ class BatchNorm(nnx.BatchNorm):
     In training, each channel is normalised by its mean and variance over all other axes. These
     enter running averages, the variance as the unbiased estimate (m/(m - 1) of the variance of m
     cells), as in PyTorch; Flax and Keras take the biased one. In evaluation (``model.eval()``),
-    each channel is normalised by the running averages.
+    each channel is normalised by the running averages, as is an empty batch.
 
     Args:
       channels: the size of the last axis.
-      epsilon: added to the variance.
+      epsilon: added to the variance; above 0.
       momentum: the share of the running averages that a step keeps (PyTorch's is 1 minus this).
       scale_init: initialiser of the learnt scale.
       dtype: dtype of the result; None keeps that of x.
@@ -61,6 +62,8 @@ class BatchNorm(nnx.BatchNorm):
     ) -> None:
         with error_prefix(type(self).__name__):
             channels = integer("channels", channels, least=1)
+            require_real("epsilon", epsilon, lambda e: 0 < e < math.inf, "above 0, such as 1e-5")
+            require_real("momentum", momentum, lambda m: 0 <= m <= 1, "from 0 to 1, such as 0.9")
         super().__init__(
             channels,
             epsilon=epsilon,
@@ -72,14 +75,14 @@ class BatchNorm(nnx.BatchNorm):
         )
 
     def __call__(self, x: jax.Array, use_running_average: bool | None = None) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
-        z = _widened(x)
+        require_channels(self, x, "channels", self.num_features)
+        z, cells = _widened(x), math.prod(x.shape[:-1])
         given = self.use_running_average if use_running_average is None else use_running_average
-        if given:
+        if given or cells == 0:  # an empty batch has no mean
             mean, var = self.mean[...], self.var[...]
         else:
             axes = tuple(range(x.ndim - 1))
             mean, var = z.mean(axes), z.var(axes)
-            cells = math.prod(x.shape[:-1])
             self._average(self.mean, mean)
             self._average(self.var, var * (cells / max(cells - 1, 1)))
         y = _scaled(z, mean, var, self)
@@ -121,9 +124,11 @@ class LayerNorm(nnx.LayerNorm):
     ) -> None:
         with error_prefix(type(self).__name__):
             channels = integer("channels", channels, least=1)
+            require_real("epsilon", epsilon, lambda e: 0 < e < math.inf, "above 0, such as 1e-5")
         super().__init__(channels, epsilon=epsilon, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        require_channels(self, x, "channels", self.num_features)
         z = _widened(x)
         y = _scaled(z, z.mean(-1, keepdims=True), z.var(-1, keepdims=True), self)
         return y.astype(self.dtype or _floating(x))

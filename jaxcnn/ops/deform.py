@@ -19,6 +19,8 @@ from jaxcnn.shapes import Sharding, widened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jax.typing import DTypeLike
+
     from jaxcnn.geometry import Padding, Window
     from jaxcnn.shapes import DeformShapes
 
@@ -52,7 +54,8 @@ def deform_conv(
     Args:
       x: the input, of a floating dtype; channels last.
       offset: the distance of each tap from its place, in cells; a convolution of x may compute it.
-        Zeros give :func:`jaxcnn.conv`.
+        Zeros give :func:`jaxcnn.conv`. Its dtype may be wider than that of x: in bfloat16, a
+        distance of 5 cells is rounded to 1/32.
       kernel, bias, stride, padding, dilation, groups, rounding: as in :func:`jaxcnn.conv`.
       mask: a factor for each tap; None for 1.
       precision: as in :func:`jax.lax.dot_general`.
@@ -63,7 +66,8 @@ def deform_conv(
 
     Raises:
       InputError: (a ValueError) if shapes and arguments do not fit; it says what to type instead.
-      TypeError: if dtypes differ, x is not floating, or an argument is of the wrong type.
+      TypeError: if other dtypes differ, x or offset is not floating, or an argument is of the wrong
+        type.
 
     Source: Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168 (the mask); ONNX, operator
     DeformConv.
@@ -112,7 +116,7 @@ def _samples(x: jax.Array, offset: jax.Array, shapes: DeformShapes) -> jax.Array
     offset = offset.reshape(*places, len(windows))
     taps = list(product(*(range(w.kernel_size) for w in windows)))
     sides = [
-        _sides(offset[..., axis], window, axis, [tap[axis] for tap in taps])
+        _sides(offset[..., axis], window, axis, [tap[axis] for tap in taps], x.dtype)
         for axis, window in enumerate(windows)
     ]
     cells = x.reshape(*x.shape[:-1], parts, x.shape[-1] // parts)
@@ -128,9 +132,12 @@ def _samples(x: jax.Array, offset: jax.Array, shapes: DeformShapes) -> jax.Array
 
 
 def _sides(
-    offset: jax.Array, window: Window, axis: int, taps: list[int]
+    offset: jax.Array, window: Window, axis: int, taps: list[int], dtype: DTypeLike
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """The cells before and after the places on one axis, each with its share; (N, *k, G, T)."""
+    """The cells before and after the places on one axis, each with its share in ``dtype``.
+
+    Both are (N, *k, G, T).
+    """
     # Whole cells and fractions apart: the fraction keeps its digits far from the first cell.
     offset = jnp.clip(offset, -(2.0**30), 2.0**30)
     whole = jnp.floor(offset)
@@ -139,6 +146,7 @@ def _sides(
     starts = starts.reshape(tuple(-1 if at == axis + 1 else 1 for at in range(offset.ndim)))
     of_taps = jnp.asarray(taps, jnp.int32) * window.dilation
     cell = whole.astype(jnp.int32) + starts + of_taps.reshape((1,) * (offset.ndim - 1) + (-1,))
+    beyond = beyond.astype(dtype)
     return [(cell, 1 - beyond), (cell + 1, beyond)]
 
 

@@ -61,7 +61,8 @@ def deform_conv(
         rounding=rounding,
         mask=mask,
     )
-    x, offset, kernel = widened(x), widened(offset), widened(kernel)
+    x, kernel = widened(x), widened(kernel)
+    offset = offset.astype(x.dtype)
     windows, parts, places = shapes.windows, shapes.offset_groups, (len(x), *shapes.spatial)
     offset = offset.reshape(*places, parts, shapes.taps, len(windows))
     mask = None if mask is None else widened(mask).reshape(*places, parts, shapes.taps)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
+
 from jaxcnn.errors import InputError, error_prefix
 from jaxcnn.shapes.arrays import as_arrays, require_floating
 from jaxcnn.shapes.conv import ConvShapes, conv_shapes
@@ -109,13 +111,11 @@ def deform_shapes(
     )
 
 
-_deform_conv = Edge(
-    "deform_conv",
-    deform_shapes,
-    require_floating,
-    arrays=("x", "offset", "kernel", "bias"),
-    batched=2,
-)
+def _described(x: Any, kernel: Any, bias: Any = None, *, offset: Any, **arguments: Any) -> Any:
+    return deform_shapes(x, offset, kernel, bias, **arguments)
+
+
+_deform_conv = Edge("deform_conv", _described, require_floating, arrays=("x", "kernel", "bias"))
 
 
 def deform_conv(
@@ -127,7 +127,7 @@ def deform_conv(
     mask: jax.Array | None = None,
     **arguments: Any,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array | None, DeformShapes]:
-    """The checked arrays of :func:`jaxcnn.deform_conv`, and the shapes.
+    """The checked arrays of :func:`jaxcnn.deform_conv`, of which offset may differ in dtype.
 
     >>> import jax.numpy as jnp
     >>> arrays = jnp.ones((7, 7, 3)), jnp.ones((5, 5, 18)), jnp.ones((3, 3, 3, 6))
@@ -135,9 +135,18 @@ def deform_conv(
     >>> x.shape, offset.shape, shapes.output
     ((1, 7, 7, 3), (1, 5, 5, 18), (5, 5, 6))
     """
-    if mask is not None:
-        with error_prefix("deform_conv"):
+    with error_prefix("deform_conv"):
+        (offset,), dtype = as_arrays({"offset": offset})
+        if mask is not None:
             (_, mask), _ = as_arrays({"x": x, "mask": mask})
     shape = None if mask is None else mask.shape
-    x, offset, kernel, bias, shapes = _deform_conv(x, offset, kernel, bias, mask=shape, **arguments)
-    return x, offset, kernel, bias, None if mask is None else shapes.batched(mask), shapes
+    x, kernel, bias, shapes = _deform_conv(
+        x, kernel, bias, offset=offset.shape, mask=shape, **arguments
+    )
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"deform_conv: offset is {dtype}, but offsets are fractions of a cell; use "
+            f"offset.astype(jnp.float32)"
+        )
+    mask = None if mask is None else shapes.batched(mask)
+    return x, shapes.batched(offset), kernel, bias, mask, shapes

@@ -82,6 +82,10 @@ def test_bench_filters_rows_by_name_or_group(run):
     ("words", "parts"),
     [
         ("alexnet", ["there is no network alexnet", "`jaxcnn models` lists the networks"]),
+        ("conv:32:k3", ["conv:32:k3 is a layer, and this command takes a model; `jaxcnn plan`"]),
+        ("jaxcnn.nn.activations:find_activation --input 3x2", ["needs name, but is given"]),
+        ("jaxcnn.models:unet --input 8x8x3", ["size that is not a multiple of 16"]),
+        ("nets:picky --input 5x2", ["does not accept an input of shape (5, 2)", "reshape"]),
         ("--dtype float64", ["dtype must be one of float32, bfloat16", "'float64'"]),
         ("--rows nothing", ["no row of overview has 'nothing'", "'3x3 2-4 @6 b2'"]),
         ("--json nowhere/run.json", ["there is no folder nowhere"]),
@@ -92,6 +96,7 @@ def test_a_usage_error_of_bench_is_one_line_and_exit_code_2(
     run, monkeypatch, tmp_path, words, parts
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text("def picky():\n    return lambda x: x.reshape(7)\n")
     code, out, err = run(*words.split())
     assert (code, out) == (2, "")
     assert err.startswith("jaxcnn: ")

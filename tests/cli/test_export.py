@@ -55,13 +55,23 @@ def test_a_network_of_the_package_and_a_function_are_exported(capfd, tmp_path, m
         (("digits", "digits.pt"), "must end in .onnx or .stablehlo"),
         (("digit", "digits.onnx"), "did you mean digits?"),
         (("digits", "digits.onnx", "--best"), "--best needs a run"),
-        (("digits", "digits.onnx", "--layout", "cnhw"), "layout"),
+        (("digits", "digits.onnx", "--layout", "nhcw"), "Use --layout nhwc."),
+        (("digits", "nowhere/digits.onnx"), "nowhere is not a folder"),
+        (("conv:32:k3", "layers.onnx"), "conv:32:k3 is a layer, and this command takes a model"),
+        (("vgg11", "vgg11.onnx", "--input", "16x64x3"), "Use --input 32x64x3."),
         ((".", "digits.onnx"), "is not a run folder"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(capfd, tmp_path, monkeypatch, words, reason):
     monkeypatch.chdir(tmp_path)
     assert reason in refused(capfd, "export", *words)
+
+
+@pytest.mark.parametrize("words", [("digits.pt",), ("digits.onnx", "--layout", "nhcw")])
+def test_a_wrong_word_is_refused_before_a_model_is_built(capfd, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxcnn.cli.export.resolve", lambda *_, **__: pytest.fail("was built"))
+    refused(capfd, "export", "digits", *words)
 
 
 def test_the_input_of_a_run_is_its_own(capfd, trained, tmp_path):

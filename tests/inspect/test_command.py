@@ -171,6 +171,28 @@ def test_lint_of_a_persons_model_asks_for_the_shape_of_its_input(nets):
     assert "--input 224x224x3" in message
 
 
+def test_layers_in_words_are_offered_where_they_are_taken():
+    assert "conv:32:k3 is a layer, and this command takes a model" in str(
+        run("conv:32:k3", "-i", "9x9x3").exception
+    )
+    assert "words such as conv:32:k3" not in str(run("digitz").exception)
+    assert "words such as conv:32:k3" in str(run("digitz", command=plan).exception)
+
+
+@pytest.mark.parametrize("command", [lint, plan])
+def test_a_network_that_is_too_large_for_its_input_names_an_input_to_type(command):
+    message = str(run("lenet5", "-i", "30x30x1", command=command).exception)
+    assert message.startswith("lenet5: input_shape (30, 30, 1) has a size that is not a multiple")
+    assert message.endswith("Use --input 28x28x1 or 32x32x1.")
+    for name in ("digits", "residual"):
+        message = str(run(name, "-i", "28x28", command=command).exception)
+        assert "input_shape must be (height, width, channels), got (28, 28)" in message
+
+
+def test_a_constructor_of_the_package_is_a_function_like_a_persons():
+    assert "input 64x64x3" in run("jaxcnn.models:residual", "-i", "64x64x3", command=plan).output
+
+
 def test_a_network_of_the_package_has_its_published_input():
     assert "input 32x32x3" in run("residual").output
     assert "9x9" in run("residual", "-i", "9x9x3").output

@@ -34,11 +34,11 @@ def none():
     return Net(5, rngs=nnx.Rngs(0))
 
 def everything(**given):
-    assert sorted(given) == ["classes", "image_shape", "rngs"], given
+    assert sorted(given) == ["classes", "input_shape", "rngs"], given
     return Net(given["classes"], rngs=given["rngs"])
 
-def shape(image_shape, classes, rngs=None):
-    return nnx.Sequential(lambda x: jnp.zeros((len(x), *(1,) * len(image_shape), classes)))
+def shape(input_shape, classes, rngs=None):
+    return nnx.Sequential(lambda x: jnp.zeros((len(x), *(1,) * len(input_shape), classes)))
 
 def plain():
     return lambda x: x
@@ -188,7 +188,7 @@ def test_a_function_without_offers_is_called_alone(nets):
         ("nets:breaks", "does not accept images of shape (2, 8, 8, 3), TypeError at "),
         ("nets:absent", "has no absent; did you mean raises"),
         ("nowhere_at_all:net", "or set PYTHONPATH to that folder; write module:function"),
-        ("nets:needs", "needs depth, but is given image_shape, classes, rngs alone; give depth a"),
+        ("nets:needs", "needs depth, but is given input_shape, classes, rngs alone; give depth a"),
     ],
 )
 def test_a_model_that_does_not_classify_is_refused_with_what_to_write(nets, name, message):
@@ -210,9 +210,9 @@ def test_an_error_in_the_code_of_a_model_is_refused_with_its_line(nets, function
 
 
 def test_wrong_shapes_and_classes_are_refused():
-    with pytest.raises(InputError, match=r"image_shape must be \(height, width, channels\)"):
+    with pytest.raises(InputError, match=r"input_shape must be \(height, width, channels\)"):
         _build("digits", (28, 28))
-    with pytest.raises(InputError, match=r"image_shape\[2\] must be an integer >= 1, got 0"):
+    with pytest.raises(InputError, match=r"input_shape\[2\] must be an integer >= 1, got 0"):
         _build("digits", (28, 28, 0))
     with pytest.raises(InputError, match="classes must be an integer >= 2, got 1"):
         _build("digits", classes=1)

@@ -67,3 +67,18 @@ def test_each_channel_is_multiplied_by_a_function_of_the_means(sizes, channels, 
 def test_an_impossible_option_is_refused_when_the_block_is_built(build, words):
     with pytest.raises(InputError, match=words):
         build(rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [(partial(nn.SqueezeExcite, 8, 2), "channels"), (partial(nn.Dense, 8, 2), "in_features")],
+)
+def test_another_number_of_channels_is_refused_with_both_numbers(build, name):
+    layer = build(rngs=nnx.Rngs(0))
+    with pytest.raises(InputError, match=rf"^{type(layer).__name__}: x .* has 3 .*{name}=8; build"):
+        layer(jnp.ones((2, 5, 3)))
+
+
+def test_a_norm_that_is_none_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"ConvNorm: norm must be a function .*, got None; for a"):
+        nn.ConvNorm(3, 8, (3, 3), norm=None, rngs=nnx.Rngs(0))

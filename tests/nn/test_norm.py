@@ -124,3 +124,46 @@ def test_a_number_of_channels_that_is_none_is_refused():
     for layer in (nn.BatchNorm, nn.LayerNorm):
         with pytest.raises(InputError, match=rf"{layer.__name__}: channels must be an integer"):
             layer(0, rngs=nnx.Rngs(0))
+
+
+NORMS = (nn.BatchNorm, nn.LayerNorm)
+
+
+@pytest.mark.parametrize("layer", NORMS)
+@given(st.integers(1, 5), st.integers(1, 5), st.sampled_from([(), (2,), (2, 3, 3)]))
+def test_another_number_of_channels_is_refused_with_both_numbers(layer, built, given, others):
+    norm = layer(built, rngs=nnx.Rngs(0))
+    x = jnp.ones((*others, given))
+    if given == built:
+        assert norm(x).shape == x.shape
+        return
+    with pytest.raises(InputError, match=f"^{layer.__name__}: x of shape .*channels={given}, or"):
+        norm(x)
+
+
+@pytest.mark.parametrize("layer", NORMS)
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"epsilon": 0.0}, InputError),
+        ({"epsilon": -1e-5}, InputError),
+        ({"epsilon": float("nan")}, InputError),
+        ({"epsilon": "1e-5"}, TypeError),
+        ({"momentum": 1.1}, InputError),
+        ({"momentum": -0.1}, InputError),
+        ({"momentum": None}, TypeError),
+    ],
+)
+def test_an_impossible_number_is_refused_when_a_norm_is_built(layer, options, error):
+    (name,) = options
+    if name == "epsilon" or layer is nn.BatchNorm:
+        with pytest.raises(error, match=f"^{layer.__name__}: {name} must be a number"):
+            layer(3, **options, rngs=nnx.Rngs(0))
+
+
+def test_an_empty_batch_leaves_the_running_averages():
+    norm = nn.BatchNorm(3, rngs=nnx.Rngs(0))
+    norm(jnp.linspace(-1, 2, 12).reshape(4, 3))
+    before = norm.mean[...], norm.var[...]
+    assert norm(jnp.ones((0, 5, 3))).shape == (0, 5, 3)
+    np.testing.assert_array_equal((norm.mean[...], norm.var[...]), before)

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn import ops, reference
+from jaxcnn import nn, ops, reference
 from jaxcnn.shapes import conv_shapes
 from jaxcnn.testing import assert_sums_close, conv_problems
 from tests.cases import DTYPES, few
@@ -121,7 +122,7 @@ def test_offsets_of_zero_and_a_mask_of_ones_give_the_convolution(form, problem):
 def test_a_cell_that_is_not_finite_reaches_exactly_the_outputs_that_read_it(form, problem, wrong):
     x, offset, kernel, bias, mask = problem.arrays(whole=problem.conv.seed % 2 == 0)
     at = np.unravel_index(x.size // 2, x.shape)
-    call = partial(problem.call, form)
+    call = jax.jit(partial(problem.call, form))
     ones = jnp.ones_like(kernel), bias, None if mask is None else jnp.ones_like(mask)
     got = call(jnp.ones_like(x).at[at].set(wrong), offset, *ones)
     alone = jnp.zeros_like(x).at[at].set(1)
@@ -155,7 +156,7 @@ def test_a_place_far_from_every_cell_reads_zeros(form):
 
 
 def test_a_fraction_keeps_its_digits_far_from_the_first_cell():
-    cells = 2**20
+    cells = 2**14
     x = jnp.arange(2.0 * cells).reshape(-1, 1) % 2
     offset = jnp.full((len(x), 1), 2**-10)
     y = ops.deform_conv(x, offset, jnp.ones((1, 1, 1)))[:-1, 0]
@@ -217,3 +218,27 @@ def test_a_mask_of_another_dtype_or_kind_is_refused_by_name():
         ops.deform_conv(*arrays, mask=jnp.ones((7, 1), "bfloat16"))
     with pytest.raises(TypeError, match=r"^deform_conv: mask must be an array, got list"):
         ops.deform_conv(*arrays, mask=[1.0])
+
+
+@both
+def test_offsets_keep_a_dtype_wider_than_that_of_x(form):
+    x = jnp.zeros((12, 2), "bfloat16").at[6].set(64)
+    offset = jnp.full((12, 1), 5 + 1 / 64)  # in bfloat16 it would be 5
+    kernel = jnp.eye(2, dtype="bfloat16")[None]
+    narrow, wide = (
+        form.deform_conv(x, offset, kernel),
+        ops.deform_conv(x.astype("float32"), offset, kernel.astype("float32")),
+    )
+    assert narrow.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(narrow, wide.astype("bfloat16"))
+    assert (narrow[0, 0], form.deform_conv(x, offset.astype("bfloat16"), kernel)[0, 0]) == (1, 0)
+    with pytest.raises(TypeError, match=r"^deform_conv: offset is int32, but .*astype"):
+        form.deform_conv(x, offset.astype("int32"), kernel)
+
+
+def test_a_layer_refuses_missing_offsets_by_name_and_does_not_round_them():
+    layer = nn.DeformConv(2, 2, (1,), dtype="bfloat16", rngs=nnx.Rngs(0))
+    x, offset = jnp.zeros((12, 2)).at[6].set(64), jnp.full((12, 1), 5 + 1 / 64)
+    with pytest.raises(TypeError, match=r"^deform_conv: offset must be an array, got None"):
+        layer(x, None)
+    assert (layer(x, offset) != layer(x, offset.astype("bfloat16"))).any()
