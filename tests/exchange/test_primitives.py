@@ -108,10 +108,8 @@ PROGRAMS = {
         x[0, 0, 0, 0] > 0, jnp.full((2, 3), 4.0), jnp.full((2, 3), 5.0)
     ),
     "clamped constants": lambda x: lax.clamp(x.sum(), jnp.full((2, 3), 4.0), np.float32(7)),
-    "a function of constants": lambda x: x * jax.nn.relu(jnp.arange(-1.0, 2.0)),
-    "a product for each example": lambda x: jax.lax.dot_general(
-        x[:3, 0], jnp.asarray(W[:3]), (((2,), (1,)), ((0,), (0,)))
-    ),
+    "a function of constants": lambda x: x * jax.nn.relu(jnp.arange(-1.0, 2.0))[None, None, None],
+    "a product for each row": lambda x: lax.dot_general(x, W, (((3,), (1,)), ((1,), (0,)))),
     "a product of whole numbers": lambda x: jnp.einsum(
         "nhwc,cd->nhwd", maps(x).astype("int32"), W[:3].astype("int32")
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.exchange.onnx_out.value import Value, carrier
+from jaxcnn.exchange.onnx_out.value import Value, carrier, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,6 @@ _OF_BOOLEANS = {
     "add": "Or",
 }
 _OF_BITS = {"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}
-_SMALL = ("int8", "int16", "uint8", "uint16", "uint32")
 
 
 def elementwise(op: Operation) -> Value:
@@ -79,8 +78,7 @@ def elementwise(op: Operation) -> Value:
         return op.result(op.node(_OF_BOOLEANS[op.name], *names), axes, stored)
     if op.name in _OF_BITS:
         return op.result(op.node(_OF_BITS[op.name], *names), axes, stored)
-    # ONNX Runtime computes with few integers; the larger ones hold every value of the small ones.
-    wide = np.dtype("int64" if dtype == np.uint32 else "int32") if dtype.name in _SMALL else dtype
+    wide = widened(dtype)
     names = [op.cast(name, value.dtype, wide) for name, value in zip(names, op.values, strict=True)]
     name = (
         _COMPOSED[op.name](op, *names)
@@ -221,14 +219,16 @@ def select(op: Operation) -> Value:
     if which.scalar is not None:
         return cases[int(which.scalar)]
     axes = _order(op.values)
-    names = _tensors(op, axes)
-    name = names[1]
-    for number, case in enumerate(names[2:], 1):
-        chosen = names[0]
+    chosen_by, *names = _tensors(op, axes)
+    wide = np.dtype("uint8") if op.dtype.kind == "b" else widened(op.dtype)
+    names = [op.cast(name, op.dtype, wide) for name in names]
+    name = names[0]
+    for number, case in enumerate(names[1:], 1):
+        chosen = chosen_by
         if which.dtype.kind != "b":
             chosen = op.node("Equal", chosen, op.number(number))
         name = op.node("Where", chosen, case, name)
-    return op.result(name, axes, _stored(op))
+    return op.result(op.cast(name, wide, op.dtype), axes, _stored(op))
 
 
 def identity(op: Operation) -> list[Value]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxcnn.exchange.onnx_out.value import widened
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,7 +28,7 @@ _OPERATORS = {
 def reduction(op: Operation) -> Value:
     """One output, without the axes that are reduced."""
     x, axes = op.whole(op.values[0]), op.params["axes"]
-    wide = _wide(x.dtype)
+    wide = np.dtype("int32") if x.dtype.kind == "b" else widened(x.dtype)
     name = op.cast(op.tensor(x, x.axes), x.dtype, wide)
     if axes:
         places = op.graph.ints(sorted(map(x.axes.index, axes)))
@@ -49,17 +51,10 @@ def cumulative_sum(op: Operation) -> Value:
     """``cumsum``."""
     x = op.whole(op.values[0])
     axis = op.graph.array(np.array(x.axes.index(op.params["axis"])), "axis")
-    wide = _wide(x.dtype)
+    wide = widened(x.dtype)
     name = op.cast(op.tensor(x, x.axes), x.dtype, wide)
     name = op.node("CumSum", name, axis, reverse=int(op.params["reverse"]))
     return op.result(op.cast(name, wide, x.dtype), x.axes)
-
-
-def _wide(dtype: np.dtype) -> np.dtype:
-    """A dtype that holds the dtype's numbers, and with which ONNX Runtime computes."""
-    if dtype == np.uint32:
-        return np.dtype("int64")
-    return np.dtype("int32") if dtype.itemsize < 4 and dtype.kind in "biu" else dtype
 
 
 def _rest(x: Value, axes: Sequence[int]) -> tuple[int, ...]:

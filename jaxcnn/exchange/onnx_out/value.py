@@ -100,3 +100,10 @@ def carrier(dtype: Any) -> np.dtype:
     ONNX Runtime computes nothing in bfloat16 on a CPU, and every bfloat16 is a float32.
     """
     return np.dtype(np.float32) if dtype == jnp.bfloat16 else np.dtype(dtype)
+
+
+def widened(dtype: np.dtype) -> np.dtype:
+    """The dtype in which ONNX Runtime computes with integers: it has few of them."""
+    if dtype.name not in ("int8", "int16", "uint8", "uint16", "uint32"):
+        return dtype
+    return np.dtype("int64" if dtype == np.uint32 else "int32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jax.extend.core import Literal
 
 from jaxcnn.exchange.onnx_out.constants import computed
@@ -33,7 +34,9 @@ class Walk:
         known: dict[Any, Value] = {}
 
         def value_of(atom: Any) -> Value:
-            return constant(atom.val) if isinstance(atom, Literal) else known[atom]
+            if isinstance(atom, Literal):
+                return constant(np.asarray(atom.val, atom.aval.dtype))
+            return known[atom]
 
         known.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
         known.update(zip(jaxpr.invars, inputs, strict=True))
