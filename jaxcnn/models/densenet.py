@@ -155,6 +155,9 @@ TORCHVISION: Rules = (
 )
 """torchvision's names, and timm's."""
 
+FILES: Rules = (*TORCHVISION, (r"(denselayer\d+\.(norm|conv))", r"\1."))
+"""The names in torchvision's published file, which torchvision renames as it loads it."""
+
 NETWORKS = (
     # The numbers are those of torchvision's documentation of weights.
     Published(
@@ -162,6 +165,6 @@ NETWORKS = (
         source="Huang et al., 2016",
         parameters=7_978_856,
         multiply_adds=2834 * 10**6,
-        names={"torchvision": TORCHVISION, "timm": TORCHVISION},
+        names={"torchvision": TORCHVISION, "timm": TORCHVISION, "torchvision_file": FILES},
     ),
 )

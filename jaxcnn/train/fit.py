@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +88,14 @@ def fit(
     with interruption() as interrupted:
         require_same({"settings": config.to_json(), "data": record.digest})
         trainer, order = on_every_process(lambda: _trainer(config, record, module))
-        start = on_every_process(lambda: start_of(file, config, record, trainer.network.build))
+        begin = partial(start_of, file, config, record, trainer.network.build)
+        start = on_every_process(begin)
         require_same({"weights": "" if start is None else start.record})
         run = Run.create(path, config, record, module, start)
         with run.locked(), ends_together():
-            result = Loop(run, opened, trainer, order, callbacks, interrupted, start).execute()
+            loop = Loop(run, opened, trainer, order, callbacks, interrupted, start)
+            del file, begin, start  # the loop needs their arrays only at its beginning
+            result = loop.execute()
     return _heard(result, callbacks)
 
 
@@ -149,7 +153,9 @@ def resume(
         with interruption() as interrupted, ends_together():
             trainer, order = _trainer(run.config, run.data, model)
             start = on_every_process(lambda: start_again(run, trainer.network.build))
-            return Loop(run, opened, trainer, order, callbacks, interrupted, start).execute()
+            loop = Loop(run, opened, trainer, order, callbacks, interrupted, start)
+            del start
+            return loop.execute()
 
 
 def _opened(

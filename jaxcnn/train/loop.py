@@ -63,8 +63,9 @@ class Loop:
     def execute(self) -> Result:
         """Trains until the end or an interruption."""
         warnings: list[str] = []
-        state, info = self._restored(warnings.append)
         begun = () if self.weights is None else (self.weights.line,)
+        state, info = self._restored(warnings.append)
+        self.weights = None  # its arrays are in the state
         step = int(state.step)
         self.best, self.stale = info["best"], info["stale"]
         self.before = {name: info[name] for name in ("seconds", "compile_seconds", "waiting")}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxcnn.errors import InputError
-from jaxcnn.models.weights.load import replaced
+from jaxcnn.models.weights.names import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from jaxcnn import models
 from jaxcnn.errors import InputError
+from jaxcnn.models.densenet import DenseNet
 from jaxcnn.models.registry import NETWORKS
+from jaxcnn.models.weights.compare import _named
 from jaxcnn.models.weights.files import read, write
 from jaxcnn.models.weights.match import MOST
 from jaxcnn.models.weights.names import from_torch, places, to_torch, torch_shape, variables
@@ -197,7 +199,12 @@ def test_the_head_is_new_for_other_classes_and_nothing_else_is(folder, has_head)
         (
             {"gamma": np.ones((6, 1, 1))},
             {},
-            r"gamma is float64 in the file, which JAX would round; type jax.config.update\('jax_en",
+            r"gamma is float64 in the file, which JAX would round; set JAX_ENABLE_X64=1 in the env",
+        ),
+        (
+            {each: np.ones((4,)) for each in ("bn1.weight", "bn1.bias", "bn1.running_mean")},
+            {},
+            r"of library: bn1.bias and 2 more are float64 in the file",
         ),
     ],
 )
@@ -206,6 +213,62 @@ def test_what_does_not_fit_is_refused_with_what_to_type(folder, changes, argumen
     write(folder / "a.safetensors", given)
     with pytest.raises(InputError, match=words):
         models.load("tiny", folder / "a.safetensors", **arguments)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_running_statistics_of_16_bits_are_float32(folder, dtype):
+    given = tensors(dtype)
+    write(folder / "a.safetensors", given)
+    model = models.load("tiny", folder / "a.safetensors")
+    norm = model.stem.norm
+    assert {each.dtype.name for each in (norm.mean, norm.var)} == {"float32"}
+    assert {each.dtype.name for each in (norm.scale, model.stem.conv.kernel)} == {dtype}
+    np.testing.assert_array_equal(norm.var[...], given["bn1.running_var"].astype("float32"))
+
+
+def test_a_head_that_cannot_be_new_is_not_advised(folder):
+    given = {key: each for key, each in tensors().items() if key not in ("fc.bias", "gamma")}
+    del given["fc.weight"]
+    write(folder / "a.safetensors", given)
+    for classes, words in ((None, "Use classes=3 for a new head"), (3, "is in tiny alone")):
+        with pytest.raises(InputError, match=words) as error:
+            models.load("tiny", folder / "a.safetensors", classes=classes)
+        assert ("Use" in str(error.value)) == (classes is None)
+
+
+def test_the_names_in_torchvisions_file_of_densenet_are_its_own_with_another_dot():
+    names = NETWORKS["densenet121"].names
+    model = nnx.eval_shape(lambda: DenseNet((32, 32, 3), 5, (1, 2, 1, 1), rngs=nnx.Rngs(0)))
+    renamed = {
+        re.sub(r"^(.*denselayer\d+\.(?:norm|conv))([12]\.\w+)$", r"\1.\2", key): place.shape
+        for key, place in places(model, "torchvision", names).items()
+    }
+    assert renamed["features.denseblock2.denselayer2.norm.2.running_var"] == (128,)
+    found = places(model, "torchvision_file", names)
+    assert {key: place.shape for key, place in found.items()} == renamed
+
+
+def test_arguments_of_another_type_are_refused_by_name(folder):
+    path = folder / "a.safetensors"
+    write(path, tensors())
+    before = path.read_bytes()
+    for arguments, words in (
+        ({"path": None}, "load: path must be a path, got None"),
+        ({"input_shape": 28}, r"load: input_shape must be \(\*spatial, C\), such as .*, got 28"),
+        ({"input_shape": "4x3x2"}, "load: input_shape must be .*, got '4x3x2'"),
+        ({"rngs": 0}, r"load: rngs must be nnx.Rngs, such as nnx.Rngs\(0\), got 0"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            models.load(**{"name": "tiny", "path": path} | arguments)
+    with pytest.raises(TypeError, match="save: path must be a path, got None"):
+        models.save(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), None)
+    with pytest.raises(TypeError, match="save: model must be a Flax NNX module, got dict"):
+        models.save({"a": 1}, path)
+    with pytest.raises(InputError, match="save: the List has no parameters or running statistics"):
+        models.save(nnx.List([]), path)
+    with pytest.raises(InputError, match="save: the model is not tiny: they differ in 17 var"):
+        models.save(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), path, name="tiny")
+    assert path.read_bytes() == before
 
 
 def test_arguments_that_mean_nothing_are_refused(folder):
@@ -307,14 +370,21 @@ SMALL = ("vgg11_bn", "resnet18", "regnet_y_400mf", "mobilenet_v3_small", "convne
 """Networks of several families whose shapes take a second."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in SMALL else pytest.mark.slow)
-        for name, network in NETWORKS.items()
-        if network.names
-    ],
-)
+def every(quick):
+    marks = {name: () if name in quick else pytest.mark.slow for name in NETWORKS}
+    return [pytest.param(name, marks=each) for name, each in marks.items()]
+
+
+@pytest.mark.parametrize("name", every(("vgg11_bn", "unet")))
+def test_compare_finds_the_rules_of_a_network_among_all(name):
+    network, model = NETWORKS[name], published_model(name)
+    assert _named(model, {"weight"}, None)
+    for names in network.names:
+        keys = set(places(model, names, network.names))
+        assert set(_named(model, keys, None)) == keys
+
+
+@pytest.mark.parametrize("name", every(SMALL))
 def test_names_and_layouts_of_a_network_are_one_to_one(name):
     network, model = NETWORKS[name], published_model(name)
     ours = {path: each.get_value().shape for path, each in variables(model).items()}

@@ -1,5 +1,6 @@
 """A run that begins with the weights of a file: they are there, and only the head is new."""
 
+import gc
 import hashlib
 import json
 from dataclasses import replace
@@ -11,12 +12,12 @@ from flax import nnx
 from jaxcnn.data import Dataset
 from jaxcnn.errors import InputError
 from jaxcnn.models import build, save
-from jaxcnn.models.weights.files import read, write
+from jaxcnn.models.weights.files import WeightsFile, read, write
 from jaxcnn.models.weights.names import variables
 from jaxcnn.train import Run, Saved, Started, TrainConfig, fit, resume
 from jaxcnn.train.record import DataRecord
 from jaxcnn.train.run import require_new
-from jaxcnn.train.start import WEIGHTS, start_again
+from jaxcnn.train.start import WEIGHTS, Start, start_again
 from tests.models.tiny import register
 from tests.train.runs import StopError, stop
 from tests.train.small import CLASSES, SHAPE, arrays_of, net, small_data
@@ -45,16 +46,19 @@ def file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(file, data, tmp_path_factory):
     """A run, the notes that it began with, and its variables before the first step."""
-    folder, notes, begun = tmp_path_factory.mktemp("whole"), [], {}
+    folder, notes, begun, kept = tmp_path_factory.mktemp("whole"), [], {}, []
 
     def keep(event):
         if isinstance(event, Started):
             notes.extend(event.notes)
         if isinstance(event, Saved) and not event.step:
             begun.update(trained(folder))
+            kept.extend(each for each in gc.get_objects() if type(each) in (Start, WeightsFile))
 
     config = replace(CONFIG, weights=file[0])
-    return fit(None, data, config, folder=folder, callbacks=[keep]), notes, begun
+    result = fit(None, data, config, folder=folder, callbacks=[keep])
+    assert not kept  # the arrays of the file are not held while the run trains
+    return result, notes, begun
 
 
 def trained(folder):

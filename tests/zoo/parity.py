@@ -17,7 +17,7 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from jaxcnn.models.weights.names import from_torch, to_torch, torch_name, variables
+from jaxcnn.models.weights.names import from_torch, places, to_torch, torch_name, variables
 from tests.models.formula import weight
 
 if TYPE_CHECKING:
@@ -93,9 +93,16 @@ def give(state: dict[str, torch.Tensor], model: nnx.Module, rules: Rules) -> Non
     """Gives the model the weights of PyTorch; every name on both sides must have a partner."""
     ours = variables(model)
     names = {torch_name(path, rules): path for path in ours}
-    theirs = {name for name in state if not name.endswith("num_batches_tracked")}
+    theirs = {
+        name: tuple(value.shape)
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
     assert len(names) == len(ours), "two variables have one name"
-    assert set(names) == theirs, f"left over: {sorted(set(names) ^ theirs)[:20]}"
+    assert set(names) == set(theirs), f"left over: {sorted(set(names) ^ set(theirs))[:20]}"
+    expected = {name: place.shape for name, place in places(model, "", {"": rules}).items()}
+    wrong = {name: (expected[name], theirs[name]) for name in names}
+    assert not {name: each for name, each in wrong.items() if each[0] != each[1]}
     for name, path in names.items():
         variable = ours[path]
         value = from_torch(state[name].detach().numpy(), path, variable.shape)

@@ -15,7 +15,7 @@ from jaxcnn.errors import InputError
 from jaxcnn.models import compare, load, residual
 from jaxcnn.models.network import Chain
 from jaxcnn.models.weights.files import write
-from jaxcnn.models.weights.names import from_torch, torch_name, variables
+from jaxcnn.models.weights.names import from_torch, to_torch, torch_name, variables
 from jaxcnn.nn import (
     AvgPool,
     BatchNorm,
@@ -209,6 +209,7 @@ def test_a_network_that_stops_is_compared_up_to_there():
     assert [row.name for row in found.rows] == ["first"]
     assert found.first.reasons == ("padding (1, 1) here, (0, 0) there",)
     assert found.notes[0].startswith("PyTorch's stops, RuntimeError: ")
+    assert found.notes[0].endswith("; the images are (2, 13, 10, 4)")
 
 
 def test_layers_without_a_counterpart_are_listed():
@@ -255,7 +256,88 @@ def test_the_rules_of_a_network_of_the_package_are_found():
     assert first.reasons == ("padding (1, 1) here, (0, 0) there",)
 
 
+class Calling(nnx.Module):
+    """A convolution and a pool that are called twice, and what is done between them."""
+
+    def __init__(self, between, activation="linear"):
+        rngs = nnx.Rngs(0)
+        self.conv = Conv(4, 4, (3, 3), padding=1, activation=activation, rngs=rngs)
+        self.norm = BatchNorm(4, rngs=rngs)
+        self.pool = MaxPool((2, 2), stride=1)
+        self.between = between
+
+    def __call__(self, x):
+        y = self.pool(self.norm(self.between(self.conv(x))))
+        return self.pool(self.conv(y))
+
+
+class NormAct(nn.BatchNorm2d):
+    """A norm whose activation is its submodule, as timm's."""
+
+    def __init__(self, channels, act):
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), act
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+class TheirCalls(nn.Module):
+    def __init__(self, ours, between, act=None, after=lambda y: y):
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2, 1)
+        self.norm = NormAct(4, act or nn.Identity())
+        self.between, self.after = between, after
+        for path, variable in variables(ours).items():
+            value = torch.tensor(to_torch(variable[...], path))
+            self.state_dict()[torch_name(path, ())].copy_(value)
+
+    def forward(self, x):
+        y = self.pool(self.norm(self.between(self.conv(x))))
+        return self.after(self.pool(self.after(self.conv(y))))
+
+
+def test_a_layer_that_is_called_twice_has_two_rows():
+    ours = Calling(nnx.relu)
+    found = compare(ours, TheirCalls(ours, torch.relu), IMAGES, rules=())
+    assert [row.name for row in found.rows] == [
+        *("conv", "norm", "pool", "conv", "pool", "TheirCalls")
+    ]
+    assert found.first is None
+    found = compare(ours, TheirCalls(ours, torch.relu, after=lambda y: 2 * y), IMAGES, rules=())
+    assert [row.differs for row in found.rows] == [False, False, False, False, True, True]
+
+
+def test_a_norm_is_compared_before_the_activation_in_it():
+    ours = Calling(nnx.tanh)
+    theirs = TheirCalls(ours, torch.tanh, nn.ReLU(inplace=True))
+    found = compare(ours, theirs, IMAGES, rules=()).first
+    assert found.reasons == ("after norm (norm) comes linear here, relu there",)
+    theirs.norm.eps = 1e-3
+    found = compare(ours, theirs, IMAGES, rules=()).first
+    assert (found.name, found.reasons) == ("norm", ("epsilon 1e-05 here, 0.001 there",))
+
+
+@pytest.mark.parametrize(
+    ("between", "theirs", "reason"),
+    [
+        (lambda y: 2 * y, torch.relu, "its input is another already, though conv (conv) gives"),
+        (lambda y: y, torch.tanh, "after conv (conv) comes relu here, tanh there"),
+    ],
+)
+def test_what_is_between_two_layers_is_named_only_if_it_is_known(between, theirs, reason):
+    ours = Calling(between, activation="relu")
+    found = compare(ours, TheirCalls(ours, theirs), IMAGES, rules=()).first
+    assert found.name == "norm"
+    assert found.reasons[0].startswith(reason)
+
+
 def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(TypeError, match=r"model must be a Flax NNX module, got int"):
+        compare(3, THEIRS, IMAGES)
+    for images in ("abc", [[1, 2], [3]]):
+        with pytest.raises(TypeError, match=r"images must be an array \(N, \*spatial, C\) of num"):
+            compare(MODEL, THEIRS, images)
     with pytest.raises(TypeError, match=r"torch_model must be a torch.nn.Module, got int"):
         compare(MODEL, 3, IMAGES)
     with pytest.raises(InputError, match=r"images must be a batch .*, got the shape \(3, 3\)"):

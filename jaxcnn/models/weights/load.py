@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jaxcnn.errors import Advice, InputError, error_prefix
-from jaxcnn.geometry.check import choice, integer
+from jaxcnn.geometry.check import choice, integer, is_sequence
 from jaxcnn.geometry.text import format_count, format_shape
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.files import read, write
 from jaxcnn.models.weights.match import Matched, Recognized, match, recognize, size_in_file
-from jaxcnn.models.weights.names import OWN, Place, places, to_torch, variables
+from jaxcnn.models.weights.names import OWN, Place, places, replaced, to_torch, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +34,12 @@ class Origin:
       name: the network's name.
       counts: PyTorch's counts of batches, by the paths of running means, which :func:`save` writes
         again; None if the file was one of jaxcnn's own names, which has no place for them.
+      narrow: the dtypes of 16 bits that running statistics had in the file, by their paths.
     """
 
     name: str
     counts: tuple[tuple[str, int], ...] | None
+    narrow: tuple[tuple[str, str], ...] = ()
 
 
 @suggest_keywords
@@ -56,9 +58,16 @@ def load(
     for. PyTorch's counts of batches, ``num_batches_tracked``, have no variable; the model keeps
     them for :func:`save`.
 
-    Variables have the dtype of the file. The network expects images that are normalised as those
-    with which it was trained: for weights of ImageNet usually (x/255 - mean)/std with the mean
-    (0.485, 0.456, 0.406) and the standard deviation (0.229, 0.224, 0.225).
+    Names and shapes do not show all of a network: timm's tf_efficientnet_b0 has those of
+    efficientnet_b0, but another padding and epsilon. timm's models are those of the same name,
+    without a prefix such as ``tf_``, and mobilenetv2_100 for mobilenet_v2, regnety_004 for
+    regnet_y_400mf. :func:`compare` shows whether a network computes what the other does.
+
+    Variables have the dtype of the file; only running statistics of 16 bits become float32, because
+    training would round each change of them away, and :func:`save` rounds them again. The network
+    expects images that are normalised as those with which it was trained: for weights of ImageNet
+    usually (x/255 - mean)/std with the mean (0.485, 0.456, 0.406) and the standard deviation
+    (0.229, 0.224, 0.225).
 
     Args:
       name: one of :func:`jaxcnn.models.names`.
@@ -76,9 +85,11 @@ def load(
       InputError: (a ValueError) if the file cannot be read, or if it does not fit: a list of all
         keys and variables that have no counterpart or another shape, each with the nearest
         candidate.
+      TypeError: if an argument has the wrong type.
       MissingExtraError: (an ImportError) without the extra ``weights``.
 
     >>> import tempfile
+    >>> import jax.numpy as jnp
     >>> from jaxcnn import models
     >>> folder = tempfile.mkdtemp()
     >>> models.save(models.digits((28, 28, 1), 10, rngs=nnx.Rngs(1)), f"{folder}/a.safetensors")
@@ -88,7 +99,15 @@ def load(
     """
     with error_prefix("load"):
         network = _network(name)
+        _require_path(path)
+        if input_shape is not None and not is_sequence(input_shape):
+            raise TypeError(
+                f"input_shape must be (*spatial, C), such as {network.input_shape}, got "
+                f"{input_shape!r}"
+            )
         shape = tuple(network.input_shape if input_shape is None else input_shape)
+        if rngs is not None and not isinstance(rngs, nnx.Rngs):
+            raise TypeError(f"rngs must be nnx.Rngs, such as nnx.Rngs(0), got {rngs!r}")
         if classes is not None:
             classes = integer("classes", classes, least=1)
     key = (nnx.Rngs(0) if rngs is None else rngs).params()
@@ -100,7 +119,7 @@ def load(
     classes, found = wanted.find(read(path))
     # Compiled as one program, in which nothing draws the numbers that the file replaces.
     model = nnx.jit(lambda values: _with(make(shape, classes), values))(found.values)
-    model.origin = Origin(name, found.counts)  # pyright: ignore[reportAttributeAccessIssue]
+    model.origin = Origin(name, found.counts, found.narrow)  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
@@ -116,12 +135,13 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
       path: a path that ends in ``.safetensors``; replaced when the new file is whole.
       names: "jaxcnn" for the paths and layouts of any module; or, for a network of the package,
         whose names and layouts the file has: "torchvision", "timm" or "huggingface".
-      name: one of :func:`jaxcnn.models.names`, for the names of others; None for that with which
-        the model was loaded.
+      name: one of :func:`jaxcnn.models.names`, which the model must be, for the names of others;
+        None for that with which the model was loaded.
 
     Raises:
       InputError: (a ValueError) if there are no such names, if the model is no such network, or if
-        the file cannot be written.
+        the file cannot be written, or if the model has no variables.
+      TypeError: if an argument has the wrong type.
       MissingExtraError: (an ImportError) without the extra ``weights``.
 
     >>> import tempfile
@@ -133,6 +153,12 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
     """
     origin: Origin | None = getattr(model, "origin", None)
     with error_prefix("save"):
+        if not isinstance(model, nnx.Module):
+            raise TypeError(f"model must be a Flax NNX module, got {type(model).__name__}")
+        _require_path(path)
+        found = variables(model)
+        if not found:
+            raise InputError(f"the {type(model).__name__} has no parameters or running statistics")
         name = origin.name if name is None and origin else name
         rules = {} if name is None else _network(name).names
         if names != OWN and name is None:
@@ -141,14 +167,15 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
                 f'name="{next(iter(NETWORKS))}", or use names="{OWN}" for any module'
             )
         names = choice("names", names, (OWN, *rules))
-        if names != OWN and (origin is None or origin.name != name):
-            _require_network(model, str(name))
+        if name is not None and (origin is None or origin.name != name):
+            _require_network(model, name)
     kept = None if origin is None or origin.counts is None else dict(origin.counts)
-    found, tensors = variables(model), {}
+    narrow, tensors = dict(origin.narrow if origin else ()), {}
     for key, place in places(model, names, rules).items():
-        value = found[place.path].get_value()
+        value = np.asarray(found[place.path].get_value())
+        value = value.astype(narrow.get(place.path, value.dtype))
         own = names == OWN
-        tensors[key] = np.asarray(value) if own else to_torch(value, place.path, place.shape)
+        tensors[key] = value if own else to_torch(value, place.path, place.shape)
         if place.count and (kept is None or place.path in kept):
             tensors[place.count] = np.array((kept or {}).get(place.path, 0), np.int64)
     write(path, tensors)
@@ -157,17 +184,6 @@ def save(model: nnx.Module, path: Path | str, *, names: str = OWN, name: str | N
 def _with(model: nnx.Module, values: Mapping[str, Any]) -> nnx.Module:
     nnx.update(model, replaced(nnx.state(model), values))
     return model
-
-
-def replaced(state: nnx.State, values: Mapping[str, Any]) -> nnx.State:
-    """The state with other values for the variables whose dotted paths ``values`` has."""
-    return nnx.from_flat_state(
-        [
-            (path, variable.replace(jnp.asarray(values[dotted])) if dotted in values else variable)
-            for path, variable in nnx.to_flat_state(state)
-            for dotted in [".".join(map(str, path))]
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -216,7 +232,8 @@ class Wanted:
             _, channels = self._size(found, model, shape[-1], wider, classes)
             if channels not in (None, shape[-1]):
                 return [self.channels((*shape[:-1], channels))]
-            return [f"classes={classes} for a new head"] if head and without else []
+            new_head = head and without and self.classes is None
+            return [f"classes={classes} for a new head"] if new_head else []
 
         built = f" for {format_shape(shape)} and {format_count(classes, 'output')}"
         return classes, match(
@@ -243,6 +260,11 @@ class Wanted:
         except InputError:  # a function of a person's that makes one network alone
             return (), None
         return size_in_file(found, self._places(model, found), self._places(larger, found), size)
+
+
+def _require_path(path: Any) -> None:
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"path must be a path, got {path!r}")
 
 
 def _network(name: str) -> Published:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import nnx
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.text import format_count
@@ -15,9 +17,6 @@ from jaxcnn.models.weights.names import OWN, from_torch, places, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-
-    import numpy as np
-    from flax import nnx
 
     from jaxcnn.errors import Advice
     from jaxcnn.models.published import Rules
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST = 20
 """The number of faults that a message lists."""
+
+SINGLE = np.dtype(np.float32)
 
 SAME_SHAPE = 0.25
 """What an equal shape adds to the likeness of two names, which is from 0 to 1."""
@@ -56,9 +57,11 @@ class Matched:
 
     Attributes:
       names: whose names the file has.
-      values: by the paths of variables, in the model's layout and the file's dtype.
+      values: by the paths of variables, in the model's layout and the file's dtype; running
+        statistics of 16 bits in float32.
       new: paths of the variables that are not taken from the file.
       counts: PyTorch's counts of batches, by the paths of running means; None among jaxcnn's names.
+      narrow: the dtypes in the file of running statistics of 16 bits, by their paths.
       notes: how the file was read, in words.
     """
 
@@ -66,6 +69,7 @@ class Matched:
     values: Mapping[str, np.ndarray]
     new: tuple[str, ...]
     counts: tuple[tuple[str, int], ...] | None
+    narrow: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -176,10 +180,13 @@ def match(
     ]
     _refuse(found, faults, f"{what}{size}", advice)
     ours = variables(model)
-    values = {}
+    values, narrow = {}, []
     for key, place in expected.items():
         shape = tuple(ours[place.path].get_value().shape)
         tensor = tensors[key]
+        if isinstance(ours[place.path], nnx.BatchStat) and tensor.dtype.itemsize < SINGLE.itemsize:
+            narrow.append((place.path, tensor.dtype.name))
+            tensor = tensor.astype(SINGLE)
         values[place.path] = tensor if found.names == OWN else from_torch(tensor, place.path, shape)
     below = [f"all below {found.prefix[:-1]!r}"] if found.prefix else []
     numbers = tuple((means[key], int(count)) for key, count in counts.items())
@@ -188,6 +195,7 @@ def match(
         values,
         tuple(new),
         None if found.names == OWN else numbers,
+        tuple(narrow),
         (*found.file.notes, *below),
     )
 
@@ -245,15 +253,17 @@ def _nearest(key: str, shape: tuple[int, ...], candidates: Shapes) -> str | None
 def _dtype_faults(
     tensors: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]
 ) -> Iterator[str]:
-    """A fault for each tensor of a dtype that the model would not keep."""
+    """A fault for each tensor of a dtype that the model would not keep; one for all in float64."""
+    wide = [key for key, tensor in tensors.items() if tensor.dtype == jnp.float64]
+    if wide and not jax.config.read("jax_enable_x64"):
+        others = f" and {len(wide) - 1} more are" if len(wide) > 1 else " is"
+        yield (
+            f"{wide[0]}{others} float64 in the file, which JAX would round; set JAX_ENABLE_X64=1 "
+            f"in the environment, or save the weights as float32"
+        )
     for key, tensor in tensors.items():
         if not jnp.issubdtype(tensor.dtype, jnp.floating):
             yield f"{key} is {tensor.dtype} in the file, not a float; save the weights as floats"
-        elif tensor.dtype == jnp.float64 and not jax.config.read("jax_enable_x64"):
-            yield (
-                f"{key} is float64 in the file, which JAX would round; type "
-                f"jax.config.update('jax_enable_x64', True) first, or save the weights as float32"
-            )
     for key, count in counts.items():
         if count.dtype != jnp.int64 or count.shape:
             yield f"{key} is {count.dtype} {count.shape} in the file, not one int64"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -62,6 +63,23 @@ def variables(model: nnx.Module) -> dict[str, nnx.Variable]:
     """
     found = nnx.to_flat_state(nnx.state(model, (nnx.Param, nnx.BatchStat)))
     return {".".join(map(str, path)): variable for path, variable in found}
+
+
+def replaced(state: nnx.State, values: Mapping[str, Any]) -> nnx.State:
+    """The state with other values for the variables whose dotted paths ``values`` has.
+
+    >>> from jaxcnn.nn import Dense
+    >>> state = nnx.state(Dense(1, 2, rngs=nnx.Rngs(0)))
+    >>> replaced(state, {"bias": np.ones(2, "float32")})["bias"][...]
+    Array([1., 1.], dtype=float32)
+    """
+    return nnx.from_flat_state(
+        [
+            (path, variable.replace(jnp.asarray(values[dotted])) if dotted in values else variable)
+            for path, variable in nnx.to_flat_state(state)
+            for dotted in [".".join(map(str, path))]
+        ]
+    )
 
 
 def torch_name(path: str, rules: Rules) -> str:
