@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``, and moves it there when the block succeeds.
 
-    If the block raises, the temporary file is deleted and ``path`` stays as it was.
+    If the block or the move fails, the temporary file is deleted and ``path`` stays as it was.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -30,10 +30,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    temporary.replace(path)
 
 
 @contextmanager

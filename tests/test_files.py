@@ -24,6 +24,14 @@ def test_atomic_write_replaces_a_file_only_if_the_block_succeeds(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_move_that_fails_leaves_no_temporary_file(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"), atomic_write(path) as temporary:
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 HOLD = """
 import os, pathlib, sys, time
 from jaxcnn.files import lock

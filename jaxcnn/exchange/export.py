@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,15 @@ from jaxcnn.errors import InputError
 from jaxcnn.exchange import stablehlo
 from jaxcnn.exchange.onnx_out import file as onnx_file
 from jaxcnn.exchange.source import Source, source_of
-from jaxcnn.exchange.vectors import KEPT, SEED, Vectors, vectors_of
+from jaxcnn.exchange.vectors import KEPT, Vectors, drawn_of, images_of, vectors_of
 from jaxcnn.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jax.typing import DTypeLike
+
+    from jaxcnn.exchange.vectors import Run
 
 SUFFIXES = (".onnx", ".stablehlo")
 
@@ -64,27 +68,34 @@ def export(
         images: (N, *input_shape)
 
     The model is traced in evaluation mode, and not changed. Before the file is put in place, its
-    outputs for two batches of random images are compared with the model's; the difference must be
-    one that rounding explains. A file that was there stays if anything fails.
+    outputs for two batches of random images are compared with the model's on the CPU; the
+    difference must be one that rounding explains. The same comparison is made with parameters drawn
+    at random, because those that are zero hide a part of the program. A file that was there stays
+    if the comparison or the writing fails.
 
     A file ``.onnx`` (opset 19) is run by ONNX Runtime, TensorRT, OpenVINO and others. The arrays
-    have the names of the model's parameters. bfloat16 becomes float32. Needs the extra ``onnx``.
+    have the names of the model's parameters, and the nodes that multiply by them those of the
+    layers. bfloat16 becomes float32. For NaN, and for windows of -inf alone, maxima of ONNX Runtime
+    may differ from JAX's. Needs the extra ``onnx``.
 
     A file ``.stablehlo`` has the program for CPUs, CUDA and TPUs, and is loaded by
     ``jax.export.deserialize(Path(path).read_bytes())`` where JAX is, without jaxcnn.
 
-    An ONNX file holds the metadata: classes, mean and std, layout, version, and the test vectors
-    (``test_vectors``). Those of ``FILE.stablehlo`` are in ``FILE.stablehlo.json``, because the
-    format has no place for them.
+    An ONNX file holds the metadata: classes, mean and std, layout if the images have one, version,
+    and the test vectors (``test_vectors``). Those of ``FILE.stablehlo`` are in
+    ``FILE.stablehlo.json``, because the format has no place for them. Both files are complete
+    before the first is put in place; ``sha256`` in the second is the digest of the first.
 
     Args:
       model: a Flax NNX module, a callable pytree such as an Equinox module, or a function of one
         array. It takes a batch, or one example.
       input_shape: the shape of one example, as the model expects it.
       path: the file, whose name ends in ``.onnx`` or ``.stablehlo``.
-      dtype: the dtype of the images.
+      dtype: the dtype of the images. float64 can be exported to ``.stablehlo`` alone, because ONNX
+        Runtime has no convolution of it.
       layout: that of the file's input and outputs: ``"nhwc"`` as the model has them, or ``"nchw"``,
-        with the channels of images and maps moved from the last axis to the second.
+        with the last axis of the images, and of every output of more than two axes, moved to the
+        second place.
       fold: whether constants that are added to a convolution's channels, or multiply them, become
         part of its kernel and bias, as batch normalisation does; for ONNX.
       input_name: the name of the input.
@@ -95,7 +106,8 @@ def export(
 
     Raises:
       InputError: (a ValueError) if the model does not accept such images; if a primitive of its
-        program has no form in ONNX (names it and its place); if the outputs differ; or if the file
+        program has no form in the format (names it and its place); if the outputs differ, are not
+        finite, or change so much by rounding that a comparison decides nothing; or if the file
         cannot be written.
 
     >>> import tempfile
@@ -112,6 +124,10 @@ def export(
         raise InputError(f"{path} must end in {' or '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder; create it, or name another")
+    beside = path.with_name(f"{path.name}.json")
+    for file in (path, beside):
+        if file.is_dir():
+            raise InputError(f"{file} is a folder; name another file")
     source = source_of(model, input_shape, dtype, layout)
     if output_names is not None:
         source = _named(source, output_names)
@@ -120,30 +136,44 @@ def export(
     vectors = vectors_of(source)
     metadata = {
         "jaxcnn_version": __version__,
-        "layout": layout,
-        "test_vectors": _recorded(source, vectors),
-        **({"classes": list(classes)} if classes else {}),
-        **({"mean": list(mean), "std": list(std)} if mean or std else {}),
-    }
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in metadata.items()
+        **({"layout": layout} if len(source.images.shape) > 2 else {}),
+        "test_vectors": _recorded(vectors),
+        **({"classes": list(map(str, classes))} if len(classes) else {}),
+        **{
+            name: [float(each) for each in numbers]
+            for name, numbers in (("mean", mean), ("std", std))
+            if len(numbers)
+        },
     }
     operators: Counter[str] = Counter()
+
+    def write(source: Source, temporary: Path) -> Run:
+        if path.suffix == ".stablehlo":
+            stablehlo.write(source, temporary)
+            return stablehlo.runner(temporary)
+        graph = onnx_file.graph_of(source, input_name, folded=fold)
+        operators.clear()
+        operators.update(node.operator for node in graph.nodes)
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in metadata.items()
+        }
+        onnx_file.write(graph, source, texts, temporary)
+        return onnx_file.runner(temporary)
+
     try:
-        with atomic_write(path) as temporary:
-            if path.suffix == ".onnx":
-                graph = onnx_file.graph_of(source, input_name, folded=fold)
-                operators.update(node.operator for node in graph.nodes)
-                onnx_file.write(graph, source, texts, temporary)
-                run = onnx_file.runner(temporary)
-            else:
-                stablehlo.write(source, temporary)
-                run = stablehlo.runner(temporary)
-            difference = vectors.require(run, source.names)
-            if path.suffix == ".stablehlo":
-                with atomic_write(path.with_name(f"{path.name}.json")) as beside:
-                    beside.write_text(json.dumps(metadata, indent=1) + "\n")
+        with ExitStack() as files:
+            metadata_file = path.suffix == ".stablehlo" and files.enter_context(
+                atomic_write(beside)
+            )
+            temporary = files.enter_context(atomic_write(path))
+            difference = 0.0
+            for each, wanted in (drawn_of(source, vectors), (source, vectors)):
+                difference = max(difference, wanted.require(write(each, temporary)))
+            if metadata_file:
+                digest = sha256(temporary.read_bytes()).hexdigest()
+                text = json.dumps({"sha256": digest, **metadata}, indent=1)
+                metadata_file.write_text(text + "\n")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); name another") from None
     outputs = zip(source.names, source.outputs, strict=True)
@@ -169,15 +199,12 @@ def _sizes(type_: Any) -> tuple[int | str, ...]:
     return tuple(size if isinstance(size, int) else str(size) for size in type_.shape)
 
 
-def _recorded(source: Source, vectors: Vectors) -> dict[str, Any]:
+def _recorded(vectors: Vectors) -> dict[str, Any]:
     """How to check the file again: the images' rule, and some numbers of each output."""
-    images, outputs = vectors.images[-1], vectors.outputs[-1]
+    images = vectors.images[-1]
     recorded = {}
-    for name, output, most in zip(source.names, outputs, vectors.tolerances, strict=True):
+    for name, output in vectors.outputs[-1].items():
         step = max(1, -(-output.size // KEPT))
-        values = np.asarray(output).astype(np.float64).reshape(-1)[::step].tolist()
-        recorded[name] = {"step": step, "values": values, "tolerance": most}
-    return {
-        "images": f"numpy.random.default_rng({SEED}).standard_normal({images.shape})",
-        "outputs": recorded,
-    }
+        values = output.astype(np.float64).reshape(-1)[::step].tolist()
+        recorded[name] = {"step": step, "values": values, "tolerance": vectors.tolerances[name]}
+    return {"images": images_of(images.shape, images.dtype)[1], "outputs": recorded}

@@ -15,7 +15,7 @@ from jaxcnn.geometry.check import choice
 from jaxcnn.inspect.program import checked, closed_over, first_line, split_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from jax.typing import DTypeLike
 
@@ -28,11 +28,10 @@ class Source:
 
     Attributes:
       call: (arrays, images) -> a list of arrays.
-      arrays, paths: the model's arrays, and their names.
+      arrays, paths: the arrays that the model has or closes over, and their names; some have none.
       images: shape and dtype of the images; the first size is symbolic.
       outputs: shapes and dtypes of the outputs.
       names: the name of each output.
-      closed_over: the names of other arrays of the model, by their ``id``.
     """
 
     call: Callable[[list[Any], Any], list[Any]]
@@ -41,7 +40,6 @@ class Source:
     images: jax.ShapeDtypeStruct
     outputs: tuple[jax.ShapeDtypeStruct, ...]
     names: tuple[str, ...]
-    closed_over: Mapping[int, str]
 
     @property
     def batch(self) -> Any:
@@ -59,15 +57,16 @@ def source_of(
     """
     layout = choice("layout", layout, LAYOUTS)
     shape, dtype = checked(model, input_shape, dtype)
-    inner, arrays, weights = split_model(model)
-    batched = _with_batch(inner, arrays, shape, dtype)
-    trees: list[Any] = []
+    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
+        raise InputError(f"dtype {dtype} is none of images; use one such as float32 or uint8")
+    inner, held, weights = split_model(model)
+    batched = _with_batch(inner, held, shape, dtype)
+    found_paths: list[Any] = []
 
-    def call(arrays: list[Any], images: Any) -> list[Any]:
-        first = layout == "nchw" and len(shape) > 1
-        found = batched(arrays, jnp.moveaxis(images, 1, -1) if first else images)
-        leaves, tree = jax.tree_util.tree_flatten_with_path(found)
-        trees[:] = [tree, [path for path, _ in leaves]]
+    def leaves_of(held: list[Any], images: Any) -> list[Any]:
+        found = batched(held, jnp.moveaxis(images, 1, -1) if layout == "nchw" else images)
+        leaves = jax.tree_util.tree_flatten_with_path(found)[0]
+        found_paths[:] = [path for path, _ in leaves]
         return [
             jnp.moveaxis(jnp.asarray(leaf), -1, 1)
             if layout == "nchw" and np.ndim(leaf) > 2
@@ -75,20 +74,33 @@ def source_of(
             for _, leaf in leaves
         ]
 
+    def call(arrays: list[Any], images: Any) -> list[Any]:
+        """The program, with other arrays in place of those that it closes over."""
+        count = len(held)
+        program = jax.make_jaxpr(leaves_of)(arrays[:count], images)
+        return jax.core.eval_jaxpr(program.jaxpr, arrays[count:], *arrays[:count], images)
+
     sizes = (shape[-1], *shape[:-1]) if layout == "nchw" else shape
     images = jax.ShapeDtypeStruct((*export.symbolic_shape("N"), *sizes), dtype)
     try:
-        outputs = jax.eval_shape(call, arrays, images)
+        program = jax.make_jaxpr(leaves_of)(held, images)
     except Exception as error:  # the model may raise anything
         raise InputError(
             f"the model accepts {sizes}, but not with a number of images that is left open: "
             f"{first_line(error)}; use x.shape[0] for it, "
             f"not len(x) or a number"
         ) from None
-    paths = tuple(weight.name for weight in weights)
     others = {} if weights else closed_over(model)
-    names = tuple(_name(path) or "logits" for path in trees[1])
-    return Source(call, arrays, paths, images, tuple(outputs), names, others)
+    paths = [weight.name for weight in weights]
+    paths += [others.get(id(array), "") for array in program.consts]
+    outputs = tuple(jax.ShapeDtypeStruct(y.shape, y.dtype) for y in program.out_avals)
+    names = tuple(_name(path) or "logits" for path in found_paths)
+    if not names or len(set(names)) < len(names):
+        raise InputError(
+            f"the model returns outputs with the names {names}; use one array, or arrays with "
+            f"different names"
+        )
+    return Source(call, [*held, *program.consts], tuple(paths), images, outputs, names)
 
 
 def _with_batch(

@@ -234,7 +234,9 @@ def resnet152(input_shape: Sequence[int], classes: int | None = 1000, *, rngs: n
 def resnext50_32x4d(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
-    """ResNeXt: :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
+    """ResNeXt: a :func:`resnet50` with 3x3 convolutions of 32 groups, twice as wide.
+
+    It is called as :func:`resnet18`.
 
     It is called as :func:`resnet18`.
 
@@ -248,7 +250,9 @@ def resnext50_32x4d(
 def wide_resnet50_2(
     input_shape: Sequence[int], classes: int | None = 1000, *, rngs: nnx.Rngs
 ) -> ResNet:
-    """Wide ResNet: :func:`resnet50` with 3x3 convolutions twice as wide.
+    """Wide ResNet: a :func:`resnet50` with 3x3 convolutions twice as wide.
+
+    It is called as :func:`resnet18`.
 
     It is called as :func:`resnet18`.
 

@@ -23,10 +23,22 @@ def of_images(name):
     if name == "max_unpool":
         window = CALLS["max_pool_with_indices"][1]
         return lambda x: call(*ops.max_pool_with_indices(x, **window)), (8, 8, 4), dtype
-    if name in BATCHED:  # a second array of the batch
-        size = shapes[1][1]
-        return lambda x: call(x, x[:, :size] * 2, *rest[1:]), shapes[0][1:], dtype
+    if name in BATCHED:
+        return lambda x: call(x, *_of_batch(x, name, rest)), shapes[0][1:], dtype
     return lambda x: call(x, *rest), shapes[0][1:], dtype
+
+
+def _of_batch(x, name, arrays):
+    """The other arrays; those with a batch axis depend on x."""
+    found = list(arrays)
+    for place in BATCHED[name]:
+        if place:
+            shape = CALLS[name][0][place]
+            first = x.reshape(x.shape[0], -1)[:, :1] / 2
+            found[place - 1] = first.reshape(x.shape[0], *(1,) * (len(shape) - 1)) + whole_numbers(
+                (1, *shape[1:]), seed=place
+            )
+    return found
 
 
 SIZES = {1: (12,), 2: (6, 8), 3: (4, 6, 4)}

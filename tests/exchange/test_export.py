@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
@@ -12,8 +13,9 @@ from jax import lax
 
 import jaxcnn
 from jaxcnn import InputError
-from jaxcnn.exchange import vectors
+from jaxcnn.exchange import stablehlo, vectors
 from jaxcnn.exchange.onnx_out import convolution, rules
+from jaxcnn.exchange.source import source_of
 from jaxcnn.nn import Conv
 from tests.exchange.models import SHAPE, Small, assert_test_vectors_hold, wanted
 from tests.exchange.programs import graph_of
@@ -122,13 +124,120 @@ def test_a_program_that_differs_from_the_model_is_an_error_and_leaves_the_old_fi
         value = convolution.convolution(op)
         return op.result(op.node("Add", value.name, op.number(1e-3)), value.axes)
 
+    def shifted_runner(path):
+        run = stablehlo_runner(path)
+        return lambda images: {name: y + 1e-3 for name, y in run(images).items()}
+
+    stablehlo_runner = stablehlo.runner
     monkeypatch.setitem(rules.RULES, "jaxcnn_conv", shifted)
-    if suffix == "stablehlo":
-        monkeypatch.setattr(vectors, "_tolerances", lambda *_: (-1.0, -1.0))
-    with pytest.raises(InputError, match=r"differs from the model's by .*nothing was written"):
+    monkeypatch.setattr(stablehlo, "runner", shifted_runner)
+    with pytest.raises(InputError, match=r"differs from the model's.* by .*nothing was written"):
         jaxcnn.export(model, SHAPE, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_factor_of_two_is_seen_in_narrow_dtypes(tmp_path, monkeypatch, dtype):
+    model = Conv(64, 16, (3, 3), dtype=dtype, param_dtype=dtype, rngs=nnx.Rngs(0))
+
+    def doubled(op):
+        value = convolution.convolution(op)
+        return op.result(op.node("Mul", value.name, op.number(1.5)), value.axes)
+
+    monkeypatch.setitem(rules.RULES, "jaxcnn_conv", doubled)
+    with pytest.raises(InputError, match="differs from the model's"):
+        jaxcnn.export(model, (4, 4, 64), tmp_path / "narrow.onnx", dtype=dtype)
+
+
+def test_what_a_head_of_zeros_hides_is_seen(tmp_path, monkeypatch):
+    class Hidden(nnx.Module):
+        def __init__(self):
+            self.conv = Conv(3, 4, (3, 3), rngs=nnx.Rngs(0))
+            self.head = nnx.Linear(4, 5, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
+
+        def __call__(self, x):
+            return self.head(jax.nn.relu(self.conv(x)).mean((1, 2)))
+
+    monkeypatch.setitem(rules.RULES, "max", lambda op: op.values[0])
+    with pytest.raises(InputError, match="with parameters drawn at random"):
+        jaxcnn.export(Hidden(), SHAPE, tmp_path / "hidden.onnx")
+
+
+def test_closed_over_weights_explain_a_difference():
+    """Two sums that nearly cancel, of images that have no roundings of their own."""
+    draws = np.random.default_rng(0)
+    one = draws.standard_normal((3000, 4)).astype("float32")
+    other = one * (1 + 0.01 * draws.standard_normal((3000, 4)).astype("float32"))
+
+    def function(x):
+        x = x.astype("float32") / 255
+        return x @ one - x @ other
+
+    found = vectors.vectors_of(source_of(function, (3000,), "uint8", "nhwc"))
+    assert found.tolerances["logits"] > 1e-4 * abs(found.outputs[0]["logits"]).max()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        (lambda x: {"good": x, "bad": x / 0}, "bad of the model is not finite"),
+        (lambda x: jnp.sin(x * 1e9), "decides nothing"),
+        (lambda x: None, "names \\(\\)"),
+        (lambda x: {"a": {"b": x}, "a.b": 2 * x}, "different names"),
+    ],
+)
+def test_a_model_whose_comparison_shows_nothing_is_refused(tmp_path, outputs, reason):
+    with pytest.raises(InputError, match=reason):
+        jaxcnn.export(outputs, (3,), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_integers_may_differ_where_rounding_changes_them():
+    """Classes of pixels whose two best logits are nearly equal."""
+    kernel = np.repeat(np.random.default_rng(0).standard_normal((64, 1)), 2, 1).astype("float32")
+    kernel[:, 1] *= 1 + 1e-3 * np.sign(np.random.default_rng(1).standard_normal(64))
+    classes = source_of(lambda x: jnp.argmax(x @ kernel, -1), (32, 32, 64), "float32", "nhwc")
+    found = vectors.vectors_of(classes)
+    assert 0 < found.tolerances["logits"] < 0.1
+    largest = source_of(lambda x: jnp.argmax(x, -1), (32, 32, 64), "float32", "nhwc")
+    found = vectors.vectors_of(largest)
+    assert found.tolerances["logits"] == 0
+
+
+def test_the_rule_of_the_test_images_gives_them():
+    for dtype in ("float32", "float16", "uint8", "int32", "bool"):
+        images, rule = vectors.images_of((2, 5, 3), dtype)
+        np.testing.assert_array_equal(images, eval(rule, {"numpy": np}), strict=True)
+
+
+def test_nodes_have_the_names_of_their_layers(exported):
+    names = {node.op_type: node.name for node in onnx.load(exported[0]).graph.node}
+    assert (names["Conv"], names["MatMul"]) == ("conv", "head")
+
+
+def test_a_layer_that_is_called_twice_names_two_nodes(tmp_path):
+    layer = Conv(3, 3, (3, 3), padding=1, rngs=nnx.Rngs(0))
+
+    class Twice(nnx.Module):
+        def __init__(self):
+            self.conv = layer
+
+        def __call__(self, x):
+            return self.conv(jnp.tanh(self.conv(x)))
+
+    jaxcnn.export(Twice(), SHAPE, tmp_path / "twice.onnx")
+    nodes = onnx.load(tmp_path / "twice.onnx").graph.node
+    assert [node.name for node in nodes if node.op_type == "Conv"] == ["conv", "conv_1"]
+
+
+def test_normalisation_may_be_an_array(tmp_path):
+    path = tmp_path / "small.onnx"
+    mean = np.array([0.5, 0.25], "float32")
+    jaxcnn.export(lambda x: x * 2, (2,), path, mean=mean, std=mean)
+    found = session(path).get_modelmeta().custom_metadata_map
+    assert json.loads(found["std"]) == [0.5, 0.25]
+    assert "layout" not in found
 
 
 @pytest.mark.parametrize(
@@ -197,6 +306,33 @@ class TestRefused:
     def test_another_layout(self, model, tmp_path):
         with pytest.raises(InputError, match="layout"):
             jaxcnn.export(model, SHAPE, tmp_path / "model.onnx", layout="hwcn")
+
+    def test_a_folder(self, model, tmp_path):
+        (tmp_path / "model.stablehlo.json").mkdir()
+        with pytest.raises(InputError, match=r"json is a folder"):
+            jaxcnn.export(model, SHAPE, tmp_path / "model.stablehlo")
+
+    def test_complex_images(self, model, tmp_path):
+        with pytest.raises(InputError, match="complex64 is none of images"):
+            jaxcnn.export(model, SHAPE, tmp_path / "model.onnx", dtype="complex64")
+
+    def test_float64_images(self, tmp_path):
+        with jax.enable_x64(True), pytest.raises(InputError, match="does not compute .* float64"):
+            jaxcnn.export(lambda x: x + 1, (3,), tmp_path / "model.onnx", dtype="float64")
+
+    def test_a_dtype_that_onnx_runtime_lacks(self, tmp_path):
+        with pytest.raises(InputError, match="converts to float8_e4m3fn"):
+            jaxcnn.export(
+                lambda x: x.astype("float8_e4m3fn").astype("float32"), (3,), tmp_path / "model.onnx"
+            )
+
+    def test_a_call_of_python_as_stablehlo(self, tmp_path):
+        def printed(x):
+            jax.debug.print("{}", x.sum())
+            return x
+
+        with pytest.raises(InputError, match="no form in StableHLO"):
+            jaxcnn.export(printed, (3,), tmp_path / "model.stablehlo")
 
     @pytest.mark.parametrize("names", [("one",), ("one", "one"), "ab"])
     def test_names_that_are_not_one_for_each_output(self, model, tmp_path, names):

@@ -66,6 +66,11 @@ PROGRAMS = {
     "by the images": lambda x: jnp.take(W, x.astype("int32"), 0, mode="clip"),
     "by the images, or NaN": lambda x: jnp.take(W, x.astype("int32"), 0, mode="fill"),
     "along an axis": lambda x: jnp.take_along_axis(maps(x), jnp.argmax(x, -1, keepdims=True), -1),
+    "by bytes": lambda x: jnp.take(jnp.arange(999.0), abs(x).astype("uint8"), mode="clip"),
+    "booleans and bytes, or what JAX puts there": lambda x: [
+        jnp.take(a, x.astype("int32"), mode="fill")
+        for a in (np.array([True, False]), np.array([3, 4], "uint8"), np.array([3, 4], "int32"))
+    ],
     "split": lambda x: jnp.split(maps(x), [2, 3], 2),
     "flip": lambda x: jnp.flip(maps(x), (1, 3)),
     "tile": lambda x: jnp.tile(maps(x), (1, 2, 1, 3)),
@@ -74,7 +79,10 @@ PROGRAMS = {
     "argmax": lambda x: (jnp.argmax(maps(x), -1), jnp.argmin(x, 1)),
     "reductions": lambda x: (maps(x).max(1), maps(x).min((0, 2)), jnp.prod(x, 3), x.sum()),
     "all and any": lambda x: (jnp.all(x > 0, 1), jnp.any(x > 2, (2, 3))),
-    "cumulative sum": lambda x: jnp.cumsum(maps(x), 2),
+    "cumulative sum": lambda x: [
+        jnp.cumsum(a, 2) for a in (maps(x), lax.abs(x).astype("uint8"), x.astype("int32"))
+    ],
+    "cumulative sum of bytes": lambda x: lax.cumsum(abs(x).astype("uint8") * jnp.uint8(40), 1),
     "where": lambda x: jnp.where(maps(x) > x, maps(x), 0),
     "which": lambda x: lax.select_n(jnp.sign(x).astype("int32") + 1, x, 2 * x, maps(x)),
     "comparisons": lambda x: [
@@ -93,7 +101,21 @@ PROGRAMS = {
     ),
     "clip": lambda x: (jnp.clip(maps(x), -3, 5), jnp.clip(x, maps(x), 7), jax.nn.relu6(x)),
     "rounded": lambda x: [f(x / 4) for f in (jnp.floor, jnp.ceil, jnp.round, jnp.trunc, jnp.sign)],
-    "halves rounded up": lambda x: lax.round(x / 2),
+    "halves rounded up": lambda x: [
+        lax.round(y) for y in (x / 2, x * 0.49999997, x * 8388609 / 4, x / 0)
+    ],
+    "a choice of constants": lambda x: lax.select_n(
+        x[0, 0, 0, 0] > 0, jnp.full((2, 3), 4.0), jnp.full((2, 3), 5.0)
+    ),
+    "clamped constants": lambda x: lax.clamp(x.sum(), jnp.full((2, 3), 4.0), np.float32(7)),
+    "a function of constants": lambda x: x * jax.nn.relu(jnp.arange(-1.0, 2.0)),
+    "a product for each example": lambda x: jax.lax.dot_general(
+        x[:3, 0], jnp.asarray(W[:3]), (((2,), (1,)), ((0,), (0,)))
+    ),
+    "a product of whole numbers": lambda x: jnp.einsum(
+        "nhwc,cd->nhwd", maps(x).astype("int32"), W[:3].astype("int32")
+    ),
+    "a scaled sum": lambda x: maps(x) * 3 / 3,
     "remainder": lambda x: lax.rem(x * 8, 3 + maps(x) ** 2),
     "finite": lambda x: jnp.isfinite(1 / x),
     "a constant": lambda x: (jnp.arange(6.0), x),
@@ -147,10 +169,10 @@ def test_functions_of_each_entry_are_reproduced(folder):
     assert_reproduced(lambda x: all_of(FUNCTIONS)(x / 4), (9, 4), folder, rtol=few, atol=few)
 
 
-def test_expm1_and_log1p_lose_no_digits_near_zero(folder):
+def test_expm1_and_log1p_lose_no_digits_near_zero_or_minus_one(folder):
     def function(x):
         small = x * 1e-6
-        return jnp.expm1(small), jnp.log1p(small)
+        return jnp.expm1(small), jnp.log1p(small), jnp.log1p(-1 + 1e-6 * abs(x))
 
     assert_reproduced(function, (9,), folder, rtol=2**-20)
 

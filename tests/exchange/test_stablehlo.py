@@ -1,16 +1,22 @@
 """StableHLO files run in a process that imports JAX alone."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 import jaxcnn
+from jaxcnn import InputError
+from jaxcnn.exchange import stablehlo
 from tests.exchange.models import SHAPE, Small, assert_test_vectors_hold, wanted
 
 LOADED = """
@@ -52,9 +58,35 @@ def test_a_stablehlo_file_runs_in_a_process_without_jaxcnn(tmp_path):
     assert program.platforms == ("cpu", "cuda", "tpu")
     beside = json.loads((tmp_path / "small.stablehlo.json").read_text())
     assert beside["classes"] == list("abcde")
+    assert beside["sha256"] == sha256(path.read_bytes()).hexdigest()
     for count in (1, 5):
         images = np.random.default_rng(count).standard_normal((count, *SHAPE)).astype("float32")
         got = in_another_process(path, images)
         for name, want in wanted(model, jnp.asarray(images)).items():
             np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5)
     assert_test_vectors_hold(beside["test_vectors"], program.call)
+
+
+def test_outputs_are_compared_by_their_names(tmp_path):
+    names = [f"y{i}" for i in range(12)][::-1]
+
+    def function(x):
+        return [i * x for i in range(12)]
+
+    jaxcnn.export(function, (3,), tmp_path / "many.stablehlo", output_names=names)
+    found = stablehlo.runner(tmp_path / "many.stablehlo")(np.ones((1, 3), "float32"))
+    assert {name: y[0, 0] for name, y in found.items()} == {f"y{11 - i}": i for i in range(12)}
+
+
+def test_neither_file_is_written_if_one_cannot_be(tmp_path, monkeypatch):
+    path = tmp_path / "small.stablehlo"
+    jaxcnn.export(lambda x: x, (3,), path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match="No space left"):
+        jaxcnn.export(lambda x: 2 * x, (3,), path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

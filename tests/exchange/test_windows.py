@@ -1,12 +1,16 @@
 """Convolutions and pools with every setting that lax has, as ONNX."""
 
+from collections import Counter
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
+import jaxcnn
 from jaxcnn.convolve import conv_general_dilated
 from jaxcnn.errors import InputError
 from tests.cases import scaled
@@ -104,6 +108,33 @@ def test_a_convolution_read_twice_is_not_folded(folder):
 
     graph = assert_reproduced(function, (2, 3, 2), folder, fold=True)
     assert {"Mul", "Add"} <= {node.operator for node in graph.nodes}
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_a_sum_that_is_divided_by_its_count_is_a_mean(folder, keepdims):
+    def function(x):
+        means = x.mean((1, 2), keepdims=keepdims), x.mean(3)
+        pools = [f(x, window_shape=(2, 2), strides=(2, 2)) for f in (nnx.avg_pool,)]
+        return *means, *pools, x.sum(1) / 5, nnx.relu(x * 4 / 4)
+
+    graph = assert_reproduced(function, (4, 6, 2), folder, fold=True, rtol=2**-22, atol=2**-22)
+    operators = Counter(node.operator for node in graph.nodes)
+    assert (operators["ReduceMean"], operators["ReduceSum"], operators["Div"]) == (2, 1, 2)
+    assert operators["AveragePool"] == operators["Mul"] == 1
+
+
+def test_a_factor_that_is_divided_by_itself_behind_a_convolution_is_folded(folder):
+    kernel = jnp.asarray(whole_numbers((3, 3, 2, 4)))
+    assert_reproduced(
+        lambda x: nnx.relu(jaxcnn.conv(x, kernel) * 3 / 3), (5, 5, 2), folder, fold=True, rtol=2**-20
+    )
+
+
+def test_a_sum_of_more_cells_than_float16_counts_is_finite(folder):
+    def function(x):
+        return lax.reduce_window(x / 64, np.float16(0), lax.add, (1, 256, 256), (1, 1, 1), "VALID")
+
+    assert_reproduced(function, (256, 256), folder, "float16", rtol=2**-6, atol=2**-2)
 
 
 def test_groups_of_the_batch_become_groups_of_channels(folder):

@@ -140,6 +140,9 @@ def _compute(node: Node, inputs: Sequence[Any]) -> list[Value]:
         arrays = [channels_last(inputs[0]), *arrays] if maps else arrays
     found = operator.compute(node, *arrays)
     outputs = found if isinstance(found, tuple | list) else [found]
+    absent = [repr(name) for name in node.outputs[len(outputs) :] if name]
+    if absent:
+        raise InputError(f"its output {', '.join(absent)} is not supported")
     return [Maps(each) if maps and each.ndim > 2 else _as_value(each) for each in outputs]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from jaxcnn.extra import requires_extra
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -34,7 +35,8 @@ def from_onnx(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, jax.Array]
     ``apply`` works under ``jax.jit``, ``jax.grad``, ``jax.vmap`` and ``jax.export``, and
     :func:`jaxcnn.lint` reads it. Convolutions and pools are those of jaxcnn; they drop cells where
     ONNX does. ``apply.inputs`` has the names, shapes and dtypes of the inputs. The batch size may
-    differ from the file's unless a node fixes it.
+    differ from the file's unless a node fixes it. Resize computes its coordinates in float64 where
+    ONNX Runtime has float32, so a nearest cell may differ where a coordinate lies between two.
 
     ``params`` maps the names of the file's floating-point initialisers to arrays; one that several
     nodes use is one parameter. Scalars and settings, such as the scales of Resize, are constants of
@@ -70,19 +72,23 @@ def from_onnx(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, jax.Array]
     nodes = tuple(_node(onnx, node, opset, path) for node in model.graph.node)
     _refuse_unsupported(nodes, model, path)
     arrays = {each.name: _array(onnx, each, path) for each in model.graph.initializer}
+    outputs = tuple(each.name for each in model.graph.output)
+    nodes, statistics = _own_statistics(_without_aliases(nodes, arrays, outputs), arrays)
     settings = _settings(nodes)
-    fixed = settings | _statistics(nodes)
     params = {
         name: array
         for name, array in arrays.items()
-        if jnp.issubdtype(array.dtype, jnp.floating) and array.ndim and name not in fixed
+        if jnp.issubdtype(array.dtype, jnp.floating)
+        and array.ndim
+        and name not in settings | {*statistics}
     }
     inputs = [each for each in model.graph.input if each.name not in arrays]
     graph = Graph(
         inputs=tuple(_input(onnx, each, path) for each in inputs),
-        outputs=tuple(each.name for each in model.graph.output),
+        outputs=outputs,
         params=tuple(params),
-        constants={name: array for name, array in arrays.items() if name not in params},
+        constants={name: array for name, array in arrays.items() if name not in params}
+        | statistics,
         settings=frozenset(each.name for each in inputs if each.name in settings),
         nodes=nodes,
     )
@@ -235,9 +241,40 @@ def _settings(nodes: Sequence[Node]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _statistics(nodes: Sequence[Node]) -> frozenset[str]:
-    """The names of running means and variances that nothing else uses."""
-    norms = [node for node in nodes if node.op_type == "BatchNormalization"]
-    others = {name for node in norms for name in node.inputs[:3]}
-    others |= {name for node in nodes if node not in norms for name in node.inputs}
-    return frozenset({name for node in norms for name in node.inputs[3:5]} - others)
+def _without_aliases(
+    nodes: Sequence[Node], arrays: Mapping[str, np.ndarray], outputs: Sequence[str]
+) -> list[Node]:
+    """The nodes, which read initialisers by their own names and not through Identity."""
+    source: dict[str, str] = {}
+    kept = []
+    for node in nodes:
+        node = replace(node, inputs=tuple(source.get(name, name) for name in node.inputs))
+        if node.op_type == "Identity" and node.inputs[0] in arrays:
+            source[node.outputs[0]] = node.inputs[0]
+            if node.outputs[0] not in outputs:
+                continue
+        kept.append(node)
+    return kept
+
+
+def _own_statistics(
+    nodes: Sequence[Node], arrays: Mapping[str, np.ndarray]
+) -> tuple[tuple[Node, ...], dict[str, np.ndarray]]:
+    """The nodes, and by name the running means and variances, which no parameter shares.
+
+    They are copies of arrays that something else reads as well.
+    """
+    counts = [3 if node.op_type == "BatchNormalization" else len(node.inputs) for node in nodes]
+    parts = [(node.inputs[:n], node.inputs[n:]) for node, n in zip(nodes, counts, strict=True)]
+    others = {name for learnt, _ in parts for name in learnt}
+    own = {
+        name: f"{name} (running)" if name in others else name
+        for _, statistics in parts
+        for name in statistics
+        if name in arrays
+    }
+    rewired = tuple(
+        replace(node, inputs=(*learnt, *(own.get(name, name) for name in statistics)))
+        for node, (learnt, statistics) in zip(nodes, parts, strict=True)
+    )
+    return rewired, {copy: arrays[name] for name, copy in own.items()}

@@ -70,7 +70,7 @@ _SMALL = ("int8", "int16", "uint8", "uint16", "uint32")
 def elementwise(op: Operation) -> Value:
     """One output, in the order of axes of the largest input."""
     axes = _order(op.values)
-    names = [_tensor(op, value, axes) for value in op.values]
+    names = _tensors(op, axes)
     stored = _stored(op)
     dtype = op.values[0].dtype
     if dtype.kind == "b":
@@ -101,12 +101,21 @@ def _order(values: list[Value]) -> tuple[int, ...]:
     return max(tensors, key=lambda v: sum(size != 1 for size in v.stored)).axes
 
 
-def _tensor(op: Operation, value: Value, axes: tuple[int, ...]) -> str:
-    """The tensor of an input; a number without axes is broadcast by ONNX as by JAX."""
-    if value.scalar is not None:
-        array = np.asarray(value.scalar).astype(carrier(value.dtype))
-        return op.graph.array(array, value.origin or "constant")
-    return op.tensor(value, axes if value.shape else ())
+def _tensors(op: Operation, axes: tuple[int, ...]) -> list[str]:
+    """The tensors of the inputs; a number without axes is broadcast by ONNX as by JAX.
+
+    One input at least has the rank of the result.
+    """
+    whole = [value for value in op.values if len(value.shape) == len(axes)]
+    ranked = next((value for value in whole if value.scalar is None), whole[0])
+    return [
+        op.tensor(value, axes if value.shape else ())
+        if value is ranked or value.scalar is None
+        else op.graph.array(
+            np.asarray(value.scalar).astype(carrier(value.dtype)), value.origin or "constant"
+        )
+        for value in op.values
+    ]
 
 
 def _stored(op: Operation) -> tuple[Any, ...]:
@@ -126,11 +135,11 @@ def _expm1(op: Operation, x: str) -> str:
 
 
 def _log1p(op: Operation, x: str) -> str:
-    """log(1 + x) = 2 artanh(x/(2 + x)), which loses no digits near zero; for x below 1."""
+    """log(1 + x) = 2 artanh(x/(2 + x)), which loses no digits near zero."""
     quotient = op.node("Div", x, op.node("Add", x, op.number(2)))
     near = op.node("Mul", op.node("Atanh", quotient), op.number(2))
     far = op.node("Log", op.node("Add", x, op.number(1)))
-    return op.node("Where", op.node("Less", x, op.number(1)), near, far)
+    return op.node("Where", op.node("Less", op.node("Abs", x), op.number(0.5)), near, far)
 
 
 def _clamp(op: Operation, low: str, x: str, high: str) -> str:
@@ -151,7 +160,10 @@ def _power(op: Operation, x: str) -> str:
 def _round(op: Operation, x: str) -> str:
     if op.params["rounding_method"].name == "TO_NEAREST_EVEN":
         return op.node("Round", x)
-    up = op.node("Floor", op.node("Add", op.node("Abs", x), op.number(0.5)))
+    size = op.node("Abs", x)
+    down = op.node("Floor", size)
+    is_half = op.node("GreaterOrEqual", op.node("Sub", size, down), op.number(0.5))
+    up = op.node("Add", down, op.cast(is_half, np.dtype(bool), op.dtype))
     return op.node("Mul", op.node("Sign", x), up)
 
 
@@ -209,7 +221,7 @@ def select(op: Operation) -> Value:
     if which.scalar is not None:
         return cases[int(which.scalar)]
     axes = _order(op.values)
-    names = [_tensor(op, value, axes) for value in op.values]
+    names = _tensors(op, axes)
     name = names[1]
     for number, case in enumerate(names[2:], 1):
         chosen = names[0]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxcnn import __version__
 from jaxcnn.errors import InputError
 from jaxcnn.exchange.onnx_out.fold import fold
 from jaxcnn.exchange.onnx_out.graph import Graph
-from jaxcnn.exchange.onnx_out.value import Value, carrier, constant
+from jaxcnn.exchange.onnx_out.value import TYPES, Value, carrier, constant
 from jaxcnn.exchange.onnx_out.walk import Walk
 from jaxcnn.extra import requires_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -27,6 +29,7 @@ OPSET, IR_VERSION = 19, 9
 version of the file format for it."""
 
 _MOST_BYTES = 2**31 - 2**20
+_LAYERS = ("Conv", "ConvInteger", "ConvTranspose", "MatMul")
 
 
 def graph_of(source: Source, images: str, *, folded: bool) -> Graph:
@@ -35,6 +38,9 @@ def graph_of(source: Source, images: str, *, folded: bool) -> Graph:
     Raises:
       InputError: if a primitive of the model's program has no form in ONNX.
     """
+    for type_ in (source.images, *source.outputs, *source.arrays):
+        if not jnp.issubdtype(type_.dtype, jax.dtypes.prng_key):
+            _require_type(type_.dtype)
     program = jax.make_jaxpr(source.call)(source.arrays, source.images)
     graph = Graph(images, source.names, source.batch)
     shape = tuple(source.images.shape)
@@ -42,13 +48,21 @@ def graph_of(source: Source, images: str, *, folded: bool) -> Graph:
     weights = [
         constant(array, path) for array, path in zip(source.arrays, source.paths, strict=True)
     ]
-    walk = Walk(graph, source.closed_over)
+    walk = Walk(graph)
     found = walk.run(program.jaxpr, program.consts, [*weights, x])
     outputs = dict(zip(source.names, map(walk.output, found), strict=True))
     if folded:
         fold(graph, outputs.values())
     graph.finish(outputs)
     return graph
+
+
+def _require_type(dtype: Any) -> None:
+    if dtype == jnp.float64 or carrier(dtype).name not in TYPES:
+        raise InputError(
+            f"ONNX Runtime does not compute a network in {dtype}; use float32, or export to "
+            f".stablehlo"
+        )
 
 
 def write(graph: Graph, source: Source, metadata: Mapping[str, str], path: Path) -> None:
@@ -76,10 +90,10 @@ def write(graph: Graph, source: Source, metadata: Mapping[str, str], path: Path)
             node.operator,
             node.inputs,
             node.outputs,
-            name=node.outputs[0],
+            name=name,
             **{key: _attribute(key, value) for key, value in node.attributes.items()},
         )
-        for node in graph.nodes
+        for node, name in zip(graph.nodes, _names(graph), strict=True)
     ]
     model = helper.make_model(
         helper.make_graph(
@@ -98,31 +112,27 @@ def write(graph: Graph, source: Source, metadata: Mapping[str, str], path: Path)
     path.write_bytes(model.SerializeToString())
 
 
+def _names(graph: Graph) -> list[str]:
+    """The names of the nodes: that of the layer whose parameter is multiplied, or of the output."""
+    taken: Counter[str] = Counter()
+    found = []
+    for node in graph.nodes:
+        name = node.outputs[0]
+        if node.operator in _LAYERS and node.inputs[1] in graph.arrays:
+            name = node.inputs[1].rpartition(".")[0] or name
+        number, taken[name] = taken[name], taken[name] + 1
+        found.append(f"{name}_{number}" if number else name)
+    return found
+
+
 def _attribute(key: str, value: Any) -> Any:
     from onnx import TensorProto
 
-    return TensorProto.DataType.Value(_TYPES[value]) if key == "to" else value
+    return TensorProto.DataType.Value(TYPES[value]) if key == "to" else value
 
 
-_TYPES = {
-    "float16": "FLOAT16",
-    "bfloat16": "BFLOAT16",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "bool": "BOOL",
-    "int8": "INT8",
-    "int16": "INT16",
-    "int32": "INT32",
-    "int64": "INT64",
-    "uint8": "UINT8",
-    "uint16": "UINT16",
-    "uint32": "UINT32",
-    "uint64": "UINT64",
-}
-
-
-def runner(path: Path) -> Callable[[np.ndarray], Sequence[Any]]:
-    """The outputs of a file for images, computed by ONNX Runtime on the CPU.
+def runner(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The outputs of a file for images, by name, computed by ONNX Runtime on the CPU.
 
     Raises:
       InputError: if ONNX Runtime cannot run the file.
@@ -137,18 +147,20 @@ def runner(path: Path) -> Callable[[np.ndarray], Sequence[Any]]:
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise _cannot_run(error) from None
     name = session.get_inputs()[0].name
+    names = [output.name for output in session.get_outputs()]
 
-    def run(images: np.ndarray) -> Sequence[Any]:
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
         try:
-            return session.run(None, {name: images.astype(carrier(images.dtype))})
+            outputs = session.run(names, {name: images.astype(carrier(images.dtype))})
         except Exception as error:
             raise _cannot_run(error) from None
+        return dict(zip(names, outputs, strict=True))
 
     return run
 
 
 def _cannot_run(error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).partition(". ")[0]
     return InputError(
         f"ONNX Runtime cannot run the exported program: {reason}; nothing was written. Export to "
         f".stablehlo"

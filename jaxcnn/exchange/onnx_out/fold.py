@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it.
+"""Batch normalisation folded into the convolution before it, and means that were sums.
 
 In evaluation mode it multiplies each channel by a constant and adds another, so that
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jaxcnn.exchange.onnx_out.graph import Graph, Node
 
 _AFFINE = ("Add", "Sub", "Mul", "Div")
+_ARRANGING = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 @dataclass
@@ -66,30 +67,53 @@ def fold(graph: Graph, outputs: Collection[str]) -> None:
             _absorb(graph, conv, chain)
             conv.outputs = chain[-1].node.outputs
             removed.update(id(step.node) for step in chain)
-    removed.update(_cancelled(graph, readers, outputs))
     graph.nodes = [node for node in graph.nodes if id(node) not in removed]
+    idle = _means(graph, readers, outputs)
+    graph.nodes = [node for node in graph.nodes if id(node) not in idle]
 
 
-def _cancelled(graph: Graph, readers: dict[str, list[Node]], outputs: set[str]) -> list[int]:
-    """The ids of products by a number that are divided by it: a mean that is a sum of a mean."""
-    found = []
-    for node in graph.nodes:
-        after = readers.get(node.outputs[0], [])
-        if node.operator != "Mul" or [each.operator for each in after] != ["Div"]:
+def _means(graph: Graph, readers: dict[str, list[Node]], outputs: set[str]) -> set[int]:
+    """Makes means of sums that are divided by their count; the ids of the nodes then idle.
+
+    A sum of windows is AveragePool times their count. Between a sum and the division there may be
+    nodes that only arrange entries.
+    """
+    made = {node.outputs[0]: node for node in graph.nodes}
+    found: set[int] = set()
+    for division in graph.nodes:
+        divisor = graph.arrays.get(division.inputs[-1])
+        if division.operator != "Div" or divisor is None or divisor.size != 1:
             continue
-        (division,) = after
-        if outputs.intersection((*node.outputs, *division.outputs)):
+        node = made.get(division.inputs[0])
+        while node and node.operator in _ARRANGING and _is_inner(node, readers, outputs):
+            node = made.get(node.inputs[0])
+        if node is None or not _is_inner(node, readers, outputs):
             continue
-        factor, divisor = (graph.arrays.get(each.inputs[1]) for each in (node, division))
-        if (
-            factor is not None
-            and divisor is not None
-            and factor.size == divisor.size == 1
-            and factor.item() == divisor.item()
-        ):
-            graph.replace(division.outputs[0], node.inputs[0])
-            found += [id(node), id(division)]
+        last = made[division.inputs[0]]
+        if node.operator == "ReduceSum" and graph.counts.get(node.outputs[0]) == divisor.item():
+            node.operator = "ReduceMean"
+        elif pool := _averaged(graph, node, made, divisor.item()):
+            pool.outputs = node.outputs
+            last = pool if last is node else last
+            found.add(id(node))
+        else:
+            continue
+        last.outputs = division.outputs
+        found.add(id(division))
     return found
+
+
+def _averaged(graph: Graph, node: Node, made: dict[str, Node], count: float) -> Node | None:
+    """The pool whose averages the node multiplies by their count."""
+    pool, factor = made.get(node.inputs[0]), graph.arrays.get(node.inputs[-1])
+    is_count = factor is not None and factor.size == 1 and factor.item() == count
+    is_sum = node.operator == "Mul" and pool is not None and pool.operator == "AveragePool"
+    return pool if is_sum and is_count else None
+
+
+def _is_inner(node: Node, readers: dict[str, list[Node]], outputs: set[str]) -> bool:
+    """Whether one node reads the node's output, and nothing else does."""
+    return len(readers.get(node.outputs[0], ())) == 1 and node.outputs[0] not in outputs
 
 
 def _chain(

@@ -112,7 +112,8 @@ def _bounded(op: Operation, indices: Value, bounds: list[int]) -> tuple[Value, V
         return found, None if not fills or inside.all() else constant(inside)
 
     def program(indices: jax.Array) -> tuple[jax.Array, jax.Array]:
-        most = jnp.array(bounds, indices.dtype).reshape(*(1,) * (indices.ndim - 1), -1)
+        held = np.minimum(bounds, np.iinfo(indices.dtype).max)
+        most = jnp.array(held, indices.dtype).reshape(*(1,) * (indices.ndim - 1), -1)
         within = (indices >= 0) & (indices <= most)
         return jnp.minimum(jnp.maximum(indices, 0), most), within.all(-1)
 
@@ -129,11 +130,20 @@ def _traced(op: Operation, program: Callable[..., Any], *values: Value) -> list[
     return op.run(found.jaxpr, found.consts, list(values))
 
 
+def _missing(dtype: np.dtype) -> float | bool:
+    """What JAX gives for an entry that is not there."""
+    if jnp.issubdtype(dtype, jnp.floating):
+        return np.nan
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
+
+
 def _filled(op: Operation, found: Value, inside: Value, at: list[int]) -> Value:
     """The gathered entries, where the index was inside, else the fill value."""
     fill = op.params["fill_value"]
     if fill is None:
-        fill = np.nan if op.dtype.kind == "f" else np.iinfo(op.dtype).min
+        fill = _missing(op.dtype)
 
     def program(found: jax.Array, inside: jax.Array) -> jax.Array:
         shown = jax.lax.broadcast_in_dim(inside, found.shape, at)

@@ -35,11 +35,13 @@ class Graph:
       arrays: the initialisers, by name.
       batch: the symbolic size of the batch.
       images: the name of the input, whose first axis is the batch.
+      counts: how many entries each entry of a sum is the sum of, by the sum's tensor.
     """
 
     def __init__(self, images: str, outputs: Iterable[str], batch: Any) -> None:
         self.nodes: list[Node] = []
         self.arrays: dict[str, np.ndarray] = {}
+        self.counts: dict[str, int] = {}
         self.images, self.batch = images, batch
         self._names = {images, *outputs}
         self._wanted: dict[str, str] = {}
@@ -107,11 +109,6 @@ class Graph:
         self._names.add(found)
         self._wanted[found] = name
         return found
-
-    def replace(self, name: str, other: str) -> None:
-        """Reads ``other`` wherever ``name`` was read."""
-        for node in self.nodes:
-            node.inputs = tuple(other if each == name else each for each in node.inputs)
 
     def finish(self, outputs: Mapping[str, str]) -> None:
         """Names the outputs, name -> tensor, and removes what none of them needs."""

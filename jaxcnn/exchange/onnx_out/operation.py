@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from jaxcnn.errors import InputError
-from jaxcnn.exchange.onnx_out.value import Shape, Value, carrier
+from jaxcnn.exchange.onnx_out.value import TYPES, Shape, Value, carrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,8 +123,6 @@ class Operation:
         """The tensor ``name`` of one dtype of JAX, as one of another."""
         if carrier(before) == carrier(after):
             return name
+        if carrier(after).name not in TYPES:
+            self.refuse(f"converts to {after}, which ONNX Runtime does not compute with")
         return self.node("Cast", name, to=carrier(after).name)
-
-
-Rule = "Callable[[Operation], Value | list[Value]]"
-"""A rule returns the outputs of an equation; of one output, it may return the value itself."""

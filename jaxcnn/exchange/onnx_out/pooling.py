@@ -56,8 +56,12 @@ def pool(op: Operation) -> Value:
     settings["pads"] = (*lows, *highs)
     name = op.tensor(x, order)
     if kind == "sum":
+        count = prod(sizes)
+        wide = x.dtype if count <= jnp.finfo(x.dtype).max else np.dtype("float32")
+        name = op.cast(name, x.dtype, wide)
         name = op.node("AveragePool", name, **settings, count_include_pad=1)
-        return op.result(op.node("Mul", name, op.number(prod(sizes))), order)
+        name = op.node("Mul", name, op.number(count, wide))
+        return op.result(op.cast(name, wide, x.dtype), order)
     if kind == "max":
         return op.result(op.node("MaxPool", name, **settings), order)
     return op.result(op.node("Neg", op.node("MaxPool", op.node("Neg", name), **settings)), order)

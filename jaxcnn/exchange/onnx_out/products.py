@@ -19,11 +19,12 @@ def dot_general(op: Operation) -> Value:
     """``dot_general``: MatMul or a 1x1 Conv where it is one, else Einsum."""
     x, y = map(op.whole, op.values)
     contracted, batch = op.params["dimension_numbers"]
-    if len(y.shape) == 2 and y.is_constant and len(contracted[0]) == 1 and x.dtype == op.dtype:
-        (axis,), (row,) = contracted
-        return _times_matrix(op, x, axis, y if row == 0 else transposed(y, (1, 0)))
     if not jnp.issubdtype(op.dtype, jnp.floating) and op.dtype.name not in ("int32", "int64"):
         op.refuse(f"of {op.dtype.name} has no rule for ONNX")
+    is_matrix = len(y.shape) == 2 and y.is_constant and not batch[0]
+    if is_matrix and len(contracted[0]) == 1 and x.dtype == op.dtype:
+        (axis,), (row,) = contracted
+        return _times_matrix(op, x, axis, y if row == 0 else transposed(y, (1, 0)))
     letters = iter(ascii_lowercase)
     of_x, of_y = [""] * len(x.shape), [""] * len(y.shape)
     for left, right in (*zip(*batch, strict=True), *zip(*contracted, strict=True)):
@@ -40,7 +41,8 @@ def dot_general(op: Operation) -> Value:
 def _times_matrix(op: Operation, x: Value, axis: int, matrix: Value) -> Value:
     """The product over one axis of x; the columns of the matrix become the last axis."""
     rest = [each for each in range(len(x.shape)) if each != axis]
-    if 3 <= len(x.shape) <= 5 and x.axes[1] == axis:  # the axis is that of the channels in ONNX
+    is_float = jnp.issubdtype(op.dtype, jnp.floating)
+    if is_float and 3 <= len(x.shape) <= 5 and x.axes[1] == axis:  # that of ONNX's channels
         kernel = transposed(matrix, (1, 0))
         kernel = reshaped(op, kernel, (*kernel.shape, *(1,) * (len(x.shape) - 2)))
         name = op.node("Conv", x.name, op.tensor(kernel))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +26,14 @@ _OPERATORS = {
 def reduction(op: Operation) -> Value:
     """One output, without the axes that are reduced."""
     x, axes = op.whole(op.values[0]), op.params["axes"]
-    wide = np.dtype("int32") if x.dtype.itemsize < 4 and x.dtype.kind in "biu" else x.dtype
+    wide = _wide(x.dtype)
     name = op.cast(op.tensor(x, x.axes), x.dtype, wide)
     if axes:
         places = op.graph.ints(sorted(map(x.axes.index, axes)))
         name = op.node(_OPERATORS[op.name], name, places, keepdims=0)
+        sizes = [x.shape[axis] for axis in axes]
+        if op.name == "reduce_sum" and all(isinstance(size, int) for size in sizes):
+            op.graph.counts[name] = prod(sizes)
     return op.result(op.cast(name, wide, x.dtype), _rest(x, axes))
 
 
@@ -45,8 +49,17 @@ def cumulative_sum(op: Operation) -> Value:
     """``cumsum``."""
     x = op.whole(op.values[0])
     axis = op.graph.array(np.array(x.axes.index(op.params["axis"])), "axis")
-    backwards = int(op.params["reverse"])
-    return op.result(op.node("CumSum", op.tensor(x, x.axes), axis, reverse=backwards), x.axes)
+    wide = _wide(x.dtype)
+    name = op.cast(op.tensor(x, x.axes), x.dtype, wide)
+    name = op.node("CumSum", name, axis, reverse=int(op.params["reverse"]))
+    return op.result(op.cast(name, wide, x.dtype), x.axes)
+
+
+def _wide(dtype: np.dtype) -> np.dtype:
+    """A dtype that holds the dtype's numbers, and with which ONNX Runtime computes."""
+    if dtype == np.uint32:
+        return np.dtype("int64")
+    return np.dtype("int32") if dtype.itemsize < 4 and dtype.kind in "biu" else dtype
 
 
 def _rest(x: Value, axes: Sequence[int]) -> tuple[int, ...]:

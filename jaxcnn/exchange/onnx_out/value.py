@@ -21,6 +21,23 @@ import numpy as np
 Shape = tuple[Any, ...]
 """Sizes: an int, or a symbolic multiple of the batch size."""
 
+TYPES = {
+    "float16": "FLOAT16",
+    "bfloat16": "BFLOAT16",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "bool": "BOOL",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+}
+"""The dtypes of tensors, and their names in ONNX."""
+
 
 @dataclass(frozen=True)
 class Value:

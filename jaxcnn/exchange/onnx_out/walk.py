@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from jax.extend.core import Literal
 
-from jaxcnn.exchange.onnx_out.folding import computed
+from jaxcnn.exchange.onnx_out.constants import computed
 from jaxcnn.exchange.onnx_out.operation import Operation
 from jaxcnn.exchange.onnx_out.rules import RULES
 from jaxcnn.exchange.onnx_out.value import Value, constant
 from jaxcnn.inspect.equations import inner_of, where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jaxcnn.exchange.onnx_out.graph import Graph
 
@@ -23,12 +23,10 @@ class Walk:
 
     Args:
       graph: the graph to which nodes are added.
-      closed_over: the paths of arrays that the program closes over, by their ``id``.
     """
 
-    def __init__(self, graph: Graph, closed_over: Mapping[int, str]) -> None:
-        self._graph, self._closed_over, self._after = graph, closed_over, ""
-        self._place = ""
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self._after, self._place = graph, "", ""
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
         """The outputs of a program for these inputs."""
@@ -37,9 +35,7 @@ class Walk:
         def value_of(atom: Any) -> Value:
             return constant(atom.val) if isinstance(atom, Literal) else known[atom]
 
-        for variable, array in zip(jaxpr.constvars, consts, strict=True):
-            origin = self._closed_over.get(id(array), "")
-            known[variable] = constant(array, origin)
+        known.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
         known.update(zip(jaxpr.invars, inputs, strict=True))
         for eqn in jaxpr.eqns:
             before = self._place
@@ -57,19 +53,18 @@ class Walk:
     def _outputs(self, eqn: Any, values: list[Value]) -> list[Value]:
         op = Operation(eqn, values, self._graph, self.run, self._place, self._after)
         self._after = next((v.origin for v in values[::-1] if v.origin), self._after)
-        if values and all(value.is_constant for value in values):
+        rule = RULES.get(op.name)
+        inner = None if rule else inner_of(eqn)
+        if values and all(value.is_constant for value in values) and not inner:
             found = computed(op)
             if found is not None:
                 return found
         if any(_is_empty(variable.aval.shape) for variable in (*eqn.invars, *eqn.outvars)):
             op.refuse("has an array without entries")
-        rule = RULES.get(op.name)
+        if inner is not None:
+            return self.run(*inner, values)
         if rule is None:
-            inner = inner_of(eqn)
-            if inner is None:
-                op.refuse()
-            jaxpr, consts = inner
-            return self.run(jaxpr, consts, values)
+            op.refuse()
         found = rule(op)
         return [found] if isinstance(found, Value) else found
 

@@ -25,12 +25,15 @@ class Call:
       name: the layer's path, dotted.
       layer: the module.
       x, y: its input and its output, of the network's layout.
+      own: whether y is what the layer computes before its submodules, such as the activation of a
+        norm of timm.
     """
 
     name: str
     layer: Any
     x: np.ndarray
     y: np.ndarray
+    own: bool = False
 
 
 def our_calls(model: nnx.Module, images: np.ndarray) -> tuple[list[Call], str]:
@@ -90,16 +93,22 @@ def torch_calls(model: Any, images: np.ndarray) -> tuple[list[Call], str]:
         raise TypeError(f"torch_model must be a torch.nn.Module, got {type(model).__name__}")
     network = copy.deepcopy(model).to("cpu", torch.float64).eval()
     calls, inputs, errors = [], {}, []
+    owners = {part: layer for layer in network.modules() for part in _parts(layer)}
+    computed: dict[Any, np.ndarray] = {}
 
     def before(layer: Any, given: tuple[Any, ...]) -> None:
         if given and isinstance(given[0], torch.Tensor):
             inputs[layer] = given[0].numpy().copy()  # a layer may change its input in place
+            if layer in owners:
+                computed.setdefault(owners[layer], inputs[layer])
 
     def after(name: str) -> Callable[..., None]:
         def hook(layer: Any, _given: Any, y: Any) -> None:
             y = getattr(y, "logits", y)  # of transformers
             if layer in inputs and isinstance(y, torch.Tensor):
-                calls.append(Call(name, layer, inputs.pop(layer), y.numpy().copy()))
+                own = computed.pop(layer, None)
+                result = y.numpy().copy() if own is None else own
+                calls.append(Call(name, layer, inputs.pop(layer), result, own is not None))
 
         return hook
 
@@ -115,10 +124,20 @@ def torch_output(layer: Any, x: np.ndarray) -> np.ndarray:
     """What a layer of :func:`torch_calls` gives for another input."""
     import torch
 
-    for hooks in (layer._forward_hooks, layer._forward_pre_hooks):
-        hooks.clear()
+    found: list[Any] = []
+    for module in layer.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            hooks.clear()
+    for part in _parts(layer):
+        part.register_forward_pre_hook(lambda _, given: found.append(given[0].clone()))
     with torch.no_grad():
-        return layer(torch.tensor(x)).numpy()
+        found.append(layer(torch.tensor(x)))
+    return found[0].numpy()
+
+
+def _parts(layer: Any) -> list[Any]:
+    """The submodules of a layer of PyTorch with a weight of its own, which it computes first."""
+    return [*layer.children()] if "weight" in dict(layer.named_parameters(recurse=False)) else []
 
 
 @contextmanager

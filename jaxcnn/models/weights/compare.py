@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from jaxcnn.errors import InputError
-from jaxcnn.geometry.text import format_count
 from jaxcnn.keywords import suggest_keywords
 from jaxcnn.models.registry import NETWORKS
 from jaxcnn.models.weights.arithmetic import distance, option_reasons, weight_reasons
 from jaxcnn.models.weights.calls import Call, our_calls, torch_calls, torch_output
+from jaxcnn.models.weights.comparison import Comparison, Row
 from jaxcnn.models.weights.names import COUNT, places, to_torch, variables
 from jaxcnn.nn.activations import ACTIVATIONS, find_activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flax import nnx
     from jax.typing import ArrayLike
 
     from jaxcnn.models.published import Rules
     from jaxcnn.models.weights.names import Place
-
-COLUMNS: tuple[str, ...] = ("layer", "PyTorch's", "output", "difference", "allowed")
 
 OUTPUT = "output"
 """The row of the whole network."""
@@ -50,84 +49,6 @@ FUNCTIONS = {name: each.function for name, each in ACTIVATIONS.items() if name !
     "hard_sigmoid": jax.nn.hard_sigmoid,
 }
 """The activations that are recognised between two layers."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A layer of both networks.
-
-    Attributes:
-      path: the layer's path in the model; "output" for the network.
-      name: its name in the PyTorch network.
-      shape: the shape of the model's output there.
-      difference: the norm of the difference of the outputs, relative to the norm of PyTorch's;
-        infinite if the shapes do not fit.
-      allowed: the difference that rounding explains.
-      reasons: why the layer differs by itself, in words; for the first layer that differs, also
-        what differs before it.
-    """
-
-    path: str
-    name: str
-    shape: tuple[int, ...]
-    difference: float
-    allowed: float
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def differs(self) -> bool:
-        """Whether the outputs differ by more than rounding."""
-        return self.difference > self.allowed
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The layers of two networks, in the order in which the model calls them.
-
-    ``str`` returns them as a table, and below it the first that differs, with the reason.
-
-    Attributes:
-      rows: the layers that both networks have, and the output.
-      ours_alone, theirs_alone: weights that have no counterpart.
-      notes: the errors at which the networks stopped.
-    """
-
-    rows: tuple[Row, ...]
-    ours_alone: tuple[str, ...]
-    theirs_alone: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def first(self) -> Row | None:
-        """The first layer whose outputs differ; None if none do."""
-        return next((row for row in self.rows if row.differs), None)
-
-    def __str__(self) -> str:
-        lines: list[tuple[str, ...]] = [COLUMNS]
-        for row in self.rows:
-            shape = "x".join(map(str, row.shape[1:]))
-            numbers = (f"{row.difference:.1e}", f"{row.allowed:.1e}")
-            lines.append((row.path, row.name, shape, *numbers))
-        widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-        marks = ["", *("<" if row.differs else "" for row in self.rows)]
-        table = [
-            "  ".join(
-                cell.ljust(width) if i < 2 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip((*line, mark), (*widths, 0), strict=True))
-            ).rstrip()
-            for line, mark in zip(lines, marks, strict=True)
-        ]
-        sides = (("only here", self.ours_alone), ("only in PyTorch's", self.theirs_alone))
-        notes = [f"{side}: {', '.join(names)}" for side, names in sides if names]
-        notes += self.notes
-        if self.first is None:
-            end = [f"no difference in {format_count(len(self.rows), 'row')}"]
-        else:
-            end = [f"first difference: {self.first.path} ({self.first.name})"]
-            for row in self.rows:
-                of = "" if row is self.first else f"{row.path}: "
-                end += [f"  {of}{reason}" for reason in row.reasons]
-        return "\n".join([*table, *notes, *end])
 
 
 @suggest_keywords
@@ -154,7 +75,7 @@ def compare(
 
     Raises:
       InputError: (a ValueError) if no layer has a counterpart, or if ``images`` is no batch.
-      TypeError: if ``torch_model`` is not a ``torch.nn.Module``.
+      TypeError: if ``model`` or ``torch_model`` is no module, or ``images`` no numbers.
 
     What ``print(compare(model, torch_model, images))`` may print:
 
@@ -166,7 +87,12 @@ def compare(
     first difference: stem.0.conv (conv1)
       padding (1, 1) here, (0, 1) there
     """
-    pixels = np.asarray(images, np.float64)
+    if not isinstance(model, nnx.Module):
+        raise TypeError(f"model must be a Flax NNX module, got {type(model).__name__}")
+    try:
+        pixels = np.asarray(images, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"images must be an array (N, *spatial, C) of numbers: {error}") from None
     if pixels.ndim < 3:
         raise InputError(f"images must be a batch (N, *spatial, C), got the shape {pixels.shape}")
     theirs, their_error = torch_calls(torch_model, pixels)
@@ -182,7 +108,8 @@ def compare(
     own = {path: np.asarray(each.get_value()) for path, each in variables(model).items()}
     ours, our_error = our_calls(model, pixels)
     stops = (("the model", our_error), ("PyTorch's", their_error))
-    notes = [f"{which} stops, {error}" for which, error in stops if error]
+    given = f"; the images are {pixels.shape}"
+    notes = [f"{which} stops, {error}{given}" for which, error in stops if error]
     whole = [] if notes else [(ours[-1], theirs[-1])]
     pairs = [*_pairs(ours, theirs, named), *whole]
     rows: list[Row] = []
@@ -217,7 +144,7 @@ def _named(model: nnx.Module, keys: set[str], rules: Rules | None) -> dict[str, 
     for each in candidates:
         try:
             found = places(model, "theirs", {"theirs": each})
-        except InputError:  # these rules give two variables one name
+        except (InputError, LookupError):  # these rules are not for such a network
             continue
         if not best or len(keys & set(found)) > len(keys & set(best)):
             best = found
@@ -229,14 +156,26 @@ def _pairs(
 ) -> list[tuple[Call, Call]]:
     """The layers of both networks, in the order of ours."""
     names = {place.path.rpartition(".")[0]: key.rpartition(".")[0] for key, place in named.items()}
-    leaves = {call.name: call for call in reversed(theirs) if not [*call.layer.children()]}
-    partners = {path: leaves[name] for path, name in names.items() if name in leaves}
+    pools = {}
     for kind in POOLS:
-        here = [call for call in ours if _is(kind, call)]
+        here = [i for i, call in enumerate(ours) if _is(kind, call)]
         there = [call for call in theirs if _is(kind, call)]
         if len(here) == len(there):
-            partners |= {mine.name: its for mine, its in zip(here, there, strict=True)}
-    return [(call, partners[call.name]) for call in ours if call.name and call.name in partners]
+            pools |= dict(zip(here, there, strict=True))
+    leaves: dict[str, list[Call]] = {}
+    for call in theirs:
+        if call.own or not [*call.layer.children()]:
+            leaves.setdefault(call.name, []).append(call)
+    times: Counter[str] = Counter()  # a layer may be called several times
+    found = []
+    for i, call in enumerate(ours):
+        calls = leaves.get(names.get(call.name, ""), []) if call.name else []
+        if i in pools:
+            found.append((call, pools[i]))
+        elif times[call.name] < len(calls):
+            found.append((call, calls[times[call.name]]))
+        times[call.name] += 1
+    return found
 
 
 def _is(kind: str, call: Call) -> bool:
@@ -313,10 +252,10 @@ def _before(pair: tuple[Call, Call] | None, here: Call, there: Call, allowed: fl
         return ["its input is another already"]
     mine, its = pair
     fused = getattr(mine.layer, "activation", "linear")
-    applied = fused if fused != "linear" else _between(mine.y, here.x, allowed)
-    other = _between(its.y, there.x, allowed)
+    applied, other = (_between(each.y, x, allowed) for each, x in ((mine, here.x), (its, there.x)))
+    applied = fused if applied == "linear" else applied if fused == "linear" else None
     after = f"{mine.name} ({its.name})"
-    if applied and other:
+    if applied and other and applied != other:
         return [f"after {after} comes {applied} here, {other} there"]
     return [f"its input is another already, though {after} gives the same"]
 

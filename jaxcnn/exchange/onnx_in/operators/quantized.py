@@ -11,7 +11,7 @@ from jaxcnn import ops
 from jaxcnn.exchange.onnx_in.node import Operator, plain
 from jaxcnn.exchange.onnx_in.operators.convolution import CONV, window_attributes
 from jaxcnn.exchange.onnx_in.operators.matrix import matmul
-from jaxcnn.exchange.onnx_in.values import DTYPES
+from jaxcnn.exchange.onnx_in.values import DTYPES, with_rank
 from jaxcnn.geometry.conventions import onnx as conventions
 from jaxcnn.ops import kernel_from_torch
 
@@ -63,8 +63,8 @@ def _saturated(x: jax.Array, zero: jax.Array | None, dtype: np.dtype) -> jax.Arr
 
 def _less_zero(x: Array, zero: Array | None) -> jax.Array:
     """x - zero, as int32."""
-    wide = jnp.asarray(x).astype(jnp.int32)
-    return wide if zero is None else wide - jnp.asarray(zero).astype(jnp.int32)
+    zero = jnp.asarray(_point(zero)).astype(jnp.int32)
+    return jnp.asarray(x).astype(jnp.int32) - with_rank(zero, x.ndim)
 
 
 def _point(array: Array | None) -> Any:
@@ -117,13 +117,12 @@ def _qlinear_conv(
 def _matmul_integer(
     a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
 ) -> jax.Array:
-    if a_zero is not None and a_zero.ndim == 1:  # one for each row
-        a_zero = a_zero[:, None]
-    zeros = (
-        None if z is None else jnp.asarray(z).reshape((1,) * (n.ndim - z.ndim) + z.shape)
-        for z, n in ((a_zero, a), (b_zero, b))
-    )
-    return matmul(_less_zero(a, next(zeros)), _less_zero(b, next(zeros)))
+    return matmul(_less_zero(a, _by_row(a_zero)), _less_zero(b, b_zero))
+
+
+def _by_row(array: Any) -> Any:
+    """Numbers (M,), one for each row of a matrix, as a column."""
+    return array[:, None] if array is not None and array.ndim == 1 and array.size > 1 else array
 
 
 def _qlinear_matmul(
@@ -137,11 +136,10 @@ def _qlinear_matmul(
     y_zero: Array,
 ) -> jax.Array:
     total = _matmul_integer(a, b, a_zero, b_zero)
-    rows = a_scale[:, None] if a_scale.ndim == 1 and a_scale.size > 1 else a_scale.reshape(())
-    columns = b_scale if b_scale.size > 1 else b_scale.reshape(())
-    scale = (rows * columns / y_scale.reshape(())).astype(jnp.float32)
-    zero = jnp.asarray(y_zero).reshape((1,) * total.ndim)
-    scale = jnp.asarray(scale).reshape((1,) * (total.ndim - scale.ndim) + scale.shape)
+    a_scale, b_scale, y_scale, zero = (
+        with_rank(_point(each), total.ndim) for each in (_by_row(a_scale), b_scale, y_scale, y_zero)
+    )
+    scale = (a_scale * b_scale / y_scale).astype(jnp.float32)
     return _saturated(total.astype(jnp.float32) * scale, zero, y_zero.dtype)
 
 

@@ -37,6 +37,8 @@ def _resize(
 ) -> Value:
     if node.opset == 10:  # its second input is the scales
         roi, scales = None, roi
+    if node.get("coordinate_transformation_mode") != "tf_crop_and_resize":
+        roi = None  # nothing else reads it; older exporters write an empty array
     array, axis_of, back = layout_of(x)
     axes = [axis % array.ndim for axis in node.get("axes") or range(array.ndim)]
     lengths = [array.shape[axis_of(axis)] for axis in axes]
@@ -160,14 +162,17 @@ def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-_MODES = {"mode": ("nearest", "linear", "cubic")}
-
 OPERATORS = {
     "Resize": Operator(
         _resize,
         "values",
         settings=(1, 2, 3),
-        accepts=_MODES | {"coordinate_transformation_mode": _COORDINATES},
+        accepts={
+            "mode": ("nearest", "linear", "cubic"),
+            "coordinate_transformation_mode": _COORDINATES,
+            "nearest_mode": ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
+            "keep_aspect_ratio_policy": ("stretch", "not_larger", "not_smaller"),
+        },
     ),
     "Upsample": Operator(
         lambda node, x, scales=None: _resize(node, x, None, scales),

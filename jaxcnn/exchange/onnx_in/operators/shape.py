@@ -120,8 +120,12 @@ def _slice(
     for axis, start, end, step in zip(
         range(len(first)) if where is None else where, first, last, jumps, strict=True
     ):
-        end = None if isinstance(end, int) and (end >= _END or end <= -_END) else end
-        cut[axis_of(axis)] = slice(start, end, step)
+        # ONNX Runtime reads the largest end as the last cell on the way, in both directions.
+        whole = isinstance(end, int) and (end >= _END or (step < 0 and end <= -_END))
+        axis = axis_of(axis)
+        if step < 0:  # unlike Python, ONNX begins at the first cell if start lies before it
+            start = max(start, -array.shape[axis])
+        cut[axis] = slice(start, None if whole else end, step)
     return back(array[tuple(cut)])
 
 
