@@ -52,6 +52,8 @@ FOREIGN = {
     "flax.nnx.max_pool": (ops.max_pool, "inputs=x window_shape=kernel_size strides=stride"),
     "torch.nn.Conv2d": (nn.Conv, "bias=use_bias"),
     "torch.nn.ConvTranspose2d": (nn.ConvTranspose, "bias=use_bias"),
+    "torch.nn.BatchNorm2d": (nn.BatchNorm, "num_features=channels eps=epsilon"),
+    "torch.nn.LayerNorm": (nn.LayerNorm, "normalized_shape=channels eps=epsilon"),
     "torch.nn.MaxPool2d": (nn.MaxPool, "ceil_mode=rounding"),
     "torch.nn.functional.conv2d": (ops.conv, "input=x weight=kernel"),
     "torch.nn.functional.max_pool2d": (

@@ -183,7 +183,7 @@ def test_closed_over_weights_explain_a_difference():
     [
         (lambda x: {"good": x, "bad": x / 0}, "bad of the model is not finite"),
         (lambda x: jnp.sin(x * 1e9), "decides nothing"),
-        (lambda x: None, "names \\(\\)"),
+        (lambda _: None, "names \\(\\)"),
         (lambda x: {"a": {"b": x}, "a.b": 2 * x}, "different names"),
     ],
 )
@@ -317,7 +317,7 @@ class TestRefused:
             jaxcnn.export(model, SHAPE, tmp_path / "model.onnx", dtype="complex64")
 
     def test_float64_images(self, tmp_path):
-        with jax.enable_x64(True), pytest.raises(InputError, match="does not compute .* float64"):
+        with jax.enable_x64(True), pytest.raises(InputError, match=r"does not compute .* float64"):
             jaxcnn.export(lambda x: x + 1, (3,), tmp_path / "model.onnx", dtype="float64")
 
     def test_a_dtype_that_onnx_runtime_lacks(self, tmp_path):

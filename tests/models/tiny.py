@@ -5,7 +5,7 @@ import numpy as np
 from flax import nnx
 
 from jaxcnn.models import registry
-from jaxcnn.models.network import Chain, Classifier, Network, built, check_input
+from jaxcnn.models.network import Chain, Classifier, Network, check_input
 from jaxcnn.models.published import Published
 from jaxcnn.nn import Conv, ConvNorm, SqueezeExcite
 
@@ -40,8 +40,7 @@ class Tiny(Network):
 
 
 def tiny(input_shape, classes, *, rngs):
-    shape = check_input(input_shape)
-    return built(Tiny(shape, classes, rngs), shape)
+    return Tiny(check_input(input_shape, classes), classes, rngs)
 
 
 PUBLISHED = Published(

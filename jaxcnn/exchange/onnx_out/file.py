@@ -149,7 +149,7 @@ def runner(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     name = session.get_inputs()[0].name
     names = [output.name for output in session.get_outputs()]
 
-    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(images: np.ndarray) -> dict[str, Any]:
         try:
             outputs = session.run(names, {name: images.astype(carrier(images.dtype))})
         except Exception as error:

@@ -35,7 +35,7 @@ class Walk:
 
         def value_of(atom: Any) -> Value:
             if isinstance(atom, Literal):
-                return constant(np.asarray(atom.val, atom.aval.dtype))
+                return constant(np.asarray(atom.val, atom.aval.dtype))  # pyright: ignore[reportAttributeAccessIssue]
             return known[atom]
 
         known.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
