@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,10 +112,8 @@ def like_the_cpu() -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(jax.default_matmul_precision("highest"))
-        try:
+        with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
             stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
-        except RuntimeError:  # JAX_PLATFORMS leaves it out
-            pass
         yield
 
 

@@ -83,7 +83,7 @@ def test_neither_file_is_written_if_one_cannot_be(tmp_path, monkeypatch):
     jaxcnn.export(lambda x: x, (3,), path)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
-    def full(self, text):
+    def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_text", full)
