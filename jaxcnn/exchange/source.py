@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from jax.core import eval_jaxpr
+from jax.extend.core import jaxpr_as_fun
 
 from jaxcnn.errors import InputError
 from jaxcnn.geometry.check import choice
@@ -79,7 +79,8 @@ def source_of(
         """The program, with other arrays in place of those that it closes over."""
         count = len(held)
         program = jax.make_jaxpr(leaves_of)(arrays[:count], images)
-        return eval_jaxpr(program.jaxpr, arrays[count:], *arrays[:count], images)
+        program = program.replace(consts=arrays[count:])
+        return jaxpr_as_fun(program)(*arrays[:count], images)
 
     sizes = (shape[-1], *shape[:-1]) if layout == "nchw" else shape
     images = jax.ShapeDtypeStruct((*export.symbolic_shape("N"), *sizes), dtype)

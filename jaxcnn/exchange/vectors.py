@@ -112,7 +112,7 @@ def like_the_cpu() -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(jax.default_matmul_precision("highest"))
-        with suppress(RuntimeError):  # JAX_PLATFORMS leaves the CPU out
+        with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
             stack.enter_context(jax.default_device(jax.local_devices(backend="cpu")[0]))
         yield
 

@@ -50,12 +50,36 @@ BY_RANK = {
     "conv": lambda x: ops.conv(x, kernel(x, 2, 4), stride=2, padding="SAME"),
     "conv_transpose": lambda x: ops.conv_transpose(x, kernel(x, 6, 2), stride=2, padding="SAME"),
     "depthwise_conv": lambda x: ops.depthwise_conv(x, kernel(x, 2, 2), padding=1),
+    "fold": lambda x: ops.fold(ops.unfold(x, 2), 2, output_size=x.shape[1:-1]),
+    "global_avg_pool": ops.global_avg_pool,
+    "global_lp_pool": ops.global_lp_pool,
+    "global_max_pool": ops.global_max_pool,
+    "local_conv": lambda x: ops.local_conv(x, local_kernel(x)),
+    "lp_pool": partial(ops.lp_pool, kernel_size=2),
     "max_pool": partial(ops.max_pool, kernel_size=2),
+    "max_pool_with_indices": partial(ops.max_pool_with_indices, kernel_size=2),
+    "max_unpool": lambda x: ops.max_unpool(
+        *ops.max_pool_with_indices(x, kernel_size=2), output_size=x.shape[1:-1]
+    ),
     "min_pool": partial(ops.min_pool, kernel_size=3, stride=1, padding=1),
     "pad": partial(ops.pad, padding=1, padding_mode="reflect"),
     "pixel_shuffle": lambda x: ops.pixel_shuffle(jnp.concatenate([x] * 4, -1), 2),
+    "pixel_unshuffle": partial(ops.pixel_unshuffle, factor=2),
+    "separable_conv": lambda x: ops.separable_conv(
+        x, kernel(x, 2, 2), jnp.ones((*(1,) * (x.ndim - 2), 4, 3))
+    ),
+    "unfold": partial(ops.unfold, kernel_size=2),
+    "upsample": lambda x: ops.upsample(
+        x, output_size=[2 * size for size in x.shape[1:-1]], method="linear"
+    ),
 }
 
 
 def kernel(x, in_channels, out_channels):
     return jnp.asarray(whole_numbers((*(3,) * (x.ndim - 2), in_channels, out_channels)))
+
+
+def local_kernel(x):
+    """A kernel for each window of two cells."""
+    sizes = [size - 1 for size in x.shape[1:-1]]
+    return jnp.asarray(whole_numbers((*sizes, *(2,) * len(sizes), x.shape[-1], 3)))

@@ -151,7 +151,7 @@ def runner(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 
     def run(images: np.ndarray) -> dict[str, Any]:
         try:
-            outputs = session.run(names, {name: images.astype(carrier(images.dtype))})
+            outputs: Any = session.run(names, {name: images.astype(carrier(images.dtype))})
         except Exception as error:
             raise _cannot_run(error) from None
         return dict(zip(names, outputs, strict=True))

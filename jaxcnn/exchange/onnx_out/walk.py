@@ -34,9 +34,10 @@ class Walk:
         known: dict[Any, Value] = {}
 
         def value_of(atom: Any) -> Value:
-            if isinstance(atom, Literal):
-                return constant(np.asarray(atom.val, atom.aval.dtype))  # pyright: ignore[reportAttributeAccessIssue]
-            return known[atom]
+            if not isinstance(atom, Literal):
+                return known[atom]
+            type_: Any = atom.aval
+            return constant(np.asarray(atom.val, type_.dtype))
 
         known.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
         known.update(zip(jaxpr.invars, inputs, strict=True))
