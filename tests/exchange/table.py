@@ -21,8 +21,10 @@ HEAD = """# What exports to what
 
 Made by `python -m tests.exchange.table`. Each row is a model that `jaxcnn.export` writes as ONNX
 (opset 19) for any number of images, and how often each operator occurs; batch normalisation is
-folded. The tests run every operation by ONNX Runtime, and compare it with JAX; as StableHLO, they
-run in a process without jaxcnn.
+folded. The tests run the ONNX program of every row of
+operations by ONNX Runtime, and compare all entries with JAX's. As StableHLO, the operations of two
+axes run in a process without jaxcnn, and every entry is compared too. The slow tests (`pytest -m
+slow`) export every network as ONNX with random parameters, and three of them as StableHLO.
 
 ## Operations
 

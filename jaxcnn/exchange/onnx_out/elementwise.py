@@ -167,8 +167,9 @@ def _round(op: Operation, x: str) -> str:
 
 def _maximum(op: Operation, x: str, y: str) -> str:
     """Max, or Relu if one of the inputs is zero."""
+    is_float = jnp.issubdtype(op.dtype, jnp.floating)
     for value, other in zip(op.values, (y, x), strict=True):
-        if value.scalar is not None and value.scalar == 0 and op.dtype.kind == "f":
+        if value.scalar is not None and value.scalar == 0 and is_float:
             return op.node("Relu", other)
     return op.node("Max", x, y)
 
@@ -176,7 +177,7 @@ def _maximum(op: Operation, x: str, y: str) -> str:
 def _minimum(op: Operation, x: str, y: str) -> str:
     """Min, or Clip if one of the inputs is a number: runtimes join it with Relu before it."""
     for value, high, other in zip(op.values, (x, y), (y, x), strict=True):
-        if value.scalar is not None and op.dtype.kind == "f":
+        if value.scalar is not None and jnp.issubdtype(op.dtype, jnp.floating):
             return op.node("Clip", other, "", high)
     return op.node("Min", x, y)
 
