@@ -166,6 +166,10 @@ almost nothing: PyTorch's MobileNetV2 with weights that differ by 1e-15 is 1e-4 
 three steps, and 1e-12 with these sizes.
 """
 
+LARGER = ((64, 64, 3), (71, 65, 3))
+"""For deep networks whose last map would have one cell: its norms would divide by the deviation of
+four values, and each would enlarge the roundings before it."""
+
 FAMILIES = {
     r"lenet5": Family(
         rivals={"tests": _lenet},
@@ -179,13 +183,18 @@ FAMILIES = {
         quick="vgg11_bn",
         sizes=((32, 32, 3), (39, 65, 3)),
     ),
-    r"resnet\d+": Family(
+    r"resnet(18|34)": Family(
         rivals={"torchvision": _torchvision, "timm": _timm, "huggingface": _huggingface_resnet},
         stages=r"layer\d",
         quick="resnet18",
     ),
+    r"resnet(50|101|152)": Family(
+        rivals={"torchvision": _torchvision, "timm": _timm, "huggingface": _huggingface_resnet},
+        stages=r"layer\d",
+        sizes=LARGER,
+    ),
     r"(resnext|wide_resnet)\w+": Family(
-        rivals={"torchvision": _torchvision, "timm": _timm}, stages=r"layer\d"
+        rivals={"torchvision": _torchvision, "timm": _timm}, stages=r"layer\d", sizes=LARGER
     ),
     r"densenet\d+": Family(
         rivals={"torchvision": _torchvision, "timm": _timm},
@@ -200,8 +209,7 @@ FAMILIES = {
         },
         stages=r"trunk_output\.block\d",
         quick="regnet_y_400mf",
-        # Maps of one cell would be normalised by four values, which enlarges every rounding.
-        sizes=((64, 64, 3), (71, 65, 3)),
+        sizes=LARGER,
     ),
     r"mobilenet_v2": Family(
         rivals={"torchvision": _torchvision, "timm": _timm_mobilenet},
