@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -161,7 +161,6 @@ def test_a_changed_option_is_found_at_its_layer_with_both_values(name, options, 
     assert f"first difference: {found.first.path} ({name})\n  " in str(found)
 
 
-@settings(max_examples=4, deadline=None)
 @given(st.sampled_from(sorted(THEIRS.state_dict())), st.sampled_from([1e-6, 0.1]))
 def test_a_changed_weight_is_found_at_its_layer(key, share):
     theirs = copy.deepcopy(THEIRS)
