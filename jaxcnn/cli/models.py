@@ -38,12 +38,12 @@ def models(json: Json = False) -> None:
         ]
         typer.echo(json_format.dumps(entries, indent=1))
         return
-    columns = ("network", "parameters", "billion multiply-adds", "input", "classes")
+    columns = ("network", "parameters", "multiply-adds", "input", "classes")
     rows = [
         (
             each.name,
             _count(each.parameters),
-            _billions(each.multiply_adds),
+            _short(each.multiply_adds),
             format_shape(each.input_shape),
             f"{each.classes:,}",
         )
@@ -62,5 +62,12 @@ def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _billions(number: int | None) -> str:
-    return "" if number is None else f"{number / 1e9:.3f}"
+def _short(number: int | None) -> str:
+    """A count in thousands of millions, or in millions.
+
+    >>> _short(1_814_000_000), _short(416_520)
+    ('1.814 G', '0.417 M')
+    """
+    if number is None:
+        return ""
+    return f"{number / 1e9:.3f} G" if number >= 1e8 else f"{number / 1e6:.3f} M"
