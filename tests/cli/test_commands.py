@@ -206,3 +206,12 @@ def test_python_m_jaxcnn_runs_the_command_line():
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "= 5" in done.stdout
+
+
+def test_models_lists_every_network_with_its_counts(capfd):
+    code, out, err = run(capfd, "models")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(models.names())
+    entries = json.loads(run(capfd, "models", "--json")[1])
+    assert [entry["name"] for entry in entries] == list(models.names())
+    assert all(f"{entry['parameters']:,}" in out for entry in entries)
