@@ -45,7 +45,8 @@ class LayerScale(nnx.Module):
     """
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs) -> None:
-        self.scale = nnx.Param(nnx.initializers.constant(1e-6)(rngs.params(), (channels,)))
+        init = nnx.initializers.constant(1e-6)
+        self.scale = nnx.Param(init(rngs.params(), (channels,), "float32"))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.scale[...]
