@@ -27,7 +27,7 @@ from jaxcnn.nn import (
     Upsample,
 )
 from tests.models.formula import CLASSES
-from tests.zoo.rivals import FAMILIES
+from tests.zoo.rivals import families
 
 pytestmark = pytest.mark.zoo
 
@@ -242,7 +242,8 @@ def test_neither_network_is_changed():
 
 
 def test_the_rules_of_a_network_of_the_package_are_found():
-    theirs = FAMILIES[r"resnet\d+"].rivals["huggingface"]("resnet18", (32, 32, 3), CLASSES).eval()
+    rival = families(["resnet18"])["resnet18"].rivals["huggingface"]
+    theirs = rival("resnet18", (32, 32, 3), CLASSES).eval()
     path = f"{tempfile.mkdtemp()}/a.safetensors"
     write(path, {key: value.numpy() for key, value in theirs.state_dict().items()})
     model = load("resnet18", path, input_shape=(32, 32, 3))

@@ -236,7 +236,7 @@ def _reasons(
         return []
     try:
         again = _activated(here, torch_output(there.layer, _aligned(here.x, there.x)))
-    except Exception:  # PyTorch refuses an input of another shape
+    except (RuntimeError, ValueError):  # PyTorch refuses an input of another shape
         again = there.y
     if distance(_aligned(here.y, again), again) <= allowed:
         return []
